@@ -1,0 +1,57 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+// Flags that only the shared library needs stand on an empty target: on any other target they break `swift test`.
+// See CONTRIBUTING.md, "Build".
+let sharedLibraryFlags: [LinkerSetting] = [
+  .unsafeFlags([
+    "-static-stdlib",
+    "-Xlinker", "-soname=libdpo.so.0",
+    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/DPOCABI/libdpo.map",
+    "-Xlinker", "--no-undefined-version",
+    "-Xlinker", "--gc-sections",
+  ])
+]
+
+let package = Package(
+  name: "libdpo",
+  products: [
+    .library(name: "DPO", targets: ["DPO"]),
+    .library(name: "DPOShared", type: .dynamic, targets: ["DPOShared", "DPOCABI"]),
+    .executable(name: "dpo", targets: ["dpo-tool"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    .systemLibrary(name: "CDPO", path: "include"),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
+    .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
+    .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(name: "CUTF8Proc", pkgConfig: "libutf8proc", providers: [.apt(["libutf8proc-dev"])]),
+    .target(name: "CKernels"),
+
+    .target(name: "DPOBase", dependencies: ["CJansson", "CKernels"]),
+    .target(name: "DPOTensor", dependencies: ["DPOBase", "CKernels"]),
+    .target(name: "DPOKernels", dependencies: ["DPOTensor", "CKernels", "COpenBLAS"]),
+    .target(name: "DPOModel", dependencies: ["DPOKernels"]),
+    .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc"]),
+    .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),
+    .target(name: "DPO", dependencies: ["DPOStorage"]),
+    .target(name: "DPOCABI", dependencies: ["DPO", "CDPO"]),
+    .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),
+    .executableTarget(
+      name: "dpo-tool",
+      dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+
+    .target(name: "TestSupport", dependencies: ["DPOStorage"], path: "Tests/TestSupport"),
+    .testTarget(name: "DPOBaseTests", dependencies: ["DPOBase"]),
+    .testTarget(name: "DPOKernelsTests", dependencies: ["DPOKernels", "TestSupport"]),
+    .testTarget(name: "DPOModelTests", dependencies: ["DPOModel", "DPOStorage", "TestSupport"]),
+    .testTarget(name: "DPOTextTests", dependencies: ["DPOText", "TestSupport"]),
+    .testTarget(name: "DPOStorageTests", dependencies: ["DPOStorage", "TestSupport"]),
+    .testTarget(name: "DPOTests", dependencies: ["DPO", "TestSupport"]),
+  ],
+  swiftLanguageModes: [.v6]
+)

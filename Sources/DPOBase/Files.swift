@@ -1,0 +1,183 @@
+import Glibc
+
+/// The text of `errno`.
+func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
+
+/// A file mapped read-only. Only regular files are mapped: a pipe or device would hang or never end.
+public final class MappedFile: @unchecked Sendable {
+  public let path: String
+  public let bytes: UnsafeRawBufferPointer
+  /// Device, inode, size and change time when it was opened: tells whether the file is still the same one.
+  public let identity: FileIdentity
+
+  public init(_ path: String) throws {
+    let descriptor = try openRegularFile(path)
+    defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw DPOError(.io, "\(path): \(systemMessage())") }
+    self.path = path
+    identity = FileIdentity(status)
+    let size = Int(status.st_size)
+    guard size > 0 else {
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
+      throw DPOError(.io, "\(path): cannot map \(size) bytes: \(systemMessage())")
+    }
+    bytes = UnsafeRawBufferPointer(start: base, count: size)
+  }
+
+  deinit {
+    if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
+  }
+}
+
+public struct FileIdentity: Sendable, Equatable {
+  let device, inode, size, seconds, nanoseconds: Int
+
+  init(_ status: stat) {
+    device = Int(bitPattern: UInt(status.st_dev))
+    inode = Int(bitPattern: UInt(status.st_ino))
+    size = Int(status.st_size)
+    seconds = status.st_mtim.tv_sec
+    nanoseconds = status.st_mtim.tv_nsec
+  }
+}
+
+private func openRegularFile(_ path: String) throws -> Int32 {
+  guard !path.utf8.contains(0) else { throw DPOError(.io, "\(path): a path cannot hold a NUL character") }
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+  guard descriptor >= 0 else { throw DPOError(.io, "\(path): cannot open: \(systemMessage())") }
+  var status = stat()
+  guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+    close(descriptor)
+    throw DPOError(.io, "\(path): expected a regular file")
+  }
+  return descriptor
+}
+
+/// The whole of a regular file of at most `limit` bytes.
+public func readFile(_ path: String, limit: Int) throws -> [UInt8] {
+  let file = try MappedFile(path)
+  guard file.bytes.count <= limit else {
+    throw DPOError.format(path, "\(file.bytes.count) bytes, more than the \(limit) that such a file may have")
+  }
+  return Array(file.bytes)
+}
+
+public enum FileKind: Sendable { case none, file, directory, other }
+
+/// What stands at a path, links followed.
+public func fileKind(_ path: String) -> FileKind {
+  var status = stat()
+  guard stat(path, &status) == 0 else { return .none }
+  switch status.st_mode & S_IFMT {
+  case S_IFREG: return .file
+  case S_IFDIR: return .directory
+  default: return .other
+  }
+}
+
+/// Names in a directory, sorted, without "." and "..".
+public func directoryNames(_ path: String) throws -> [String] {
+  guard let handle = opendir(path) else { throw DPOError(.io, "\(path): cannot open the directory: \(systemMessage())") }
+  defer { closedir(handle) }
+  var names: [String] = []
+  while let entry = readdir(handle) {
+    let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    if name != "." && name != ".." { names.append(name) }
+  }
+  return names.sorted()
+}
+
+/// Makes a directory and its missing parents.
+public func makeDirectories(_ path: String) throws {
+  var made = path.hasPrefix("/") ? "/" : ""
+  for part in path.split(separator: "/") {
+    made += (made.isEmpty || made.hasSuffix("/") ? "" : "/") + part
+    guard mkdir(made, 0o777) == 0 || errno == EEXIST || fileKind(made) == .directory else {
+      throw DPOError(.io, "\(made): cannot make the directory: \(systemMessage())")
+    }
+  }
+  guard fileKind(path) == .directory else { throw DPOError(.io, "\(path): not a directory") }
+}
+
+/// A file that appears whole or not at all: written beside its place under another name, flushed to the disk, then
+/// renamed. Without `commit` nothing remains of it.
+public final class AtomicFile {
+  public let path: String
+  /// Where the content is written until `commit`; a library that writes by name may open it.
+  public let temporaryPath: String
+  private var descriptor: Int32
+  private var committed = false
+
+  public init(_ path: String) throws {
+    guard !path.isEmpty, !path.utf8.contains(0) else { throw DPOError(.io, "a file to write needs a name") }
+    guard fileKind(path) != .directory else { throw DPOError(.io, "\(path): is a directory") }
+    self.path = path
+    temporaryPath = "\(directoryOf(path))/.\(nameOf(path)).\(getpid()).tmp"
+    descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+  }
+
+  public func write(_ bytes: UnsafeRawBufferPointer) throws {
+    var rest = bytes
+    while let base = rest.baseAddress, !rest.isEmpty {
+      let count = Glibc.write(descriptor, base, min(rest.count, 1 << 30))
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
+      }
+      rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+  }
+
+  public func write(_ text: String) throws {
+    var text = text
+    try text.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
+  }
+
+  public func commit() throws {
+    guard fsync(descriptor) == 0, close(descriptor) == 0 else {
+      descriptor = -1
+      throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
+    }
+    descriptor = -1
+    guard rename(temporaryPath, path) == 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+    committed = true
+    try syncDirectory(directoryOf(path))
+  }
+
+  deinit {
+    if descriptor >= 0 { close(descriptor) }
+    if !committed { unlink(temporaryPath) }
+  }
+}
+
+/// Writes a whole small file crash-safely.
+public func writeFile(_ path: String, _ text: String) throws {
+  let file = try AtomicFile(path)
+  try file.write(text)
+  try file.commit()
+}
+
+/// Makes renames and removals in a directory last.
+public func syncDirectory(_ path: String) throws {
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_DIRECTORY)
+  guard descriptor >= 0 else { throw DPOError(.io, "\(path): \(systemMessage())") }
+  defer { close(descriptor) }
+  guard fsync(descriptor) == 0 || errno == EINVAL else { throw DPOError(.io, "\(path): \(systemMessage())") }
+}
+
+/// The directory part of a path, "." if there is none.
+public func directoryOf(_ path: String) -> String {
+  guard let slash = path.lastIndex(of: "/") else { return "." }
+  return slash == path.startIndex ? "/" : String(path[..<slash])
+}
+
+/// The last component of a path.
+public func nameOf(_ path: String) -> String {
+  guard let slash = path.lastIndex(of: "/") else { return path }
+  return String(path[path.index(after: slash)...])
+}

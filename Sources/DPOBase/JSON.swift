@@ -1,0 +1,214 @@
+import CJansson
+
+/// A JSON document. Objects keep the order of their members.
+public enum JSON: Sendable, Equatable {
+  case null
+  case bool(Bool)
+  case int(Int)
+  case real(Double)
+  case string(String)
+  case array([JSON])
+  case object(JSONObject)
+}
+
+/// Members of a JSON object in file order, with look-up by key.
+public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
+  public private(set) var keys: [String] = []
+  private var values: [String: JSON] = [:]
+
+  public init() {}
+  public init(dictionaryLiteral elements: (String, JSON)...) {
+    for (key, value) in elements { self[key] = value }
+  }
+
+  public var count: Int { keys.count }
+  public var isEmpty: Bool { keys.isEmpty }
+
+  public subscript(key: String) -> JSON? {
+    get { values[key] }
+    set {
+      guard let newValue else {
+        if values.removeValue(forKey: key) != nil { keys.removeAll { $0 == key } }
+        return
+      }
+      if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
+    }
+  }
+
+  /// (key, value) in file order.
+  public var members: [(key: String, value: JSON)] { keys.map { ($0, values[$0] ?? .null) } }
+}
+
+extension JSON {
+  /// Nesting beyond this is refused: no file we read needs it, and recursion must stay within a small thread's stack.
+  static let maximumDepth = 200
+
+  /// Parses one document. `file` (with a line, where there is one) names it in errors. A repeated key is an error.
+  public static func parse(_ bytes: UnsafeRawBufferPointer, file: String) throws -> JSON {
+    var failure = json_error_t()
+    let flags = Int(JSON_REJECT_DUPLICATES) | Int(JSON_DECODE_ANY)
+    guard let base = bytes.baseAddress, let root = json_loadb(base.assumingMemoryBound(to: CChar.self), bytes.count, flags, &failure)
+    else {
+      let reason = bytes.isEmpty ? "the document is empty" : withUnsafeBytes(of: failure.text) { raw in
+        String(decoding: raw.prefix { $0 != 0 && $0 != 1 }, as: UTF8.self)
+      }
+      throw DPOError.format(file, "not valid JSON: \(reason) (line \(max(1, failure.line)), column \(max(0, failure.column)))")
+    }
+    defer { json_decref(root) }
+    return try JSON(root, depth: 0, file: file)
+  }
+
+  public static func parse(_ bytes: [UInt8], file: String) throws -> JSON {
+    try bytes.withUnsafeBytes { try parse($0, file: file) }
+  }
+
+  public static func parse(_ text: String, file: String) throws -> JSON { try parse(Array(text.utf8), file: file) }
+
+  private init(_ value: UnsafeMutablePointer<json_t>, depth: Int, file: String) throws {
+    guard depth < JSON.maximumDepth else { throw DPOError.format(file, "JSON nested deeper than \(JSON.maximumDepth) levels") }
+    switch value.pointee.type {
+    case JSON_OBJECT:
+      var object = JSONObject()
+      var iterator = json_object_iter(value)
+      while let current = iterator {
+        if let key = json_object_iter_key(current), let item = json_object_iter_value(current) {
+          object[String(cString: key)] = try JSON(item, depth: depth + 1, file: file)
+        }
+        iterator = json_object_iter_next(value, current)
+      }
+      self = .object(object)
+    case JSON_ARRAY:
+      let count = json_array_size(value)
+      var items: [JSON] = []
+      items.reserveCapacity(count)
+      for index in 0..<count {
+        guard let item = json_array_get(value, index) else { continue }
+        items.append(try JSON(item, depth: depth + 1, file: file))
+      }
+      self = .array(items)
+    case JSON_STRING:
+      let bytes = UnsafeRawBufferPointer(start: json_string_value(value), count: json_string_length(value))
+      self = .string(String(decoding: bytes, as: UTF8.self))
+    case JSON_INTEGER: self = .int(Int(json_integer_value(value)))
+    case JSON_REAL: self = .real(json_real_value(value))
+    case JSON_TRUE: self = .bool(true)
+    case JSON_FALSE: self = .bool(false)
+    default: self = .null
+    }
+  }
+}
+
+extension JSON {
+  public subscript(key: String) -> JSON? {
+    if case .object(let object) = self { object[key] } else { nil }
+  }
+
+  public var isNull: Bool { self == .null }
+  public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  public var int: Int? { if case .int(let value) = self { value } else { nil } }
+  public var string: String? { if case .string(let value) = self { value } else { nil } }
+  public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  public var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
+  /// A number of either kind.
+  public var double: Double? {
+    switch self {
+    case .int(let value): Double(value)
+    case .real(let value): value
+    default: nil
+    }
+  }
+
+  /// What a value is, for error messages.
+  public var kind: String {
+    switch self {
+    case .null: "null"
+    case .bool: "a boolean"
+    case .int, .real: "a number"
+    case .string: "a string"
+    case .array: "an array"
+    case .object: "an object"
+    }
+  }
+}
+
+extension JSON: CustomStringConvertible {
+  /// The document on one line. Numbers keep every bit; NaN and infinity, which JSON lacks, become null.
+  public var description: String {
+    var out = ""
+    write(to: &out, indent: nil, level: 0)
+    return out
+  }
+
+  /// The document over many lines, two blanks a level.
+  public var pretty: String {
+    var out = ""
+    write(to: &out, indent: 2, level: 0)
+    return out + "\n"
+  }
+
+  private func write(to out: inout String, indent: Int?, level: Int) {
+    func line(_ level: Int) {
+      if let indent { out += "\n" + String(repeating: " ", count: indent * level) }
+    }
+    switch self {
+    case .null: out += "null"
+    case .bool(let value): out += value ? "true" : "false"
+    case .int(let value): out += String(value)
+    case .real(let value): out += value.isFinite ? "\(value)" : "null"
+    case .string(let value): JSON.quote(value, to: &out)
+    case .array(let items):
+      out += "["
+      for (index, item) in items.enumerated() {
+        if index > 0 { out += indent == nil ? ", " : "," }
+        line(level + 1)
+        item.write(to: &out, indent: indent, level: level + 1)
+      }
+      if !items.isEmpty { line(level) }
+      out += "]"
+    case .object(let object):
+      out += "{"
+      for (index, (key, value)) in object.members.enumerated() {
+        if index > 0 { out += indent == nil ? ", " : "," }
+        line(level + 1)
+        JSON.quote(key, to: &out)
+        out += ": "
+        value.write(to: &out, indent: indent, level: level + 1)
+      }
+      if !object.isEmpty { line(level) }
+      out += "}"
+    }
+  }
+
+  private static func quote(_ text: String, to out: inout String) {
+    out += "\""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"": out += "\\\""
+      case "\\": out += "\\\\"
+      case "\n": out += "\\n"
+      case "\r": out += "\\r"
+      case "\t": out += "\\t"
+      case _ where scalar.value < 0x20:
+        let digits = String(scalar.value, radix: 16)
+        out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: out.unicodeScalars.append(scalar)
+      }
+    }
+    out += "\""
+  }
+}
+
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral,
+  ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
+{
+  public init(stringLiteral value: String) { self = .string(value) }
+  public init(integerLiteral value: Int) { self = .int(value) }
+  public init(floatLiteral value: Double) { self = .real(value) }
+  public init(booleanLiteral value: Bool) { self = .bool(value) }
+  public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+  public init(dictionaryLiteral elements: (String, JSON)...) {
+    var object = JSONObject()
+    for (key, value) in elements { object[key] = value }
+    self = .object(object)
+  }
+}

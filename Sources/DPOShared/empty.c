@@ -1,0 +1,1 @@
+// Empty: carries the shared library's link flags (Package.swift).

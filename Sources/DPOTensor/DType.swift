@@ -1,0 +1,42 @@
+/// How the elements of a stored tensor are encoded. Raw values are the names that GGUF and safetensors use.
+public enum DType: String, Sendable, CaseIterable {
+  case f32 = "F32"
+  case f16 = "F16"
+  case bf16 = "BF16"
+  case q4_0 = "Q4_0"
+  case q4_1 = "Q4_1"
+  case q5_0 = "Q5_0"
+  case q5_1 = "Q5_1"
+  case q8_0 = "Q8_0"
+  case q2_k = "Q2_K"
+  case q3_k = "Q3_K"
+  case q4_k = "Q4_K"
+  case q5_k = "Q5_K"
+  case q6_k = "Q6_K"
+
+  /// Elements a block; a row is a whole number of blocks.
+  public var blockElements: Int {
+    switch self {
+    case .f32, .f16, .bf16: 1
+    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
+    case .q2_k, .q3_k, .q4_k, .q5_k, .q6_k: 256
+    }
+  }
+
+  public var blockBytes: Int {
+    switch self {
+    case .f32: 4
+    case .f16, .bf16: 2
+    case .q4_0: 18
+    case .q4_1: 20
+    case .q5_0: 22
+    case .q5_1: 24
+    case .q8_0: 34
+    case .q2_k: 84
+    case .q3_k: 110
+    case .q4_k: 144
+    case .q5_k: 176
+    case .q6_k: 210
+    }
+  }
+}

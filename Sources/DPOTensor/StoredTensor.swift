@@ -1,0 +1,69 @@
+import DPOBase
+
+/// Order of a stored matrix's rows.
+public enum RowOrder: Sendable, Equatable {
+  case natural
+  /// llama.cpp's order of q and k rows: within each head of `headSize` rows, Hugging Face's row h·(headSize/2) + i
+  /// (h = 0, 1: half) stands at 2·i + h.
+  case interleavedHalves(headSize: Int)
+}
+
+/// A frozen tensor as it lies in a file or in memory, in row-major order: `shape` is [rows, columns] for matrices (a
+/// linear layer's [out, in]) and [count] for vectors.
+public struct StoredTensor: Sendable {
+  public let name: String
+  public let dtype: DType
+  public let shape: [Int]
+  public let rowOrder: RowOrder
+  /// The encoded elements; `owner` keeps them alive.
+  public nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
+  public let owner: any AnyObject & Sendable
+
+  /// Checks that `bytes` are exactly what `dtype` and `shape` need. `file` names the source in errors.
+  public init(
+    name: String, dtype: DType, shape: [Int], bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable,
+    rowOrder: RowOrder = .natural, file: String
+  ) throws {
+    guard let size = StoredTensor.byteCount(dtype: dtype, shape: shape) else {
+      throw DPOError.format(file, "tensor \(name): shape \(shape) is not possible for \(dtype.rawValue)")
+    }
+    guard size == bytes.count else {
+      throw DPOError.format(file, "tensor \(name): \(bytes.count) bytes, expected \(size) for \(dtype.rawValue) \(shape)")
+    }
+    self.name = name
+    self.dtype = dtype
+    self.shape = shape
+    self.rowOrder = rowOrder
+    self.bytes = bytes
+    self.owner = owner
+  }
+
+  /// Bytes that a tensor takes, or nil if the shape is negative, overflows, or does not fill whole blocks a row.
+  public static func byteCount(dtype: DType, shape: [Int]) -> Int? {
+    var elements = 1
+    for size in shape {
+      guard size >= 0 else { return nil }
+      let (product, overflow) = elements.multipliedReportingOverflow(by: size)
+      if overflow { return nil }
+      elements = product
+    }
+    guard (shape.last ?? 1) % dtype.blockElements == 0 else { return nil }
+    let (size, overflow) = (elements / dtype.blockElements).multipliedReportingOverflow(by: dtype.blockBytes)
+    return overflow ? nil : size
+  }
+
+  public var rows: Int { shape.count > 1 ? shape[0] : 1 }
+  public var columns: Int { shape.count > 1 ? shape[1...].reduce(1, *) : (shape.first ?? 1) }
+  public var count: Int { rows * columns }
+  public var rowBytes: Int { columns / dtype.blockElements * dtype.blockBytes }
+
+  /// Row of the file that holds row `row` of the tensor.
+  public func storedRow(_ row: Int) -> Int {
+    switch rowOrder {
+    case .natural: return row
+    case .interleavedHalves(let size):
+      let (head, within) = (row / size, row % size)
+      return head * size + (within % (size / 2)) * 2 + within / (size / 2)
+    }
+  }
+}
