@@ -1,0 +1,65 @@
+"""Makes Tests/Fixtures/data/{pairs,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions}.jsonl: small
+rows in every form that trainers accept, with unicode, long rows, shared prompts and merges across the boundary.
+
+    python3 Tests/Fixtures/scripts/make_data.py           standard library
+"""
+import json
+import random
+
+from common import DATA
+
+NOUNS = "film story harbour teacher captain letter island winter machine garden".split()
+GOOD = ["a joy to watch", "warm, clever and true", "quite wonderful", "worth seeing twice", "the best thing here"]
+BAD = ["a waste of time", "dull, loud and false", "quite hopeless", "not worth a look", "the worst thing here"]
+STARTS = ["The {} was", "I thought the {} was", "We've never seen a {} that was", "In 1999 the {} was", "She said: the {} is"]
+
+
+def pair(source, long=False):
+    prompt = source.choice(STARTS).format(source.choice(NOUNS))
+    more = lambda: " and it stayed so" * source.randint(4, 9) if long else source.choice(["", " indeed", ", people said"])
+    return {"prompt": prompt, "chosen": f" {source.choice(GOOD)}{more()}.", "rejected": f" {source.choice(BAD)}{more()}."}
+
+
+def write(name, rows):
+    DATA.mkdir(exist_ok=True)
+    (DATA / f"{name}.jsonl").write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+
+
+def main():
+    source = random.Random(7)
+    pairs = [pair(source) for _ in range(9)]
+    pairs.insert(2, pair(source, long=True))
+    pairs.insert(5, {"prompt": "Straße, naïve café: ", "chosen": "très bien! 👍🏽 今天天气很好。", "rejected": "non… 👎 Привет, мир"})
+    pairs.insert(7, {"prompt": "Count: 1 2 3", "chosen": "4 5 6 7 8", "rejected": "45, 678"})     # merges across the boundary
+    write("pairs", pairs)
+
+    shared = []
+    for _ in range(3):
+        prompt = pair(source)["prompt"]
+        for _ in range(3):
+            shared.append({**pair(source), "prompt": prompt})
+    write("shared", shared)
+
+    write("implicit", [{"chosen": row["prompt"] + row["chosen"], "rejected": row["prompt"] + row["rejected"]} for row in shared[:4]])
+
+    user = lambda text: {"role": "user", "content": text}
+    assistant = lambda text: {"role": "assistant", "content": text}
+    chat = []
+    for index in range(5):
+        row = pair(source)
+        prompt = [user(f"Tell me about the {NOUNS[index]}. ✍️")]
+        if index % 2:
+            prompt += [assistant("Gladly."), user("In one line, please.")]
+        chat.append({"prompt": prompt, "chosen": [assistant(row["prompt"] + row["chosen"])],
+                     "rejected": [assistant(row["prompt"] + row["rejected"])]})
+    write("chat", chat)
+    write("chat_implicit", [{"chosen": row["prompt"] + row["chosen"], "rejected": row["prompt"] + row["rejected"]} for row in chat])
+    write("messages", [{"messages": row["prompt"] + row["chosen"]} for row in chat])
+    write("unpaired", [{"prompt": row["prompt"], "completion": row[key], "label": key == "chosen"}
+                       for row in shared[:6] for key in ("chosen", "rejected")])
+    write("completions", [{"prompt": row["prompt"], "completion": row["chosen"]} for row in shared])
+    write("text", [{"text": row["prompt"] + row["chosen" if index % 2 else "rejected"]} for index, row in enumerate(pairs)])
+
+
+if __name__ == "__main__":
+    main()
