@@ -1,0 +1,38 @@
+extension Family {
+  /// Modules of Llama and of all families that took its names over.
+  static let llamaModules: [(part: ModelPart, path: String)] = [
+    (.tokenEmbedding, "model.embed_tokens"),
+    (.query, "model.layers.#.self_attn.q_proj"),
+    (.key, "model.layers.#.self_attn.k_proj"),
+    (.value, "model.layers.#.self_attn.v_proj"),
+    (.attentionOutput, "model.layers.#.self_attn.o_proj"),
+    (.queryNorm, "model.layers.#.self_attn.q_norm"),
+    (.keyNorm, "model.layers.#.self_attn.k_norm"),
+    (.gate, "model.layers.#.mlp.gate_proj"),
+    (.up, "model.layers.#.mlp.up_proj"),
+    (.down, "model.layers.#.mlp.down_proj"),
+    (.attentionNorm, "model.layers.#.input_layernorm"),
+    (.mlpNorm, "model.layers.#.post_attention_layernorm"),
+    (.finalNorm, "model.norm"),
+    (.head, "lm_head"),
+  ]
+
+  static let llama = Family(
+    name: .llama, ggufArchitecture: "llama", modules: llamaModules, transposesLinear: false,
+    permutesQueryKeyInGGUF: true,
+    defaultLoRATargets: ["q_proj", "v_proj"],
+    readHuggingFace: { reader in
+      var configuration = try reader.rotary(.llama)
+      configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
+      configuration.outputBias = configuration.queryKeyValueBias
+      try reader.refuse("mlp_bias", unless: false)
+      return configuration
+    },
+    readGGUF: { reader in
+      var configuration = try reader.rotary(.llama)
+      configuration.slidingWindow = try reader.optionalInteger(
+        "attention.sliding_window", 1...GGUFReader.maximumContext)
+      if configuration.slidingWindow != nil { configuration.family = .mistral }
+      return configuration
+    })
+}

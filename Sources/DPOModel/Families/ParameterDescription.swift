@@ -1,0 +1,115 @@
+import DPOTensor
+
+/// A part of the decoder that holds a weight, and perhaps a bias. Raw values are llama.cpp's names of the parts.
+public enum ModelPart: String, Sendable, CaseIterable {
+  case tokenEmbedding = "token_embd"
+  case positionEmbedding = "position_embd"
+  case attentionNorm = "attn_norm"
+  case query = "attn_q"
+  case key = "attn_k"
+  case value = "attn_v"
+  case fusedQueryKeyValue = "attn_qkv"
+  case queryNorm = "attn_q_norm"
+  case keyNorm = "attn_k_norm"
+  case attentionOutput = "attn_output"
+  case mlpNorm = "ffn_norm"
+  case gate = "ffn_gate"
+  case up = "ffn_up"
+  case down = "ffn_down"
+  case finalNorm = "output_norm"
+  case head = "output"
+
+  /// Stands once in every block.
+  public var isInBlock: Bool {
+    switch self {
+    case .tokenEmbedding, .positionEmbedding, .finalNorm, .head: false
+    default: true
+    }
+  }
+
+  /// A linear layer within a block: LoRA's "all-linear".
+  public var isLinear: Bool {
+    switch self {
+    case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .up, .down: true
+    default: false
+    }
+  }
+}
+
+/// One parameter of a model: where it belongs, what it is called in files, and what it looks like.
+public struct ParameterDescription: Sendable, Equatable {
+  public let part: ModelPart
+  /// The block, nil outside of blocks.
+  public let layer: Int?
+  public let isBias: Bool
+  /// Hugging Face's name of the module, such as `model.layers.0.self_attn.q_proj`.
+  public let module: String
+  /// [out, in] for matrices, whatever the file has; [count] for vectors.
+  public let shape: [Int]
+  /// Hugging Face's files hold the transpose (GPT-2's Conv1D).
+  public let transposedInFile: Bool
+  /// AdamW's weight decay applies (losses: section 9).
+  public let decays: Bool
+  /// Order of the rows in a GGUF file.
+  public let rowOrderInGGUF: RowOrder
+
+  /// Hugging Face's name of the parameter.
+  public var name: String { module + (isBias ? ".bias" : ".weight") }
+  /// The name in a GGUF file.
+  public var ggufName: String {
+    (layer.map { "blk.\($0)." } ?? "") + part.rawValue + (isBias ? ".bias" : ".weight")
+  }
+  /// The shape in Hugging Face's files.
+  public var fileShape: [Int] { transposedInFile ? shape.reversed() : shape }
+}
+
+/// A linear layer inside a block, the place of a LoRA adapter.
+public struct LinearModule: Sendable, Equatable {
+  public let path: String
+  public let part: ModelPart
+  public let layer: Int
+  public let inputSize: Int
+  public let outputSize: Int
+  /// Hugging Face's files hold the transpose (`fan_in_fan_out` in PEFT's terms).
+  public let transposedInFile: Bool
+}
+
+extension DecoderConfiguration {
+  /// Shape of a part's weight as [out, in] or [count].
+  func shape(of part: ModelPart) -> [Int] {
+    switch part {
+    case .tokenEmbedding, .head: [vocabularySize, hiddenSize]
+    case .positionEmbedding: [contextLength, hiddenSize]
+    case .attentionNorm, .mlpNorm, .finalNorm: [hiddenSize]
+    case .query: [queryWidth, hiddenSize]
+    case .key, .value: [keyValueWidth, hiddenSize]
+    case .fusedQueryKeyValue: [queryWidth + 2 * keyValueWidth, hiddenSize]
+    case .queryNorm, .keyNorm: [headSize]
+    case .attentionOutput: [hiddenSize, queryWidth]
+    case .gate, .up: [intermediateSize, hiddenSize]
+    case .down: [hiddenSize, intermediateSize]
+    }
+  }
+
+  func hasWeight(_ part: ModelPart) -> Bool {
+    switch part {
+    case .positionEmbedding: ropeBase == nil
+    case .query, .key, .value: !fusedQKV
+    case .fusedQueryKeyValue: fusedQKV
+    case .queryNorm, .keyNorm: queryKeyNorm
+    case .gate: gatedMLP
+    case .head: !tiedHead
+    default: true
+    }
+  }
+
+  func hasBias(_ part: ModelPart) -> Bool {
+    switch part {
+    case .attentionNorm, .mlpNorm, .finalNorm: norm == .layer
+    case .query, .key, .value, .fusedQueryKeyValue: queryKeyValueBias
+    case .attentionOutput: outputBias
+    case .gate, .up, .down: mlpBias
+    default: false
+    }
+  }
+}
