@@ -1,0 +1,41 @@
+import DPOBase
+
+/// BCO's running mean δ of all rewards seen, desirable and undesirable; a value of the run, kept in checkpoints.
+public struct BCOBaseline: Sendable, Equatable {
+  public private(set) var mean = 0.0
+  public private(set) var rows = 0.0
+
+  public init() {}
+  public init(mean: Double, rows: Double) {
+    self.mean = mean
+    self.rows = rows
+  }
+
+  public mutating func add(_ rewards: [Double]) {
+    guard !rewards.isEmpty else { return }
+    rows += Double(rewards.count)
+    mean += (rewards.sum - Double(rewards.count) * mean) / rows
+  }
+}
+
+/// BCO (Jung et al. 2024) on unpaired rows, ρ = β log π/π_ref, δ the running mean with this batch included (constant):
+/// desirable ℓ = −log σ(ρ − δ), undesirable ℓ = −log σ(δ − ρ); mean over the rows.
+public func bcoLoss(
+  logRatios: [Double], labels: [Bool], weights: [Double]? = nil, beta: Double, baseline: inout BCOBaseline
+) throws -> UnpairedLossResult {
+  guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
+  try checkRows(logRatios, labels, weights)
+  var result = UnpairedLossResult()
+  result.rewards = logRatios.map { beta * $0 }
+  baseline.add(result.rewards)
+  result.baseline = baseline.mean
+  for (row, reward) in result.rewards.enumerated() {
+    let sign: Double = labels[row] ? 1 : -1
+    let v = sign * (reward - baseline.mean)
+    let weight = weights?[row] ?? 1
+    result.losses.append(-weight * logSigmoid(v))
+    result.gradients.append(-weight * sign * beta * sigmoid(-v) / Double(logRatios.count))
+  }
+  result.loss = result.losses.mean
+  return result
+}

@@ -1,0 +1,21 @@
+#if canImport(Glibc)
+  import Glibc
+#endif
+
+/// log σ(u) = min(u, 0) − log(1 + e^−|u|), without overflow for any u. Its derivative is σ(−u).
+@inlinable
+package func logSigmoid(_ u: Double) -> Double { min(u, 0) - log1p(exp(-abs(u))) }
+
+/// σ(u) = 1 / (1 + e^−u), accurate in both tails.
+@inlinable
+package func sigmoid(_ u: Double) -> Double {
+  let e = exp(-abs(u))
+  return u >= 0 ? 1 / (1 + e) : e / (1 + e)
+}
+
+/// σ'(u) = σ(u) σ(−u).
+@inlinable
+package func sigmoidDerivative(_ u: Double) -> Double { sigmoid(u) * sigmoid(-u) }
+
+/// log(1 − e^x) for x ≤ 0, accurate at both ends.
+package func log1mExp(_ x: Double) -> Double { x < -0.6931471805599453 ? log1p(-exp(x)) : log(-expm1(x)) }
