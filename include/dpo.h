@@ -1,5 +1,490 @@
+/*
+ * libdpo – preference-tune the language model that your program already runs, inside your program.
+ *
+ * This header is the manual. The library is used at five levels; each works without the ones after it:
+ *
+ *   1. Losses    You have log-probabilities from any engine: get DPO losses, their gradients and rewards.
+ *   2. Scoring   Open a GGUF file, a Hugging Face directory or an HDF5 file; get log-probs of completions.
+ *   3. Steps     One optimiser step at a time, or forward → your own loss → backward → optimiser step.
+ *   4. Runs      A whole training over a data set: evaluation, checkpoints, progress, cancel, resume.
+ *   5. Around    Tokenise, generate, export to GGUF, GGUF LoRA, PEFT, Hugging Face.
+ *
+ * Conventions
+ *
+ *   Names      dpo_noun_verb. Inputs come first, outputs last.
+ *   Status     Every call that can fail returns int32_t: DPO_OK (0) or a negative DPO_ERROR_… code. dpo_last_error()
+ *              then holds one sentence about it for the calling thread. Outputs are written only on success.
+ *   Handles    dpo_model, dpo_dataset, dpo_trainer and dpo_completions are opaque. Each is released with its
+ *              _release function; NULL is fine there. Handles keep alive what they need: release in any order. A
+ *              handle that has been released must not be used again; most such uses are detected and refused with
+ *              DPO_ERROR_STATE.
+ *   Threads    Different handles may be used from different threads at once. Two calls on one handle from two threads
+ *              at once: the second one fails with DPO_ERROR_STATE, except where "any thread" is said.
+ *   Strings    UTF-8. `const char *` ends in NUL; text with an explicit length may hold any character.
+ *   Options    A struct starts with its own size; dpo_…_options_init sets it and every default. Later versions append
+ *              fields: programs compiled against this header go on working.
+ *   Numbers    Log-probabilities are natural logarithms. Arrays are dense and row-major.
+ *   Bounds     Bad input gives an error, never a crash; sizes in files are checked before memory is taken.
+ *   Host       The library installs no signal handlers, prints nothing, never exits, and changes neither locale nor
+ *              floating-point mode. It sets OpenBLAS's process-wide thread count to 1, because it divides work over
+ *              its own threads; these sleep between calls. After fork(), open new handles in the child.
+ *
+ * The paper is Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290; names are those of TRL 1.16.
+ * This version is 0: functions may still change between minor versions; DPO_ABI_VERSION and the soname then do, too.
+ */
 #ifndef DPO_H
 #define DPO_H
+
+#include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define DPO_VERSION_MAJOR 0
+#define DPO_VERSION_MINOR 1
+#define DPO_VERSION_PATCH 0
+/* Equals the number in the soname, libdpo.so.0. */
+#define DPO_ABI_VERSION 0
+
+/* ------------------------------------------------------------------------------------------------ errors, version */
+
+enum {
+    DPO_OK = 0,
+    DPO_ERROR_INVALID_ARGUMENT = -1, /* an argument or option is out of range, NULL, or does not go with another */
+    DPO_ERROR_IO = -2,               /* the operating system refused to read or write a file */
+    DPO_ERROR_FORMAT = -3,           /* a file or text is damaged or of another kind than expected */
+    DPO_ERROR_UNSUPPORTED = -4,      /* valid, but not served by this version */
+    DPO_ERROR_MISMATCH = -5,         /* things that do not belong together: an adapter of another model, … */
+    DPO_ERROR_MEMORY = -6,           /* the plan exceeds the limit, or memory could not be had */
+    DPO_ERROR_NON_FINITE = -7,       /* NaN or infinity in a loss, gradient or weight; the step was not applied */
+    DPO_ERROR_CANCELLED = -8,        /* a callback or dpo_trainer_cancel asked to stop */
+    DPO_ERROR_STATE = -9,            /* the call does not fit the handle's state, or another thread is using it */
+    DPO_ERROR_INTERNAL = -10         /* a defect in libdpo */
+};
+
+/* "0.1.0"; static. Any thread. */
 const char *dpo_version(void);
+
+/* The DPO_ABI_VERSION of the library that runs. Any thread. */
+int32_t dpo_abi_version(void);
+
+/* What went wrong in the last failed call of this thread: one sentence that names the file, the place and what was
+ * expected. Never NULL; "" before the first failure. Valid until the thread's next failing call. */
+const char *dpo_last_error(void);
+
+/* "DPO_ERROR_FORMAT" and so on; "unknown status" for other numbers. Static. Any thread. */
+const char *dpo_status_name(int32_t status);
+
+/* Frees text that a function returned through a `char **`. NULL is fine. Any thread. */
+void dpo_string_free(char *text);
+
+/* ------------------------------------------------------------------------------------------------------- 1. losses */
+
+/* DPO losses by TRL's names. Formulas: docs/losses.md; SIGMOID is the paper's equation 7. */
+typedef enum dpo_loss_type {
+    DPO_LOSS_SIGMOID = 0,
+    DPO_LOSS_HINGE = 1,
+    DPO_LOSS_IPO = 2,
+    DPO_LOSS_EXO_PAIR = 3,
+    DPO_LOSS_NCA_PAIR = 4,
+    DPO_LOSS_ROBUST = 5,
+    DPO_LOSS_BCO_PAIR = 6,
+    DPO_LOSS_SPPO_HARD = 7,
+    DPO_LOSS_AOT = 8,
+    DPO_LOSS_AOT_UNPAIRED = 9,
+    DPO_LOSS_APO_ZERO = 10,
+    DPO_LOSS_APO_DOWN = 11,
+    DPO_LOSS_DISCOPOP = 12,
+    DPO_LOSS_SFT = 13,
+    DPO_LOSS_SIGMOID_NORM = 14,
+    DPO_LOSS_CONSERVATIVE = 15 /* the original implementation's label-smoothed sigmoid (cDPO) */
+} dpo_loss_type;
+
+typedef enum dpo_f_divergence {
+    DPO_F_REVERSE_KL = 0,
+    DPO_F_FORWARD_KL = 1,
+    DPO_F_JS_DIVERGENCE = 2,
+    DPO_F_ALPHA_DIVERGENCE = 3
+} dpo_f_divergence;
+
+typedef struct dpo_loss_options {
+    size_t struct_size;
+    double beta;                    /* 0.1; > 0 */
+    double label_smoothing;         /* 0; exo_pair needs (0, 1), robust [0, 0.5) */
+    double discopop_tau;            /* 0.05; > 0 */
+    double f_alpha_divergence_coef; /* 0.5 */
+    int32_t f_divergence;           /* DPO_F_REVERSE_KL */
+    int32_t reference_free;         /* 0; 1: reference log-probs count as 0 and may be NULL */
+    const int32_t *loss_types;      /* NULL: SIGMOID alone */
+    const double *loss_weights;     /* NULL: 1 each */
+    size_t loss_count;              /* length of both; 0 when loss_types is NULL */
+} dpo_loss_options;
+
+void dpo_loss_options_init(dpo_loss_options *options);
+
+/* The loss of `pairs` preference pairs and its gradient.
+ *
+ * Inputs, each [pairs]: summed log-probs of the chosen and rejected completions under the policy and the reference;
+ * their token counts (needed by IPO, SIGMOID_NORM and SFT, else they may be NULL); pair weights (NULL: 1 each), by which
+ * a pair's loss is multiplied before the mean.
+ *
+ * Outputs: *loss, the mean over the pairs; and, each [pairs] or NULL when not wanted: losses (before the mean),
+ * gradients d loss / d policy log-prob (the mean's 1/pairs included), and rewards β·log(π/π_ref).
+ *
+ * Every completion token receives its sequence's gradient: d loss / d logp(token) = gradient of the sum. */
+int32_t dpo_loss_compute(const dpo_loss_options *options, size_t pairs,
+                         const double *policy_chosen, const double *policy_rejected,
+                         const double *reference_chosen, const double *reference_rejected,
+                         const int32_t *chosen_tokens, const int32_t *rejected_tokens, const double *weights,
+                         double *loss, double *losses, double *gradient_chosen, double *gradient_rejected,
+                         double *reward_chosen, double *reward_rejected);
+
+/* ------------------------------------------------------------------------------------------------------ 2. scoring */
+
+typedef struct dpo_model dpo_model;
+
+typedef struct dpo_model_info {
+    size_t struct_size;       /* set by the caller to sizeof(dpo_model_info) */
+    uint64_t parameters;      /* numbers in the model, tied ones once */
+    uint64_t mapped_bytes;    /* size of the weights as they lie in the file */
+    int32_t vocabulary_size;
+    int32_t hidden_size;
+    int32_t layers;
+    int32_t context_length;   /* tokens */
+    int32_t eos_token;        /* -1: none */
+    int32_t bos_token;        /* -1: none */
+    int32_t has_chat_template;
+    int32_t has_adapter;
+    char architecture[32];    /* "llama", "mistral", "qwen2", "qwen3", "gpt2" */
+    char format[16];          /* "gguf", "huggingface", "hdf5" */
+} dpo_model_info;
+
+/* Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file. Weights stay where they are, memory-mapped: the
+ * file must not change while the handle lives. `adapter`: a PEFT directory, a libdpo adapter (HDF5) or a GGUF LoRA that
+ * is put on top; NULL: none. `threads`: 0 = one a core. */
+int32_t dpo_model_open(const char *path, const char *adapter, int32_t threads, dpo_model **model);
+void dpo_model_release(dpo_model *model);
+int32_t dpo_model_get_info(const dpo_model *model, dpo_model_info *info);
+
+/* What a model, adapter, checkpoint or data file holds, as JSON ({"kind", "format", "architecture", "parameters",
+ * "tensors": [{"name", "dtype", "shape"}], …}). Free *json with dpo_string_free. */
+int32_t dpo_inspect(const char *path, char **json);
+
+/* Token ids of `size` bytes of text. `add_special_tokens`: as the tokenizer does by default (BOS, where it has one).
+ * Writes at most `capacity` ids; *count is the number there are: call again with more room if it is larger. */
+int32_t dpo_model_encode(dpo_model *model, const char *text, size_t size, int32_t add_special_tokens,
+                         int32_t *ids, size_t capacity, size_t *count);
+
+/* The text of token ids, special tokens included. Free *text with dpo_string_free; *size is its length in bytes. */
+int32_t dpo_model_decode(dpo_model *model, const int32_t *ids, size_t count, char **text, size_t *size);
+
+/* The model's chat template over messages, a JSON array of {"role", "content"}. Free *text with dpo_string_free. */
+int32_t dpo_model_apply_chat_template(dpo_model *model, const char *messages_json, int32_t add_generation_prompt,
+                                      char **text, size_t *size);
+
+/* Log-probs of completions given their prompts, all in one pass; a prompt is computed once for all its completions.
+ *
+ * prompts:     `prompt_count` lists of token ids, one after the other in prompt_ids; list i has prompt_lengths[i].
+ * completions: `completion_count` lists likewise; completion j continues prompt completion_prompts[j]. Append the EOS
+ *              token if its probability shall count.
+ * token_logps: NULL or one number for each completion token, in order. The first token of a completion whose prompt is
+ *              empty is not predicted by anything: it counts 0.
+ * sum_logps:   NULL or [completion_count] sums. */
+int32_t dpo_model_score_tokens(dpo_model *model, const int32_t *prompt_ids, const size_t *prompt_lengths,
+                               size_t prompt_count, const int32_t *completion_ids, const size_t *completion_lengths,
+                               const size_t *completion_prompts, size_t completion_count,
+                               float *token_logps, double *sum_logps);
+
+/* Sums of log-probs for texts: completion i after prompt i, EOS appended, boundaries as in training. token_counts may
+ * be NULL. */
+int32_t dpo_model_score_texts(dpo_model *model, const char *const *prompts, const char *const *completions, size_t count,
+                              double *sum_logps, int32_t *token_counts);
+
+/* -------------------------------------------------------------------------------------------------------- data sets */
+
+typedef struct dpo_dataset dpo_dataset;
+
+typedef struct dpo_dataset_info {
+    size_t struct_size;          /* set by the caller */
+    uint64_t rows;
+    uint64_t dropped_rows;       /* prompt not shorter than max_length */
+    uint64_t truncated_rows;
+    uint64_t identical_rows;     /* chosen equals rejected: no gradient from them */
+    uint64_t duplicate_rows;
+    uint64_t contradicting_rows; /* the same pair the other way round */
+    uint64_t tokens;             /* distinct tokens, prompts counted once a pair */
+    uint64_t longest_row;        /* tokens of the longest prompt + completion */
+    double longer_is_chosen;     /* fraction of pairs; 0.5 is no length bias */
+} dpo_dataset_info;
+
+typedef struct dpo_train_options dpo_train_options;
+
+/* Reads and tokenises JSON lines for the options' method, max_length and truncation_mode (NULL: defaults):
+ * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}. */
+int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
+                               dpo_dataset **dataset);
+
+/* The same from arrays of NUL-terminated texts. */
+int32_t dpo_dataset_from_pairs(const dpo_model *model, const char *const *prompts, const char *const *chosen,
+                               const char *const *rejected, size_t count, const dpo_train_options *options,
+                               dpo_dataset **dataset);
+
+/* The same from token ids (EOS included where it shall count): row i is prompt_lengths[i], chosen_lengths[i] and
+ * rejected_lengths[i] ids, taken from the three arrays in order. No model is needed. */
+int32_t dpo_dataset_from_tokens(const int32_t *prompt_ids, const size_t *prompt_lengths, const int32_t *chosen_ids,
+                                const size_t *chosen_lengths, const int32_t *rejected_ids,
+                                const size_t *rejected_lengths, size_t count, const dpo_train_options *options,
+                                dpo_dataset **dataset);
+
+int32_t dpo_dataset_get_info(const dpo_dataset *dataset, dpo_dataset_info *info);
+void dpo_dataset_release(dpo_dataset *dataset);
+
+/* -------------------------------------------------------------------------------------------------------- 3. steps */
+
+/* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. */
+struct dpo_train_options {
+    size_t struct_size;
+    const char *method;    /* "dpo"; or "sft" */
+    const char *loss_type; /* "sigmoid"; names joined by commas */
+    const double *loss_weights; /* NULL: 1 each */
+    size_t loss_weight_count;   /* 0, or the number of losses */
+    double beta;                /* 0.1; > 0 */
+    double label_smoothing;     /* 0 */
+    const char *f_divergence_type;  /* "reverse_kl" */
+    double f_alpha_divergence_coef; /* 0.5 */
+    double discopop_tau;            /* 0.05 */
+    double ld_alpha;                /* NaN: unset; 0 to 1 */
+    int32_t use_weighting;          /* 0 */
+    int32_t reference_free;         /* 0 */
+    int32_t completion_only_loss;   /* 1 */
+    double learning_rate;           /* NaN: 1e-6 for dpo, 2e-5 for sft */
+    const char *lr_scheduler_type;  /* "linear" */
+    double warmup_steps;            /* 0; below 1 a fraction of all steps */
+    double weight_decay;            /* 0 */
+    double adam_beta1;              /* 0.9 */
+    double adam_beta2;              /* 0.999 */
+    double adam_epsilon;            /* 1e-8 */
+    double max_grad_norm;           /* 1; 0: no clipping */
+    int32_t per_device_train_batch_size; /* 8 */
+    int32_t per_device_eval_batch_size;  /* 8 */
+    int32_t gradient_accumulation_steps; /* 1 */
+    double num_train_epochs;             /* 3 */
+    int32_t max_steps;                   /* -1: from num_train_epochs */
+    int32_t shuffle;                     /* 1 */
+    uint32_t seed;                       /* 42 */
+    int64_t data_seed;                   /* -1: seed */
+    int32_t max_length;                  /* 1024 tokens; 0: no limit */
+    const char *truncation_mode;         /* "keep_start" */
+    int32_t lora_r;                      /* 0: train every weight */
+    double lora_alpha;                   /* NaN: lora_r */
+    double lora_dropout;                 /* 0 */
+    const char *lora_target_modules;     /* NULL: PEFT's choice; names joined by commas, or "all-linear" */
+    int32_t use_rslora;                  /* 0 */
+    const char *init_lora_weights;       /* "kaiming" */
+    int32_t disable_dropout;             /* 1 */
+    int32_t precompute_ref_log_probs;    /* 0 */
+    int32_t sync_ref_model;              /* 0 */
+    double ref_model_mixup_alpha;        /* 0.6 */
+    int32_t ref_model_sync_steps;        /* 512 */
+    int32_t eval_steps;                  /* 0: at the end of each epoch */
+    int32_t save_steps;                  /* 500; 0: only the final model */
+    int32_t save_total_limit;            /* 0: keep all */
+    int32_t autosave_steps;              /* -1: every step for LoRA, never for full training */
+    int32_t overwrite_output_dir;        /* 0 */
+    const char *precision;               /* "fp32" */
+    int32_t threads;                     /* 0: one a core */
+    int32_t memory_limit_mb;             /* 0: what the machine has free */
+};
+
+void dpo_train_options_init(dpo_train_options *options);
+
+/* The option table as JSON: [{"name", "type", "default", "choices", "help"}]. Static. Any thread. */
+const char *dpo_train_options_describe(void);
+
+typedef struct dpo_trainer dpo_trainer;
+
+/* A trainer of `model` on `dataset`. If the model was opened with an adapter, training goes on from it and its own frozen
+ * copy is the reference; otherwise lora_r decides between a new adapter and every weight.
+ * `reference`: another model to compare with; NULL: the model as it was opened (adapter off, or the mapped file).
+ * `evaluation` may be NULL. The plan is made here: DPO_ERROR_MEMORY before any large allocation if it does not fit. */
+int32_t dpo_trainer_create(dpo_model *model, dpo_model *reference, dpo_dataset *dataset, dpo_dataset *evaluation,
+                           const dpo_train_options *options, dpo_trainer **trainer);
+void dpo_trainer_release(dpo_trainer *trainer);
+
+/* The plan as JSON: steps, tokens (distinct and as padded trainers count them), memory by part in bytes, options. Free
+ * *json with dpo_string_free. */
+int32_t dpo_trainer_plan(dpo_trainer *trainer, char **json);
+
+/* Metrics of one optimiser step, under TRL's names. Means over the step's micro-batches. NaN where a method has none. */
+typedef struct dpo_metrics {
+    size_t struct_size; /* set by the caller, or by the library in events */
+    int64_t step;       /* optimiser steps done */
+    int64_t total_steps;
+    double epoch;
+    double loss;
+    double grad_norm; /* before clipping */
+    double learning_rate;
+    double rewards_chosen;
+    double rewards_rejected;
+    double rewards_accuracies; /* ties count as wrong */
+    double rewards_margins;
+    double logps_chosen;
+    double logps_rejected;
+    double logits_chosen;
+    double logits_rejected;
+    double entropy; /* nats a token */
+    double mean_token_accuracy;
+    double num_tokens;
+    double seconds; /* wall time of the step */
+} dpo_metrics;
+
+/* The next optimiser step of the plan. After the last one: DPO_ERROR_STATE. `metrics` may be NULL. */
+int32_t dpo_trainer_step(dpo_trainer *trainer, dpo_metrics *metrics);
+
+/* The same in parts, for a host with its own loss:
+ *
+ *   dpo_trainer_forward     policy log-probs of chosen rows of the data set
+ *   your loss               d loss / d log-prob for each completion
+ *   dpo_trainer_backward    adds to the gradients; forward and backward may repeat, that is gradient accumulation
+ *   dpo_trainer_apply       clip, AdamW with the schedule's next rate, gradients to zero
+ *
+ * forward: rows [count] of the data set; outputs, each [count] or NULL: summed log-probs of chosen and rejected under the
+ * policy and the reference. (For sft rows: the completion under "chosen", rejected 0.) */
+int32_t dpo_trainer_forward(dpo_trainer *trainer, const size_t *rows, size_t count, double *policy_chosen,
+                            double *policy_rejected, double *reference_chosen, double *reference_rejected);
+
+/* Number of scored tokens of the last forward, and, [that many], their log-probs: for each row chosen, then rejected. */
+int32_t dpo_trainer_token_count(dpo_trainer *trainer, size_t *count);
+int32_t dpo_trainer_token_logps(dpo_trainer *trainer, float *token_logps, size_t count);
+
+/* Gradients of your loss with respect to the summed log-probs, [count] as in the last forward. */
+int32_t dpo_trainer_backward(dpo_trainer *trainer, const double *gradient_chosen, const double *gradient_rejected,
+                             size_t count);
+
+/* The same with one gradient for each scored token, as dpo_trainer_token_logps orders them. */
+int32_t dpo_trainer_backward_tokens(dpo_trainer *trainer, const float *gradients, size_t count);
+
+/* Metrics without loss and rewards: those are your loss's own. */
+int32_t dpo_trainer_apply(dpo_trainer *trainer, dpo_metrics *metrics);
+
+/* Parameters: the trained ones, flat. Pointers are valid while the trainer lives, and must not be used while a call on it
+ * runs. *values and *gradients have *count elements each. */
+int32_t dpo_trainer_parameters(dpo_trainer *trainer, float **values, float **gradients, size_t *count);
+
+/* Where a parameter lies in them. Names are Hugging Face's, or PEFT's for an adapter. shape has room for 4 numbers. */
+int32_t dpo_trainer_parameter_count(dpo_trainer *trainer, size_t *count);
+int32_t dpo_trainer_parameter_at(dpo_trainer *trainer, size_t index, const char **name, size_t *offset, size_t *size,
+                                 int64_t *shape, size_t *dimensions);
+int32_t dpo_trainer_parameter_find(dpo_trainer *trainer, const char *name, size_t *index);
+
+/* Called once an optimiser step with the flat gradient, before clipping: the place for an all-reduce over machines (make
+ * it the mean). Non-zero stops the step with DPO_ERROR_CANCELLED, unapplied. NULL removes it. */
+typedef int32_t (*dpo_reduce_callback)(float *gradients, size_t count, void *user_data);
+int32_t dpo_trainer_set_reduce(dpo_trainer *trainer, dpo_reduce_callback callback, void *user_data);
+
+/* --------------------------------------------------------------------------------------------------------- 4. runs */
+
+typedef enum dpo_event_kind {
+    DPO_EVENT_STEP = 1,       /* metrics are those of the step */
+    DPO_EVENT_EVALUATION = 2, /* metrics are those of the evaluation */
+    DPO_EVENT_CHECKPOINT = 3, /* text is the file's path */
+    DPO_EVENT_NOTE = 4,       /* text is a sentence for the user */
+    DPO_EVENT_PROGRESS = 5    /* rows done of total, in a long phase that text names */
+} dpo_event_kind;
+
+typedef struct dpo_event {
+    size_t struct_size;
+    int32_t kind;
+    dpo_metrics metrics;
+    const char *text; /* valid during the callback; "" where there is none */
+    uint64_t done;
+    uint64_t total;
+} dpo_event;
+
+/* Non-zero stops the run cleanly after a checkpoint; the run returns DPO_ERROR_CANCELLED. Called on the calling thread. */
+typedef int32_t (*dpo_event_callback)(const dpo_event *event, void *user_data);
+
+/* Runs what remains of the plan. `output_dir` gets metrics.jsonl, checkpoints, final.h5 and report.html; it must be empty
+ * or new unless the run is resumed or overwrite_output_dir is set. `resume`: NULL, a checkpoint file, or "last", which
+ * starts from the beginning where there is none yet. `callback` may be NULL.
+ * A resumed run ends in the same bits as one that was never stopped. */
+int32_t dpo_trainer_run(dpo_trainer *trainer, const char *output_dir, const char *resume, dpo_event_callback callback,
+                        void *user_data);
+
+/* Asks a running dpo_trainer_run, _step or _forward to stop; it does within one micro-batch. Any thread, and safe in a
+ * signal handler. */
+void dpo_trainer_cancel(dpo_trainer *trainer);
+
+/* Metrics of the evaluation data set now. */
+int32_t dpo_trainer_evaluate(dpo_trainer *trainer, dpo_metrics *metrics);
+
+/* Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another model, data
+ * set, loss or seed is refused with DPO_ERROR_MISMATCH. */
+int32_t dpo_trainer_save(dpo_trainer *trainer, const char *path);
+int32_t dpo_trainer_load(dpo_trainer *trainer, const char *path);
+
+/* Writes the trained adapter or model alone, as dpo_trainer_run does in final.h5. dpo_export converts it. */
+int32_t dpo_trainer_save_model(dpo_trainer *trainer, const char *path);
+
+/* ------------------------------------------------------------------------------------------------------- 5. around */
+
+typedef struct dpo_generation_options {
+    size_t struct_size;
+    int32_t max_new_tokens;       /* 128 */
+    double temperature;           /* 1; 0: greedy */
+    int32_t top_k;                /* 0: off */
+    double top_p;                 /* 1: off */
+    double min_p;                 /* 0: off */
+    uint64_t seed;                /* 42; a completion depends on it and its indices alone, not on the batch */
+    int32_t num_return_sequences; /* 1: completions a prompt */
+} dpo_generation_options;
+
+void dpo_generation_options_init(dpo_generation_options *options);
+
+/* A token as it is made; text may be empty while a character is incomplete. Non-zero stops all generation. */
+typedef int32_t (*dpo_token_callback)(size_t prompt, size_t completion, int32_t token, const char *text,
+                                      void *user_data);
+
+typedef struct dpo_completions dpo_completions;
+
+/* Completions of NUL-terminated prompts. Generation ends at an end-of-sequence token of the model or at max_new_tokens.
+ * `callback` may be NULL. */
+int32_t dpo_model_generate(dpo_model *model, const char *const *prompts, size_t count,
+                           const dpo_generation_options *options, dpo_token_callback callback, void *user_data,
+                           dpo_completions **completions);
+
+/* Completion `index` of prompt `prompt`: text without special tokens, ids, and whether it ended by itself (1) or at the
+ * length (0). Any output may be NULL. Pointers live as long as the handle. */
+int32_t dpo_completions_get(const dpo_completions *completions, size_t prompt, size_t index, const char **text,
+                            const int32_t **ids, size_t *count, int32_t *stopped);
+void dpo_completions_release(dpo_completions *completions);
+
+typedef enum dpo_export_format {
+    DPO_EXPORT_HDF5 = 0,
+    DPO_EXPORT_SAFETENSORS = 1, /* a Hugging Face directory */
+    DPO_EXPORT_GGUF = 2,
+    DPO_EXPORT_PEFT = 3,     /* an adapter directory for PEFT */
+    DPO_EXPORT_GGUF_LORA = 4 /* an adapter that llama.cpp loads */
+} dpo_export_format;
+
+typedef struct dpo_export_options {
+    size_t struct_size;
+    const char *adapter; /* NULL, or an adapter to put on the model */
+    const char *base;    /* NULL, or the model of an adapter whose file names it no more */
+    const char *dtype;   /* "f32"; or "f16", "bf16", "q8_0" (GGUF only) */
+    int32_t merge;       /* 0; 1: add the adapter into the weights */
+    int32_t overwrite;   /* 0 */
+} dpo_export_options;
+
+void dpo_export_options_init(dpo_export_options *options);
+
+/* Converts a model, adapter or checkpoint file. The output appears whole or not at all. `options` may be NULL. */
+int32_t dpo_export(const char *input, int32_t format, const char *output, const dpo_export_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+
 #endif

@@ -149,6 +149,9 @@ public final class AtomicFile {
     try syncDirectory(directoryOf(path))
   }
 
+  /// Ends without a trace: shows whether the place can be written.
+  public func discard() {}
+
   deinit {
     if descriptor >= 0 { close(descriptor) }
     if !committed { unlink(temporaryPath) }
@@ -180,4 +183,45 @@ public func directoryOf(_ path: String) -> String {
 public func nameOf(_ path: String) -> String {
   guard let slash = path.lastIndex(of: "/") else { return path }
   return String(path[path.index(after: slash)...])
+}
+
+/// A text file that only grows, a line at a time.
+public final class AppendFile {
+  public let path: String
+  private let descriptor: Int32
+
+  /// Opens or makes the file. `keeping`: the lines it shall start with, replacing what was there, at once or not at all.
+  public init(_ path: String, keeping lines: [String]) throws {
+    let start = try AtomicFile(path)
+    for line in lines { try start.write(line + "\n") }
+    try start.commit()
+    self.path = path
+    descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC)
+    guard descriptor >= 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+  }
+
+  /// Appends a line in one write.
+  public func append(_ line: String) throws {
+    let bytes = Array((line + "\n").utf8)
+    var done = 0
+    while done < bytes.count {
+      let count = bytes[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      if count < 0 {
+        if errno == EINTR { continue }
+        throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
+      }
+      done += count
+    }
+  }
+
+  /// Returns when all lines are on the disk.
+  public func flush() throws {
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+  }
+
+  deinit { close(descriptor) }
+}
+
+public func removeFile(_ path: String) throws {
+  guard unlink(path) == 0 || errno == ENOENT else { throw DPOError(.io, "\(path): cannot remove: \(systemMessage())") }
 }
