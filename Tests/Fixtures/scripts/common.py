@@ -53,3 +53,12 @@ The market on the island opened at six. The farmer brought apples, the captain b
 Before the storm the signal changed and the sailors closed every window, although the street was already under water.
 """
 CORPUS = [line.replace("\\n", "\n") for line in TEXT.strip().splitlines()] * 3
+
+
+def number(value):
+    """A float32 as the shortest text that names it."""
+    return float(f"{float(value):.9g}")
+
+
+def numbers(values):
+    return [number(value) for value in values]

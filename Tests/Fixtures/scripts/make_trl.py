@@ -1,0 +1,137 @@
+"""Makes golden trajectories with TRL's own trainers on the tiny models, fp32, one process:
+
+golden/trl/RUN.json          the options, the token ids that TRL made of every row, every metric it logged at every step,
+                             an evaluation after the last one, and of every trained tensor: norm, norm of its change, first values
+golden/losses.json           two steps of every DPO loss, divergence and option: loss, grad_norm, metrics
+adapters/RUN-start           where a LoRA run starts (A random, B zero), so that other programs start from the same numbers
+adapters/RUN-final           where it ends
+
+    python Tests/Fixtures/scripts/make_trl.py [RUN ...]   torch, transformers, trl, peft, datasets
+"""
+import sys
+import tempfile
+import warnings
+
+from common import DATA, FIXTURES, GOLDEN, MODELS, number, numbers, rows, write_json
+
+warnings.filterwarnings("ignore")
+import torch
+from datasets import Dataset
+from make_golden import save_adapter
+from peft import LoraConfig
+from transformers import AutoTokenizer, PrinterCallback, ProgressCallback
+from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+
+COMMON = dict(use_cpu=True, bf16=False, gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
+              disable_tqdm=True, dataset_num_proc=None, model_init_kwargs={"attn_implementation": "eager", "dtype": "float32"})
+BASE = dict(per_device_train_batch_size=2, per_device_eval_batch_size=5, max_steps=6, learning_rate=1e-3, max_length=256)
+
+# model, data, TRL options, LoRA options
+RUNS = {
+    "llama-tied-sigmoid": ("llama-tied", "pairs", dict(weight_decay=0.1, warmup_steps=2, lr_scheduler_type="cosine", max_length=48), None),
+    "llama-untied-ipo": ("llama-untied", "pairs", dict(loss_type="ipo", per_device_train_batch_size=5, gradient_accumulation_steps=2,
+                                                       max_steps=-1, num_train_epochs=3), None),
+    "mistral-sigmoid": ("mistral", "pairs", dict(max_grad_norm=0.5, beta=0.3), None),
+    "qwen2-ipo": ("qwen2", "shared", dict(loss_type="ipo", train_sampling_strategy="sequential", weight_decay=0.1), None),
+    "qwen3-sigmoid-sft": ("qwen3", "pairs", dict(loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.2], lr_scheduler_type="constant"), None),
+    "gpt2-sigmoid": ("gpt2", "pairs", dict(weight_decay=0.1, gradient_accumulation_steps=2, seed=7), None),
+    "llama-tied-chat": ("llama-tied", "chat", dict(lr_scheduler_type="constant_with_warmup", warmup_steps=1), None),
+    "llama-tied-implicit": ("llama-tied", "implicit", dict(lr_scheduler_type="constant"), None),
+    "qwen2-sync": ("qwen2", "pairs", dict(sync_ref_model=True, ref_model_sync_steps=2, ref_model_mixup_alpha=0.6), None),
+    "llama-tied-lora-sigmoid": ("llama-tied", "pairs", dict(weight_decay=0.1), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    "llama-untied-lora-ipo": ("llama-untied", "pairs", dict(loss_type="ipo", gradient_accumulation_steps=2),
+                              dict(r=2, lora_alpha=4, target_modules=["q_proj", "v_proj"], use_rslora=True)),
+    "mistral-lora-sigmoid": ("mistral", "pairs", dict(lr_scheduler_type="cosine", warmup_steps=0.4),
+                             dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    "qwen2-lora-ipo": ("qwen2", "pairs", dict(loss_type="ipo"), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    "qwen3-lora-sigmoid": ("qwen3", "pairs", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    "gpt2-lora-sigmoid": ("gpt2", "pairs", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+}
+SFT_RUNS = {
+    "llama-untied-sft-text": ("llama-untied", "text", dict(weight_decay=0.1), None),
+    "qwen3-sft-completions": ("qwen3", "completions", dict(gradient_accumulation_steps=2), None),
+    "llama-tied-sft-messages": ("llama-tied", "messages", dict(), None),
+    "qwen2-lora-sft-completions": ("qwen2", "completions", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+}
+FORGET = ("runtime", "per_second", "total_flos", "train_loss")
+
+
+def run(name, table, config_type, trainer_type):
+    model, data, options, lora = table[name]
+    settings = {**BASE, **options}
+    tokenizer = AutoTokenizer.from_pretrained(MODELS / model)
+    with tempfile.TemporaryDirectory() as scratch:
+        trainer = trainer_type(
+            model=str(MODELS / model), args=config_type(output_dir=scratch, **COMMON, **settings), processing_class=tokenizer,
+            train_dataset=Dataset.from_list(rows(DATA / f"{data}.jsonl")), eval_dataset=Dataset.from_list(rows(DATA / f"{data}.jsonl")),
+            peft_config=LoraConfig(task_type="CAUSAL_LM", **lora) if lora else None)
+        trainer.remove_callback(ProgressCallback)
+        trainer.remove_callback(PrinterCallback)
+        if lora:
+            save_adapter(trainer.model, FIXTURES / "adapters" / f"{name}-start", model)
+        start = {key: p.detach().clone() for key, p in trainer.model.named_parameters() if p.requires_grad}
+        ids = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask") if key in row}
+               for row in trainer.train_dataset]
+        trainer.train()
+        steps = [{key: value for key, value in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
+        evaluation = trainer.evaluate()
+        final = {key.replace(".default.", "."): p.detach() for key, p in trainer.model.named_parameters() if p.requires_grad}
+        start = {key.replace(".default.", "."): value for key, value in start.items()}
+        if lora:
+            save_adapter(trainer.model, FIXTURES / "adapters" / f"{name}-final", model)
+    return {
+        "model": f"models/{model}", "data": f"data/{data}.jsonl",
+        "method": "dpo" if trainer_type is DPOTrainer else "sft", "options": settings, "lora": lora,
+        **({"adapter": f"adapters/{name}-start", "final_adapter": f"adapters/{name}-final"} if lora else {}),
+        "rows": ids, "steps": steps,
+        "evaluation": {key: value for key, value in evaluation.items() if not any(word in key for word in FORGET)},
+        "tensors": {key: {"norm": number(value.norm()), "change": number((value - start[key]).norm()), "first": numbers(value.flatten()[:4])}
+                    for key, value in final.items()},
+    }
+
+
+LOSSES = {
+    **{name: dict(loss_type=name) for name in ("sigmoid", "hinge", "ipo", "nca_pair", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+                                               "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm")},
+    "exo_pair": dict(loss_type="exo_pair", label_smoothing=1e-3),
+    "robust": dict(loss_type="robust", label_smoothing=0.1),
+    "aot smoothed": dict(loss_type="aot", label_smoothing=0.1),
+    "sigmoid forward_kl": dict(f_divergence_type="forward_kl"),
+    "sigmoid js_divergence": dict(f_divergence_type="js_divergence"),
+    "sigmoid alpha_divergence": dict(f_divergence_type="alpha_divergence", f_alpha_divergence_coef=0.3),
+    "ipo js_divergence": dict(loss_type="ipo", f_divergence_type="js_divergence"),
+    "sigmoid ld_alpha": dict(ld_alpha=0.5),
+    "sigmoid weighting": dict(use_weighting=True),
+    "mpo": dict(loss_type=["sigmoid", "bco_pair", "sft"], loss_weights=[0.8, 0.2, 1.0]),
+    "sigmoid precompute": dict(precompute_ref_log_probs=True),
+    "sigmoid keep_end": dict(max_length=24, truncation_mode="keep_end"),
+    "ipo keep_start": dict(loss_type="ipo", max_length=24),
+    "sigmoid accumulated": dict(gradient_accumulation_steps=3, per_device_train_batch_size=4, num_train_epochs=2, max_steps=-1),
+}
+
+
+def main():
+    wanted = sys.argv[1:]
+    for table, kinds in ((RUNS, (DPOConfig, DPOTrainer)), (SFT_RUNS, (SFTConfig, SFTTrainer))):
+        for name in table:
+            if not wanted or name in wanted:
+                record = run(name, table, *kinds)
+                write_json(GOLDEN / "trl" / f"{name}.json", record)
+                print(name, [round(step["loss"], 5) for step in record["steps"]], flush=True)
+    if not wanted or "losses" in wanted:
+        table = {name: ("qwen2", "pairs", dict(max_steps=3, per_device_train_batch_size=4, lr_scheduler_type="constant",
+                                               learning_rate=3e-3, **{key: value for key, value in options.items()
+                                                                      if key not in ("max_steps", "per_device_train_batch_size")}), None)
+                 for name, options in LOSSES.items()}
+        for name, options in LOSSES.items():
+            table[name][2].update(options)
+        result = {}
+        for name in table:
+            record = run(name, table, DPOConfig, DPOTrainer)
+            result[name] = {key: record[key] for key in ("model", "data", "options", "steps", "evaluation")}
+            print(name, [round(step["loss"], 5) for step in record["steps"]], flush=True)
+        write_json(GOLDEN / "losses.json", result)
+
+
+if __name__ == "__main__":
+    main()
