@@ -2,6 +2,7 @@
 #define CKERNELS_H
 #include <stddef.h>
 #include <stdint.h>
+#include "dequantize.h"
 /// 64-bit XXH3 of `size` bytes.
 uint64_t ck_xxh3(const void *bytes, size_t size);
 #endif

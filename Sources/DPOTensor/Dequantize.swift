@@ -1,0 +1,62 @@
+import CKernels
+import DPOBase
+
+extension DType {
+  package var encoding: ck_encoding {
+    switch self {
+    case .f32: CK_F32
+    case .f16: CK_F16
+    case .bf16: CK_BF16
+    case .q4_0: CK_Q4_0
+    case .q4_1: CK_Q4_1
+    case .q5_0: CK_Q5_0
+    case .q5_1: CK_Q5_1
+    case .q8_0: CK_Q8_0
+    case .q2_k: CK_Q2_K
+    case .q3_k: CK_Q3_K
+    case .q4_k: CK_Q4_K
+    case .q5_k: CK_Q5_K
+    case .q6_k: CK_Q6_K
+    }
+  }
+}
+
+extension StoredTensor {
+  /// Decodes rows to f32, `columns` numbers each, in the tensor's own (Hugging Face's) order of rows. The caller
+  /// guarantees that `rows` are within the tensor and `out` holds rows.count × columns numbers.
+  public func dequantize(rows: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+    guard let base = bytes.baseAddress, !rows.isEmpty else { return }
+    switch rowOrder {
+    case .natural:
+      ck_dequantize(dtype.encoding, base + rows.lowerBound * rowBytes, out, rows.count * columns)
+    case .interleavedHalves:
+      for row in rows {
+        ck_dequantize(
+          dtype.encoding, base + storedRow(row) * rowBytes, out + (row - rows.lowerBound) * columns, columns)
+      }
+    }
+  }
+
+  /// The index of an element in the first block that holds a NaN or infinity, in file order; nil if all are finite.
+  public var firstNonFinite: Int? {
+    guard let base = bytes.baseAddress else { return nil }
+    let blocks = bytes.count / dtype.blockBytes
+    let found = ck_first_nonfinite(dtype.encoding, base, blocks)
+    return found == blocks ? nil : found * dtype.blockElements
+  }
+}
+
+/// Encodes f32 numbers as F32, F16, BF16 (round to nearest, ties to even) or Q8_0 (ggml's reference rounding).
+/// The count is a multiple of the block; `out` has exactly the room for the encoded bytes.
+public func quantize(
+  _ values: UnsafeBufferPointer<Float>, as dtype: DType, into out: UnsafeMutableRawBufferPointer
+) throws {
+  guard values.count % dtype.blockElements == 0, out.count == values.count / dtype.blockElements * dtype.blockBytes
+  else {
+    throw DPOError(.internal, "\(values.count) numbers do not fill \(out.count) bytes of \(dtype.rawValue)")
+  }
+  guard let source = values.baseAddress, let target = out.baseAddress else { return }
+  guard ck_quantize(dtype.encoding, source, target, values.count) == 0 else {
+    throw DPOError.unsupported("writing tensors as \(dtype.rawValue) is not supported (known: F32, F16, BF16, Q8_0)")
+  }
+}
