@@ -35,7 +35,7 @@ let package = Package(
     .target(name: "DPOBase", dependencies: ["CJansson", "CKernels"]),
     .target(name: "DPOTensor", dependencies: ["DPOBase", "CKernels"]),
     .target(name: "DPOKernels", dependencies: ["DPOTensor", "CKernels", "COpenBLAS"]),
-    .target(name: "DPOModel", dependencies: ["DPOKernels"]),
+    .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2"]),
     .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc"]),
     .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),
     .target(name: "DPO", dependencies: ["DPOStorage"]),

@@ -1,0 +1,133 @@
+#include "ck_rows.h"
+#include "ck_math.h"
+#include "clones.h"
+#include <math.h>
+#pragma clang fp reassociate(on) contract(fast)
+
+CK_CLONES void ck_rope(float *x, size_t ld, const float *cosines, const float *sines, const int32_t *positions, size_t rows,
+                       size_t heads, size_t size, float sign) {
+  size_t half = size / 2;
+  for (size_t i = 0; i < rows; i++) {
+    const float *c = cosines + (size_t)positions[i] * half, *s = sines + (size_t)positions[i] * half;
+    for (size_t h = 0; h < heads; h++) {
+      float *a = x + i * ld + h * size, *b = a + half;
+      for (size_t j = 0; j < half; j++) {
+        float u = a[j], v = b[j], t = sign * s[j];
+        a[j] = u * c[j] - v * t;
+        b[j] = v * c[j] + u * t;
+      }
+    }
+  }
+}
+
+CK_CLONES void ck_swiglu_forward(const float *gate, const float *up, size_t ld, float *act, size_t rows, size_t width) {
+  for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width)
+    for (size_t j = 0; j < width; j++) act[j] = gate[j] * ck_sigmoidf(gate[j]) * up[j];
+}
+
+// silu'(g) = σ(g) (1 + g (1 − σ(g)))
+CK_CLONES void ck_swiglu_backward(float *gate, float *up, size_t ld, const float *dact, float *act, size_t rows, size_t width) {
+  for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width, dact += width)
+    for (size_t j = 0; j < width; j++) {
+      float g = gate[j], u = up[j], d = dact[j];
+      float sigma = ck_sigmoidf(g), silu = g * sigma;
+      act[j] = silu * u;
+      up[j] = d * silu;
+      gate[j] = d * u * (sigma + silu * (1.0f - sigma));
+    }
+}
+
+// y = f(x) and f'(x)
+typedef struct { float value, slope; } value_slope;
+
+static inline __attribute__((always_inline)) value_slope activate(ck_activation kind, float x) {
+  if (kind == CK_SILU) {
+    float sigma = ck_sigmoidf(x), silu = x * sigma;
+    return (value_slope){silu, sigma + silu * (1.0f - sigma)};
+  }
+  if (kind == CK_GELU_TANH) {
+    // ½ x (1 + tanh u), u = √(2/π) (x + 0.044715 x³)
+    float s = x * x;
+    float t = ck_tanhf(0.7978845608f * x * (1.0f + 0.044715f * s));
+    return (value_slope){0.5f * x * (1.0f + t),
+                         0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * 0.7978845608f * (1.0f + 0.134145f * s)};
+  }
+  // x Φ(x); derivative Φ(x) + x φ(x)
+  float cdf = ck_normal_cdff(x);
+  return (value_slope){x * cdf, cdf + x * 0.3989422804f * ck_expf(-0.5f * x * x)};
+}
+
+static inline __attribute__((always_inline)) void forward(ck_activation kind, float *x, const float *bias, float *act, size_t rows,
+                                                          size_t width) {
+  for (size_t i = 0; i < rows; i++, x += width, act += width) {
+    if (bias) for (size_t j = 0; j < width; j++) x[j] += bias[j];
+    for (size_t j = 0; j < width; j++) act[j] = activate(kind, x[j]).value;
+  }
+}
+
+static inline __attribute__((always_inline)) void backward(ck_activation kind, float *x, const float *dact, float *act, size_t count) {
+  for (size_t j = 0; j < count; j++) {
+    value_slope f = activate(kind, x[j]);
+    act[j] = f.value;
+    x[j] = dact[j] * f.slope;
+  }
+}
+
+CK_CLONES void ck_activation_forward(ck_activation kind, float *x, const float *bias, float *act, size_t rows, size_t width) {
+  switch (kind) {
+    case CK_SILU: forward(CK_SILU, x, bias, act, rows, width); break;
+    case CK_GELU_TANH: forward(CK_GELU_TANH, x, bias, act, rows, width); break;
+    case CK_GELU: forward(CK_GELU, x, bias, act, rows, width); break;
+  }
+}
+
+CK_CLONES void ck_activation_backward(ck_activation kind, float *x, const float *dact, float *act, size_t rows, size_t width) {
+  switch (kind) {
+    case CK_SILU: backward(CK_SILU, x, dact, act, rows * width); break;
+    case CK_GELU_TANH: backward(CK_GELU_TANH, x, dact, act, rows * width); break;
+    case CK_GELU: backward(CK_GELU, x, dact, act, rows * width); break;
+  }
+}
+
+CK_CLONES void ck_add_bias(float *x, size_t ld, const float *bias, size_t rows, size_t width) {
+  for (size_t i = 0; i < rows; i++, x += ld)
+    for (size_t j = 0; j < width; j++) x[j] += bias[j];
+}
+
+CK_CLONES void ck_column_sums(const float *x, size_t ld, float *sums, size_t rows, size_t from, size_t to) {
+  for (size_t i = 0; i < rows; i++, x += ld)
+    for (size_t j = from; j < to; j++) sums[j] += x[j];
+}
+
+CK_CLONES void ck_accumulate(float *y, const float *x, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] += x[i];
+}
+
+CK_CLONES void ck_scale(float *y, const float *x, float scale, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = x[i] * scale;
+}
+
+// SplitMix64 of (key, element): the same mask whenever it is asked for, whatever the order of rows or threads.
+static inline __attribute__((always_inline)) float keep(uint64_t key, uint64_t element, uint64_t threshold, float scale) {
+  uint64_t z = key + (element + 1) * 0x9E3779B97F4A7C15u;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9u;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBu;
+  z ^= z >> 31;
+  return (z >> 11) < threshold ? 0.0f : scale;
+}
+
+CK_CLONES void ck_dropout(const float *x, float *y, size_t count, uint64_t key, uint64_t first, float p) {
+  uint64_t threshold = (uint64_t)((double)p * 0x1p53);
+  float scale = 1.0f / (1.0f - p);
+  for (size_t i = 0; i < count; i++) y[i] = x[i] * keep(key, first + i, threshold, scale);
+}
+
+CK_CLONES void ck_dropout_accumulate(const float *x, float *y, size_t count, uint64_t key, uint64_t first, float p) {
+  uint64_t threshold = (uint64_t)((double)p * 0x1p53);
+  float scale = 1.0f / (1.0f - p);
+  for (size_t i = 0; i < count; i++) y[i] += x[i] * keep(key, first + i, threshold, scale);
+}
+
+CK_CLONES void ck_exp(const float *x, float *y, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = ck_expf(x[i]);
+}

@@ -1,0 +1,180 @@
+#define _GNU_SOURCE   // sched_getaffinity
+#include "ck_team.h"
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+struct ck_team {
+  int32_t members;
+  pthread_t *threads;
+  pthread_mutex_t serial;   // one run at a time
+  pthread_mutex_t lock;     // guards sleeping and waking
+  pthread_cond_t wake, done;
+  void (*task)(void *, int64_t, int32_t);
+  void *context;
+  int64_t count;
+  _Alignas(64) atomic_llong next;
+  _Alignas(64) atomic_uint generation;   // one more for every run
+  _Alignas(64) atomic_int busy;          // workers that have not finished the current run
+  atomic_int sleepers, stop;
+  int caller_sleeps;
+};
+
+typedef struct {
+  ck_team *team;
+  int32_t member;
+} start_t;
+
+static inline void pause_cpu(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+static int64_t nanoseconds(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+// Waits up to 50 µs for *value to differ from `old`. The clock is read seldom: each look costs more than a pause.
+#define SPIN(condition)                                             \
+  do {                                                              \
+    int64_t end = 0;                                                \
+    for (int turn = 0; !(condition); turn++) {                      \
+      pause_cpu();                                                  \
+      if ((turn & 63) == 63) {                                      \
+        int64_t now = nanoseconds();                                \
+        if (end == 0) end = now + 50000;                            \
+        else if (now > end) break;                                  \
+      }                                                             \
+    }                                                               \
+  } while (0)
+
+static void work(ck_team *team, int32_t member) {
+  int64_t count = team->count;
+  for (;;) {
+    int64_t index = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
+    if (index >= count) return;
+    team->task(team->context, index, member);
+  }
+}
+
+static void *worker(void *argument) {
+  start_t start = *(start_t *)argument;
+  free(argument);
+  ck_team *team = start.team;
+  unsigned seen = 0;
+  for (;;) {
+    SPIN(atomic_load_explicit(&team->generation, memory_order_acquire) != seen || atomic_load(&team->stop));
+    if (atomic_load_explicit(&team->generation, memory_order_acquire) == seen && !atomic_load(&team->stop)) {
+      pthread_mutex_lock(&team->lock);
+      atomic_fetch_add(&team->sleepers, 1);
+      while (atomic_load(&team->generation) == seen && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->lock);
+      atomic_fetch_sub(&team->sleepers, 1);
+      pthread_mutex_unlock(&team->lock);
+    }
+    if (atomic_load(&team->stop)) return NULL;
+    seen = atomic_load_explicit(&team->generation, memory_order_acquire);
+    work(team, start.member);
+    if (atomic_fetch_sub_explicit(&team->busy, 1, memory_order_acq_rel) == 1) {
+      pthread_mutex_lock(&team->lock);
+      if (team->caller_sleeps) pthread_cond_signal(&team->done);
+      pthread_mutex_unlock(&team->lock);
+    }
+  }
+}
+
+static void stop_threads(ck_team *team, int32_t started) {
+  pthread_mutex_lock(&team->lock);
+  atomic_store(&team->stop, 1);
+  pthread_cond_broadcast(&team->wake);
+  pthread_mutex_unlock(&team->lock);
+  for (int32_t i = 0; i < started; i++) pthread_join(team->threads[i], NULL);
+  pthread_mutex_destroy(&team->serial);
+  pthread_mutex_destroy(&team->lock);
+  pthread_cond_destroy(&team->wake);
+  pthread_cond_destroy(&team->done);
+  free(team->threads);
+  free(team);
+}
+
+ck_team *ck_team_create(int32_t members) {
+  if (members < 1) return NULL;
+  ck_team *team = aligned_alloc(64, (sizeof(ck_team) + 63) / 64 * 64);
+  if (!team) return NULL;
+  *team = (ck_team){.members = members};
+  team->threads = calloc((size_t)members, sizeof(pthread_t));
+  if (!team->threads) {
+    free(team);
+    return NULL;
+  }
+  pthread_mutex_init(&team->serial, NULL);
+  pthread_mutex_init(&team->lock, NULL);
+  pthread_cond_init(&team->wake, NULL);
+  pthread_cond_init(&team->done, NULL);
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);   // the host's signals stay with the host's threads
+  for (int32_t i = 0; i < members - 1; i++) {
+    start_t *start = malloc(sizeof *start);
+    if (start) *start = (start_t){team, i + 1};
+    if (!start || pthread_create(&team->threads[i], NULL, worker, start) != 0) {
+      free(start);
+      pthread_sigmask(SIG_SETMASK, &old, NULL);
+      stop_threads(team, i);
+      return NULL;
+    }
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  return team;
+}
+
+void ck_team_destroy(ck_team *team) {
+  if (team) stop_threads(team, team->members - 1);
+}
+
+void ck_team_run(ck_team *team, void (*task)(void *, int64_t, int32_t), void *context, int64_t count) {
+  pthread_mutex_lock(&team->serial);
+  if (count <= 1 || team->members == 1) {
+    for (int64_t index = 0; index < count; index++) task(context, index, 0);
+    pthread_mutex_unlock(&team->serial);
+    return;
+  }
+  team->task = task;
+  team->context = context;
+  team->count = count;
+  atomic_store_explicit(&team->next, 0, memory_order_relaxed);
+  atomic_store_explicit(&team->busy, team->members - 1, memory_order_relaxed);
+  atomic_fetch_add(&team->generation, 1);
+  if (atomic_load(&team->sleepers) > 0) {
+    pthread_mutex_lock(&team->lock);
+    pthread_cond_broadcast(&team->wake);
+    pthread_mutex_unlock(&team->lock);
+  }
+  work(team, 0);
+  SPIN(atomic_load_explicit(&team->busy, memory_order_acquire) == 0);
+  if (atomic_load_explicit(&team->busy, memory_order_acquire) != 0) {
+    pthread_mutex_lock(&team->lock);
+    team->caller_sleeps = 1;
+    while (atomic_load(&team->busy) != 0) pthread_cond_wait(&team->done, &team->lock);
+    team->caller_sleeps = 0;
+    pthread_mutex_unlock(&team->lock);
+  }
+  pthread_mutex_unlock(&team->serial);
+}
+
+int32_t ck_processors(void) {
+#if defined(__linux__)
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+  long count = sysconf(_SC_NPROCESSORS_ONLN);
+  return count > 0 ? (int32_t)count : 1;
+}

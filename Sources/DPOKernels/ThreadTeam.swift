@@ -1,0 +1,59 @@
+import CKernels
+import COpenBLAS
+import DPOBase
+@_exported import DPOTensor
+import Glibc
+
+/// Persistent threads that share the work of one operation at a time. Idle threads sleep; the calling thread works too.
+///
+/// Work is cut into tasks whose size never depends on the number of threads, and each sum has a fixed order: results
+/// have the same bits for any number of threads.
+///
+/// OpenBLAS is called single-threaded, one tile a call, from this team. Its thread count is global to the process:
+/// making a team sets it to 1.
+public final class ThreadTeam: @unchecked Sendable {
+  public let threads: Int
+  private let handle: OpaquePointer
+
+  /// Throws `.invalidArgument` for less than 1 or more than 1024 threads, `.memory` if the system has none left.
+  public init(threads: Int) throws {
+    guard (1...1024).contains(threads) else { throw DPOError.argument("threads: \(threads), expected 1 to 1024") }
+    guard let handle = ck_team_create(Int32(threads)) else {
+      throw DPOError(.memory, "cannot start \(threads) threads: \(String(cString: strerror(errno)))")
+    }
+    openblas_set_num_threads(1)
+    self.threads = threads
+    self.handle = handle
+  }
+
+  deinit { ck_team_destroy(handle) }
+
+  /// Processors that this process may run on.
+  public static var availableProcessors: Int { Int(ck_processors()) }
+
+  /// Calls `body(index, member)` for every index in 0..<count, each once, from up to `threads` threads;
+  /// `member` < `threads` tells them apart (for scratch memory). Must not be called from inside a body.
+  package func run(_ count: Int, _ body: (_ index: Int, _ member: Int) -> Void) {
+    guard count > 0 else { return }
+    withoutActuallyEscaping(body) { body in
+      var body = body
+      withUnsafeMutablePointer(to: &body) { pointer in
+        ck_team_run(
+          handle,
+          { context, index, member in
+            guard let context else { return }
+            context.assumingMemoryBound(to: ((Int, Int) -> Void).self).pointee(Int(index), Int(member))
+          }, pointer, Int64(count))
+      }
+    }
+  }
+
+  /// Rows a task takes in row-wise operations.
+  package static let rowBlock = 32
+
+  /// Calls `body(rows, member)` for blocks of `rowBlock` rows.
+  package func rows(_ count: Int, _ body: (_ rows: Range<Int>, _ member: Int) -> Void) {
+    let size = ThreadTeam.rowBlock
+    run((count + size - 1) / size) { index, member in body(index * size..<min(count, (index + 1) * size), member) }
+  }
+}

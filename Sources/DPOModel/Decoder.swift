@@ -1,0 +1,148 @@
+import DPOBase
+import DPOKernels
+
+/// A matrix of weights, [rows, columns]: as f32 in memory, or as it is stored.
+struct WeightMatrix {
+  let rows, columns: Int
+  /// nil: dequantise `stored`.
+  let values: UnsafePointer<Float>?
+  let stored: StoredTensor?
+  /// nil: frozen.
+  let gradient: UnsafeMutablePointer<Float>?
+}
+
+/// A vector of weights, always as f32.
+struct WeightVector {
+  let values: UnsafePointer<Float>
+  let gradient: UnsafeMutablePointer<Float>?
+}
+
+struct Linear {
+  let part: ModelPart
+  let weight: WeightMatrix
+  let bias: WeightVector?
+}
+
+struct NormWeights {
+  let weight: WeightVector
+  let bias: WeightVector?
+}
+
+/// Weights of one block. Layers that share their input stand together.
+struct DecoderBlock {
+  let attentionNorm: NormWeights
+  /// q, k, v; or one layer of all three
+  let queryKeyValue: [Linear]
+  let queryNorm, keyNorm: WeightVector?
+  let output: Linear
+  let mlpNorm: NormWeights
+  /// gate and up; or up alone
+  let gateUp: [Linear]
+  let down: Linear
+}
+
+/// The weights of a model.
+public final class Decoder: @unchecked Sendable {
+  public let configuration: DecoderConfiguration
+  /// All weights as f32 under Hugging Face's names, when they are trainable; nil for a frozen model.
+  public let parameters: ParameterStore?
+  let embedding: WeightMatrix
+  let positions: WeightMatrix?
+  let blocks: [DecoderBlock]
+  let finalNorm: NormWeights
+  /// The embedding's, when tied.
+  let head: WeightMatrix
+  /// Bytes of weights as they are stored, for a frozen model.
+  package let storedBytes: Int
+  private let vectors: [FloatBuffer]
+
+  /// `tensors` go by Hugging Face's names and have our layout ([out, in]).
+  ///
+  /// A trainable decoder holds all weights as f32 in `parameters`. A frozen one keeps the tensors as they are stored,
+  /// mapped and quantised; blocks of rows are dequantised on their way into a product.
+  public init(configuration: DecoderConfiguration, tensors: [String: StoredTensor], trainable: Bool) throws {
+    let descriptions = Family.named(configuration.family).parameters(configuration)
+    for description in descriptions {
+      guard let tensor = tensors[description.name] else {
+        throw DPOError.mismatch("the model lacks the tensor \(description.name)")
+      }
+      guard tensor.shape == description.shape else {
+        throw DPOError.mismatch("tensor \(description.name): shape \(tensor.shape), expected \(description.shape)")
+      }
+    }
+    let store = trainable ? try ParameterStore(descriptions.map { ($0.name, $0.shape, $0.decays) }) : nil
+    var vectors: [FloatBuffer] = []
+    var matrixOf: [String: WeightMatrix] = [:]
+    var vectorOf: [String: WeightVector] = [:]
+    var storedBytes = 0
+    for description in descriptions {
+      guard let tensor = tensors[description.name] else { continue }
+      storedBytes += tensor.bytes.count
+      var values: UnsafePointer<Float>?
+      var gradient: UnsafeMutablePointer<Float>?
+      if let store, let entry = store[description.name] {
+        let target = store.values.pointer + entry.offset
+        tensor.dequantize(rows: 0..<tensor.rows, into: target)
+        values = UnsafePointer(target)
+        gradient = store.gradients.pointer + entry.offset
+      } else if description.shape.count == 1 {
+        let buffer = try tensor.floats()
+        vectors.append(buffer)
+        values = UnsafePointer(buffer.pointer)
+      } else {
+        values = tensor.directFloats
+      }
+      if description.shape.count == 1 {
+        guard let values else { continue }
+        vectorOf[description.name] = WeightVector(values: values, gradient: gradient)
+      } else {
+        matrixOf[description.name] = WeightMatrix(
+          rows: tensor.rows, columns: tensor.columns, values: values, stored: values == nil ? tensor : nil,
+          gradient: gradient)
+      }
+    }
+    self.configuration = configuration
+    self.vectors = vectors
+    self.storedBytes = storedBytes
+    parameters = store
+    owners = store == nil ? descriptions.compactMap { tensors[$0.name]?.owner } : []
+
+    var byPart: [Int: [ModelPart: String]] = [:]
+    for description in descriptions where !description.isBias {
+      byPart[description.layer ?? -1, default: [:]][description.part] = description.module
+    }
+    func module(_ layer: Int, _ part: ModelPart) -> String { byPart[layer]?[part] ?? "" }
+    func matrix(_ layer: Int, _ part: ModelPart) throws -> WeightMatrix {
+      guard let matrix = matrixOf[module(layer, part) + ".weight"] else {
+        throw DPOError(.internal, "no matrix for \(part.rawValue) of layer \(layer)")
+      }
+      return matrix
+    }
+    func vector(_ layer: Int, _ part: ModelPart, _ kind: String) -> WeightVector? { vectorOf[module(layer, part) + kind] }
+    func linear(_ layer: Int, _ part: ModelPart) throws -> Linear {
+      Linear(part: part, weight: try matrix(layer, part), bias: vector(layer, part, ".bias"))
+    }
+    func norm(_ layer: Int, _ part: ModelPart) throws -> NormWeights {
+      guard let weight = vector(layer, part, ".weight") else {
+        throw DPOError(.internal, "no vector for \(part.rawValue) of layer \(layer)")
+      }
+      return NormWeights(weight: weight, bias: vector(layer, part, ".bias"))
+    }
+    embedding = try matrix(-1, .tokenEmbedding)
+    positions = configuration.ropeBase == nil ? try matrix(-1, .positionEmbedding) : nil
+    head = configuration.tiedHead ? embedding : try matrix(-1, .head)
+    finalNorm = try norm(-1, .finalNorm)
+    blocks = try (0..<configuration.layerCount).map { layer in
+      let queryKeyValue: [ModelPart] = configuration.fusedQKV ? [.fusedQueryKeyValue] : [.query, .key, .value]
+      return DecoderBlock(
+        attentionNorm: try norm(layer, .attentionNorm), queryKeyValue: try queryKeyValue.map { try linear(layer, $0) },
+        queryNorm: vector(layer, .queryNorm, ".weight"), keyNorm: vector(layer, .keyNorm, ".weight"),
+        output: try linear(layer, .attentionOutput), mlpNorm: try norm(layer, .mlpNorm),
+        gateUp: try (configuration.gatedMLP ? [.gate, .up] : [.up]).map { try linear(layer, $0) },
+        down: try linear(layer, .down))
+    }
+  }
+
+  /// Keeps mapped files alive.
+  private let owners: [any AnyObject & Sendable]
+}

@@ -1,0 +1,101 @@
+import DPOBase
+import DPOKernels
+import Glibc
+
+/// Trainable low-rank matrices for some linear layers of a model.
+public final class LoRAAdapter: Sendable {
+  public let configuration: LoRAConfiguration
+  public let places: [LoRAConfiguration.Place]
+  /// A then B of each place, under PEFT's names: [rank, in] and [out, rank].
+  public let parameters: ParameterStore
+  private let indices: [Int: [ModelPart: Int]]
+
+  private init(_ configuration: LoRAConfiguration, places: [LoRAConfiguration.Place]) throws {
+    self.configuration = configuration
+    self.places = places
+    parameters = try ParameterStore(
+      places.flatMap { place in
+        let module = place.module
+        return [
+          (LoRAAdapter.name(module, "A"), [place.rank, module.inputSize], true),
+          (LoRAAdapter.name(module, "B"), [module.outputSize, place.rank], true),
+        ]
+      })
+    var indices: [Int: [ModelPart: Int]] = [:]
+    for (index, place) in places.enumerated() { indices[place.module.layer, default: [:]][place.module.part] = index }
+    self.indices = indices
+  }
+
+  /// A fresh adapter, which changes nothing: B is zero.
+  public convenience init(_ configuration: LoRAConfiguration, model: DecoderConfiguration, seed: UInt64) throws {
+    try self.init(configuration, places: configuration.resolve(model))
+    for (index, place) in places.enumerated() {
+      let entry = parameters.entries[2 * index]
+      let a = parameters.values.pointer + entry.offset
+      var random = CounterRandom(stream: [seed, 0x4C6F_5241, UInt64(index)])
+      switch configuration.initialization {
+      case .kaiming:
+        let bound = 1 / Double(place.module.inputSize).squareRoot()
+        for i in 0..<entry.count { a[i] = Float((2 * random.uniform() - 1) * bound) }
+      case .gaussian:
+        for i in 0..<entry.count { a[i] = Float(random.normal() / Double(place.rank)) }
+      }
+    }
+  }
+
+  /// An adapter read from a file. `tensors` go by PEFT's names; each must have the shape that `configuration` says.
+  public convenience init(
+    _ configuration: LoRAConfiguration, model: DecoderConfiguration, tensors: [String: StoredTensor]
+  ) throws {
+    try self.init(configuration, places: configuration.resolve(model))
+    for entry in parameters.entries {
+      guard let tensor = tensors[entry.name] else {
+        throw DPOError.mismatch("the adapter lacks the tensor \(entry.name), which its configuration promises")
+      }
+      guard tensor.shape == entry.shape else {
+        throw DPOError.mismatch("adapter tensor \(entry.name): shape \(tensor.shape), expected \(entry.shape)")
+      }
+      tensor.dequantize(rows: 0..<tensor.rows, into: parameters.values.pointer + entry.offset)
+    }
+    if let extra = tensors.keys.sorted().first(where: { parameters[$0] == nil }) {
+      throw DPOError.mismatch("the adapter has the tensor \(DPOError.printable(extra)), which the model has no place for")
+    }
+  }
+
+  /// The same numbers in memory of their own (a frozen reference).
+  public func copy() throws -> LoRAAdapter {
+    let copy = try LoRAAdapter(configuration, places: places)
+    memcpy(copy.parameters.values.pointer, parameters.values.pointer, parameters.count * 4)
+    return copy
+  }
+
+  /// PEFT's name of a matrix; `which` is "A" or "B".
+  public static func name(_ module: LinearModule, _ which: String) -> String {
+    "base_model.model.\(module.path).lora_\(which).weight"
+  }
+
+  /// The matrices beside one linear layer.
+  struct Matrices {
+    let index, rank, inputSize, outputSize: Int
+    let scale: Float
+    let a, b, gradientA, gradientB: UnsafeMutablePointer<Float>
+  }
+
+  func matrices(layer: Int, part: ModelPart) -> Matrices? {
+    guard let index = indices[layer]?[part] else { return nil }
+    let place = places[index]
+    let (a, b) = (parameters.entries[2 * index].offset, parameters.entries[2 * index + 1].offset)
+    return Matrices(
+      index: index, rank: place.rank, inputSize: place.module.inputSize, outputSize: place.module.outputSize,
+      scale: place.scale, a: parameters.values.pointer + a, b: parameters.values.pointer + b,
+      gradientA: parameters.gradients.pointer + a, gradientB: parameters.gradients.pointer + b)
+  }
+}
+
+extension CounterRandom {
+  /// Standard normal (Box and Muller 1958), one of the pair.
+  mutating func normal() -> Double {
+    let radius = (-2 * log(1 - uniform())).squareRoot()
+    return radius * cos(2 * Double.pi * uniform())
+  }
+}

@@ -1,0 +1,99 @@
+import DPOBase
+
+/// Low-rank adapters, with PEFT's names, defaults and matching rules: y = W x + b + s·B(A(dropout(x))),
+/// s = alpha/rank, or alpha/√rank with `useRSLoRA`.
+public struct LoRAConfiguration: Sendable, Equatable {
+  public enum Targets: Sendable, Equatable {
+    /// Modules whose path equals an entry or ends in "." + entry.
+    case names([String])
+    /// Modules whose whole path matches.
+    case regex(String)
+    /// Every linear layer but the head.
+    case allLinear
+  }
+
+  public enum Initialization: Sendable, Equatable {
+    /// A uniform in ±1/√in, B = 0
+    case kaiming
+    /// A normal with standard deviation 1/rank, B = 0
+    case gaussian
+  }
+
+  /// A value for the modules whose path matches `(.*\.)?(pattern)`.
+  public struct Override<Value: Sendable & Equatable>: Sendable, Equatable {
+    public var pattern: String
+    public var value: Value
+    public init(pattern: String, value: Value) {
+      self.pattern = pattern
+      self.value = value
+    }
+  }
+
+  public var rank = 8
+  public var alpha = 8.0
+  /// Applied to the input of A, in training only.
+  public var dropout = 0.0
+  public var useRSLoRA = false
+  /// nil: the family's usual choice.
+  public var targetModules: Targets?
+  /// The first matching pattern wins.
+  public var rankPattern: [Override<Int>] = []
+  public var alphaPattern: [Override<Double>] = []
+  public var initialization = Initialization.kaiming
+
+  public init() {}
+
+  /// A module that gets an adapter.
+  public struct Place: Sendable, Equatable {
+    public let module: LinearModule
+    public let rank: Int
+    /// s
+    public let scale: Float
+  }
+
+  /// The modules of a model that get an adapter, in the model's order. Throws `.invalidArgument` for values out of range
+  /// and if nothing matches, `.unsupported` for targets that are not linear layers of a block.
+  public func resolve(_ configuration: DecoderConfiguration) throws -> [Place] {
+    guard rank >= 1, rank <= 1 << 16 else { throw DPOError.argument("lora_r: \(rank), expected 1 to 65536") }
+    guard alpha.isFinite else { throw DPOError.argument("lora_alpha: \(alpha), expected a finite number") }
+    guard dropout >= 0, dropout < 1 else { throw DPOError.argument("lora_dropout: \(dropout), expected 0 ≤ p < 1") }
+    let family = Family.named(configuration.family)
+    let modules = family.linearModules(configuration)
+    let chosen: [LinearModule]
+    switch targetModules ?? .names(family.defaultLoRATargets) {
+    case .allLinear: chosen = modules
+    case .regex(let text):
+      let pattern = try Pattern(text, option: "target_modules")
+      chosen = modules.filter { pattern.matches($0.path) }
+    case .names(let names):
+      let others = family.parameters(configuration).filter { !$0.part.isLinear && !$0.isBias && $0.shape.count == 2 }
+      for name in names {
+        if let other = others.first(where: { LoRAConfiguration.matches($0.module, name) }) {
+          throw DPOError.unsupported("target_modules: LoRA on \(other.module) is not supported, only on linear layers of blocks")
+        }
+      }
+      chosen = modules.filter { module in names.contains { LoRAConfiguration.matches(module.path, $0) } }
+    }
+    guard !chosen.isEmpty else {
+      let known = Set(modules.map { $0.path.split(separator: ".").last.map(String.init) ?? $0.path }).sorted()
+      throw DPOError.argument("target_modules: no module of the model matches (it has \(known.joined(separator: ", ")))")
+    }
+    let ranks = try rankPattern.map { (try LoRAConfiguration.pattern($0.pattern, "rank_pattern"), $0.value) }
+    let alphas = try alphaPattern.map { (try LoRAConfiguration.pattern($0.pattern, "alpha_pattern"), $0.value) }
+    return try chosen.map { module in
+      let rank = ranks.first { $0.0.matches(module.path) }?.1 ?? rank
+      let alpha = alphas.first { $0.0.matches(module.path) }?.1 ?? alpha
+      guard rank >= 1, rank <= 1 << 16, alpha.isFinite else {
+        throw DPOError.argument("rank_pattern, alpha_pattern: rank \(rank), alpha \(alpha) for \(module.path)")
+      }
+      let scale = alpha / (useRSLoRA ? Double(rank).squareRoot() : Double(rank))
+      return Place(module: module, rank: rank, scale: Float(scale))
+    }
+  }
+
+  private static func matches(_ path: String, _ name: String) -> Bool { path == name || path.hasSuffix("." + name) }
+
+  private static func pattern(_ text: String, _ option: String) throws -> Pattern {
+    try Pattern("(?:.*\\.)?(?:\(text))", option: option)
+  }
+}

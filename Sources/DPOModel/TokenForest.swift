@@ -1,0 +1,97 @@
+import DPOBase
+
+/// Tokens of a micro-batch without padding: segments that continue others. A prompt is one segment, its completions are
+/// its children; a child sees its ancestors and itself, causally.
+public struct TokenForest: Sendable {
+  public struct Segment: Sendable, Equatable {
+    /// First row and number of rows (forwarded tokens).
+    public let start, count: Int
+    public let parent: Int?
+    /// Absolute position of the first token.
+    public let position: Int
+  }
+
+  /// A scored token.
+  public struct Target: Sendable, Equatable {
+    /// Row whose hidden state predicts the token.
+    public let row: Int32
+    public let token: Int32
+    /// Index of the scored sequence.
+    public let sequence: Int32
+  }
+
+  /// One a row: what is forwarded.
+  public private(set) var tokens: [Int32] = []
+  public private(set) var segments: [Segment] = []
+  /// In the order of sequences, then of tokens.
+  public private(set) var targets: [Target] = []
+  public private(set) var sequenceCount = 0
+  /// Row of each sequence's last forwarded token of its own; −1 if it has none.
+  public private(set) var lastRows: [Int] = []
+
+  public init() {}
+
+  /// Adds a segment that children may continue. nil if `ids` is empty.
+  @discardableResult
+  public mutating func addPrompt(_ ids: some Collection<Int32>, parent: Int? = nil) -> Int? {
+    guard !ids.isEmpty else { return nil }
+    return append(ids, parent: parent)
+  }
+
+  /// Adds a scored sequence and returns its index. Each token of `ids` whose label is true (all without `labels`) is a
+  /// target; without a parent the first one cannot be predicted and never is. Tokens after the last target are not
+  /// forwarded, nor is the last target itself, unless `keepLast`.
+  @discardableResult
+  public mutating func addCompletion(
+    _ ids: some Collection<Int32>, parent: Int?, labels: [Bool]? = nil, keepLast: Bool = false
+  ) -> Int {
+    let ids = Array(ids)
+    let sequence = sequenceCount
+    sequenceCount += 1
+    let before = parent.map { segments[$0].start + segments[$0].count - 1 }
+    let start = tokens.count
+    var forwarded = keepLast ? ids.count : 0
+    for (index, id) in ids.enumerated() where labels.map({ index < $0.count && $0[index] }) ?? true {
+      guard let row = index > 0 ? start + index - 1 : before else { continue }
+      targets.append(Target(row: Int32(row), token: id, sequence: Int32(sequence)))
+      forwarded = max(forwarded, index)
+    }
+    if forwarded > 0 { _ = append(ids[..<forwarded], parent: parent) }
+    lastRows.append(forwarded > 0 ? tokens.count - 1 : -1)
+    return sequence
+  }
+
+  private mutating func append(_ ids: some Collection<Int32>, parent: Int?) -> Int {
+    let position = parent.map { segments[$0].position + segments[$0].count } ?? 0
+    segments.append(Segment(start: tokens.count, count: ids.count, parent: parent, position: position))
+    tokens.append(contentsOf: ids)
+    return segments.count - 1
+  }
+}
+
+/// Numbers beside the log-probs that cost a little more.
+public struct ScoreExtras: OptionSet, Sendable {
+  public let rawValue: Int
+  public init(rawValue: Int) { self.rawValue = rawValue }
+  /// H = lse(z) − Σ p z
+  public static let entropy = ScoreExtras(rawValue: 1)
+  /// mean over the vocabulary of z
+  public static let meanLogit = ScoreExtras(rawValue: 2)
+  /// whether the target is the argmax, the lowest id winning ties
+  public static let top1 = ScoreExtras(rawValue: 4)
+  /// q = log Σ p²
+  public static let logSumSquares = ScoreExtras(rawValue: 8)
+}
+
+/// Scores of a forest's targets, in their order.
+public struct TokenScores: Sendable {
+  /// log p(token | everything before it), one a target. NaN or infinite where the model's numbers are.
+  public internal(set) var logProbs: [Float]
+  /// Sum of log-probs and number of targets, one a sequence.
+  public internal(set) var sums: [Double]
+  public internal(set) var counts: [Int]
+  public internal(set) var entropy: [Float]?
+  public internal(set) var meanLogit: [Float]?
+  public internal(set) var top1: [Bool]?
+  public internal(set) var logSumSquares: [Float]?
+}

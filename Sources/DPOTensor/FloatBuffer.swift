@@ -1,0 +1,61 @@
+import DPOBase
+import Glibc
+
+/// Memory for `count` f32 numbers, 64-byte aligned and zeroed. It belongs to nobody but its owner; sharing it between
+/// threads is the owner's business.
+public final class FloatBuffer: @unchecked Sendable {
+  public let pointer: UnsafeMutablePointer<Float>
+  public let count: Int
+  private let mappedBytes: Int
+
+  /// Pages come zeroed from the system and are counted only when touched, so large buffers are mapped.
+  private static let mappingThreshold = 1 << 20
+
+  /// Throws `.memory` if the system refuses.
+  public init(count: Int) throws {
+    let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: 4)
+    guard count >= 0, !overflow, bytes <= 1 << 46 else {
+      throw DPOError(.memory, "cannot allocate \(count) numbers of 4 bytes")
+    }
+    self.count = count
+    if bytes >= FloatBuffer.mappingThreshold {
+      guard let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
+        throw DPOError(.memory, "cannot allocate \(bytes) bytes of memory")
+      }
+      madvise(base, bytes, 14 /* MADV_HUGEPAGE: fewer faults and TLB misses; refusal is harmless */)
+      pointer = base.assumingMemoryBound(to: Float.self)
+      mappedBytes = bytes
+    } else {
+      var base: UnsafeMutableRawPointer?
+      guard posix_memalign(&base, 64, (bytes + 63) / 64 * 64) == 0, let base else {
+        throw DPOError(.memory, "cannot allocate \(bytes) bytes of memory")
+      }
+      memset(base, 0, bytes)
+      pointer = base.assumingMemoryBound(to: Float.self)
+      mappedBytes = 0
+    }
+  }
+
+  deinit {
+    if mappedBytes > 0 { munmap(pointer, mappedBytes) } else { free(pointer) }
+  }
+
+  public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: pointer, count: count) }
+
+  public func zero() { memset(pointer, 0, count * 4) }
+}
+
+extension StoredTensor {
+  /// All elements as f32.
+  public func floats() throws -> FloatBuffer {
+    let buffer = try FloatBuffer(count: count)
+    dequantize(rows: 0..<rows, into: buffer.pointer)
+    return buffer
+  }
+
+  /// The elements where they lie, if they are f32 in our order already.
+  package var directFloats: UnsafePointer<Float>? {
+    guard dtype == .f32, rowOrder == .natural, let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 else { return nil }
+    return base.assumingMemoryBound(to: Float.self)
+  }
+}
