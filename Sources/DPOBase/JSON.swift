@@ -46,16 +46,24 @@ extension JSON {
   /// Parses one document. `file` (with a line, where there is one) names it in errors. A repeated key is an error.
   public static func parse(_ bytes: UnsafeRawBufferPointer, file: String) throws -> JSON {
     var failure = json_error_t()
-    let flags = Int(JSON_REJECT_DUPLICATES) | Int(JSON_DECODE_ANY)
-    guard let base = bytes.baseAddress, let root = json_loadb(base.assumingMemoryBound(to: CChar.self), bytes.count, flags, &failure)
-    else {
+    func load(_ flags: Int) -> UnsafeMutablePointer<json_t>? {
+      bytes.baseAddress.flatMap { json_loadb($0.assumingMemoryBound(to: CChar.self), bytes.count, flags, &failure) }
+    }
+    let flags = Int(JSON_REJECT_DUPLICATES) | Int(JSON_DECODE_ANY) | Int(JSON_ALLOW_NUL)
+    // Hugging Face's tokenizers say "model_max_length": 1000000000000000019884624838656. In a document with such a number
+    // every number is read as a real one, and the whole ones become integers again.
+    var (root, wholeReals) = (load(flags), false)
+    if root == nil, json_error_code(&failure) == json_error_numeric_overflow {
+      (root, wholeReals) = (load(flags | Int(JSON_DECODE_INT_AS_REAL)), true)
+    }
+    guard let root else {
       let reason = bytes.isEmpty ? "the document is empty" : withUnsafeBytes(of: failure.text) { raw in
         String(decoding: raw.prefix { $0 != 0 && $0 != 1 }, as: UTF8.self)
       }
       throw DPOError.format(file, "not valid JSON: \(reason) (line \(max(1, failure.line)), column \(max(0, failure.column)))")
     }
     defer { json_decref(root) }
-    return try JSON(root, depth: 0, file: file)
+    return try JSON(root, depth: 0, wholeReals: wholeReals, file: file)
   }
 
   public static func parse(_ bytes: [UInt8], file: String) throws -> JSON {
@@ -64,7 +72,7 @@ extension JSON {
 
   public static func parse(_ text: String, file: String) throws -> JSON { try parse(Array(text.utf8), file: file) }
 
-  private init(_ value: UnsafeMutablePointer<json_t>, depth: Int, file: String) throws {
+  private init(_ value: UnsafeMutablePointer<json_t>, depth: Int, wholeReals: Bool, file: String) throws {
     guard depth < JSON.maximumDepth else { throw DPOError.format(file, "JSON nested deeper than \(JSON.maximumDepth) levels") }
     switch value.pointee.type {
     case JSON_OBJECT:
@@ -72,7 +80,7 @@ extension JSON {
       var iterator = json_object_iter(value)
       while let current = iterator {
         if let key = json_object_iter_key(current), let item = json_object_iter_value(current) {
-          object[String(cString: key)] = try JSON(item, depth: depth + 1, file: file)
+          object[String(cString: key)] = try JSON(item, depth: depth + 1, wholeReals: wholeReals, file: file)
         }
         iterator = json_object_iter_next(value, current)
       }
@@ -83,14 +91,17 @@ extension JSON {
       items.reserveCapacity(count)
       for index in 0..<count {
         guard let item = json_array_get(value, index) else { continue }
-        items.append(try JSON(item, depth: depth + 1, file: file))
+        items.append(try JSON(item, depth: depth + 1, wholeReals: wholeReals, file: file))
       }
       self = .array(items)
     case JSON_STRING:
       let bytes = UnsafeRawBufferPointer(start: json_string_value(value), count: json_string_length(value))
       self = .string(String(decoding: bytes, as: UTF8.self))
     case JSON_INTEGER: self = .int(Int(json_integer_value(value)))
-    case JSON_REAL: self = .real(json_real_value(value))
+    case JSON_REAL:
+      let number = json_real_value(value)
+      let whole = wholeReals ? Int(exactly: number) : nil
+      self = whole.map { .int($0) } ?? .real(number)
     case JSON_TRUE: self = .bool(true)
     case JSON_FALSE: self = .bool(false)
     default: self = .null

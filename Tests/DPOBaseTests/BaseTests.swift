@@ -12,3 +12,12 @@ import Testing
   #expect(value.object?.keys == ["b", "a", "x"])
   #expect(try JSON.parse(value.description, file: "t") == value)
 }
+
+@Test func jsonReadsIntegersBeyond64BitsAndZeroBytes() throws {
+  let text = #"{"model_max_length": 1000000000000000019884624838656, "ids": [3, 2.5], "text": "a\u0000b"}"#
+  let value = try JSON.parse(text, file: "t")
+  #expect(value.object?["model_max_length"] == .real(1e30))
+  #expect(value.object?["ids"] == .array([.int(3), .real(2.5)]))
+  #expect(value.object?["text"] == .string("a\0b"))
+  #expect(try JSON.parse(value.description, file: "t") == value)
+}
