@@ -6,6 +6,7 @@ import PackageDescription
 let sharedLibraryFlags: [LinkerSetting] = [
   .unsafeFlags([
     "-static-stdlib",
+    "-use-ld=lld",  // gold lists some protected Swift symbols among the dynamic ones
     "-Xlinker", "-soname=libdpo.so.0",
     "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/DPOCABI/libdpo.map",
     "-Xlinker", "--no-undefined-version",
@@ -39,7 +40,8 @@ let package = Package(
     .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc"]),
     .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),
     .target(name: "DPO", dependencies: ["DPOStorage"]),
-    .target(name: "DPOCABI", dependencies: ["DPO", "CDPO"]),
+    .target(name: "CHandles"),
+    .target(name: "DPOCABI", dependencies: ["DPO", "CDPO", "CHandles"], exclude: ["libdpo.map"]),
     .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),
     .executableTarget(
       name: "dpo-tool",

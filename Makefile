@@ -1,0 +1,72 @@
+# Everything a user or developer runs. `make help` lists it.
+
+SWIFT ?= swift
+PYTHON ?= python3
+CC ?= cc
+CXX ?= c++
+PREFIX ?= /usr/local
+DESTDIR ?=
+
+BUILD := build
+VENV := .cache/venv
+VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* //p' include/dpo.h | paste -sd.)
+ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
+RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
+# The same flags for both products and the tests: else each would recompile everything.
+SWIFT_BUILD := $(SWIFT) build -c release --static-swift-stdlib
+
+.PHONY: help deps model build demo test test-peers bench fuzz sanitize install wheel format clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@echo "libdpo $(VERSION)"
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	  printf '%-20s %s\n' "$$name" "$$text"; done
+
+deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
+	@scripts/deps "$(PYTHON)" "$(VENV)"
+
+model: deps ## download the 135M-parameter model that demo, bench and some tests use (93 MB, once)
+	@$(VENV)/bin/python examples/data/fetch.py model
+
+build: deps ## compile, and stage build/{bin,lib,include} that works where it lies
+	@echo "== Compiling libdpo.so"
+	@$(SWIFT_BUILD) --product DPOShared
+	@echo "== Compiling the dpo command"
+	@$(SWIFT_BUILD) --product dpo
+	@scripts/stage "$(RELEASE)" "$(BUILD)" "$(VERSION)" "$(ABI)"
+
+demo: build ## preference-tune a real model on film reviews, about 5 minutes: the paper's experiment in small
+	@examples/paper/demo
+
+test: build ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
+	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
+
+test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)
+	@Tests/peers/run
+
+bench: build model ## step times beside the limit that counted FLOPs set
+	@$(VENV)/bin/python Benchmarks/run.py
+
+fuzz: deps ## feed damaged files to every reader for a minute each
+	@scripts/fuzz
+
+sanitize: deps ## the Swift tests and the C hosts under the address sanitizer
+	@CC="$(CC)" SWIFT="$(SWIFT)" scripts/sanitize
+
+install: ## copy the staged tree to $(DESTDIR)$(PREFIX)
+	@test -e $(BUILD)/lib/libdpo.so || { echo "Nothing is built yet: run make build first." >&2; exit 1; }
+	@scripts/install "$(BUILD)" "$(DESTDIR)$(PREFIX)"
+
+wheel: build ## a Python wheel that carries libdpo.so, in build/wheel
+	@rm -rf $(BUILD)/wheel && mkdir -p $(BUILD)/wheel bindings/python/libdpo/lib
+	@cp -L $(BUILD)/lib/libdpo.so.$(ABI) bindings/python/libdpo/lib/
+	@$(VENV)/bin/python -m pip wheel -q --no-deps --no-build-isolation -w $(BUILD)/wheel bindings/python
+	@rm -rf bindings/python/libdpo/lib bindings/python/build bindings/python/*.egg-info
+	@ls $(BUILD)/wheel/*.whl | sed 's/^/Wheel: /'
+
+format: ## format the Swift sources in place
+	@$(SWIFT) format -i -r -p Sources Tests Package.swift && echo "Formatted."
+
+clean: ## remove what was built; downloads in .cache stay
+	@rm -rf $(BUILD) .build && echo "Removed build and .build."

@@ -1,0 +1,150 @@
+#include "CHandles.h"
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* A handle's bits, low to high: 3 flags (0 in what the host sees), 3 kind, 20 slot, 20 generation. 46 bits pass for a
+ * user-space address in any language binding. */
+enum { KIND_SHIFT = 3, SLOT_SHIFT = 6, GENERATION_SHIFT = 26, CHUNK_CELLS = 1024, CHUNKS = 1024 };
+#define MAX_GENERATION ((1u << 20) - 1)
+#define BUSY UINT64_C(1)
+#define RELEASED UINT64_C(2)
+#define CLAIMED UINT64_C(4) /* while a cell is being filled */
+
+typedef struct {
+    _Atomic uint64_t word; /* 0: free; else the handle and its flags */
+    void *object;
+    uint32_t generation; /* of the last handle in this cell */
+    _Atomic int32_t cancel;
+    pid_t process;
+} cell;
+
+static _Atomic(cell *) chunks[CHUNKS];
+static _Atomic uint32_t cursor; /* where the next search for a free cell starts: freed cells rest as long as possible */
+
+static uint64_t bits_of(const void *handle) { return (uint64_t)(uintptr_t)handle; }
+
+static cell *cell_at(uint32_t slot) {
+    if (slot >= CHUNKS * CHUNK_CELLS) return NULL;
+    cell *chunk = atomic_load(&chunks[slot / CHUNK_CELLS]);
+    return chunk ? &chunk[slot % CHUNK_CELLS] : NULL;
+}
+
+/* The cell that a handle names, whatever is in it now. */
+static cell *cell_of(uint64_t bits) {
+    if (bits & 7 || bits >> (GENERATION_SHIFT + 20)) return NULL;
+    return cell_at((uint32_t)(bits >> SLOT_SHIFT) & (CHUNKS * CHUNK_CELLS - 1));
+}
+
+static uint32_t kind_of(uint64_t bits) { return (uint32_t)(bits >> KIND_SHIFT) & 7; }
+static uint32_t generation_of(uint64_t bits) { return (uint32_t)(bits >> GENERATION_SHIFT); }
+
+/* Number of cells, which is a multiple of CHUNK_CELLS. */
+static uint32_t cell_count(void) {
+    uint32_t count = 0;
+    while (count < CHUNKS && atomic_load(&chunks[count])) count++;
+    return count * CHUNK_CELLS;
+}
+
+static int add_chunk(uint32_t index) {
+    if (index >= CHUNKS) return 0;
+    cell *fresh = calloc(CHUNK_CELLS, sizeof(cell));
+    if (!fresh) return 0;
+    cell *none = NULL;
+    if (!atomic_compare_exchange_strong(&chunks[index], &none, fresh)) free(fresh);
+    return 1;
+}
+
+/* A free cell, marked as claimed. */
+static cell *claim(uint32_t *slot) {
+    for (;;) {
+        uint32_t count = cell_count();
+        for (uint32_t tried = 0; tried < count; tried++) {
+            *slot = atomic_fetch_add(&cursor, 1) % count;
+            cell *candidate = cell_at(*slot);
+            uint64_t none = 0;
+            if (!candidate || !atomic_compare_exchange_strong(&candidate->word, &none, CLAIMED)) continue;
+            if (candidate->generation < MAX_GENERATION) return candidate; /* a worn-out cell stays claimed */
+        }
+        if (!add_chunk(count / CHUNK_CELLS)) return NULL;
+    }
+}
+
+void *ch_create(uint32_t kind, void *object) {
+    uint32_t slot;
+    cell *cell = claim(&slot);
+    if (!cell) return NULL;
+    cell->object = object;
+    cell->generation++;
+    cell->process = getpid();
+    atomic_store(&cell->cancel, 0);
+    uint64_t bits = ((uint64_t)cell->generation << GENERATION_SHIFT) | ((uint64_t)slot << SLOT_SHIFT)
+        | ((uint64_t)kind << KIND_SHIFT);
+    atomic_store(&cell->word, bits);
+    return (void *)(uintptr_t)bits;
+}
+
+int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
+    uint64_t bits = bits_of(handle);
+    if (!bits) return CH_NULL;
+    cell *cell = cell_of(bits);
+    if (!cell || kind_of(bits) < CH_MODEL || kind_of(bits) > CH_COMPLETIONS || !generation_of(bits)) return CH_FOREIGN;
+    if (kind_of(bits) != kind) return CH_OTHER_KIND;
+    uint64_t found = bits;
+    if (!atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY)) {
+        if (found != (bits | BUSY)) return CH_RELEASED;
+        return cell->process == getpid() ? CH_BUSY : CH_FORKED;
+    }
+    if (cell->process != getpid()) {
+        atomic_store(&cell->word, bits);
+        return CH_FORKED;
+    }
+    *object = cell->object;
+    return CH_OK;
+}
+
+/* Empties a cell that nobody else can acquire. The object of a parent process is left alone. */
+static void *take(cell *cell) {
+    void *object = cell->process == getpid() ? cell->object : NULL;
+    cell->object = NULL;
+    atomic_store(&cell->word, 0);
+    return object;
+}
+
+void *ch_finish(const void *handle) {
+    uint64_t bits = bits_of(handle);
+    cell *cell = cell_of(bits);
+    uint64_t found = bits | BUSY;
+    if (!cell || atomic_compare_exchange_strong(&cell->word, &found, bits)) return NULL;
+    return found == (bits | BUSY | RELEASED) ? take(cell) : NULL;
+}
+
+void *ch_release(const void *handle, uint32_t kind) {
+    uint64_t bits = bits_of(handle);
+    cell *cell = bits && kind_of(bits) == kind ? cell_of(bits) : NULL;
+    if (!cell) return NULL;
+    for (;;) {
+        uint64_t found = bits;
+        if (atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY | RELEASED)) return take(cell);
+        if (found != (bits | BUSY)) return NULL;
+        if (atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY | RELEASED)) return NULL;
+    }
+}
+
+void ch_cancel(const void *handle, uint32_t kind) {
+    uint64_t bits = bits_of(handle);
+    cell *cell = bits && kind_of(bits) == kind ? cell_of(bits) : NULL;
+    if (cell && (atomic_load(&cell->word) & ~UINT64_C(7)) == bits) atomic_store(&cell->cancel, 1);
+}
+
+int32_t *ch_cancel_flag(const void *handle) {
+    cell *cell = cell_of(bits_of(handle));
+    return cell ? (int32_t *)&cell->cancel : NULL;
+}
+
+int32_t ch_flag_load(const int32_t *flag) {
+    return atomic_load_explicit((const _Atomic int32_t *)flag, memory_order_relaxed);
+}
+
+void ch_flag_clear(int32_t *flag) { atomic_store((_Atomic int32_t *)flag, 0); }
