@@ -12,8 +12,7 @@ VENV := .cache/venv
 VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* //p' include/dpo.h | paste -sd.)
 ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
-# The same flags for both products and the tests: else each would recompile everything.
-SWIFT_BUILD := $(SWIFT) build -c release --static-swift-stdlib
+SWIFT_BUILD := $(SWIFT) build -c release
 
 .PHONY: help deps model build demo test test-peers bench fuzz sanitize install wheel format clean
 .DEFAULT_GOAL := help

@@ -2,7 +2,8 @@
 import PackageDescription
 
 // Flags that only the shared library needs stand on an empty target: on any other target they break `swift test`.
-// See CONTRIBUTING.md, "Build".
+// See CONTRIBUTING.md, "Build". The command is linked statically by hand as well: --static-swift-stdlib would compile every
+// module a second time, apart from what the tests use.
 let sharedLibraryFlags: [LinkerSetting] = [
   .unsafeFlags([
     "-static-stdlib",
@@ -45,7 +46,12 @@ let package = Package(
     .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),
     .executableTarget(
       name: "dpo-tool",
-      dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")]),
+      dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      linkerSettings: [
+        .unsafeFlags(["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections"]),
+        .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"), .linkedLibrary("_FoundationCShims"),
+        .linkedLibrary("swiftSynchronization"),
+      ]),
 
     .target(name: "TestSupport", dependencies: ["DPOStorage"], path: "Tests/TestSupport"),
     .testTarget(name: "DPOBaseTests", dependencies: ["DPOBase"]),
