@@ -57,6 +57,12 @@ extension HuggingFaceReader {
     switch kind.string {
     case "default": return (base, .none)
     case "linear": return (base, .linear(factor: try number("factor")))
+    case "divisors":
+      let divisors = settings["factors"]?.array?.compactMap { $0.double.map(Float.init) } ?? []
+      guard !divisors.isEmpty, divisors.count == settings["factors"]?.array?.count,
+        divisors.allSatisfy({ $0 > 0 && $0.isFinite })
+      else { throw wrong("\(key).factors", settings["factors"], expected: "positive numbers") }
+      return (base, .divisors(divisors))
     case "llama3":
       let low = try number("low_freq_factor")
       let high = try number("high_freq_factor")

@@ -1,0 +1,80 @@
+import DPOBase
+import DPOModel
+import DPOTensor
+
+extension ModelFile {
+  static func openHuggingFace(_ path: String) throws -> ModelFile {
+    let directory = HuggingFaceDirectory(path)
+    let json = try directory.json("config.json")
+    var configuration = try Family.configuration(huggingFace: json, file: directory.file("config.json"))
+    let generation = try directory.optionalJSON("generation_config.json")
+    configuration.eosTokens = try eosTokens(generation, configuration, file: directory.file("generation_config.json"))
+    let family = Family.named(configuration.family)
+    let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
+    let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
+    let tensors = try assembly(found, format: .huggingFace, ignored: isBuffer)
+    return ModelFile(
+      path: path, format: .huggingFace, configuration: configuration, tensors: tensors,
+      huggingFaceConfiguration: json, generationConfiguration: generation,
+      provenance: ["format": .string(Format.huggingFace.rawValue), "path": .string(path)])
+  }
+
+  /// Generation stops at generation_config.json's tokens where it names some.
+  private static func eosTokens(_ generation: JSON?, _ configuration: DecoderConfiguration, file: String) throws
+    -> [Int]
+  {
+    guard let value = generation?["eos_token_id"], !value.isNull else { return configuration.eosTokens }
+    let ids = value.array ?? [value]
+    return try ids.map { item in
+      guard let id = item.int, (0..<configuration.vocabularySize).contains(id) else {
+        throw DPOError.format(
+          file,
+          "eos_token_id: expected token ids below vocab_size (\(configuration.vocabularySize)), found \(DPOError.printable(item.description, limit: 60))"
+        )
+      }
+      return id
+    }
+  }
+
+  /// Files of bare models lack the prefix that the model with a head has ("wte.weight" for "transformer.wte.weight").
+  private static func canonicalNames(_ tensors: [FileTensor], family: Family) -> [FileTensor] {
+    let prefix = family.bodyPrefix
+    guard !tensors.contains(where: { $0.name.hasPrefix(prefix) }) else { return tensors }
+    return tensors.map { tensor in
+      tensor.name.hasPrefix("lm_head.") ? tensor : tensor.renamed(prefix + tensor.name)
+    }
+  }
+
+  /// Some writers store a tied head once more.
+  private static func withHeadTied(_ tensors: [FileTensor], _ configuration: DecoderConfiguration) throws
+    -> [FileTensor]
+  {
+    guard configuration.tiedHead, let head = tensors.first(where: { $0.name == "lm_head.weight" }) else {
+      return tensors
+    }
+    let family = Family.named(configuration.family)
+    let embedding = family.parameters(configuration).first { $0.part == .tokenEmbedding }?.name
+    guard let body = tensors.first(where: { $0.name == embedding }), body.holdsSame(as: head) else {
+      throw DPOError.format(
+        head.file, "lm_head.weight differs from the embedding, though tie_word_embeddings in config.json is true")
+    }
+    return tensors.filter { $0.name != "lm_head.weight" }
+  }
+
+  /// Tables that old versions of transformers saved; they follow from the configuration.
+  private static func isBuffer(_ name: String) -> Bool {
+    name.hasSuffix(".rotary_emb.inv_freq") || name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias")
+  }
+}
+
+extension FileTensor {
+  func renamed(_ name: String) -> FileTensor {
+    FileTensor(name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file)
+  }
+
+  /// Same encoding, shape and bytes.
+  func holdsSame(as other: FileTensor) -> Bool {
+    dtypeName == other.dtypeName && shape == other.shape && bytes.count == other.bytes.count
+      && (bytes.baseAddress == other.bytes.baseAddress || bytes.elementsEqual(other.bytes))
+  }
+}

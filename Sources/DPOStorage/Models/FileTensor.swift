@@ -1,0 +1,104 @@
+import DPOBase
+import DPOTensor
+
+/// A tensor as a file lists it, before anything is known of the model it belongs to.
+package struct FileTensor: Sendable {
+  package let name: String
+  /// The file's name of the encoding, also of those that cannot be read.
+  package let dtypeName: String
+  package let dtype: DType?
+  /// Slowest dimension first.
+  package let shape: [Int]
+  package nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
+  package let owner: any AnyObject & Sendable
+  /// The file that holds it, for errors.
+  package let file: String
+
+  package init(
+    name: String, dtypeName: String, dtype: DType?, shape: [Int], bytes: UnsafeRawBufferPointer,
+    owner: any AnyObject & Sendable, file: String
+  ) {
+    self.name = name
+    self.dtypeName = dtypeName
+    self.dtype = dtype
+    self.shape = shape
+    self.bytes = bytes
+    self.owner = owner
+    self.file = file
+  }
+
+  /// The tensor under the name `parameter`, with numbers where a load instruction can take them: in the file if they are
+  /// aligned there, else in memory of its own.
+  package func stored(as parameter: String, rowOrder: RowOrder = .natural) throws -> StoredTensor {
+    let alignment = dtype == .f32 ? 4 : dtype == .f16 || dtype == .bf16 ? 2 : 1
+    guard let base = bytes.baseAddress, Int(bitPattern: base) % alignment != 0 else {
+      return try StoredTensor(
+        name: parameter, dtype: try readable(), shape: shape, bytes: bytes, owner: owner, rowOrder: rowOrder, file: file
+      )
+    }
+    let copy = try OwnedBytes(count: bytes.count)
+    copy.bytes.copyMemory(from: bytes)
+    return try StoredTensor(
+      name: parameter, dtype: try readable(), shape: shape, bytes: UnsafeRawBufferPointer(copy.bytes), owner: copy,
+      rowOrder: rowOrder, file: file)
+  }
+
+  /// A matrix of F32, F16 or BF16 with rows and columns exchanged, in memory of its own.
+  package func transposed(as parameter: String) throws -> StoredTensor {
+    let dtype = try readable()
+    guard dtype.blockElements == 1, shape.count == 2 else {
+      throw DPOError.format(file, "tensor \(name): cannot transpose \(dtypeName) \(shape)")
+    }
+    let (rows, columns) = (shape[0], shape[1])
+    let copy = try OwnedBytes(count: bytes.count)
+    if dtype == .f32 {
+      transpose(UInt32.self, rows: rows, columns: columns, into: copy.bytes)
+    } else {
+      transpose(UInt16.self, rows: rows, columns: columns, into: copy.bytes)
+    }
+    return try StoredTensor(
+      name: parameter, dtype: dtype, shape: [columns, rows], bytes: UnsafeRawBufferPointer(copy.bytes), owner: copy,
+      file: file)
+  }
+
+  private func transpose<Element: FixedWidthInteger>(
+    _: Element.Type, rows: Int, columns: Int, into out: UnsafeMutableRawBufferPointer
+  ) {
+    guard let source = bytes.baseAddress, let target = out.baseAddress else { return }
+    let size = MemoryLayout<Element>.size
+    let tile = 64
+    for rowStart in stride(from: 0, to: rows, by: tile) {
+      for columnStart in stride(from: 0, to: columns, by: tile) {
+        for row in rowStart..<min(rows, rowStart + tile) {
+          for column in columnStart..<min(columns, columnStart + tile) {
+            let element = source.loadUnaligned(fromByteOffset: (row * columns + column) * size, as: Element.self)
+            target.storeBytes(of: element, toByteOffset: (column * rows + row) * size, as: Element.self)
+          }
+        }
+      }
+    }
+  }
+
+  private func readable() throws -> DType {
+    guard let dtype else {
+      let known = DType.allCases.map(\.rawValue).joined(separator: ", ")
+      throw DPOError(
+        .unsupported,
+        "\(file): tensor \(DPOError.printable(name)): type \(DPOError.printable(dtypeName)) is not supported (known: \(known))"
+      )
+    }
+    return dtype
+  }
+}
+
+/// Throws if two tensors of one file share bytes.
+func refuseOverlaps(_ tensors: [FileTensor]) throws {
+  let ordered = tensors.filter { !$0.bytes.isEmpty }.sorted { address($0) < address($1) }
+  for (first, second) in zip(ordered, ordered.dropFirst()) where address(first) + first.bytes.count > address(second) {
+    throw DPOError.format(
+      first.file,
+      "tensors \(DPOError.printable(first.name)) and \(DPOError.printable(second.name)) overlap in the file")
+  }
+}
+
+private func address(_ tensor: FileTensor) -> Int { Int(bitPattern: tensor.bytes.baseAddress) }

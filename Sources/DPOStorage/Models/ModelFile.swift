@@ -1,0 +1,122 @@
+import CKernels
+import DPOBase
+import DPOModel
+import DPOTensor
+
+/// A model as it lies in a file or directory: configuration, weights (mapped where possible), tokenizer.
+public struct ModelFile: Sendable {
+  public enum Format: String, Sendable {
+    case gguf
+    case huggingFace = "huggingface"
+    case hdf5
+  }
+
+  public let path: String
+  public let format: Format
+  public let configuration: DecoderConfiguration
+  /// By Hugging Face's names, matrices as [out, in].
+  public let tensors: [String: StoredTensor]
+  /// config.json, made from the metadata for a GGUF file.
+  public let huggingFaceConfiguration: JSON
+  public let generationConfiguration: JSON?
+  /// Of a GGUF file.
+  public let metadata: Metadata?
+  /// Where the model came from.
+  public let provenance: JSON
+
+  package init(
+    path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
+    huggingFaceConfiguration: JSON, generationConfiguration: JSON? = nil,
+    metadata: Metadata? = nil, provenance: JSON
+  ) {
+    self.path = path
+    self.format = format
+    self.configuration = configuration
+    self.tensors = tensors
+    self.huggingFaceConfiguration = huggingFaceConfiguration
+    self.generationConfiguration = generationConfiguration
+    self.metadata = metadata
+    self.provenance = provenance
+  }
+
+  /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file; which one, its content tells. Every name and shape
+  /// is checked against the configuration, and every number for NaN and infinity.
+  /// - Throws: `.io` if it cannot be read, `.format` if it is damaged or no model, `.unsupported` for models and encodings
+  ///   that libdpo does not know, `.nonFinite`.
+  public static func open(_ path: String) throws -> ModelFile {
+    switch try FileContent(path) {
+    case .huggingFaceDirectory: return try openHuggingFace(path)
+    case .gguf(let mapped): return try openGGUF(mapped)
+    case .hdf5: throw DPOError.unsupported("\(path): HDF5 models cannot be read yet")
+    case .adapterDirectory:
+      throw DPOError.format(path, "an adapter, not a model (it holds adapter_config.json, but no config.json)")
+    case .safetensors:
+      throw DPOError.format(path, "a single safetensors file; give the directory that holds it and its config.json")
+    }
+  }
+
+  /// Number of weights; a tied head counts once.
+  public var parameterCount: Int { tensors.values.reduce(0) { $0 + $1.count } }
+
+  /// Bytes that the weights take as they are stored.
+  public var mappedBytes: Int { tensors.values.reduce(0) { $0 + $1.bytes.count } }
+
+  /// XXH3 over names, encodings, shapes and numbers: equal for equal weights in equal encodings, whatever the file is called.
+  public func fingerprint() -> UInt64 {
+    var text = ""
+    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+      let hash = tensor.bytes.baseAddress.map { ck_xxh3($0, tensor.bytes.count) } ?? 0
+      text += "\(name) \(tensor.dtype.rawValue) \(tensor.shape) \(tensor.rowOrder) \(hash)\n"
+    }
+    return text.withUTF8 { ck_xxh3($0.baseAddress, $0.count) }
+  }
+}
+
+/// What kind of thing lies at a path, by its first bytes or its files.
+enum FileContent {
+  case gguf(MappedFile)
+  case hdf5
+  case safetensors
+  case huggingFaceDirectory
+  case adapterDirectory
+
+  static let hdf5Magic: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
+
+  init(_ path: String) throws {
+    switch fileKind(path) {
+    case .none: throw DPOError(.io, "\(path): no such file or directory")
+    case .directory:
+      let directory = HuggingFaceDirectory(path)
+      guard directory.has("config.json") else {
+        guard directory.has("adapter_config.json") else {
+          throw DPOError.format(path, "not a model directory: it has no config.json")
+        }
+        self = .adapterDirectory
+        return
+      }
+      self = .huggingFaceDirectory
+    case .other: throw DPOError.format(path, "not a regular file or directory")
+    case .file:
+      let mapped = try MappedFile(path)
+      if mapped.bytes.starts(with: GGUFFile.magic) {
+        self = .gguf(mapped)
+      } else if FileContent.hasHDF5Signature(mapped.bytes) {
+        self = .hdf5
+      } else if mapped.bytes.count > 9, mapped.bytes[8] == UInt8(ascii: "{") {
+        self = .safetensors
+      } else {
+        throw DPOError.format(path, "not a model: neither a GGUF file, an HDF5 file nor a Hugging Face directory")
+      }
+    }
+  }
+
+  /// The signature stands at the start, or after a user block of 512, 1024, … bytes.
+  private static func hasHDF5Signature(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var offset = 0
+    while offset <= 1 << 20, bytes.count - offset >= hdf5Magic.count {
+      if bytes[offset..<offset + hdf5Magic.count].elementsEqual(hdf5Magic) { return true }
+      offset = offset == 0 ? 512 : 2 * offset
+    }
+    return false
+  }
+}

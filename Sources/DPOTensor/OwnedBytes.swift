@@ -1,0 +1,21 @@
+import DPOBase
+import Glibc
+
+/// Memory of its own, 64-byte aligned, for tensors that cannot be used where they lie in a file.
+public final class OwnedBytes: @unchecked Sendable {
+  public let bytes: UnsafeMutableRawBufferPointer
+
+  public init(count: Int) throws {
+    guard count > 0 else {
+      bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    var pointer: UnsafeMutableRawPointer?
+    guard posix_memalign(&pointer, 64, count) == 0, let pointer else {
+      throw DPOError(.memory, "cannot allocate \(count) bytes for a tensor")
+    }
+    bytes = UnsafeMutableRawBufferPointer(start: pointer, count: count)
+  }
+
+  deinit { free(bytes.baseAddress) }
+}
