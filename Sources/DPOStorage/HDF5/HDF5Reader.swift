@@ -1,0 +1,94 @@
+import CKernels
+import DPOBase
+import DPOTensor
+
+/// A file that `HDF5Writer` wrote, mapped, with all checksums verified.
+public final class HDF5Reader: Sendable {
+  public struct Dataset: Sendable {
+    public let path: String
+    public let element: HDF5Element
+    public let shape: [Int]
+    fileprivate let range: Range<Int>
+  }
+
+  public let path: String
+  /// In the order they were written.
+  public let datasets: [Dataset]
+  /// Attributes of each group by its path; "/" for the file as a whole.
+  public let attributes: [String: [String: HDF5Value]]
+  private let file: MappedFile
+  private let index: [String: Int]
+
+  /// Opens and verifies a file. A damaged part is named in the error.
+  public init(_ path: String) throws {
+    self.path = path
+    file = try MappedFile(path)
+    let bytes = file.bytes
+    let structure = try HDF5Structure(bytes, file: path)
+    attributes = structure.attributes
+    let root = attributes["/"] ?? [:]
+    guard case .text(let contents)? = root[HDF5Names.contents], case .text(let seal)? = root[HDF5Names.checksum] else {
+      throw DPOError.format(path, "an HDF5 file that libdpo did not write: attributes contents and xxh3 are missing")
+    }
+
+    var found: [String: HDF5Structure.Dataset] = [:]
+    for dataset in structure.datasets { found[dataset.path] = dataset }
+    var ordered: [Dataset] = []
+    var sealed: [(path: String, element: HDF5Element, shape: [Int], checksum: String)] = []
+    for name in contents.split(separator: "\n").map(String.init) {
+      guard let dataset = found.removeValue(forKey: name) else {
+        throw DPOError.format(path, "dataset \(name) is missing")
+      }
+      guard case .text(let checksum)? = dataset.attributes[HDF5Names.checksum] else {
+        throw DPOError.format(path, "dataset \(name) has no checksum (attribute xxh3)")
+      }
+      let data = UnsafeRawBufferPointer(rebasing: bytes[dataset.bytes])
+      guard HDF5Names.hexadecimal(ck_xxh3(data.baseAddress, data.count)) == checksum else {
+        throw DPOError.format(path, "dataset \(name) is damaged: its bytes do not match its checksum")
+      }
+      ordered.append(Dataset(path: name, element: dataset.element, shape: dataset.shape, range: dataset.bytes))
+      sealed.append((name, dataset.element, dataset.shape, checksum))
+    }
+    if let extra = found.keys.min() { throw DPOError.format(path, "dataset \(extra) does not belong there") }
+    guard HDF5Names.seal(attributes: attributes, datasets: sealed) == seal else {
+      throw DPOError.format(path, "its attributes or the shapes of its datasets were changed after libdpo wrote it")
+    }
+    datasets = ordered
+    index = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.path, $0) })
+  }
+
+  /// Whether a file begins as HDF5 files do.
+  public static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    bytes.count >= 8 && [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A].elementsEqual(bytes[..<8])
+  }
+
+  public func dataset(_ path: String) -> Dataset? { index[path].map { datasets[$0] } }
+
+  /// Datasets that lie directly in a group.
+  public func datasets(in group: String) -> [Dataset] {
+    datasets.filter { directoryOf($0.path) == group }
+  }
+
+  /// A dataset's bytes; valid while the reader lives.
+  public func bytes(_ dataset: Dataset) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: file.bytes[dataset.range])
+  }
+
+  /// A float32 dataset as a tensor that reads from the mapped file. Its name is that of the dataset in its group.
+  public func tensor(_ dataset: Dataset) throws -> StoredTensor {
+    guard dataset.element == .float32 else {
+      throw DPOError.format(path, "dataset \(dataset.path): elements are \(dataset.element.rawValue), expected float32")
+    }
+    return try StoredTensor(
+      name: nameOf(dataset.path), dtype: .f32, shape: dataset.shape, bytes: bytes(dataset), owner: file, file: path)
+  }
+
+  /// Text of an attribute, nil if it is absent.
+  public func text(_ group: String, _ name: String) throws -> String? {
+    guard let value = attributes[group]?[name] else { return nil }
+    guard case .text(let text) = value else {
+      throw DPOError.format(path, "attribute \(name) of \(group): expected text")
+    }
+    return text
+  }
+}
