@@ -20,23 +20,6 @@ CK_CLONES void ck_rope(float *x, size_t ld, const float *cosines, const float *s
   }
 }
 
-CK_CLONES void ck_swiglu_forward(const float *gate, const float *up, size_t ld, float *act, size_t rows, size_t width) {
-  for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width)
-    for (size_t j = 0; j < width; j++) act[j] = gate[j] * ck_sigmoidf(gate[j]) * up[j];
-}
-
-// silu'(g) = σ(g) (1 + g (1 − σ(g)))
-CK_CLONES void ck_swiglu_backward(float *gate, float *up, size_t ld, const float *dact, float *act, size_t rows, size_t width) {
-  for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width, dact += width)
-    for (size_t j = 0; j < width; j++) {
-      float g = gate[j], u = up[j], d = dact[j];
-      float sigma = ck_sigmoidf(g), silu = g * sigma;
-      act[j] = silu * u;
-      up[j] = d * silu;
-      gate[j] = d * u * (sigma + silu * (1.0f - sigma));
-    }
-}
-
 // y = f(x) and f'(x)
 typedef struct { float value, slope; } value_slope;
 
@@ -73,6 +56,42 @@ static inline __attribute__((always_inline)) void backward(ck_activation kind, f
   }
 }
 
+static inline __attribute__((always_inline)) void gated_forward(ck_activation kind, const float *gate, const float *up, size_t ld,
+                                                                float *act, size_t rows, size_t width) {
+  for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width)
+    for (size_t j = 0; j < width; j++) act[j] = activate(kind, gate[j]).value * up[j];
+}
+
+static inline __attribute__((always_inline)) void gated_backward(ck_activation kind, float *gate, float *up, size_t ld,
+                                                                 const float *dact, float *act, size_t rows, size_t width) {
+  for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width, dact += width)
+    for (size_t j = 0; j < width; j++) {
+      value_slope f = activate(kind, gate[j]);
+      float u = up[j], d = dact[j];
+      act[j] = f.value * u;
+      up[j] = d * f.value;
+      gate[j] = d * u * f.slope;
+    }
+}
+
+CK_CLONES void ck_gated_forward(ck_activation kind, const float *gate, const float *up, size_t ld, float *act, size_t rows,
+                                size_t width) {
+  switch (kind) {
+    case CK_SILU: gated_forward(CK_SILU, gate, up, ld, act, rows, width); break;
+    case CK_GELU_TANH: gated_forward(CK_GELU_TANH, gate, up, ld, act, rows, width); break;
+    case CK_GELU: gated_forward(CK_GELU, gate, up, ld, act, rows, width); break;
+  }
+}
+
+CK_CLONES void ck_gated_backward(ck_activation kind, float *gate, float *up, size_t ld, const float *dact, float *act, size_t rows,
+                                 size_t width) {
+  switch (kind) {
+    case CK_SILU: gated_backward(CK_SILU, gate, up, ld, dact, act, rows, width); break;
+    case CK_GELU_TANH: gated_backward(CK_GELU_TANH, gate, up, ld, dact, act, rows, width); break;
+    case CK_GELU: gated_backward(CK_GELU, gate, up, ld, dact, act, rows, width); break;
+  }
+}
+
 CK_CLONES void ck_activation_forward(ck_activation kind, float *x, const float *bias, float *act, size_t rows, size_t width) {
   switch (kind) {
     case CK_SILU: forward(CK_SILU, x, bias, act, rows, width); break;
@@ -97,6 +116,10 @@ CK_CLONES void ck_add_bias(float *x, size_t ld, const float *bias, size_t rows, 
 CK_CLONES void ck_column_sums(const float *x, size_t ld, float *sums, size_t rows, size_t from, size_t to) {
   for (size_t i = 0; i < rows; i++, x += ld)
     for (size_t j = from; j < to; j++) sums[j] += x[j];
+}
+
+CK_CLONES void ck_add(float *y, const float *a, const float *b, size_t count) {
+  for (size_t i = 0; i < count; i++) y[i] = a[i] + b[i];
 }
 
 CK_CLONES void ck_accumulate(float *y, const float *x, size_t count) {

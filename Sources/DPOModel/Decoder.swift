@@ -143,6 +143,14 @@ public final class Decoder: @unchecked Sendable {
     }
   }
 
+  /// Some matrix inside a block or the head is not f32 in memory.
+  var needsDequantisation: Bool {
+    head.values == nil
+      || blocks.contains { block in
+        ([block.output, block.down] + block.queryKeyValue + block.gateUp).contains { $0.weight.values == nil }
+      }
+  }
+
   /// Keeps mapped files alive.
   private let owners: [any AnyObject & Sendable]
 }

@@ -39,13 +39,13 @@ void ck_head_norm_backward(float *dy, size_t ldy, const float *x, size_t ldx, co
 void ck_rope(float *x, size_t ld, const float *cosines, const float *sines, const int32_t *positions, size_t rows,
              size_t heads, size_t size, float sign);
 
-/// act = silu(gate) · up
-void ck_swiglu_forward(const float *gate, const float *up, size_t ld, float *act, size_t rows, size_t width);
-/// From d act: gate and up become their gradients, act is made again.
-void ck_swiglu_backward(float *gate, float *up, size_t ld, const float *dact, float *act, size_t rows, size_t width);
-
 typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU } ck_activation;
-/// act = f(x + bias), x becomes x + bias; `bias` may be NULL. `gate` forms multiply by `up` as ck_swiglu_… does.
+/// act = f(gate) · up; gate and up have rows of `ld` numbers.
+void ck_gated_forward(ck_activation kind, const float *gate, const float *up, size_t ld, float *act, size_t rows, size_t width);
+/// From d act: gate and up become their gradients, act is made again.
+void ck_gated_backward(ck_activation kind, float *gate, float *up, size_t ld, const float *dact, float *act, size_t rows,
+                       size_t width);
+/// act = f(x + bias), x becomes x + bias; `bias` may be NULL.
 void ck_activation_forward(ck_activation kind, float *x, const float *bias, float *act, size_t rows, size_t width);
 /// x becomes dact · f'(x), act is made again.
 void ck_activation_backward(ck_activation kind, float *x, const float *dact, float *act, size_t rows, size_t width);
@@ -54,6 +54,8 @@ void ck_activation_backward(ck_activation kind, float *x, const float *dact, flo
 void ck_add_bias(float *x, size_t ld, const float *bias, size_t rows, size_t width);
 /// sums[j] += Σ_rows x[row, j] for columns from ..< to.
 void ck_column_sums(const float *x, size_t ld, float *sums, size_t rows, size_t from, size_t to);
+/// y = a + b
+void ck_add(float *y, const float *a, const float *b, size_t count);
 /// y += x
 void ck_accumulate(float *y, const float *x, size_t count);
 /// y = x · scale

@@ -1,5 +1,7 @@
+import CKernels
 import DPOBase
 import DPOKernels
+import Glibc
 
 /// What a forward pass is for.
 public enum ComputationMode: Sendable, Equatable {
@@ -19,23 +21,42 @@ public final class ForwardPass {
   /// Keeps only each block's input and computes the rest again in the backward pass.
   public var recomputesBlocks = false
 
+  private var memory: FloatBuffer?
+  private let rotation: RotationTable
+  /// Of the last `forward`, until its `backward`.
+  private var kept: Pass?
+
   public init(decoder: Decoder, team: ThreadTeam) {
     self.decoder = decoder
     self.team = team
+    rotation = RotationTable(decoder.configuration)
   }
 
   /// Bytes that a forest of at most so many `tokens` and `targets` takes, by part, beside the weights, their gradients
-  /// and the optimiser. `maxLength` bounds the positions of any sequence.
+  /// and the optimiser. `maxLength` bounds the positions of any sequence; `frozen`: weights stay as they are stored.
   public static func plan(
     _ configuration: DecoderConfiguration, tokens: Int, targets: Int, maxLength: Int, mode: ComputationMode, threads: Int,
     recomputesBlocks: Bool = false, frozen: Bool = false
   ) throws -> MemoryPlan {
-    MemoryPlan()
+    for (name, count) in [("tokens", tokens), ("targets", targets), ("longest sequence", maxLength), ("threads", threads)] {
+      guard (0...1 << 31).contains(count) else { throw DPOError.argument("memory plan: \(name) = \(count)") }
+    }
+    var places: [LoRAConfiguration.Place]?
+    var dropout = false
+    if case .lora(let lora) = mode {
+      places = try lora.resolve(configuration)
+      dropout = lora.dropout > 0
+    }
+    return ActivationLayout(
+      configuration, tokens: tokens, headRows: min(tokens, targets), mostKeys: min(maxLength, tokens), places: places,
+      dropout: dropout, trains: mode != .score, recomputes: recomputesBlocks, frozen: frozen, threads: threads
+    ).plan
   }
 
   /// Scores without keeping anything.
   public func score(_ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = []) throws -> TokenScores {
-    throw DPOError.unsupported("score")
+    let pass = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
+    return pass.forward(extras)
   }
 
   /// Scores, and keeps what `backward` needs. With an adapter its gradients are what backward computes, otherwise those of
@@ -43,12 +64,77 @@ public final class ForwardPass {
   public func forward(
     _ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = [], dropout: CounterRandom? = nil
   ) throws -> TokenScores {
-    throw DPOError.unsupported("forward")
+    guard adapter != nil || decoder.parameters != nil else {
+      throw DPOError(.state, "a frozen model without an adapter has nothing to train")
+    }
+    let pass = try prepare(forest, adapter: adapter, trains: true, dropout: dropout)
+    let scores = pass.forward(extras)
+    kept = pass
+    return scores
   }
 
   /// Adds to the gradients of `decoder.parameters` or of the adapter: `logProbGradients` are d loss / d log-prob, one a
   /// target of the last `forward`, which it uses up.
   public func backward(logProbGradients: [Float]) throws {
-    throw DPOError.unsupported("backward")
+    guard let pass = kept else { throw DPOError(.state, "backward without a forward pass before it") }
+    guard logProbGradients.count == pass.forest.targets.count else {
+      throw DPOError.argument(
+        "\(logProbGradients.count) log-prob gradients for \(pass.forest.targets.count) targets")
+    }
+    kept = nil
+    pass.backward(logProbGradients)
+  }
+
+  private func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws -> Pass {
+    kept = nil
+    let configuration = decoder.configuration
+    guard forest.tokens.count < 1 << 31 else { throw DPOError.argument("\(forest.tokens.count) tokens at once") }
+    let prepared = try PreparedForest(forest, configuration)
+    let rate = dropout == nil ? 0 : adapter?.configuration.dropout ?? 0
+    let layout = ActivationLayout(
+      configuration, tokens: prepared.count, headRows: prepared.headRows.count, mostKeys: prepared.mostKeys,
+      places: adapter?.places, dropout: rate > 0, trains: trains, recomputes: recomputesBlocks,
+      frozen: decoder.needsDequantisation, threads: team.threads)
+    if memory.map({ $0.count < layout.total }) ?? true {
+      memory = nil
+      memory = try FloatBuffer(count: layout.total)
+    }
+    guard let memory else { throw DPOError(.internal, "no memory for the pass") }
+    try rotation.extend(to: prepared.longest)
+    return Pass(
+      decoder: decoder, adapter: adapter, team: team, forest: prepared, layout: layout, memory: memory, rotation: rotation,
+      trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil)
+  }
+}
+
+/// Cosines and sines of the rotary positions, made as transformers does: frequencies and angles rounded to f32.
+final class RotationTable {
+  private let half: Int
+  private let frequencies: [Float]
+  private(set) var cosines: FloatBuffer?
+  private(set) var sines: FloatBuffer?
+
+  init(_ configuration: DecoderConfiguration) {
+    half = configuration.headSize / 2
+    frequencies =
+      configuration.ropeBase.map { base in
+        configuration.ropeScaling.frequencies(base: base, headSize: configuration.headSize).map { Float($0) }
+      } ?? []
+  }
+
+  func extend(to positions: Int) throws {
+    guard !frequencies.isEmpty, (cosines?.count ?? 0) < positions * half else { return }
+    var rows = 64
+    while rows < positions { rows *= 2 }
+    let (cosines, sines) = (try FloatBuffer(count: rows * half), try FloatBuffer(count: rows * half))
+    for position in 0..<rows {
+      for index in 0..<half {
+        let angle = Double(Float(position) * frequencies[index])
+        cosines.pointer[position * half + index] = Float(cos(angle))
+        sines.pointer[position * half + index] = Float(sin(angle))
+      }
+    }
+    self.cosines = cosines
+    self.sines = sines
   }
 }

@@ -1,0 +1,128 @@
+import DPOBase
+
+/// Where everything that a pass computes stands in one block of memory, and what each part of it takes. The same code
+/// plans and places, so a plan is what is allocated.
+struct ActivationLayout {
+  /// A matrix per block of the decoder, or one that all blocks share (stride 0).
+  struct Slot {
+    var offset = 0
+    var stride = 0
+  }
+
+  private(set) var plan = MemoryPlan()
+  /// Numbers of 4 bytes.
+  private(set) var total = 0
+
+  private(set) var input = Slot()
+  private(set) var middle = Slot()
+  private(set) var attentionStatistics = Slot()
+  private(set) var mlpStatistics = Slot()
+  private(set) var queryKeyValue = Slot()
+  private(set) var rawQueryKey = Slot()
+  private(set) var queryKeyStatistics = Slot()
+  private(set) var attended = Slot()
+  private(set) var attentionLSE = Slot()
+  private(set) var gateUp = Slot()
+  /// One a place of an adapter.
+  private(set) var adapterHidden: [Slot] = []
+
+  private(set) var normed = 0
+  private(set) var output = 0
+  private(set) var activated = 0
+  private(set) var dropped = 0
+  private(set) var gradient = 0
+  private(set) var gradientOfNormed = 0
+  private(set) var gradientOfActivated = 0
+  private(set) var gradientOfQueryKeyValue = 0
+  private(set) var gradientOfAttended = 0
+  private(set) var delta = 0
+  private(set) var gradientOfAdapterHidden = 0
+  private(set) var attentionScratch = 0
+  private(set) var attentionScratchCount = 0
+  private(set) var weights = 0
+  private(set) var positions = 0
+  private(set) var headInput = 0
+  private(set) var headNormed = 0
+  private(set) var headStatistics = 0
+  private(set) var headGradient = 0
+  private(set) var headPartials = 0
+  private(set) var headTiles = 0
+  private(set) var headTileCount = 0
+  private(set) var headRowNumbers = 0
+
+  /// Rows of a matrix and what the pass is for. `frozen`: weights may have to be dequantised.
+  init(
+    _ c: DecoderConfiguration, tokens: Int, headRows: Int, mostKeys: Int, places: [LoRAConfiguration.Place]?,
+    dropout: Bool, trains: Bool, recomputes: Bool, frozen: Bool, threads: Int
+  ) {
+    let keeps = trains && !recomputes
+    let (hidden, inner) = (c.hiddenSize, c.intermediateSize)
+    let qkvWidth = c.queryWidth + 2 * c.keyValueWidth
+    let gateUpWidth = c.gatedMLP ? 2 * inner : inner
+    let statistics = c.norm == .layer ? 2 * tokens : tokens
+    func slot(_ self: inout Self, _ count: Int, _ layers: Int, _ keeps: Bool) -> Slot {
+      let padded = (count + 15) / 16 * 16
+      let offset = self.take("activations", keeps ? padded * layers : padded)
+      return Slot(offset: offset, stride: keeps ? padded : 0)
+    }
+    input = slot(&self, tokens * hidden, c.layerCount + 1, trains)
+    middle = trains ? slot(&self, tokens * hidden, c.layerCount, keeps) : input
+    attentionStatistics = slot(&self, statistics, c.layerCount, keeps)
+    mlpStatistics = slot(&self, statistics, c.layerCount, keeps)
+    queryKeyValue = slot(&self, tokens * qkvWidth, c.layerCount, keeps)
+    if c.queryKeyNorm {
+      rawQueryKey = slot(&self, tokens * (c.queryWidth + c.keyValueWidth), c.layerCount, keeps)
+      queryKeyStatistics = slot(&self, tokens * (c.headCount + c.keyValueHeadCount), c.layerCount, keeps)
+    }
+    attended = slot(&self, tokens * c.queryWidth, c.layerCount, keeps)
+    attentionLSE = slot(&self, tokens * c.headCount, c.layerCount, keeps)
+    gateUp = slot(&self, tokens * gateUpWidth, c.layerCount, keeps)
+    for place in places ?? [] { adapterHidden.append(slot(&self, tokens * place.rank, 1, trains)) }
+
+    normed = take("working memory", tokens * hidden)
+    output = take("working memory", tokens * hidden)
+    activated = take("working memory", tokens * inner)
+    if dropout { dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth)) }
+    positions = take("working memory", tokens)
+    attentionScratchCount = (Attention.scratchCount(mostKeys: mostKeys) + 15) / 16 * 16
+    attentionScratch = take("attention", 2 * threads * attentionScratchCount)
+    if frozen {
+      weights = take("dequantised weights", max((2 * c.keyValueWidth + c.queryWidth) * hidden, gateUpWidth * hidden))
+    }
+    if trains {
+      gradient = take("working memory", tokens * hidden)
+      gradientOfNormed = output
+      // The MLP's and the attention's gradients are never needed together.
+      let shared = take("working memory", tokens * max(inner, qkvWidth + c.queryWidth) + 16)
+      gradientOfActivated = shared
+      gradientOfQueryKeyValue = shared
+      gradientOfAttended = shared + (tokens * qkvWidth + 15) / 16 * 16
+      delta = take("working memory", tokens * c.headCount)
+      if let places {
+        // All places of one block at once is a safe bound for those that share an input.
+        let ranks = Dictionary(grouping: places, by: \.module.layer).values.map { $0.reduce(0) { $0 + $1.rank } }
+        gradientOfAdapterHidden = take("working memory", tokens * (ranks.max() ?? 0) + 16 * 8)
+      }
+    }
+
+    headInput = take("head", headRows * hidden)
+    headNormed = take("head", headRows * hidden)
+    headRowNumbers = take("head", 8 * (headRows + 16))
+    let tiles = (c.vocabularySize + Head.tileColumns - 1) / Head.tileColumns
+    headStatistics = take("head", tiles * headRows * Head.statisticsFloats)
+    headTileCount = min(headRows, Head.rowBlock) * Head.tileColumns + (frozen ? Head.tileColumns * hidden : 0) + 16
+    headTiles = take("head", threads * headTileCount)
+    if trains {
+      headGradient = take("head", headRows * hidden)
+      headPartials = take("head", Head.slots * min(headRows, Head.rowBlock) * hidden)
+    }
+  }
+
+  private mutating func take(_ part: String, _ count: Int) -> Int {
+    let offset = total
+    let padded = (count + 15) / 16 * 16
+    total += padded
+    plan.add(part, bytes: padded * 4)
+    return offset
+  }
+}

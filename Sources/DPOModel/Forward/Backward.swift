@@ -1,0 +1,144 @@
+import CKernels
+import DPOKernels
+import Glibc
+
+extension Pass {
+  /// Adds d loss / d weight to the gradients, given d loss / d log-prob of each target.
+  func backward(_ logProbGradients: [Float]) {
+    guard count > 0, !forest.targets.isEmpty else { return }
+    let rows = forest.headRows.count
+    let dx = at(layout.gradient)
+    let dhead = at(layout.headGradient)
+    head.backward(logProbGradients, into: dhead, partials: at(layout.headPartials))
+    // d of the rows before the last norm, in place of the normed ones, which nobody needs any more.
+    let dinput = at(layout.headNormed)
+    memset(dinput, 0, rows * hidden * 4)
+    normBackward(decoder.finalNorm, dy: dhead, sum: at(layout.headInput), statistics: headRows, dx: dinput, rows)
+    memset(dx, 0, count * hidden * 4)
+    for (index, row) in forest.headRows.enumerated() {
+      memcpy(dx + Int(row) * hidden, dinput + index * hidden, hidden * 4)
+    }
+    for layer in (0..<c.layerCount).reversed() {
+      if recomputes { forward(layer) }
+      backward(layer, dx)
+    }
+    if trainsModel { embeddingBackward(dx) }
+  }
+
+  /// dx, the gradient of the next block's input, becomes that of this one's.
+  private func backward(_ layer: Int, _ dx: Pointer) {
+    let block = decoder.blocks[layer]
+    let (normed, dnormed) = (at(layout.normed), at(layout.gradientOfNormed))
+
+    let (gateUp, activated, inner) = (at(layout.gateUp, layer), at(layout.activated), c.intermediateSize)
+    inputGradient(layer, [block.down], dy: dx, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
+    activateBackward(gateUp, activated)
+    weightGradients(layer, [block.down], dy: dx, hidden, x: activated, inputSize: inner)
+    let (middle, mlpStatistics) = (at(layout.middle, layer), at(layout.mlpStatistics, layer))
+    normAgain(block.mlpNorm, middle, statistics: mlpStatistics, into: normed)
+    inputGradient(layer, block.gateUp, dy: gateUp, gateUpWidth, inputSize: hidden, into: dnormed)
+    weightGradients(layer, block.gateUp, dy: gateUp, gateUpWidth, x: normed, inputSize: hidden)
+    normBackward(block.mlpNorm, dy: dnormed, sum: middle, statistics: mlpStatistics, dx: dx, count)
+
+    let (attended, dattended) = (at(layout.attended, layer), at(layout.gradientOfAttended))
+    let dqkv = at(layout.gradientOfQueryKeyValue)
+    inputGradient(layer, [block.output], dy: dx, hidden, inputSize: c.queryWidth, into: dattended)
+    weightGradients(layer, [block.output], dy: dx, hidden, x: attended, inputSize: c.queryWidth)
+    attention.backward(
+      at(layout.queryKeyValue, layer), out: attended, lse: at(layout.attentionLSE, layer), dout: dattended,
+      delta: at(layout.delta), dqkv: dqkv)
+    rotateBackward(layer, block, dqkv)
+    let (x, statistics) = (at(layout.input, layer), at(layout.attentionStatistics, layer))
+    normAgain(block.attentionNorm, x, statistics: statistics, into: normed)
+    let needsInput = trainsModel || layer > 0
+    inputGradient(
+      layer, block.queryKeyValue, dy: dqkv, queryKeyValueWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
+    weightGradients(layer, block.queryKeyValue, dy: dqkv, queryKeyValueWidth, x: normed, inputSize: hidden)
+    if needsInput { normBackward(block.attentionNorm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count) }
+  }
+
+  /// The pre-activations become their gradients; the activations are made again.
+  private func activateBackward(_ gateUp: Pointer, _ activated: Pointer) {
+    let (width, inner, dactivated) = (gateUpWidth, c.intermediateSize, at(layout.gradientOfActivated))
+    team.rows(count) { rows, _ in
+      let x = gateUp + rows.lowerBound * width
+      let from = rows.lowerBound * inner
+      if c.gatedMLP {
+        ck_gated_backward(c.activation.kernel, x, x + inner, width, dactivated + from, activated + from, rows.count, inner)
+      } else {
+        ck_activation_backward(c.activation.kernel, x, dactivated + from, activated + from, rows.count, inner)
+      }
+    }
+  }
+
+  /// Through the rotation and the heads' norms, in place.
+  private func rotateBackward(_ layer: Int, _ block: DecoderBlock, _ dqkv: Pointer) {
+    let width = queryKeyValueWidth
+    team.rows(count) { rows, _ in rope(dqkv + rows.lowerBound * width, rows, sign: -1) }
+    guard let queryNorm = block.queryNorm, let keyNorm = block.keyNorm else { return }
+    let keyWidth = c.queryWidth + c.keyValueWidth
+    let (raw, statistics) = (at(layout.rawQueryKey, layer), at(layout.queryKeyStatistics, layer))
+    // The norms' weights, headSize numbers each, gather from all rows and heads: query and key are one task each.
+    team.run(2) { index, _ in
+      if index == 0 {
+        ck_head_norm_backward(
+          dqkv, width, raw, keyWidth, statistics, queryNorm.values, trainsModel ? queryNorm.gradient : nil, count,
+          c.headCount, c.headSize)
+      } else {
+        ck_head_norm_backward(
+          dqkv + c.queryWidth, width, raw + c.queryWidth, keyWidth, statistics + count * c.headCount, keyNorm.values,
+          trainsModel ? keyNorm.gradient : nil, count, c.keyValueHeadCount, c.headSize)
+      }
+    }
+  }
+
+  /// The norm's output again, from its input and saved statistics.
+  private func normAgain(_ norm: NormWeights, _ sum: Pointer, statistics: Pointer, into y: Pointer) {
+    team.rows(count) { rows, _ in
+      let from = rows.lowerBound * hidden
+      let rstd = statistics + rows.lowerBound
+      if let b = norm.bias {
+        ck_layer_norm_again(
+          sum + from, rstd + count, rstd, norm.weight.values, b.values, y + from, rows.count, hidden)
+      } else {
+        ck_rms_again(sum + from, rstd, norm.weight.values, y + from, rows.count, hidden)
+      }
+    }
+  }
+
+  /// dx += d loss / d sum, and the norm's own gradients.
+  private func normBackward(
+    _ norm: NormWeights, dy: Pointer, sum: Pointer, statistics: Pointer, dx: Pointer, _ total: Int
+  ) {
+    let w = norm.weight.values
+    team.rows(total) { rows, _ in
+      let from = rows.lowerBound * hidden
+      let rstd = statistics + rows.lowerBound
+      if norm.bias != nil {
+        ck_layer_norm_backward(dy + from, sum + from, rstd + total, rstd, w, dx + from, rows.count, hidden)
+      } else {
+        ck_rms_backward(dy + from, sum + from, rstd, w, dx + from, rows.count, hidden)
+      }
+    }
+    guard trainsModel, let dw = norm.weight.gradient else { return }
+    eachColumnBlock(hidden) { from, to in
+      if let db = norm.bias?.gradient {
+        ck_layer_norm_weight_gradient(dy, sum, statistics + total, statistics, dw, db, total, hidden, from, to)
+      } else {
+        ck_rms_weight_gradient(dy, sum, statistics, dw, total, hidden, from, to)
+      }
+    }
+  }
+
+  /// Rows of the tables gather in the order of the forest's rows.
+  private func embeddingBackward(_ dx: Pointer) {
+    let (embedding, table) = (decoder.embedding.gradient, decoder.positions?.gradient)
+    eachColumnBlock(hidden) { from, to in
+      for row in 0..<count {
+        let source = dx + row * hidden + from
+        if let embedding { ck_accumulate(embedding + Int(forest.tokens[row]) * hidden + from, source, to - from) }
+        if let table { ck_accumulate(table + Int(forest.positions[row]) * hidden + from, source, to - from) }
+      }
+    }
+  }
+}

@@ -1,0 +1,209 @@
+import CKernels
+import DPOBase
+import DPOKernels
+import Glibc
+
+/// One forward pass over a forest, and its backward pass. Block by block, with x the residual stream of [t, hidden]:
+///
+///     x ← x + O(attention(Q, K, V of norm(x)));  x ← x + down(f(gate) · up of norm(x))
+struct Pass {
+  typealias Pointer = UnsafeMutablePointer<Float>
+
+  let decoder: Decoder
+  let adapter: LoRAAdapter?
+  let team: ThreadTeam
+  let forest: PreparedForest
+  let layout: ActivationLayout
+  let memory: FloatBuffer
+  let rotation: RotationTable
+  let trains, recomputes: Bool
+  let dropout: (key: UInt64, rate: Float)?
+
+  var c: DecoderConfiguration { decoder.configuration }
+  var count: Int { forest.count }
+  var hidden: Int { c.hiddenSize }
+  var queryKeyValueWidth: Int { c.queryWidth + 2 * c.keyValueWidth }
+  /// The weights of the model themselves are trained.
+  var trainsModel: Bool { trains && adapter == nil }
+
+  func at(_ offset: Int) -> Pointer { memory.pointer + offset }
+  func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset + layer * slot.stride }
+  var positions: UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(at(layout.positions)).assumingMemoryBound(to: Int32.self)
+  }
+  var headRows: UnsafeMutablePointer<Float> { at(layout.headRowNumbers) }
+
+  var attention: Attention {
+    Attention(
+      configuration: c, forest: forest, team: team, scratch: at(layout.attentionScratch),
+      scratchCount: layout.attentionScratchCount)
+  }
+
+  var head: Head {
+    let rows = forest.headRows.count
+    return Head(
+      team: team, weight: trainsModel ? decoder.head : decoder.head.frozen, forest: forest,
+      hidden: UnsafePointer(at(layout.headNormed)),
+      statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
+      tiles: at(layout.headTiles), tileCount: layout.headTileCount, lse: headRows + 2 * rows, scales: headRows + 3 * rows)
+  }
+
+  // MARK: Forward
+
+  func forward(_ extras: ScoreExtras) -> TokenScores {
+    guard count > 0 else {
+      return TokenScores(
+        logProbs: [], sums: [Double](repeating: 0, count: forest.sequenceCount),
+        counts: [Int](repeating: 0, count: forest.sequenceCount))
+    }
+    forest.positions.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { positions.update(from: base, count: count) }
+    }
+    embed()
+    for layer in 0..<c.layerCount { forward(layer) }
+    let rows = forest.headRows.count
+    let (input, last) = (at(layout.headInput), at(layout.input, c.layerCount))
+    for (index, row) in forest.headRows.enumerated() {
+      memcpy(input + index * hidden, last + Int(row) * hidden, hidden * 4)
+    }
+    normForward(
+      decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows)
+    return head.scores(extras: extras)
+  }
+
+  private func embed() {
+    let x = at(layout.input, 0)
+    team.rows(count) { rows, _ in
+      for row in rows {
+        decoder.embedding.copyRow(Int(forest.tokens[row]), into: x + row * hidden)
+        if let table = decoder.positions {
+          let y = at(layout.normed) + row * hidden
+          table.copyRow(Int(forest.positions[row]), into: y)
+          ck_accumulate(x + row * hidden, y, hidden)
+        }
+      }
+    }
+  }
+
+  /// From x of a block to x of the next one.
+  func forward(_ layer: Int) {
+    let block = decoder.blocks[layer]
+    let (x, middle, next) = (at(layout.input, layer), at(layout.middle, layer), at(layout.input, layer + 1))
+    let (normed, output) = (at(layout.normed), at(layout.output))
+    normForward(
+      block.attentionNorm, x, add: nil, bias: nil, sum: x, into: normed, statistics: at(layout.attentionStatistics, layer),
+      count)
+    project(layer, block.queryKeyValue, x: normed, inputSize: hidden, into: at(layout.queryKeyValue, layer), queryKeyValueWidth)
+    rotate(layer)
+    attention.forward(
+      at(layout.queryKeyValue, layer), out: at(layout.attended, layer), lse: at(layout.attentionLSE, layer))
+    project(layer, [block.output], x: at(layout.attended, layer), inputSize: c.queryWidth, into: output, hidden)
+    normForward(
+      block.mlpNorm, x, add: output, bias: block.output.bias, sum: middle, into: normed,
+      statistics: at(layout.mlpStatistics, layer), count)
+    let gateUp = at(layout.gateUp, layer)
+    project(layer, block.gateUp, x: normed, inputSize: hidden, into: gateUp, gateUpWidth)
+    activate(block, gateUp, into: at(layout.activated))
+    project(layer, [block.down], x: at(layout.activated), inputSize: c.intermediateSize, into: output, hidden)
+    team.rows(count) { rows, _ in
+      let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
+      ck_add(next + from, middle + from, output + from, size)
+      if let bias = block.down.bias { ck_add_bias(next + from, hidden, bias.values, rows.count, hidden) }
+    }
+  }
+
+  var gateUpWidth: Int { c.gatedMLP ? 2 * c.intermediateSize : c.intermediateSize }
+
+  /// Biases, the heads' norms and the rotation of q and k.
+  private func rotate(_ layer: Int) {
+    let block = decoder.blocks[layer]
+    let (qkv, width) = (at(layout.queryKeyValue, layer), queryKeyValueWidth)
+    let keyWidth = c.queryWidth + c.keyValueWidth
+    team.rows(count) { rows, _ in
+      let x = qkv + rows.lowerBound * width
+      var column = 0
+      for linear in block.queryKeyValue {
+        if let bias = linear.bias { ck_add_bias(x + column, width, bias.values, rows.count, linear.weight.rows) }
+        column += linear.weight.rows
+      }
+      if let queryNorm = block.queryNorm, let keyNorm = block.keyNorm {
+        let raw = at(layout.rawQueryKey, layer) + rows.lowerBound * keyWidth
+        let statistics = at(layout.queryKeyStatistics, layer)
+        for row in 0..<rows.count { memcpy(raw + row * keyWidth, x + row * width, keyWidth * 4) }
+        ck_head_norm_forward(
+          raw, keyWidth, queryNorm.values, x, width, statistics + rows.lowerBound * c.headCount, rows.count, c.headCount,
+          c.headSize, c.normEpsilon)
+        ck_head_norm_forward(
+          raw + c.queryWidth, keyWidth, keyNorm.values, x + c.queryWidth, width,
+          statistics + count * c.headCount + rows.lowerBound * c.keyValueHeadCount, rows.count, c.keyValueHeadCount,
+          c.headSize, c.normEpsilon)
+      }
+      rope(x, rows, sign: 1)
+    }
+  }
+
+  /// q and k stand side by side and turn alike.
+  func rope(_ x: Pointer, _ rows: Range<Int>, sign: Float) {
+    guard let cosines = rotation.cosines, let sines = rotation.sines else { return }
+    ck_rope(
+      x, queryKeyValueWidth, cosines.pointer, sines.pointer, positions + rows.lowerBound, rows.count,
+      c.headCount + c.keyValueHeadCount, c.headSize, sign)
+  }
+
+  private func activate(_ block: DecoderBlock, _ gateUp: Pointer, into out: Pointer) {
+    let (width, inner) = (gateUpWidth, c.intermediateSize)
+    team.rows(count) { rows, _ in
+      let x = gateUp + rows.lowerBound * width
+      let y = out + rows.lowerBound * inner
+      if c.gatedMLP {
+        for (index, linear) in block.gateUp.enumerated() {
+          if let bias = linear.bias { ck_add_bias(x + index * inner, width, bias.values, rows.count, inner) }
+        }
+        ck_gated_forward(c.activation.kernel, x, x + inner, width, y, rows.count, inner)
+      } else {
+        ck_activation_forward(c.activation.kernel, x, block.gateUp[0].bias?.values, y, rows.count, inner)
+      }
+    }
+  }
+
+  /// y = norm(x + add + bias); the sum goes to `sum`.
+  func normForward(
+    _ norm: NormWeights, _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer,
+    statistics: Pointer, _ total: Int
+  ) {
+    team.rows(total) { rows, _ in
+      let from = rows.lowerBound * hidden
+      let added = add.map { $0 + from }
+      if let b = norm.bias {
+        ck_layer_norm_forward(
+          x + from, added, bias?.values, sum + from, norm.weight.values, b.values, y + from,
+          statistics + total + rows.lowerBound, statistics + rows.lowerBound, rows.count, hidden, c.normEpsilon)
+      } else {
+        ck_rms_forward(
+          x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound, rows.count,
+          hidden, c.normEpsilon)
+      }
+    }
+  }
+}
+
+extension Activation {
+  var kernel: ck_activation {
+    switch self {
+    case .silu: CK_SILU
+    case .geluTanh: CK_GELU_TANH
+    case .gelu: CK_GELU
+    }
+  }
+}
+
+extension WeightMatrix {
+  var frozen: WeightMatrix {
+    WeightMatrix(rows: rows, columns: columns, values: values, stored: stored, gradient: nil)
+  }
+
+  /// One row as f32.
+  func copyRow(_ row: Int, into out: UnsafeMutablePointer<Float>) {
+    if let values { memcpy(out, values + row * columns, columns * 4) } else { stored?.dequantize(rows: row..<row + 1, into: out) }
+  }
+}

@@ -1,0 +1,119 @@
+import DPOBase
+
+/// What the kernels need to know of a forest, worked out once a pass.
+struct PreparedForest {
+  /// Consecutive rows that are consecutive positions of one sequence.
+  struct Run {
+    let row, count, position: Int
+  }
+
+  /// Up to `queryBlock` rows of one segment with the keys that they see.
+  struct QueryBlock {
+    let row, count, position: Int
+    let runs: Range<Int>
+    /// First position that any of the rows sees; the last is position + count − 1.
+    let firstKey: Int
+    var keys: Int { position + count - firstKey }
+  }
+
+  static let queryBlock = 64
+
+  let tokens: [Int32]
+  let positions: [Int32]
+  let runs: [Run]
+  let blocks: [QueryBlock]
+  /// Blocks of each tree (a root segment and all that continue it): the unit of the attention's backward pass.
+  let trees: [Range<Int>]
+  let treeBlocks: [Int]
+  let longest: Int
+  let mostKeys: Int
+  let targets: [TokenForest.Target]
+  let sequenceCount: Int
+  /// Rows whose logits are needed, ascending, and each target's place among them.
+  let headRows: [Int32]
+  let headRowOfTarget: [Int32]
+
+  var count: Int { tokens.count }
+
+  init(_ forest: TokenForest, _ configuration: DecoderConfiguration) throws {
+    for (row, token) in forest.tokens.enumerated() where token < 0 || Int(token) >= configuration.vocabularySize {
+      throw DPOError.argument("token \(token) at row \(row): the vocabulary has \(configuration.vocabularySize) tokens")
+    }
+    for target in forest.targets where target.token < 0 || Int(target.token) >= configuration.vocabularySize {
+      throw DPOError.argument(
+        "token \(target.token) of sequence \(target.sequence): the vocabulary has \(configuration.vocabularySize) tokens")
+    }
+    tokens = forest.tokens
+    targets = forest.targets
+    sequenceCount = forest.sequenceCount
+    var positions = [Int32](repeating: 0, count: forest.tokens.count)
+    var runs: [Run] = []
+    var blocks: [QueryBlock] = []
+    var roots: [Int] = []
+    var rootBlocks: [Int: [Int]] = [:]
+    let window = configuration.slidingWindow ?? Int.max
+    var longest = 0
+    for (index, segment) in forest.segments.enumerated() {
+      longest = max(longest, segment.position + segment.count)
+      for i in 0..<segment.count { positions[segment.start + i] = Int32(segment.position + i) }
+      let root = segment.parent.map { roots[$0] } ?? index
+      roots.append(root)
+      let first = runs.count
+      runs.append(contentsOf: PreparedForest.chain(index, forest.segments))
+      for start in stride(from: 0, to: segment.count, by: PreparedForest.queryBlock) {
+        let position = segment.position + start
+        rootBlocks[root, default: []].append(blocks.count)
+        blocks.append(
+          QueryBlock(
+            row: segment.start + start, count: min(PreparedForest.queryBlock, segment.count - start), position: position,
+            runs: first..<runs.count, firstKey: position >= window ? position - window + 1 : 0))
+      }
+    }
+    guard longest <= configuration.contextLength else {
+      throw DPOError.argument(
+        "a sequence of \(longest) tokens: the model's context has \(configuration.contextLength) positions")
+    }
+    self.longest = longest
+    self.positions = positions
+    self.runs = runs
+    self.blocks = blocks
+    mostKeys = blocks.reduce(0) { max($0, $1.keys) }
+    var trees: [Range<Int>] = []
+    var treeBlocks: [Int] = []
+    for root in roots.indices where roots[root] == root {
+      let start = treeBlocks.count
+      treeBlocks.append(contentsOf: rootBlocks[root] ?? [])
+      trees.append(start..<treeBlocks.count)
+    }
+    self.trees = trees
+    self.treeBlocks = treeBlocks
+    var place = [Int32](repeating: -1, count: forest.tokens.count)
+    for target in forest.targets { place[Int(target.row)] = 0 }
+    var headRows: [Int32] = []
+    for row in place.indices where place[row] == 0 {
+      place[row] = Int32(headRows.count)
+      headRows.append(Int32(row))
+    }
+    self.headRows = headRows
+    headRowOfTarget = forest.targets.map { place[Int($0.row)] }
+  }
+
+  /// Rows from the root to the end of a segment, neighbours joined.
+  private static func chain(_ index: Int, _ segments: [TokenForest.Segment]) -> [Run] {
+    var path: [TokenForest.Segment] = []
+    var next: Int? = index
+    while let current = next {
+      path.append(segments[current])
+      next = segments[current].parent
+    }
+    var runs: [Run] = []
+    for segment in path.reversed() {
+      if let last = runs.last, last.row + last.count == segment.start {
+        runs[runs.count - 1] = Run(row: last.row, count: last.count + segment.count, position: last.position)
+      } else {
+        runs.append(Run(row: segment.start, count: segment.count, position: segment.position))
+      }
+    }
+    return runs
+  }
+}
