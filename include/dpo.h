@@ -15,19 +15,23 @@
  *   Status     Every call that can fail returns int32_t: DPO_OK (0) or a negative DPO_ERROR_… code. dpo_last_error()
  *              then holds one sentence about it for the calling thread. Outputs are written only on success.
  *   Handles    dpo_model, dpo_dataset, dpo_trainer and dpo_completions are opaque. Each is released with its
- *              _release function; NULL is fine there. Handles keep alive what they need: release in any order. A
- *              handle that has been released must not be used again; most such uses are detected and refused with
- *              DPO_ERROR_STATE.
- *   Threads    Different handles may be used from different threads at once. Two calls on one handle from two threads
- *              at once: the second one fails with DPO_ERROR_STATE, except where "any thread" is said.
+ *              _release function; NULL is fine there. Handles keep alive what they need: release in any order, even
+ *              while another thread's call uses them (what they stand for goes when that call returns). NULL, a pointer
+ *              that is no handle, or a handle of another kind gives DPO_ERROR_INVALID_ARGUMENT; a released handle, and
+ *              one that was opened before fork(), DPO_ERROR_STATE.
+ *   Threads    Different handles may be used from different threads at once. Two calls on one handle at once, from two
+ *              threads or from inside its own callback: the second one fails with DPO_ERROR_STATE, except where "any
+ *              thread" is said.
  *   Strings    UTF-8. `const char *` ends in NUL; text with an explicit length may hold any character.
- *   Options    A struct starts with its own size; dpo_…_options_init sets it and every default. Later versions append
- *              fields: programs compiled against this header go on working.
+ *   Structs    A struct starts with its own size. dpo_…_options_init sets it, and every default; for structs that the
+ *              library fills, the caller sets it. Later versions append fields: programs compiled against this header go
+ *              on working, and never have more written than they have room for.
  *   Numbers    Log-probabilities are natural logarithms. Arrays are dense and row-major.
  *   Bounds     Bad input gives an error, never a crash; sizes in files are checked before memory is taken.
  *   Host       The library installs no signal handlers, prints nothing, never exits, and changes neither locale nor
  *              floating-point mode. It sets OpenBLAS's process-wide thread count to 1, because it divides work over
- *              its own threads; these sleep between calls. After fork(), open new handles in the child.
+ *              its own threads; these sleep between calls. A child of fork() opens its own handles; the parent's are
+ *              refused there.
  *
  * The paper is Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290; names are those of TRL 1.16.
  * This version is 0: functions may still change between minor versions; DPO_ABI_VERSION and the soname then do, too.
@@ -122,7 +126,8 @@ typedef struct dpo_loss_options {
     size_t loss_count;              /* length of both; 0 when loss_types is NULL */
 } dpo_loss_options;
 
-void dpo_loss_options_init(dpo_loss_options *options);
+/* Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if no version had that size. */
+int32_t dpo_loss_options_init(dpo_loss_options *options, size_t struct_size);
 
 /* The loss of `pairs` preference pairs and its gradient.
  *
@@ -298,7 +303,8 @@ struct dpo_train_options {
     int32_t memory_limit_mb;             /* 0: what the machine has free */
 };
 
-void dpo_train_options_init(dpo_train_options *options);
+/* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too. */
+int32_t dpo_train_options_init(dpo_train_options *options, size_t struct_size);
 
 /* The option table as JSON: [{"name", "type", "default", "choices", "help"}]. Static. Any thread. */
 const char *dpo_train_options_describe(void);
@@ -387,23 +393,24 @@ int32_t dpo_trainer_set_reduce(dpo_trainer *trainer, dpo_reduce_callback callbac
 /* --------------------------------------------------------------------------------------------------------- 4. runs */
 
 typedef enum dpo_event_kind {
-    DPO_EVENT_STEP = 1,       /* metrics are those of the step */
-    DPO_EVENT_EVALUATION = 2, /* metrics are those of the evaluation */
+    DPO_EVENT_STEP = 1,       /* metrics of the step */
+    DPO_EVENT_EVALUATION = 2, /* metrics of the evaluation */
     DPO_EVENT_CHECKPOINT = 3, /* text is the file's path */
     DPO_EVENT_NOTE = 4,       /* text is a sentence for the user */
     DPO_EVENT_PROGRESS = 5    /* rows done of total, in a long phase that text names */
 } dpo_event_kind;
 
 typedef struct dpo_event {
-    size_t struct_size;
+    size_t struct_size; /* set by the library */
     int32_t kind;
-    dpo_metrics metrics;
-    const char *text; /* valid during the callback; "" where there is none */
+    const dpo_metrics *metrics; /* NULL where there are none. Pointers are valid during the callback */
+    const char *text;           /* "" where there is none */
     uint64_t done;
     uint64_t total;
 } dpo_event;
 
-/* Non-zero stops the run cleanly after a checkpoint; the run returns DPO_ERROR_CANCELLED. Called on the calling thread. */
+/* Non-zero stops the run cleanly after a checkpoint; the run returns DPO_ERROR_CANCELLED. Called on the thread that called
+ * dpo_trainer_run. */
 typedef int32_t (*dpo_event_callback)(const dpo_event *event, void *user_data);
 
 /* Runs what remains of the plan. `output_dir` gets metrics.jsonl, checkpoints, final.h5 and report.html; it must be empty
@@ -413,8 +420,8 @@ typedef int32_t (*dpo_event_callback)(const dpo_event *event, void *user_data);
 int32_t dpo_trainer_run(dpo_trainer *trainer, const char *output_dir, const char *resume, dpo_event_callback callback,
                         void *user_data);
 
-/* Asks a running dpo_trainer_run, _step or _forward to stop; it does within one micro-batch. Any thread, and safe in a
- * signal handler. */
+/* Asks a running dpo_trainer_run, _step, _forward or _evaluate to stop: it does within one micro-batch and returns
+ * DPO_ERROR_CANCELLED. If none is running, the next one stops at once. Any thread, and safe in a signal handler. */
 void dpo_trainer_cancel(dpo_trainer *trainer);
 
 /* Metrics of the evaluation data set now. */
@@ -439,9 +446,11 @@ typedef struct dpo_generation_options {
     double min_p;                 /* 0: off */
     uint64_t seed;                /* 42; a completion depends on it and its indices alone, not on the batch */
     int32_t num_return_sequences; /* 1: completions a prompt */
+    int32_t add_special_tokens;   /* 1; 0 for prompts from dpo_model_apply_chat_template, which hold them already */
 } dpo_generation_options;
 
-void dpo_generation_options_init(dpo_generation_options *options);
+/* Every default. struct_size: sizeof(dpo_generation_options). */
+int32_t dpo_generation_options_init(dpo_generation_options *options, size_t struct_size);
 
 /* A token as it is made; text may be empty while a character is incomplete. Non-zero stops all generation. */
 typedef int32_t (*dpo_token_callback)(size_t prompt, size_t completion, int32_t token, const char *text,
@@ -478,7 +487,8 @@ typedef struct dpo_export_options {
     int32_t overwrite;   /* 0 */
 } dpo_export_options;
 
-void dpo_export_options_init(dpo_export_options *options);
+/* Every default. struct_size: sizeof(dpo_export_options). */
+int32_t dpo_export_options_init(dpo_export_options *options, size_t struct_size);
 
 /* Converts a model, adapter or checkpoint file. The output appears whole or not at all. `options` may be NULL. */
 int32_t dpo_export(const char *input, int32_t format, const char *output, const dpo_export_options *options);

@@ -1,0 +1,41 @@
+import CDPO
+import CHandles
+import DPO
+import DPOBase
+import Glibc
+
+// Section "errors, version" of dpo.h.
+
+/// A string that lives as long as the program.
+func staticText(_ text: StaticString) -> UnsafePointer<CChar> {
+  UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
+}
+
+var versionText: UnsafePointer<CChar> { staticText("0.1.0") }
+
+@_cdecl("dpo_version") @implementation public func dpo_version() -> UnsafePointer<CChar>? { versionText }
+
+@_cdecl("dpo_abi_version") @implementation public func dpo_abi_version() -> Int32 { DPO_ABI_VERSION }
+
+@_cdecl("dpo_last_error") @implementation public func dpo_last_error() -> UnsafePointer<CChar>? { ch_last_error() }
+
+@_cdecl("dpo_status_name") @implementation public func dpo_status_name(_ status: Int32) -> UnsafePointer<CChar>? {
+  guard status != DPO_OK else { return staticText("DPO_OK") }
+  guard let code = DPOError.Code(rawValue: status) else { return staticText("unknown status") }
+  return switch code {
+  case .invalidArgument: staticText("DPO_ERROR_INVALID_ARGUMENT")
+  case .io: staticText("DPO_ERROR_IO")
+  case .format: staticText("DPO_ERROR_FORMAT")
+  case .unsupported: staticText("DPO_ERROR_UNSUPPORTED")
+  case .mismatch: staticText("DPO_ERROR_MISMATCH")
+  case .memory: staticText("DPO_ERROR_MEMORY")
+  case .nonFinite: staticText("DPO_ERROR_NON_FINITE")
+  case .cancelled: staticText("DPO_ERROR_CANCELLED")
+  case .state: staticText("DPO_ERROR_STATE")
+  case .internal: staticText("DPO_ERROR_INTERNAL")
+  }
+}
+
+@_cdecl("dpo_string_free") @implementation public func dpo_string_free(_ text: UnsafeMutablePointer<CChar>?) {
+  free(text)
+}

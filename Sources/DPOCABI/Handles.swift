@@ -1,0 +1,46 @@
+import CHandles
+import DPO
+import DPOBase
+
+/// What a handle of dpo.h stands for. The table of live handles is CHandles; it keeps the object alive.
+struct HandleKind<Object: AnyObject> {
+  let code: UInt32
+  let name: String
+
+  /// A new handle that owns `object`.
+  func make(_ object: Object) throws -> OpaquePointer {
+    let retained = Unmanaged.passRetained(object)
+    guard let handle = ch_create(code, retained.toOpaque()) else {
+      retained.release()
+      throw DPOError(.memory, "too many handles are open")
+    }
+    return OpaquePointer(handle)
+  }
+
+  /// Uses a handle: for the duration of `body` no other thread can.
+  func use<Result>(
+    _ handle: OpaquePointer?, as argument: String? = nil, _ body: (Object) throws -> Result
+  ) throws -> Result {
+    let label = argument ?? name
+    let raw = UnsafeRawPointer(handle)
+    var found: UnsafeMutableRawPointer?
+    switch ch_acquire(raw, code, &found) {
+    case Int32(CH_OK): break
+    case Int32(CH_NULL): throw DPOError.argument("\(label) is NULL")
+    case Int32(CH_OTHER_KIND): throw DPOError.argument("\(label) is a handle of another kind; expected a dpo_\(name)")
+    case Int32(CH_RELEASED): throw DPOError(.state, "\(label) has been released")
+    case Int32(CH_BUSY): throw DPOError(.state, "\(label) is in use by another call")
+    case Int32(CH_FORKED): throw DPOError(.state, "\(label) was opened before fork(); open a new one in this process")
+    default: throw DPOError.argument("\(label) is not a handle; expected a dpo_\(name)")
+    }
+    defer {
+      if let last = ch_finish(raw) { Unmanaged<Object>.fromOpaque(last).release() }
+    }
+    guard let found else { throw DPOError(.internal, "\(label) stands for nothing") }
+    return try body(Unmanaged<Object>.fromOpaque(found).takeUnretainedValue())
+  }
+
+  func release(_ handle: OpaquePointer?) {
+    if let object = ch_release(UnsafeRawPointer(handle), code) { Unmanaged<Object>.fromOpaque(object).release() }
+  }
+}

@@ -1,0 +1,180 @@
+/* Level 1: golden numbers (made by Tests/Fixtures/scripts and TRL's own loss code), and what is refused. */
+#include "check.h"
+
+enum { PAIRS = 6 };
+static const double C[PAIRS] = {-12.50, -40.10, -3.20, -101.30, -22.75, -21.00};
+static const double R[PAIRS] = {-14.25, -35.60, -9.90, -120.80, -22.75, -18.00};
+static const double CR[PAIRS] = {-13.00, -38.70, -7.40, -99.90, -22.75, -15.00};
+static const double RR[PAIRS] = {-13.75, -36.90, -2.10, -121.40, -22.75, -23.50};
+static const int32_t NW[PAIRS] = {5, 17, 2, 48, 9, 20}, NL[PAIRS] = {6, 12, 4, 51, 9, 7};
+
+typedef struct {
+    int32_t type;
+    double smoothing, loss, c1, r1, c6, r6;
+} golden_row;
+
+static const golden_row golden[] = {
+    {DPO_LOSS_SIGMOID, 0, 0.7768796493, -0.007917013542, 0.007917013542, -0.01265851528, 0.01265851528},
+    {DPO_LOSS_HINGE, 0, 1.086666667, -0.01666666667, 0.01666666667, -0.01666666667, 0.01666666667},
+    {DPO_LOSS_IPO, 0, 23.08215154, -0.3211111111, 0.2675925926, -0.1014285714, 0.2897959184},
+    {DPO_LOSS_EXO_PAIR, 0.001, 2.908173382, -0.02829069255, 0.02829069255, -0.02452665273, 0.02452665273},
+    {DPO_LOSS_NCA_PAIR, 0, 1.427022091, -0.003854231755, 0.004062521696, -0.007808074322, 0.005284463258},
+    {DPO_LOSS_ROBUST, 0.1, 0.7835463159, -0.01000034688, 0.01000034688, -0.01474184862, 0.01474184862},
+    {DPO_LOSS_BCO_PAIR, 0, 1.443936804, -0.008125043392, 0.008125043392, -0.01076093844, 0.01056892652},
+    {DPO_LOSS_SPPO_HARD, 0, 80.53333333, -1.5, 1.5, -3.666666667, 3.5},
+    {DPO_LOSS_AOT, 0.1, 0.7166279173, -0.006250346875, 0.006250346875, -0.007166067529, 0.007166067529},
+    {DPO_LOSS_AOT_UNPAIRED, 0.1, 0.7162914202, -0.006999822336, 0.007041413747, -0.005918685127, 0.007207571773},
+    {DPO_LOSS_APO_ZERO, 0, 1.01382824, -0.004164063585, 0.004164063585, -0.003813070674, 0.003866794054},
+    {DPO_LOSS_APO_DOWN, 0, 0.9972287163, 7.796248137e-06, 0.004156267337, 0.0007688359412, 0.003044234733},
+    {DPO_LOSS_DISCOPOP, 0, 0.8486249926, -0.005111830724, 0.005111830724, -0.01265851523, 0.01265851523},
+    {DPO_LOSS_SFT, 0, 1.988613861, -0.009900990099, 0, -0.009900990099, 0},
+    {DPO_LOSS_SIGMOID_NORM, 0, 0.6725016384, -0.001651389317, 0.001376157764, -0.0004392635215, 0.001255038633},
+};
+
+static int32_t compute(const dpo_loss_options *options, double *loss, double *gc, double *gr) {
+    return dpo_loss_compute(options, PAIRS, C, R, CR, RR, NW, NL, NULL, loss, NULL, gc, gr, NULL, NULL);
+}
+
+static void golden_values(void) {
+    for (size_t i = 0; i < sizeof golden / sizeof *golden; i++) {
+        dpo_loss_options options;
+        CHECK_STATUS(DPO_OK, dpo_loss_options_init(&options, sizeof options));
+        options.loss_types = &golden[i].type;
+        options.loss_count = 1;
+        options.label_smoothing = golden[i].smoothing;
+        double loss = 0, gc[PAIRS], gr[PAIRS];
+        CHECK_STATUS(DPO_OK, compute(&options, &loss, gc, gr));
+        CHECK(near_to(loss, golden[i].loss, 1e-9));
+        CHECK(near_to(gc[0], golden[i].c1, 1e-9) && near_to(gr[0], golden[i].r1, 1e-9));
+        CHECK(near_to(gc[5], golden[i].c6, 1e-9) && near_to(gr[5], golden[i].r6, 1e-9));
+    }
+}
+
+static void mixtures_and_divergences(void) {
+    dpo_loss_options options;
+    dpo_loss_options_init(&options, sizeof options);
+    double loss = 0;
+    const int32_t types[] = {DPO_LOSS_SIGMOID, DPO_LOSS_BCO_PAIR, DPO_LOSS_SFT};
+    const double weights[] = {0.8, 0.2, 1.0};
+    options.loss_types = types;
+    options.loss_weights = weights;
+    options.loss_count = 3;
+    CHECK_STATUS(DPO_OK, compute(&options, &loss, NULL, NULL));
+    CHECK(near_to(loss, 2.898904942, 1e-9));
+
+    const double forms[] = {0.7768796493, 7.243638372, 0.7158877584, 1.173569612};
+    dpo_loss_options_init(&options, sizeof options);
+    for (int32_t form = 0; form < 4; form++) {
+        options.f_divergence = form;
+        CHECK_STATUS(DPO_OK, compute(&options, &loss, NULL, NULL));
+        CHECK(near_to(loss, forms[form], 1e-9));
+    }
+}
+
+static void rewards_losses_weights(void) {
+    double loss, losses[PAIRS], rc[PAIRS], rr[PAIRS], mean = 0, gc[PAIRS], half[PAIRS], weighted;
+    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, NULL, &loss, losses, gc, NULL, rc, rr));
+    for (int i = 0; i < PAIRS; i++) {
+        mean += losses[i] / PAIRS;
+        CHECK(near_to(rc[i], 0.1 * (C[i] - CR[i]), 1e-12) && near_to(rr[i], 0.1 * (R[i] - RR[i]), 1e-12));
+    }
+    CHECK(near_to(mean, loss, 1e-12));
+    const double weights[PAIRS] = {0.5, 0.5, 0.5, 0.5, 0.5, 0.5};
+    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, weights, &weighted, NULL, half, NULL, NULL, NULL));
+    CHECK(near_to(weighted, loss / 2, 1e-12) && near_to(half[0], gc[0] / 2, 1e-12));
+
+    /* Equal policies: log 2. Without a reference: reference_free. */
+    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, 1, C, R, C, R, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK(near_to(loss, log(2.0), 1e-15));
+    dpo_loss_options options;
+    dpo_loss_options_init(&options, sizeof options);
+    options.reference_free = 1;
+    CHECK_STATUS(DPO_OK, dpo_loss_compute(&options, 1, C, R, NULL, NULL, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK(near_to(loss, log(1 + exp(-0.1 * (C[0] - R[0]))), 1e-14));
+}
+
+static void refusals(void) {
+    dpo_loss_options options;
+    double loss = 7;
+    const int32_t bad = DPO_ERROR_INVALID_ARGUMENT;
+    dpo_loss_options_init(&options, sizeof options);
+    CHECK_REFUSED(bad, "policy_chosen is NULL", dpo_loss_compute(&options, 1, NULL, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "reference", dpo_loss_compute(&options, 1, C, R, NULL, NULL, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "loss is NULL", dpo_loss_compute(&options, 1, C, R, CR, RR, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "pairs", dpo_loss_compute(&options, 0, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "pairs", dpo_loss_compute(&options, SIZE_MAX, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+
+    options.beta = 0;
+    CHECK_REFUSED(bad, "beta", compute(&options, &loss, NULL, NULL));
+    options.beta = NAN;
+    CHECK_REFUSED(bad, "beta", compute(&options, &loss, NULL, NULL));
+    options.beta = 0.1;
+    options.f_divergence = 9;
+    CHECK_REFUSED(bad, "f_divergence", compute(&options, &loss, NULL, NULL));
+    options.f_divergence = 0;
+    int32_t type = 99;
+    options.loss_types = &type;
+    options.loss_count = 1;
+    CHECK_REFUSED(bad, "loss type 99", compute(&options, &loss, NULL, NULL));
+    options.loss_count = 0;
+    CHECK_REFUSED(bad, "loss_count", compute(&options, &loss, NULL, NULL));
+    options.loss_types = NULL;
+    options.loss_count = 2;
+    CHECK_REFUSED(bad, "loss_types", compute(&options, &loss, NULL, NULL));
+    options.loss_count = 1;
+    options.loss_types = &type;
+    type = DPO_LOSS_IPO;
+    CHECK_REFUSED(bad, "token counts", dpo_loss_compute(&options, 1, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    type = DPO_LOSS_EXO_PAIR;
+    CHECK_REFUSED(bad, "label_smoothing", compute(&options, &loss, NULL, NULL));
+
+    const double nothing = NAN;
+    CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_loss_compute(NULL, 1, &nothing, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK(loss == 7); /* outputs are written only on success */
+}
+
+static void struct_sizes(void) {
+    struct {
+        dpo_loss_options options;
+        char later_fields[16];
+    } newer;
+    double loss;
+    CHECK_STATUS(DPO_OK, dpo_loss_options_init(&newer.options, sizeof newer));
+    CHECK(newer.options.struct_size == sizeof newer && newer.later_fields[15] == 0);
+    CHECK_STATUS(DPO_OK, compute(&newer.options, &loss, NULL, NULL));
+    newer.later_fields[3] = 1;
+    CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "newer version", compute(&newer.options, &loss, NULL, NULL));
+
+    CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "NULL", dpo_loss_options_init(NULL, sizeof newer.options));
+    CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "struct_size", dpo_loss_options_init(&newer.options, 0));
+    CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "struct_size", dpo_loss_options_init(&newer.options, SIZE_MAX));
+    dpo_loss_options options;
+    dpo_loss_options_init(&options, sizeof options);
+    options.struct_size = 0;
+    CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "struct_size", compute(&options, &loss, NULL, NULL));
+    options.struct_size = 8;
+    CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "struct_size", compute(&options, &loss, NULL, NULL));
+}
+
+static void version_and_errors(void) {
+    char expected[32];
+    snprintf(expected, sizeof expected, "%d.%d.%d", DPO_VERSION_MAJOR, DPO_VERSION_MINOR, DPO_VERSION_PATCH);
+    CHECK(strcmp(dpo_version(), expected) == 0);
+    CHECK(dpo_abi_version() == DPO_ABI_VERSION);
+    CHECK(strcmp(dpo_status_name(DPO_OK), "DPO_OK") == 0);
+    CHECK(strcmp(dpo_status_name(DPO_ERROR_INVALID_ARGUMENT), "DPO_ERROR_INVALID_ARGUMENT") == 0);
+    CHECK(strcmp(dpo_status_name(DPO_ERROR_INTERNAL), "DPO_ERROR_INTERNAL") == 0);
+    CHECK(strcmp(dpo_status_name(1), "unknown status") == 0 && strcmp(dpo_status_name(-11), "unknown status") == 0);
+    dpo_string_free(NULL);
+}
+
+int main(void) {
+    CHECK(dpo_last_error()[0] == 0);
+    version_and_errors();
+    golden_values();
+    mixtures_and_divergences();
+    rewards_losses_weights();
+    refusals();
+    struct_sizes();
+    return check_summary();
+}
