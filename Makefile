@@ -26,7 +26,7 @@ deps: ## install what the build needs: Debian packages, and small Python package
 	@scripts/deps "$(PYTHON)" "$(VENV)"
 
 model: deps ## download the 135M-parameter model that demo, bench and some tests use (93 MB, once)
-	@$(VENV)/bin/python examples/data/fetch.py model
+	@$(VENV)/bin/python examples/data/fetch_model.py .cache
 
 build: deps ## compile, and stage build/{bin,lib,include} that works where it lies
 	@echo "== Compiling libdpo.so"
