@@ -20,7 +20,7 @@ extension ModelFile {
   }
 
   /// Generation stops at generation_config.json's tokens where it names some.
-  private static func eosTokens(_ generation: JSON?, _ configuration: DecoderConfiguration, file: String) throws
+  static func eosTokens(_ generation: JSON?, _ configuration: DecoderConfiguration, file: String) throws
     -> [Int]
   {
     guard let value = generation?["eos_token_id"], !value.isNull else { return configuration.eosTokens }

@@ -47,7 +47,7 @@ public struct ModelFile: Sendable {
     switch try FileContent(path) {
     case .huggingFaceDirectory: return try openHuggingFace(path)
     case .gguf(let mapped): return try openGGUF(mapped)
-    case .hdf5: throw DPOError.unsupported("\(path): HDF5 models cannot be read yet")
+    case .hdf5: return try openHDF5(path)
     case .adapterDirectory:
       throw DPOError.format(path, "an adapter, not a model (it holds adapter_config.json, but no config.json)")
     case .safetensors:

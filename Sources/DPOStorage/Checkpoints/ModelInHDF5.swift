@@ -1,0 +1,32 @@
+import DPOBase
+import DPOModel
+
+extension ModelFile {
+  /// The model in a libdpo HDF5 file that holds a whole one.
+  static func openHDF5(_ path: String) throws -> ModelFile {
+    let reader = try CheckpointReader(path)
+    let header = reader.header
+    guard reader.hasModel else {
+      throw DPOError.format(
+        path, "holds an adapter, not a whole model; give its base model and this file as the adapter")
+    }
+    var configuration = try Family.configuration(
+      huggingFace: header.configuration, file: "\(path): attribute configuration")
+    configuration.eosTokens = try eosTokens(
+      header.generationConfiguration, configuration, file: "\(path): attribute generation_config")
+    let assembly = TensorAssembly(
+      file: path, source: "its attribute configuration",
+      parameters: Family.named(configuration.family).parameters(configuration))
+    let found = try reader.tensors(CheckpointFormat.model).values.map { tensor in
+      FileTensor(
+        name: tensor.name, dtypeName: tensor.dtype.rawValue, dtype: tensor.dtype, shape: tensor.shape,
+        bytes: tensor.bytes, owner: tensor.owner, file: path)
+    }
+    // Names and shapes are those of Hugging Face's files.
+    let tensors = try assembly(found, format: .huggingFace, ignored: { _ in false })
+    return ModelFile(
+      path: path, format: .hdf5, configuration: configuration, tensors: tensors,
+      huggingFaceConfiguration: header.configuration, generationConfiguration: header.generationConfiguration,
+      provenance: header.provenance)
+  }
+}
