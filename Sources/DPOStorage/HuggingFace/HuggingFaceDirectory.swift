@@ -13,6 +13,9 @@ package struct HuggingFaceDirectory {
   package func file(_ name: String) -> String { path.hasSuffix("/") ? path + name : "\(path)/\(name)" }
   package func has(_ name: String) -> Bool { fileKind(file(name)) != .none }
 
+  /// It holds an adapter and no model.
+  package var isAdapter: Bool { has("adapter_config.json") && !has("config.json") }
+
   package func json(_ name: String, limit: Int = maximumSettings) throws -> JSON {
     try JSON.parse(readFile(file(name), limit: limit), file: file(name))
   }

@@ -66,15 +66,3 @@ extension ModelFile {
     name.hasSuffix(".rotary_emb.inv_freq") || name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias")
   }
 }
-
-extension FileTensor {
-  func renamed(_ name: String) -> FileTensor {
-    FileTensor(name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file)
-  }
-
-  /// Same encoding, shape and bytes.
-  func holdsSame(as other: FileTensor) -> Bool {
-    dtypeName == other.dtypeName && shape == other.shape && bytes.count == other.bytes.count
-      && (bytes.baseAddress == other.bytes.baseAddress || bytes.elementsEqual(other.bytes))
-  }
-}

@@ -1,5 +1,6 @@
 import DPOBase
 import DPOTensor
+import Glibc
 
 /// A tensor as a file lists it, before anything is known of the model it belongs to.
 package struct FileTensor: Sendable {
@@ -13,10 +14,11 @@ package struct FileTensor: Sendable {
   package let owner: any AnyObject & Sendable
   /// The file that holds it, for errors.
   package let file: String
+  package let rowOrder: RowOrder
 
   package init(
     name: String, dtypeName: String, dtype: DType?, shape: [Int], bytes: UnsafeRawBufferPointer,
-    owner: any AnyObject & Sendable, file: String
+    owner: any AnyObject & Sendable, file: String, rowOrder: RowOrder = .natural
   ) {
     self.name = name
     self.dtypeName = dtypeName
@@ -25,11 +27,33 @@ package struct FileTensor: Sendable {
     self.bytes = bytes
     self.owner = owner
     self.file = file
+    self.rowOrder = rowOrder
+  }
+
+  func renamed(_ name: String) -> FileTensor {
+    FileTensor(
+      name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file,
+      rowOrder: rowOrder)
+  }
+
+  /// The same tensor, its rows taken to be in another order.
+  func ordered(_ rowOrder: RowOrder) -> FileTensor {
+    FileTensor(
+      name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file,
+      rowOrder: rowOrder)
+  }
+
+  /// Same encoding, shape and bytes.
+  func holdsSame(as other: FileTensor) -> Bool {
+    guard dtypeName == other.dtypeName, shape == other.shape, bytes.count == other.bytes.count,
+      let mine = bytes.baseAddress, let theirs = other.bytes.baseAddress
+    else { return false }
+    return mine == theirs || memcmp(mine, theirs, bytes.count) == 0
   }
 
   /// The tensor under the name `parameter`, with numbers where a load instruction can take them: in the file if they are
   /// aligned there, else in memory of its own.
-  package func stored(as parameter: String, rowOrder: RowOrder = .natural) throws -> StoredTensor {
+  package func stored(as parameter: String) throws -> StoredTensor {
     let alignment = dtype == .f32 ? 4 : dtype == .f16 || dtype == .bf16 ? 2 : 1
     guard let base = bytes.baseAddress, Int(bitPattern: base) % alignment != 0 else {
       return try StoredTensor(

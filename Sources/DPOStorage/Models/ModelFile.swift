@@ -87,12 +87,12 @@ enum FileContent {
     case .none: throw DPOError(.io, "\(path): no such file or directory")
     case .directory:
       let directory = HuggingFaceDirectory(path)
-      guard directory.has("config.json") else {
-        guard directory.has("adapter_config.json") else {
-          throw DPOError.format(path, "not a model directory: it has no config.json")
-        }
+      if directory.isAdapter {
         self = .adapterDirectory
         return
+      }
+      guard directory.has("config.json") else {
+        throw DPOError.format(path, "not a model directory: it has no config.json")
       }
       self = .huggingFaceDirectory
     case .other: throw DPOError.format(path, "not a regular file or directory")

@@ -34,7 +34,7 @@ struct TensorAssembly {
       let stored =
         format == .huggingFace && parameter.transposedInFile
         ? try tensor.transposed(as: parameter.name)
-        : try tensor.stored(as: parameter.name, rowOrder: format == .gguf ? parameter.rowOrderInGGUF : .natural)
+        : try tensor.ordered(format == .gguf ? parameter.rowOrderInGGUF : .natural).stored(as: parameter.name)
       try TensorAssembly.requireFinite(stored, name: name, file: tensor.file)
       out[parameter.name] = stored
     }

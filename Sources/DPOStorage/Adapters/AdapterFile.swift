@@ -1,0 +1,86 @@
+import DPOBase
+import DPOModel
+import DPOTensor
+
+/// A LoRA adapter as it lies in a file or directory.
+public struct AdapterFile: Sendable {
+  public enum Format: String, Sendable {
+    case peft, gguf, hdf5
+  }
+
+  public let path: String
+  public let format: Format
+  public let configuration: LoRAConfiguration
+  /// By PEFT's names: `base_model.model.<module>.lora_A.weight` [rank, in] and `….lora_B.weight` [out, rank].
+  public let tensors: [String: StoredTensor]
+  /// Where the adapter says its base model is.
+  public let basePath: String?
+
+  package init(
+    path: String, format: Format, configuration: LoRAConfiguration, tensors: [String: StoredTensor], basePath: String?
+  ) {
+    self.path = path
+    self.format = format
+    self.configuration = configuration
+    self.tensors = tensors
+    self.basePath = basePath
+  }
+
+  /// Opens a PEFT directory, a GGUF adapter or a libdpo HDF5 adapter, and checks that it fits `model`: a pair of matrices in
+  /// the right shapes for every module that its configuration names, nothing else, finite numbers only.
+  /// - Throws: `.io`, `.format` for a damaged adapter, `.unsupported` for variants of LoRA that change the computation,
+  ///   `.mismatch` for an adapter of another model, `.nonFinite`.
+  public static func open(_ path: String, for model: DecoderConfiguration) throws -> AdapterFile {
+    if fileKind(path) == .directory {
+      let adapter = try PEFTAdapter(path)
+      return AdapterFile(
+        path: path, format: .peft, configuration: adapter.configuration,
+        tensors: try check(
+          adapter.tensors, adapter.configuration, model, file: adapter.weights, source: "adapter_config.json"),
+        basePath: adapter.basePath)
+    }
+    switch try FileContent(path) {
+    case .gguf(let mapped): return try openGGUF(mapped, for: model)
+    case .hdf5: throw DPOError.unsupported("\(path): HDF5 adapters cannot be read yet")
+    default: throw DPOError.format(path, "not an adapter: neither a PEFT directory nor a GGUF or HDF5 adapter")
+    }
+  }
+
+  /// The tensors under their own names, if they are exactly those that the configuration asks for.
+  package static func check(
+    _ tensors: [FileTensor], _ configuration: LoRAConfiguration, _ model: DecoderConfiguration, file: String,
+    source: String
+  ) throws -> [String: StoredTensor] {
+    let places: [LoRAConfiguration.Place]
+    do {
+      places = try configuration.resolve(model)
+    } catch let error as DPOError {
+      throw DPOError(error.code == .invalidArgument ? .mismatch : error.code, "\(file): \(source): \(error.message)")
+    }
+    var expected: [(name: String, shape: [Int])] = []
+    for place in places {
+      expected.append((LoRAAdapter.name(place.module, "A"), [place.rank, place.module.inputSize]))
+      expected.append((LoRAAdapter.name(place.module, "B"), [place.module.outputSize, place.rank]))
+    }
+    let names = Set(expected.map(\.name))
+    if let extra = tensors.map(\.name).sorted().first(where: { !names.contains($0) }) {
+      throw DPOError.mismatch(
+        "\(file): tensor \(DPOError.printable(extra)) does not belong to a module that \(source) names in this model")
+    }
+    let found = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
+    var out = [String: StoredTensor](minimumCapacity: expected.count)
+    for (name, shape) in expected {
+      guard let tensor = found[name] else {
+        throw DPOError.mismatch("\(file): tensor \(name) is missing, which \(source) asks for in this model")
+      }
+      guard tensor.shape == shape else {
+        throw DPOError.mismatch(
+          "\(file): tensor \(name): shape \(tensor.shape), but \(source) and the model ask for \(shape)")
+      }
+      let stored = try tensor.stored(as: name)
+      try TensorAssembly.requireFinite(stored, name: name, file: file)
+      out[name] = stored
+    }
+    return out
+  }
+}

@@ -1,0 +1,51 @@
+import DPOBase
+import DPOModel
+import DPOTensor
+
+extension AdapterFile {
+  /// An adapter for llama.cpp: tensors `<name in the model file>.lora_a` [rank, in] and `….lora_b` [out, rank], the rows of
+  /// q's and k's B in the order of the model file.
+  static func openGGUF(_ mapped: MappedFile, for model: DecoderConfiguration) throws -> AdapterFile {
+    let file = try GGUFFile(mapped)
+    let path = mapped.path
+    for (key, expected) in [("general.type", "adapter"), ("adapter.type", "lora")] {
+      guard file.metadata[key] == .string(expected) else {
+        throw DPOError.format(path, "not a GGUF adapter: \(key) is not \"\(expected)\"")
+      }
+    }
+    let family = Family.named(model.family)
+    guard file.metadata["general.architecture"] == .string(family.ggufArchitecture) else {
+      throw DPOError.mismatch(
+        "\(path): general.architecture is not \"\(family.ggufArchitecture)\", which the model has")
+    }
+    guard case .double(let alpha) = file.metadata["adapter.lora.alpha"], alpha.isFinite else {
+      throw DPOError.format(path, "adapter.lora.alpha: expected a number")
+    }
+    var configuration = LoRAConfiguration()
+    configuration.alpha = alpha
+    var named = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
+    var tensors: [FileTensor] = []
+    var targets: [String] = []
+    let modules = Dictionary(family.linearModules(model).map { ($0.path, $0) }) { first, _ in first }
+    for parameter in family.parameters(model) where !parameter.isBias {
+      guard let module = modules[parameter.module], let a = named.removeValue(forKey: parameter.ggufName + ".lora_a"),
+        let b = named.removeValue(forKey: parameter.ggufName + ".lora_b")
+      else { continue }
+      let rank = a.shape.first ?? 0
+      if targets.isEmpty { configuration.rank = rank }
+      // A path is a pattern that matches itself; its dots match nothing else in these names.
+      if rank != configuration.rank { configuration.rankPattern.append(.init(pattern: module.path, value: rank)) }
+      targets.append(module.path)
+      tensors.append(a.renamed(LoRAAdapter.name(module, "A")))
+      tensors.append(b.renamed(LoRAAdapter.name(module, "B")).ordered(parameter.rowOrderInGGUF))
+    }
+    if let extra = named.keys.sorted().first {
+      throw DPOError.mismatch(
+        "\(path): tensor \(DPOError.printable(extra)) has no place or no counterpart in the model")
+    }
+    configuration.targetModules = .names(targets)
+    return AdapterFile(
+      path: path, format: .gguf, configuration: configuration,
+      tensors: try check(tensors, configuration, model, file: path, source: "its metadata"), basePath: nil)
+  }
+}
