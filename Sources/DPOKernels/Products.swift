@@ -10,7 +10,8 @@ package struct Product {
 
     /// op(A) is [m, k], op(B) is [k, n]. `lda`, `ldb` are distances of stored rows.
     package init(
-      _ a: UnsafePointer<Float>, _ lda: Int, transposedA transposesA: Bool = false, _ b: UnsafePointer<Float>, _ ldb: Int,
+      _ a: UnsafePointer<Float>, _ lda: Int, transposedA transposesA: Bool = false, _ b: UnsafePointer<Float>,
+      _ ldb: Int,
       transposedB transposesB: Bool = false, k: Int, alpha: Float = 1
     ) {
       self.a = a

@@ -118,7 +118,9 @@ public final class Decoder: @unchecked Sendable {
       }
       return matrix
     }
-    func vector(_ layer: Int, _ part: ModelPart, _ kind: String) -> WeightVector? { vectorOf[module(layer, part) + kind] }
+    func vector(_ layer: Int, _ part: ModelPart, _ kind: String) -> WeightVector? {
+      vectorOf[module(layer, part) + kind]
+    }
     func linear(_ layer: Int, _ part: ModelPart) throws -> Linear {
       Linear(part: part, weight: try matrix(layer, part), bias: vector(layer, part, ".bias"))
     }

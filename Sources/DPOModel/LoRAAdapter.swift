@@ -58,7 +58,8 @@ public final class LoRAAdapter: Sendable {
       tensor.dequantize(rows: 0..<tensor.rows, into: parameters.values.pointer + entry.offset)
     }
     if let extra = tensors.keys.sorted().first(where: { parameters[$0] == nil }) {
-      throw DPOError.mismatch("the adapter has the tensor \(DPOError.printable(extra)), which the model has no place for")
+      throw DPOError.mismatch(
+        "the adapter has the tensor \(DPOError.printable(extra)), which the model has no place for")
     }
   }
 

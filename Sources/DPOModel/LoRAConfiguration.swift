@@ -69,14 +69,16 @@ public struct LoRAConfiguration: Sendable, Equatable {
       let others = family.parameters(configuration).filter { !$0.part.isLinear && !$0.isBias && $0.shape.count == 2 }
       for name in names {
         if let other = others.first(where: { LoRAConfiguration.matches($0.module, name) }) {
-          throw DPOError.unsupported("target_modules: LoRA on \(other.module) is not supported, only on linear layers of blocks")
+          throw DPOError.unsupported(
+            "target_modules: LoRA on \(other.module) is not supported, only on linear layers of blocks")
         }
       }
       chosen = modules.filter { module in names.contains { LoRAConfiguration.matches(module.path, $0) } }
     }
     guard !chosen.isEmpty else {
       let known = Set(modules.map { $0.path.split(separator: ".").last.map(String.init) ?? $0.path }).sorted()
-      throw DPOError.argument("target_modules: no module of the model matches (it has \(known.joined(separator: ", ")))")
+      throw DPOError.argument(
+        "target_modules: no module of the model matches (it has \(known.joined(separator: ", ")))")
     }
     let ranks = try rankPattern.map { (try LoRAConfiguration.pattern($0.pattern, "rank_pattern"), $0.value) }
     let alphas = try alphaPattern.map { (try LoRAConfiguration.pattern($0.pattern, "alpha_pattern"), $0.value) }

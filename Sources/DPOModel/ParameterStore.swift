@@ -1,5 +1,5 @@
-@_exported import DPOTensor
 import DPOKernels
+@_exported import DPOTensor
 
 /// Trainable numbers and their gradients, each one flat block, so that optimiser, clipping, collective and checkpoint see
 /// plain memory.

@@ -15,14 +15,17 @@ struct Pattern {
     var failure: Int32 = 0
     var offset = 0
     let bytes = Array("(?:\(text))\\z".utf8)
-    guard let code = pcre2_compile_8(bytes, bytes.count, UInt32(PCRE2_ANCHORED | PCRE2_UTF), &failure, &offset, nil) else {
+    guard let code = pcre2_compile_8(bytes, bytes.count, UInt32(PCRE2_ANCHORED | PCRE2_UTF), &failure, &offset, nil)
+    else {
       throw DPOError.argument("\(option): \"\(DPOError.printable(text))\" is not a valid regular expression")
     }
     self.code = Code(code)
   }
 
   func matches(_ text: String) -> Bool {
-    guard let data = pcre2_match_data_create_8(1, nil), let context = pcre2_match_context_create_8(nil) else { return false }
+    guard let data = pcre2_match_data_create_8(1, nil), let context = pcre2_match_context_create_8(nil) else {
+      return false
+    }
     defer {
       pcre2_match_data_free_8(data)
       pcre2_match_context_free_8(context)

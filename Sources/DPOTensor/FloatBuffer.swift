@@ -19,7 +19,8 @@ public final class FloatBuffer: @unchecked Sendable {
     }
     self.count = count
     if bytes >= FloatBuffer.mappingThreshold {
-      guard let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED else {
+      guard let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED
+      else {
         throw DPOError(.memory, "cannot allocate \(bytes) bytes of memory")
       }
       madvise(base, bytes, 14 /* MADV_HUGEPAGE: fewer faults and TLB misses; refusal is harmless */)
@@ -55,7 +56,9 @@ extension StoredTensor {
 
   /// The elements where they lie, if they are f32 in our order already.
   package var directFloats: UnsafePointer<Float>? {
-    guard dtype == .f32, rowOrder == .natural, let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 else { return nil }
+    guard dtype == .f32, rowOrder == .natural, let base = bytes.baseAddress, Int(bitPattern: base) % 4 == 0 else {
+      return nil
+    }
     return base.assumingMemoryBound(to: Float.self)
   }
 }

@@ -64,7 +64,8 @@ extension Pass {
       let x = gateUp + rows.lowerBound * width
       let from = rows.lowerBound * inner
       if c.gatedMLP {
-        ck_gated_backward(c.activation.kernel, x, x + inner, width, dactivated + from, activated + from, rows.count, inner)
+        ck_gated_backward(
+          c.activation.kernel, x, x + inner, width, dactivated + from, activated + from, rows.count, inner)
       } else {
         ck_activation_backward(c.activation.kernel, x, dactivated + from, activated + from, rows.count, inner)
       }

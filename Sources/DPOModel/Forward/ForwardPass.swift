@@ -35,10 +35,13 @@ public final class ForwardPass {
   /// Bytes that a forest of at most so many `tokens` and `targets` takes, by part, beside the weights, their gradients
   /// and the optimiser. `maxLength` bounds the positions of any sequence; `frozen`: weights stay as they are stored.
   public static func plan(
-    _ configuration: DecoderConfiguration, tokens: Int, targets: Int, maxLength: Int, mode: ComputationMode, threads: Int,
+    _ configuration: DecoderConfiguration, tokens: Int, targets: Int, maxLength: Int, mode: ComputationMode,
+    threads: Int,
     recomputesBlocks: Bool = false, frozen: Bool = false
   ) throws -> MemoryPlan {
-    for (name, count) in [("tokens", tokens), ("targets", targets), ("longest sequence", maxLength), ("threads", threads)] {
+    for (name, count) in [
+      ("tokens", tokens), ("targets", targets), ("longest sequence", maxLength), ("threads", threads),
+    ] {
       guard (0...1 << 31).contains(count) else { throw DPOError.argument("memory plan: \(name) = \(count)") }
     }
     var places: [LoRAConfiguration.Place]?
@@ -54,7 +57,8 @@ public final class ForwardPass {
   }
 
   /// Scores without keeping anything.
-  public func score(_ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = []) throws -> TokenScores {
+  public func score(_ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = []) throws -> TokenScores
+  {
     let pass = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
     return pass.forward(extras)
   }
@@ -85,7 +89,9 @@ public final class ForwardPass {
     pass.backward(logProbGradients)
   }
 
-  private func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws -> Pass {
+  private func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws
+    -> Pass
+  {
     kept = nil
     let configuration = decoder.configuration
     guard forest.tokens.count < 1 << 31 else { throw DPOError.argument("\(forest.tokens.count) tokens at once") }
@@ -102,7 +108,8 @@ public final class ForwardPass {
     guard let memory else { throw DPOError(.internal, "no memory for the pass") }
     try rotation.extend(to: prepared.longest)
     return Pass(
-      decoder: decoder, adapter: adapter, team: team, forest: prepared, layout: layout, memory: memory, rotation: rotation,
+      decoder: decoder, adapter: adapter, team: team, forest: prepared, layout: layout, memory: memory,
+      rotation: rotation,
       trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil)
   }
 }

@@ -79,7 +79,7 @@ struct Head {
     var argmax: Int32 = 0
   }
 
-  private func merge(_ targetLogits: [Float], _ extras: ScoreExtras) -> TokenScores {
+  func merge(_ targetLogits: [Float], _ extras: ScoreExtras) -> TokenScores {
     var totals = [RowTotals](repeating: RowTotals(), count: rows)
     for row in 0..<rows {
       var max = -Float.infinity
@@ -115,7 +115,8 @@ struct Head {
       self.lse[row] = Float(lse)
       // H = lse − Σ p z, with z = max + d: log Σ e^d − Σ e^d d / Σ e^d
       totals[row] = RowTotals(
-        lse: lse, entropy: logSum - weighted / sum, mean: total / Double(weight.rows), logSquares: log(squares) - 2 * logSum,
+        lse: lse, entropy: logSum - weighted / sum, mean: total / Double(weight.rows),
+        logSquares: log(squares) - 2 * logSum,
         max: max, argmax: argmax)
     }
     let count = forest.targets.count
@@ -167,7 +168,9 @@ struct Head {
               z[row * columns + Int(forest.targets[target].token) - first] += logProbGradients[target]
             }
           }
-          gemm(false, false, count, width, columns, 1, z, columns, w, width, tile == range.lowerBound ? 0 : 1, partial, width)
+          gemm(
+            false, false, count, width, columns, 1, z, columns, w, width, tile == range.lowerBound ? 0 : 1, partial,
+            width)
           if let gradient = weight.gradient {
             gemm(
               true, false, columns, width, count, 1, z, columns, hidden + start * width, width, 1,

@@ -22,7 +22,9 @@ extension Pass {
         offset += rows * columns
       }
     }
-    team.run(pieces.count) { index, _ in pieces[index].tensor.dequantize(rows: pieces[index].rows, into: pieces[index].out) }
+    team.run(pieces.count) { index, _ in
+      pieces[index].tensor.dequantize(rows: pieces[index].rows, into: pieces[index].out)
+    }
     return pointers
   }
 

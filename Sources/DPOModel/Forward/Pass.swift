@@ -45,17 +45,14 @@ struct Pass {
       team: team, weight: trainsModel ? decoder.head : decoder.head.frozen, forest: forest,
       hidden: UnsafePointer(at(layout.headNormed)),
       statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
-      tiles: at(layout.headTiles), tileCount: layout.headTileCount, lse: headRows + 2 * rows, scales: headRows + 3 * rows)
+      tiles: at(layout.headTiles), tileCount: layout.headTileCount, lse: headRows + 2 * rows,
+      scales: headRows + 3 * rows)
   }
 
   // MARK: Forward
 
   func forward(_ extras: ScoreExtras) -> TokenScores {
-    guard count > 0 else {
-      return TokenScores(
-        logProbs: [], sums: [Double](repeating: 0, count: forest.sequenceCount),
-        counts: [Int](repeating: 0, count: forest.sequenceCount))
-    }
+    guard count > 0 else { return head.merge([], extras) }
     forest.positions.withUnsafeBufferPointer { source in
       if let base = source.baseAddress { positions.update(from: base, count: count) }
     }
@@ -67,7 +64,8 @@ struct Pass {
       memcpy(input + index * hidden, last + Int(row) * hidden, hidden * 4)
     }
     normForward(
-      decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows)
+      decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows
+    )
     return head.scores(extras: extras)
   }
 
@@ -91,9 +89,12 @@ struct Pass {
     let (x, middle, next) = (at(layout.input, layer), at(layout.middle, layer), at(layout.input, layer + 1))
     let (normed, output) = (at(layout.normed), at(layout.output))
     normForward(
-      block.attentionNorm, x, add: nil, bias: nil, sum: x, into: normed, statistics: at(layout.attentionStatistics, layer),
+      block.attentionNorm, x, add: nil, bias: nil, sum: x, into: normed,
+      statistics: at(layout.attentionStatistics, layer),
       count)
-    project(layer, block.queryKeyValue, x: normed, inputSize: hidden, into: at(layout.queryKeyValue, layer), queryKeyValueWidth)
+    project(
+      layer, block.queryKeyValue, x: normed, inputSize: hidden, into: at(layout.queryKeyValue, layer),
+      queryKeyValueWidth)
     rotate(layer)
     attention.forward(
       at(layout.queryKeyValue, layer), out: at(layout.attended, layer), lse: at(layout.attentionLSE, layer))
@@ -131,7 +132,8 @@ struct Pass {
         let statistics = at(layout.queryKeyStatistics, layer)
         for row in 0..<rows.count { memcpy(raw + row * keyWidth, x + row * width, keyWidth * 4) }
         ck_head_norm_forward(
-          raw, keyWidth, queryNorm.values, x, width, statistics + rows.lowerBound * c.headCount, rows.count, c.headCount,
+          raw, keyWidth, queryNorm.values, x, width, statistics + rows.lowerBound * c.headCount, rows.count,
+          c.headCount,
           c.headSize, c.normEpsilon)
         ck_head_norm_forward(
           raw + c.queryWidth, keyWidth, keyNorm.values, x + c.queryWidth, width,
@@ -180,7 +182,8 @@ struct Pass {
           statistics + total + rows.lowerBound, statistics + rows.lowerBound, rows.count, hidden, c.normEpsilon)
       } else {
         ck_rms_forward(
-          x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound, rows.count,
+          x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound,
+          rows.count,
           hidden, c.normEpsilon)
       }
     }
@@ -204,6 +207,10 @@ extension WeightMatrix {
 
   /// One row as f32.
   func copyRow(_ row: Int, into out: UnsafeMutablePointer<Float>) {
-    if let values { memcpy(out, values + row * columns, columns * 4) } else { stored?.dequantize(rows: row..<row + 1, into: out) }
+    if let values {
+      memcpy(out, values + row * columns, columns * 4)
+    } else {
+      stored?.dequantize(rows: row..<row + 1, into: out)
+    }
   }
 }

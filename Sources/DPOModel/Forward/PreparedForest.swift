@@ -41,7 +41,8 @@ struct PreparedForest {
     }
     for target in forest.targets where target.token < 0 || Int(target.token) >= configuration.vocabularySize {
       throw DPOError.argument(
-        "token \(target.token) of sequence \(target.sequence): the vocabulary has \(configuration.vocabularySize) tokens")
+        "token \(target.token) of sequence \(target.sequence): the vocabulary has \(configuration.vocabularySize) tokens"
+      )
     }
     tokens = forest.tokens
     targets = forest.targets
@@ -65,7 +66,8 @@ struct PreparedForest {
         rootBlocks[root, default: []].append(blocks.count)
         blocks.append(
           QueryBlock(
-            row: segment.start + start, count: min(PreparedForest.queryBlock, segment.count - start), position: position,
+            row: segment.start + start, count: min(PreparedForest.queryBlock, segment.count - start),
+            position: position,
             runs: first..<runs.count, firstKey: position >= window ? position - window + 1 : 0))
       }
     }
