@@ -41,9 +41,27 @@ public struct AdapterFile: Sendable {
     }
     switch try FileContent(path) {
     case .gguf(let mapped): return try openGGUF(mapped, for: model)
-    case .hdf5: throw DPOError.unsupported("\(path): HDF5 adapters cannot be read yet")
+    case .hdf5: return try openHDF5(path, for: model)
     default: throw DPOError.format(path, "not an adapter: neither a PEFT directory nor a GGUF or HDF5 adapter")
     }
+  }
+
+  /// Opens an adapter for a model; see `open(_:for:)`.
+  public static func open(_ path: String, for model: ModelFile) throws -> AdapterFile {
+    try open(path, for: model.configuration)
+  }
+
+  private static func openHDF5(_ path: String, for model: DecoderConfiguration) throws -> AdapterFile {
+    let reader = try CheckpointReader(path)
+    guard reader.hasAdapter, let settings = reader.header.adapterConfiguration else {
+      throw DPOError.format(path, "a libdpo file without an adapter")
+    }
+    let configuration = try PEFTSettings(json: settings, file: "\(path): attribute adapter_config").configuration()
+    return AdapterFile(
+      path: path, format: .hdf5, configuration: configuration,
+      tensors: try check(
+        reader.fileTensors(CheckpointFormat.adapter), configuration, model, file: path, source: "its adapter_config"),
+      basePath: reader.header.baseModel?.path)
   }
 
   /// The tensors under their own names, if they are exactly those that the configuration asks for.

@@ -29,7 +29,7 @@ struct PEFTAdapter {
 }
 
 /// Reads adapter_config.json; refuses what changes the computation in ways that libdpo does not know.
-private struct PEFTSettings {
+struct PEFTSettings {
   let json: JSON
   let file: String
 

@@ -17,16 +17,23 @@ extension ModelFile {
     let assembly = TensorAssembly(
       file: path, source: "its attribute configuration",
       parameters: Family.named(configuration.family).parameters(configuration))
-    let found = try reader.tensors(CheckpointFormat.model).values.map { tensor in
-      FileTensor(
-        name: tensor.name, dtypeName: tensor.dtype.rawValue, dtype: tensor.dtype, shape: tensor.shape,
-        bytes: tensor.bytes, owner: tensor.owner, file: path)
-    }
+    let found = try reader.fileTensors(CheckpointFormat.model)
     // Names and shapes are those of Hugging Face's files.
     let tensors = try assembly(found, format: .huggingFace, ignored: { _ in false })
     return ModelFile(
       path: path, format: .hdf5, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: header.configuration, generationConfiguration: header.generationConfiguration,
       provenance: header.provenance)
+  }
+}
+
+extension CheckpointReader {
+  /// A group's tensors as the file has them.
+  func fileTensors(_ group: String) throws -> [FileTensor] {
+    try tensors(group).values.map { tensor in
+      FileTensor(
+        name: tensor.name, dtypeName: tensor.dtype.rawValue, dtype: tensor.dtype, shape: tensor.shape,
+        bytes: tensor.bytes, owner: tensor.owner, file: path)
+    }
   }
 }
