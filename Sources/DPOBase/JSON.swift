@@ -43,8 +43,9 @@ extension JSON {
   /// Nesting beyond this is refused: no file we read needs it, and recursion must stay within a small thread's stack.
   static let maximumDepth = 200
 
-  /// Parses one document. `file` (with a line, where there is one) names it in errors. A repeated key is an error.
-  public static func parse(_ bytes: UnsafeRawBufferPointer, file: String) throws -> JSON {
+  /// Parses one document. `file` (with a line, where there is one) names it in errors. A repeated key is an error. A
+  /// document that is one line of a file tells its column only.
+  public static func parse(_ bytes: UnsafeRawBufferPointer, file: String, isLine: Bool = false) throws -> JSON {
     var failure = json_error_t()
     func load(_ flags: Int) -> UnsafeMutablePointer<json_t>? {
       bytes.baseAddress.flatMap { json_loadb($0.assumingMemoryBound(to: CChar.self), bytes.count, flags, &failure) }
@@ -60,7 +61,8 @@ extension JSON {
       let reason = bytes.isEmpty ? "the document is empty" : withUnsafeBytes(of: failure.text) { raw in
         String(decoding: raw.prefix { $0 != 0 && $0 != 1 }, as: UTF8.self)
       }
-      throw DPOError.format(file, "not valid JSON: \(reason) (line \(max(1, failure.line)), column \(max(0, failure.column)))")
+      let line = isLine ? "" : "line \(max(1, failure.line)), "
+      throw DPOError.format(file, "not valid JSON: \(reason) (\(line)column \(max(0, failure.column)))")
     }
     defer { json_decref(root) }
     return try JSON(root, depth: 0, wholeReals: wholeReals, file: file)

@@ -1,0 +1,133 @@
+import DPOBase
+
+/// What is worth knowing of a data set before a step is spent on it.
+public struct DataReport: Sendable, Equatable {
+  /// Token counts over the rows, before truncation.
+  public struct Distribution: Sendable, Equatable {
+    public var minimum = 0
+    public var median = 0
+    public var percentile95 = 0
+    public var maximum = 0
+    public var total = 0
+
+    init() {}
+    init(_ counts: [Int]) {
+      let sorted = counts.sorted()
+      guard let first = sorted.first, let last = sorted.last else { return }
+      minimum = first
+      maximum = last
+      median = sorted[sorted.count / 2]
+      percentile95 = sorted[min(sorted.count - 1, sorted.count * 95 / 100)]
+      total = sorted.reduce(0, +)
+    }
+
+    var json: JSON {
+      [
+        "min": .int(minimum), "median": .int(median), "p95": .int(percentile95), "max": .int(maximum),
+        "total": .int(total),
+      ]
+    }
+  }
+
+  struct Lengths {
+    var prompts: [Int] = []
+    var completions: [Int] = []
+    var rejected: [Int] = []
+  }
+
+  public let name: String
+  public let kind: RowKind
+  /// Rows kept.
+  public internal(set) var rows = 0
+  /// Left out because the prompt alone fills max_length.
+  public internal(set) var droppedRows = 0
+  /// Cut to max_length.
+  public internal(set) var truncatedRows = 0
+  /// Rows whose prompt, tokenised alone, is not the beginning of prompt and completion tokenised together, and the line of
+  /// the first.
+  public internal(set) var movedBoundaries = 0
+  public internal(set) var firstMovedBoundary: Int?
+  /// Equal to an earlier row.
+  public internal(set) var duplicateRows = 0
+  /// An earlier row prefers the other way round.
+  public internal(set) var contradictingRows = 0
+  /// chosen equals rejected: no gradient comes from them.
+  public internal(set) var identicalRows = 0
+  /// Share of pairs whose chosen completion has more tokens, ties counted half.
+  public internal(set) var longerChosen = 0.0
+  /// Completions are the chosen ones of pairs.
+  public internal(set) var prompts = Distribution()
+  public internal(set) var completions = Distribution()
+  public internal(set) var rejected = Distribution()
+  /// Tokens of the longest prompt with a completion.
+  public internal(set) var longestRow = 0
+
+  init(name: String, kind: RowKind) {
+    self.name = name
+    self.kind = kind
+  }
+
+  mutating func set(_ lengths: Lengths) {
+    prompts = Distribution(lengths.prompts)
+    completions = Distribution(lengths.completions)
+    rejected = Distribution(lengths.rejected)
+    longestRow =
+      lengths.prompts.indices.map { row in
+        lengths.prompts[row] + max(lengths.completions[row], row < lengths.rejected.count ? lengths.rejected[row] : 0)
+      }.max() ?? 0
+  }
+
+  /// Distinct tokens: prompts counted once a pair.
+  public var tokens: Int { prompts.total + completions.total + rejected.total }
+
+  /// Plain sentences about what may go wrong with this data; empty when nothing stands out.
+  ///
+  /// - Parameter contextLength: of the model, to tell of rows beyond it.
+  public func warnings(contextLength: Int? = nil) -> [String] {
+    func share(_ count: Int) -> String { "\(count) of \(rows) rows" }
+    var result: [String] = []
+    if droppedRows > 0 { result.append("\(droppedRows) rows left out: the prompt alone fills max_length.") }
+    if truncatedRows > 0 { result.append("\(share(truncatedRows)) cut to max_length.") }
+    if let contextLength, longestRow > contextLength {
+      result.append("The longest row has \(longestRow) tokens; the model reads \(contextLength).")
+    }
+    if identicalRows > 0 {
+      result.append("\(share(identicalRows)): chosen equals rejected; no preference can be learned from them.")
+    }
+    if duplicateRows > 0 { result.append("\(share(duplicateRows)) repeat an earlier row.") }
+    if contradictingRows > 0 {
+      result.append("\(share(contradictingRows)) contradict an earlier row, which prefers the other completion.")
+    }
+    if kind == .pairs, rows >= 20, abs(longerChosen - 0.5) > 0.15 {
+      let word = longerChosen > 0.5 ? "longer" : "shorter"
+      let percent = Int((100 * max(longerChosen, 1 - longerChosen)).rounded())
+      result.append("The \(word) completion is chosen in \(percent) %: the model may learn length instead of quality.")
+    }
+    if let line = firstMovedBoundary {
+      result.append(
+        "In \(share(movedBoundaries)) (first: line \(line)) the end of the prompt merges with the completion; "
+          + "the completion starts where the tokens differ.")
+    }
+    return result
+  }
+
+  public var json: JSON {
+    var object: JSONObject = [
+      "kind": .string(kind.rawValue), "rows": .int(rows), "dropped_rows": .int(droppedRows),
+      "truncated_rows": .int(truncatedRows), "moved_boundaries": .int(movedBoundaries),
+      "duplicate_rows": .int(duplicateRows), "longest_row": .int(longestRow), "tokens": .int(tokens),
+      "prompt_tokens": prompts.json,
+    ]
+    if kind == .pairs {
+      object["chosen_tokens"] = completions.json
+      object["rejected_tokens"] = rejected.json
+      object["identical_rows"] = .int(identicalRows)
+      object["contradicting_rows"] = .int(contradictingRows)
+      object["longer_is_chosen"] = .real(longerChosen)
+    } else {
+      object["completion_tokens"] = completions.json
+    }
+    object["warnings"] = .array(warnings().map { .string($0) })
+    return .object(object)
+  }
+}

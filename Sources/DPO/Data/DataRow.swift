@@ -1,0 +1,255 @@
+import DPOBase
+
+/// Text or chat messages.
+package enum Content: Equatable {
+  case text(String)
+  case messages([JSON])
+
+  var isText: Bool { if case .text = self { true } else { false } }
+}
+
+/// What the rows of a data set hold; the first row decides for all.
+public enum RowKind: String, Sendable {
+  /// {"prompt", "chosen", "rejected"}, or {"chosen", "rejected"} that begin with their common prompt.
+  case pairs
+  /// {"prompt", "completion", "label"}
+  case unpaired
+  /// {"prompt", "completion"}
+  case completions
+  /// {"text"}
+  case text
+  /// {"messages"}
+  case messages
+}
+
+/// One row before tokenisation.
+package struct DataRow {
+  var prompt: Content?
+  /// [chosen, rejected], [completion], [text] or [messages].
+  var completions: [Content]
+  var label: Bool?
+  var weight: Double?
+  var margin: Double?
+  /// The reference's log-probs of chosen and rejected, as TRL's precomputed columns hold them.
+  var reference: (chosen: Double, rejected: Double)?
+  package var tools: JSON?
+  package var templateVariables: JSONObject?
+}
+
+/// How rows are read; from the first row.
+struct RowFormat {
+  let kind: RowKind
+  let isText: Bool
+  private let hasPrompt, hasMargin, hasReference: Bool
+
+  /// - Parameters:
+  ///   - place: file and line, for errors.
+  init(first row: JSONObject, purpose: DatasetPurpose, place: String) throws {
+    kind = try RowFormat.kind(of: row, purpose: purpose, place: place)
+    hasPrompt = row["prompt"] != nil
+    hasMargin = row["margin"] != nil && kind == .pairs
+    hasReference = (row["ref_chosen_logps"] ?? row["ref_rejected_logps"]) != nil && kind == .pairs
+    let content = try RowFormat.content(row, RowFormat.completionKeys(kind)[0], place: place)
+    isText = content.isText
+  }
+
+  private static func kind(of row: JSONObject, purpose: DatasetPurpose, place: String) throws -> RowKind {
+    let keys = Set(row.keys)
+    let found: RowKind? =
+      if keys.contains("chosen") || keys.contains("rejected") {
+        .pairs
+      } else if keys.contains("completion") {
+        keys.contains("label") && purpose != .supervised ? .unpaired : .completions
+      } else if keys.contains("messages") {
+        .messages
+      } else if keys.contains("text") {
+        .text
+      } else {
+        nil
+      }
+    if let found, purpose.accepts(found) { return found }
+    let names =
+      row.keys.isEmpty
+      ? "none" : row.keys.prefix(8).map { "\"\(DPOError.printable($0, limit: 30))\"" }.joined(separator: ", ")
+    throw DPOError.format(place, "expected \(purpose.expectation); found the keys \(names)")
+  }
+
+  private static func completionKeys(_ kind: RowKind) -> [String] {
+    switch kind {
+    case .pairs: ["chosen", "rejected"]
+    case .unpaired, .completions: ["completion"]
+    case .text: ["text"]
+    case .messages: ["messages"]
+    }
+  }
+
+  /// Reads a row; it must be of the first row's kind.
+  func read(_ row: JSONObject, place: String) throws -> DataRow {
+    var result = DataRow(completions: [])
+    let needsPrompt = kind == .unpaired || kind == .completions || (kind == .pairs && hasPrompt)
+    if needsPrompt { result.prompt = try content(row, "prompt", place: place) }
+    if kind == .pairs, !hasPrompt, row["prompt"] != nil {
+      throw DPOError.format(place, "has a \"prompt\", which the first row has not")
+    }
+    for key in RowFormat.completionKeys(kind) { result.completions.append(try content(row, key, place: place)) }
+    if kind == .unpaired { result.label = try label(row, place: place) }
+    if row["weight"] != nil {
+      let weight = try number(row, "weight", place: place)
+      guard weight >= 0 else { throw DPOError.format(place, "\"weight\" is \(weight); expected a number ≥ 0") }
+      result.weight = weight
+    }
+    for key in ["margin", "ref_chosen_logps", "ref_rejected_logps"] where kind == .pairs && row[key] != nil {
+      guard key == "margin" ? hasMargin : hasReference else {
+        throw DPOError.format(place, "has \"\(key)\", which the first row has not")
+      }
+    }
+    if hasMargin { result.margin = try number(row, "margin", place: place) }
+    if hasReference {
+      result.reference = (
+        try number(row, "ref_chosen_logps", place: place), try number(row, "ref_rejected_logps", place: place)
+      )
+    }
+    if !isText {
+      result.tools = try tools(row, place: place)
+      if let variables = row["chat_template_kwargs"], !variables.isNull {
+        guard let object = variables.object else {
+          throw DPOError.format(place, "\"chat_template_kwargs\" is \(variables.kind); expected an object")
+        }
+        result.templateVariables = object
+      }
+    }
+    return result
+  }
+
+  /// A field of the kind that the first row has.
+  private func content(_ row: JSONObject, _ key: String, place: String) throws -> Content {
+    let content = try RowFormat.content(row, key, place: place)
+    guard content.isText == isText else {
+      let (found, expected) = isText ? ("chat messages", "a string") : ("a string", "chat messages")
+      throw DPOError.format(place, "\"\(key)\" holds \(found); expected \(expected), as the first row has")
+    }
+    return content
+  }
+
+  private static func content(_ row: JSONObject, _ key: String, place: String) throws -> Content {
+    switch row[key] {
+    case nil: throw DPOError.format(place, "\"\(key)\" is missing")
+    case .string(let text) where key != "messages": return .text(text)
+    case .array(let messages) where key != "text":
+      guard !messages.isEmpty else { throw DPOError.format(place, "\"\(key)\" is an empty list of messages") }
+      for (index, message) in messages.enumerated() {
+        try check(message, "\"\(key)\" message \(index + 1)", place: place)
+      }
+      return .messages(messages)
+    case .some(let other):
+      let expected =
+        key == "messages" ? "a list of messages" : key == "text" ? "a string" : "a string or a list of messages"
+      throw DPOError.format(place, "\"\(key)\" is \(other.kind); expected \(expected)")
+    }
+  }
+
+  private static func check(_ message: JSON, _ what: String, place: String) throws {
+    guard let message = message.object else {
+      throw DPOError.format(place, "\(what) is \(message.kind); expected an object with \"role\" and \"content\"")
+    }
+    guard message["role"]?.string != nil else {
+      throw DPOError.format(place, "\(what): \"role\" is \(message["role"]?.kind ?? "missing"); expected a string")
+    }
+    let callsTools = message["tool_calls"]?.array?.isEmpty == false
+    let content = message["content"] ?? .null
+    guard content.string != nil || (content.isNull && callsTools) else {
+      let found = message["content"]?.kind ?? "missing"
+      throw DPOError.format(place, "\(what): \"content\" is \(found); expected a string")
+    }
+  }
+
+  private func label(_ row: JSONObject, place: String) throws -> Bool {
+    guard let value = row["label"] else { throw DPOError.format(place, "\"label\" is missing") }
+    if let label = value.bool { return label }
+    if let label = value.double, label == 0 || label == 1 { return label == 1 }
+    throw DPOError.format(place, "\"label\" is \(DPOError.printable(value.description)); expected true or false")
+  }
+
+  private func number(_ row: JSONObject, _ key: String, place: String) throws -> Double {
+    guard let value = row[key]?.double, value.isFinite else {
+      throw DPOError.format(place, "\"\(key)\" is \(row[key]?.kind ?? "missing"); expected a finite number")
+    }
+    return value
+  }
+
+  /// A list of tools, or a JSON text of one.
+  private func tools(_ row: JSONObject, place: String) throws -> JSON? {
+    guard var tools = row["tools"], !tools.isNull else { return nil }
+    if case .string(let text) = tools { tools = try JSON.parse(text, file: "\(place): \"tools\"") }
+    guard tools.array != nil || tools.isNull else {
+      throw DPOError.format(place, "\"tools\" is \(tools.kind); expected a list")
+    }
+    return tools
+  }
+}
+
+/// What the rows are for: which kinds are accepted, and what becomes of them.
+public enum DatasetPurpose: String, Sendable {
+  /// Pairs: DPO, CPO, SimPO, ORPO, reward models.
+  case preference
+  /// Single completions with labels: KTO, BCO. Pairs are taken apart.
+  case unpaired
+  /// Supervised fine-tuning and pretraining.
+  case supervised
+  /// Whatever the first row is: scoring and inspection.
+  case any
+
+  func accepts(_ kind: RowKind) -> Bool {
+    switch self {
+    case .preference: kind == .pairs
+    case .unpaired: kind == .pairs || kind == .unpaired
+    case .supervised: kind != .pairs && kind != .unpaired
+    case .any: true
+    }
+  }
+
+  var expectation: String {
+    switch self {
+    case .preference: "\"chosen\" and \"rejected\", with or without \"prompt\""
+    case .unpaired: "\"prompt\", \"completion\" and \"label\", or \"prompt\", \"chosen\" and \"rejected\""
+    case .supervised: "\"text\", \"messages\", or \"prompt\" and \"completion\""
+    case .any: "\"chosen\" and \"rejected\", \"prompt\" and \"completion\", \"text\" or \"messages\""
+    }
+  }
+}
+
+extension DataRow {
+  /// Splits completions that hold their prompt as TRL does: they are equal up to the first difference (by Unicode
+  /// scalar or by message); in text, one blank before it goes to the completions. Without a difference inside the shorter
+  /// one, its last scalar or message is the completion.
+  mutating func extractPrompt(place: String) throws {
+    guard prompt == nil, completions.count == 2 else { return }
+    switch (completions[0], completions[1]) {
+    case (.text(let chosen), .text(let rejected)):
+      let (a, b) = (chosen.unicodeScalars, rejected.unicodeScalars)
+      guard !a.isEmpty, !b.isEmpty else {
+        throw DPOError.format(place, "chosen or rejected is empty; expected texts that begin with their prompt")
+      }
+      var i = a.startIndex
+      var j = b.startIndex
+      while i < a.endIndex, j < b.endIndex, a[i] == b[j] {
+        i = a.index(after: i)
+        j = b.index(after: j)
+      }
+      if i == a.endIndex || j == b.endIndex {
+        i = a.index(before: i)
+      } else if i > a.startIndex, a[a.index(before: i)] == " " {
+        i = a.index(before: i)
+      }
+      let length = chosen[..<i].utf8.count
+      prompt = .text(String(chosen[..<i]))
+      completions = [chosen, rejected].map { .text(String($0.utf8.dropFirst(length)) ?? "") }
+    case (.messages(let chosen), .messages(let rejected)):
+      let shorter = min(chosen.count, rejected.count)
+      let index = (0..<shorter).first { chosen[$0] != rejected[$0] } ?? shorter - 1
+      prompt = .messages(Array(chosen[..<index]))
+      completions = [.messages(Array(chosen[index...])), .messages(Array(rejected[index...]))]
+    default: throw DPOError.format(place, "one completion is text and the other chat messages")
+    }
+  }
+}

@@ -1,0 +1,102 @@
+import DPOBase
+
+/// Which end of a sequence goes when it is longer than `maxLength`.
+public enum TruncationMode: String, CaseIterable, Sendable {
+  case keepStart = "keep_start"
+  case keepEnd = "keep_end"
+
+  /// The mode of this name; the error lists the names there are.
+  public init(named name: String) throws {
+    guard let mode = TruncationMode(rawValue: name) else {
+      throw DPOError.argument("truncation_mode is \"\(DPOError.printable(name))\"; expected keep_start or keep_end")
+    }
+    self = mode
+  }
+}
+
+/// How rows become tokens; defaults are TRL's.
+public struct DatasetOptions: Sendable, Equatable {
+  public var purpose = DatasetPurpose.preference
+  /// Longest sequence of prompt and completion, in tokens; nil keeps everything.
+  public var maxLength: Int? = 1024
+  public var truncation = TruncationMode.keepStart
+  /// Supervised rows with prompt and completion: whether only the completion is learned.
+  public var completionOnlyLoss = true
+
+  public init() {}
+  public init(_ purpose: DatasetPurpose) { self.purpose = purpose }
+
+  public func validate() throws {
+    if let maxLength, maxLength < 1 { throw DPOError.argument("max_length is \(maxLength); expected at least 1") }
+    if purpose == .unpaired, truncation == .keepEnd {
+      throw DPOError.argument("truncation_mode keep_end does not go with unpaired rows")
+    }
+  }
+}
+
+/// What tokenisation takes from a model's tokenizer.
+package struct RowTokenizer {
+  /// Token ids of a text, with or without the tokenizer's special tokens (BOS) around it.
+  package let encode: (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32]
+  package let eos: String?
+  /// The chat template's text of messages.
+  package let render: (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String
+
+  package init(
+    encode: @escaping (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32], eos: String?,
+    render: @escaping (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String
+  ) {
+    self.encode = encode
+    self.eos = eos
+    self.render = render
+  }
+
+  /// Prompt and completions of a row: the prompt alone and the prompt with each completion are tokenised as text; where
+  /// the ids part is the boundary. `droppedPrompt` tokens of the prompt alone lie behind it (a merge across the boundary,
+  /// a template that writes something else there) and are in no sequence.
+  struct Tokens {
+    var prompt: [Int32] = []
+    var completions: [[Int32]] = []
+    var droppedPrompt = 0
+  }
+
+  func tokenize(_ row: DataRow, place: String) throws -> Tokens {
+    var result = Tokens()
+    guard let prompt = row.prompt else {
+      result.completions = try row.completions.map { try ids(of: $0, after: nil, row) }
+      return result
+    }
+    let alone =
+      switch prompt {
+      case .text(let text): try encode(text, true)
+      case .messages(let messages): try encode(render(messages, true, row), false)
+      }
+    let joined = try row.completions.map { try ids(of: $0, after: prompt, row) }
+    let boundary = joined.map { commonPrefix(alone, $0) }.min() ?? 0
+    result.prompt = Array(alone[..<boundary])
+    result.completions = joined.map { Array($0[boundary...]) }
+    result.droppedPrompt = alone.count - boundary
+    return result
+  }
+
+  /// Text gets the EOS string appended unless it ends with it; messages get what the template writes.
+  private func ids(of completion: Content, after prompt: Content?, _ row: DataRow) throws -> [Int32] {
+    switch (completion, prompt) {
+    case (.text(let text), let prompt):
+      guard let eos else { throw DPOError(.unsupported, "the tokenizer names no EOS token, which ends rows of text") }
+      let before = if case .text(let text) = prompt { text } else { "" }
+      let ends = text.utf8.count >= eos.utf8.count && text.utf8.suffix(eos.utf8.count).elementsEqual(eos.utf8)
+      return try encode(before + text + (ends ? "" : eos), true)
+    case (.messages(let messages), .messages(let prompt)):
+      return try encode(render(prompt + messages, false, row), false)
+    case (.messages(let messages), _):
+      return try encode(render(messages, false, row), false)
+    }
+  }
+}
+
+private func commonPrefix(_ a: [Int32], _ b: [Int32]) -> Int {
+  var length = 0
+  while length < a.count, length < b.count, a[length] == b[length] { length += 1 }
+  return length
+}
