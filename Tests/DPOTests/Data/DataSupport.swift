@@ -1,0 +1,69 @@
+import DPO
+import DPOBase
+import Glibc
+
+/// A tokenizer small enough to see through: BOS (1) first, one id a byte (100 + byte), except "</s>" (2) and "ab" (3).
+nonisolated(unsafe) let byteTokenizer = RowTokenizer(
+  encode: { text, special in
+    var ids: [Int32] = special ? [1] : []
+    var bytes = Array(text.utf8)[...]
+    while let byte = bytes.first {
+      if bytes.starts(with: "</s>".utf8) {
+        ids.append(2)
+        bytes = bytes.dropFirst(4)
+      } else if bytes.starts(with: "ab".utf8) {
+        ids.append(3)
+        bytes = bytes.dropFirst(2)
+      } else {
+        ids.append(100 + Int32(byte))
+        bytes = bytes.dropFirst()
+      }
+    }
+    return ids
+  }, eos: "</s>",
+  render: { messages, generate, row in
+    let tools = row.tools.map { "[\($0.array?.count ?? 0)]" } ?? ""
+    let text = messages.map { "<\($0["role"]?.string?.first ?? "?")>\($0["content"]?.string ?? "");" }.joined()
+    return tools + text + (generate ? "<a>" : "")
+  })
+
+/// Ids of a text without special tokens.
+func ids(_ text: String) throws -> [Int32] { try byteTokenizer.encode(text, false) }
+
+/// A file that is gone when the test is.
+final class TemporaryFile {
+  let path: String
+
+  init(_ bytes: [UInt8], name: String = "data.jsonl") throws {
+    var template = Array("/tmp/libdpo-test-XXXXXX".utf8CString)
+    guard let made = mkdtemp(&template) else { throw DPOError(.io, "mkdtemp") }
+    path = String(cString: made) + "/" + name
+    let file = try AtomicFile(path)
+    try bytes.withUnsafeBytes { try file.write($0) }
+    try file.commit()
+  }
+
+  deinit {
+    unlink(path)
+    rmdir(directoryOf(path))
+  }
+}
+
+func load(_ bytes: [UInt8], _ options: DatasetOptions = DatasetOptions()) throws -> TokenizedDataset {
+  let file = try TemporaryFile(bytes)
+  return try withExtendedLifetime(file) {
+    try TokenizedDataset(jsonl: file.path, tokenizer: byteTokenizer, options: options)
+  }
+}
+
+func load(_ text: String, _ options: DatasetOptions = DatasetOptions()) throws -> TokenizedDataset {
+  try load(Array(text.utf8), options)
+}
+
+/// The message of the error that `body` throws.
+func message(_ body: () throws -> Void) -> String {
+  do {
+    try body()
+    return "no error"
+  } catch { return "\(error)" }
+}
