@@ -58,14 +58,42 @@ extension JSON {
       (root, wholeReals) = (load(flags | Int(JSON_DECODE_INT_AS_REAL)), true)
     }
     guard let root else {
-      let reason = bytes.isEmpty ? "the document is empty" : withUnsafeBytes(of: failure.text) { raw in
-        String(decoding: raw.prefix { $0 != 0 && $0 != 1 }, as: UTF8.self)
-      }
+      let reason =
+        bytes.isEmpty
+        ? "the document is empty"
+        : withUnsafeBytes(of: failure.text) { raw in
+          String(decoding: raw.prefix { $0 != 0 && $0 != 1 }, as: UTF8.self)
+        }
+      let keys = enclosingKeys(bytes, before: Int(failure.position)).suffix(3)
+      let inside = keys.isEmpty ? "" : ", in " + keys.map { "\"\(DPOError.printable($0))\"" }.joined(separator: " → ")
       let line = isLine ? "" : "line \(max(1, failure.line)), "
-      throw DPOError.format(file, "not valid JSON: \(reason) (\(line)column \(max(0, failure.column)))")
+      throw DPOError.format(file, "not valid JSON: \(reason) (\(line)column \(max(0, failure.column))\(inside))")
     }
     defer { json_decref(root) }
     return try JSON(root, depth: 0, wholeReals: wholeReals, file: file)
+  }
+
+  /// Keys of the objects around a byte offset, outermost first, in a document that is valid up to there.
+  private static func enclosingKeys(_ bytes: UnsafeRawBufferPointer, before end: Int) -> [String] {
+    var keys: [Range<Int>] = []
+    var string = 0..<0
+    var index = 0
+    let end = min(end, bytes.count)
+    while index < end {
+      switch bytes[index] {
+      case UInt8(ascii: "\""):
+        let start = index + 1
+        index = start
+        while index < end, bytes[index] != UInt8(ascii: "\"") { index += bytes[index] == UInt8(ascii: "\\") ? 2 : 1 }
+        string = start..<max(start, min(index, end))
+      case UInt8(ascii: ":"): if !keys.isEmpty { keys[keys.count - 1] = string }
+      case UInt8(ascii: "{"), UInt8(ascii: "["): keys.append(0..<0)
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): _ = keys.popLast()
+      default: break
+      }
+      index += 1
+    }
+    return keys.filter { !$0.isEmpty }.map { String(decoding: bytes[$0], as: UTF8.self) }
   }
 
   public static func parse(_ bytes: [UInt8], file: String) throws -> JSON {
@@ -75,7 +103,9 @@ extension JSON {
   public static func parse(_ text: String, file: String) throws -> JSON { try parse(Array(text.utf8), file: file) }
 
   private init(_ value: UnsafeMutablePointer<json_t>, depth: Int, wholeReals: Bool, file: String) throws {
-    guard depth < JSON.maximumDepth else { throw DPOError.format(file, "JSON nested deeper than \(JSON.maximumDepth) levels") }
+    guard depth < JSON.maximumDepth else {
+      throw DPOError.format(file, "JSON nested deeper than \(JSON.maximumDepth) levels")
+    }
     switch value.pointee.type {
     case JSON_OBJECT:
       var object = JSONObject()
@@ -211,7 +241,8 @@ extension JSON: CustomStringConvertible {
   }
 }
 
-extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral, ExpressibleByBooleanLiteral,
+extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByFloatLiteral,
+  ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
   public init(stringLiteral value: String) { self = .string(value) }

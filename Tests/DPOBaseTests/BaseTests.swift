@@ -21,3 +21,10 @@ import Testing
   #expect(value.object?["text"] == .string("a\0b"))
   #expect(try JSON.parse(value.description, file: "t") == value)
 }
+
+@Test func jsonErrorsNameTheKeysAroundThePlace() {
+  let error = #expect(throws: DPOError.self) {
+    try JSON.parse(#"{"a": {"x\"y": 1}, "weights": {"shape": [2, 1e999]}}"#, file: "t.json")
+  }
+  #expect(error?.message.contains(#"in "weights" → "shape""#) == true, "\(error?.message ?? "")")
+}
