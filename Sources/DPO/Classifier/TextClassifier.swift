@@ -30,12 +30,6 @@ public struct TextClassifier: Sendable, Equatable {
     return TextClassifier(vocabulary: vocabulary, weights: solution.dropLast(), bias: solution.last ?? 0)
   }
 
-  private init(vocabulary: TextVocabulary, weights: [Double], bias: Double) {
-    self.vocabulary = vocabulary
-    self.weights = weights
-    self.bias = bias
-  }
-
   /// ln(p / (1 − p)) of the positive class.
   public func logOdds(_ text: String) -> Double {
     vocabulary.vector(TextGrams(text)).reduce(bias) { $0 + weights[Int($1.feature)] * Double($1.value) }

@@ -97,6 +97,11 @@ public final class TokenizedDataset: Sendable {
     return hash([hash(tokens), hash(ends), hash((labels ?? []).map { $0 ? 1 : 0 as UInt8 }), hash(limit)] + columns)
   }
 
+  /// How many rows are longer than the model can read.
+  public func rowsBeyond(contextLength: Int) -> Int {
+    (0..<count).lazy.filter { self.longestSequence($0) > contextLength }.count
+  }
+
   /// Refuses rows that are longer than the model can read.
   public func check(contextLength: Int) throws {
     guard let row = (0..<count).first(where: { longestSequence($0) > contextLength }) else { return }
