@@ -231,6 +231,10 @@ typedef struct dpo_train_options dpo_train_options;
 int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
+/* The same from `size` bytes of JSON lines in memory. */
+int32_t dpo_dataset_from_jsonl(const dpo_model *model, const char *text, size_t size, const dpo_train_options *options,
+                               dpo_dataset **dataset);
+
 /* The same from arrays of NUL-terminated texts. */
 int32_t dpo_dataset_from_pairs(const dpo_model *model, const char *const *prompts, const char *const *chosen,
                                const char *const *rejected, size_t count, const dpo_train_options *options,

@@ -1,0 +1,116 @@
+import DPOBase
+import DPOKernels
+import DPOModel
+import DPOStorage
+import DPOText
+
+/// A frozen model, ready to score and to generate: weights where they lie, tokenizer, threads, and perhaps an adapter.
+///
+/// Not for use from two threads at once; a training run of the same model does not disturb it.
+public final class LanguageModel {
+  public let file: ModelFile
+  /// The weights, as they are stored.
+  public let decoder: Decoder
+  /// The adapter's file and its weights, when one was put on the model.
+  public let adapterFile: AdapterFile?
+  public let adapter: LoRAAdapter?
+  public let team: ThreadTeam
+  private let pass: ForwardPass
+
+  /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file.
+  ///
+  /// - Parameters:
+  ///   - adapter: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top.
+  ///   - threads: 0: one a processor.
+  public init(_ path: String, adapter: String? = nil, threads: Int = 0) throws {
+    guard threads >= 0, threads <= 1024 else { throw DPOError.argument("threads is \(threads), expected 0 to 1024") }
+    let file = try ModelFile.open(path)
+    let adapterFile = try adapter.map { try AdapterFile.open($0, for: file.configuration) }
+    self.file = file
+    self.adapterFile = adapterFile
+    self.adapter = try adapterFile.map {
+      try LoRAAdapter($0.configuration, model: file.configuration, tensors: $0.tensors)
+    }
+    decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+    team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads)
+    pass = ForwardPass(decoder: decoder, team: team)
+  }
+
+  public var configuration: DecoderConfiguration { file.configuration }
+
+  // MARK: - Text
+
+  /// The model's tokenizer; throws `.unsupported` when the model has none.
+  public func tokenizer() throws -> Tokenizer {
+    guard let tokenizer = file.tokenizer else {
+      throw DPOError.unsupported("\(file.path) has no tokenizer; give token ids")
+    }
+    return tokenizer
+  }
+
+  /// The model's chat template over messages ({"role", "content"}), as text.
+  ///
+  /// - Parameter variables: more names that the template may use, such as `tools`.
+  public func chat(_ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject = [:]) throws -> String {
+    guard let template = try tokenizer().chatTemplate else {
+      throw DPOError.unsupported("\(file.path) has no chat template")
+    }
+    return try template.render(messages: messages, addGenerationPrompt: addGenerationPrompt, variables: variables)
+  }
+
+  /// Scores completions given their prompts. A prompt is computed once for all its completions in a batch.
+  ///
+  /// - Parameters:
+  ///   - completions: tokens, and the index of the prompt that they continue. Where that prompt is empty the first token
+  ///     cannot be predicted and has no score.
+  ///   - extras: numbers beside the log-probs.
+  /// - Returns: one entry a completion, in order.
+  public func score(
+    prompts: [[Int32]], completions: [(prompt: Int, tokens: [Int32])], extras: ScoreExtras = []
+  ) throws -> [CompletionScores] {
+    for (prompt, _) in completions where !prompts.indices.contains(prompt) {
+      throw DPOError.argument("a completion continues prompt \(prompt); there are \(prompts.count)")
+    }
+    // Completions of one prompt come together, so that they share it.
+    let order = completions.indices.sorted { (completions[$0].prompt, $0) < (completions[$1].prompt, $1) }
+    var results = [CompletionScores?](repeating: nil, count: completions.count)
+    var next = 0
+    while next < order.count {
+      var forest = TokenForest()
+      var batch: [Int] = []
+      var current: (prompt: Int, segment: Int?)?
+      while next < order.count {
+        let (prompt, tokens) = completions[order[next]]
+        let added = tokens.count + (current?.prompt == prompt ? 0 : prompts[prompt].count)
+        if !batch.isEmpty && forest.tokens.count + added > LanguageModel.batchTokens { break }
+        if current?.prompt != prompt { current = (prompt, forest.addPrompt(prompts[prompt])) }
+        forest.addCompletion(tokens, parent: current?.segment)
+        batch.append(order[next])
+        next += 1
+      }
+      let scores = try pass.score(forest, adapter: adapter, extras: extras)
+      var start = 0
+      for (sequence, completion) in batch.enumerated() {
+        let range = start..<start + scores.counts[sequence]
+        start = range.upperBound
+        results[completion] = CompletionScores(
+          logProb: scores.sums[sequence], tokenLogProbs: Array(scores.logProbs[range]),
+          tokenEntropies: scores.entropy.map { Array($0[range]) })
+      }
+    }
+    return results.compactMap { $0 }
+  }
+
+  /// Enough tokens to keep the products busy, few enough to stay small.
+  private static let batchTokens = 2048
+}
+
+/// What a model thinks of one completion. Natural logarithms.
+public struct CompletionScores: Sendable {
+  /// Sum over the predicted tokens.
+  public let logProb: Double
+  /// One a predicted token; the first token after an empty prompt has none.
+  public let tokenLogProbs: [Float]
+  /// Entropy of the prediction at each of them, in nats, when asked for.
+  public let tokenEntropies: [Float]?
+}

@@ -1,0 +1,298 @@
+"""libdpo.so: every struct and prototype of dpo.h, in its order, and ``check``, which turns a status into an exception."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pathlib
+from ctypes import (
+    CFUNCTYPE, POINTER, Structure, byref, c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint32,
+    c_uint64, c_void_p, sizeof,
+)
+
+from . import errors
+
+ABI_VERSION = 0
+
+
+def _load() -> ctypes.CDLL:
+    name = f"libdpo.so.{ABI_VERSION}"
+    here = pathlib.Path(__file__).resolve().parent
+    chosen = os.environ.get("LIBDPO_LIBRARY")
+    if chosen:
+        candidates = [chosen]
+    else:
+        # In a wheel; in a checkout after `make build`; where the system's loader looks.
+        candidates = [str(path) for path in (here / "lib" / name, here.parents[2] / "build" / "lib" / name) if path.exists()]
+        candidates.append(name)
+    try:
+        library = ctypes.CDLL(candidates[0])
+    except OSError as error:
+        raise ImportError(f"cannot load libdpo: {error}; build it, or set LIBDPO_LIBRARY to {name}") from error
+    library.dpo_abi_version.restype = c_int32
+    found = library.dpo_abi_version()
+    if found != ABI_VERSION:
+        raise ImportError(f"{candidates[0]} has ABI version {found}; this package needs {ABI_VERSION}")
+    return library
+
+
+lib = _load()
+
+
+# --------------------------------------------------------------------------------------------------------- structs
+
+
+class SizedStructure(Structure):
+    """A struct that starts with its own size."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.struct_size = sizeof(type(self))
+
+
+class LossOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("beta", c_double), ("label_smoothing", c_double), ("discopop_tau", c_double),
+        ("f_alpha_divergence_coef", c_double), ("f_divergence", c_int32), ("reference_free", c_int32),
+        ("loss_types", POINTER(c_int32)), ("loss_weights", POINTER(c_double)), ("loss_count", c_size_t),
+    ]
+
+
+class ModelInfo(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("parameters", c_uint64), ("mapped_bytes", c_uint64), ("vocabulary_size", c_int32),
+        ("hidden_size", c_int32), ("layers", c_int32), ("context_length", c_int32), ("eos_token", c_int32),
+        ("bos_token", c_int32), ("has_chat_template", c_int32), ("has_adapter", c_int32), ("architecture", c_char * 32),
+        ("format", c_char * 16),
+    ]
+
+
+class DatasetInfo(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("rows", c_uint64), ("dropped_rows", c_uint64), ("truncated_rows", c_uint64),
+        ("identical_rows", c_uint64), ("duplicate_rows", c_uint64), ("contradicting_rows", c_uint64),
+        ("tokens", c_uint64), ("longest_row", c_uint64), ("longer_is_chosen", c_double),
+    ]
+
+
+class TrainOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("method", c_char_p), ("loss_type", c_char_p), ("loss_weights", POINTER(c_double)),
+        ("loss_weight_count", c_size_t), ("beta", c_double), ("label_smoothing", c_double),
+        ("f_divergence_type", c_char_p), ("f_alpha_divergence_coef", c_double), ("discopop_tau", c_double),
+        ("ld_alpha", c_double), ("use_weighting", c_int32), ("reference_free", c_int32),
+        ("completion_only_loss", c_int32), ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
+        ("warmup_steps", c_double), ("weight_decay", c_double), ("adam_beta1", c_double), ("adam_beta2", c_double),
+        ("adam_epsilon", c_double), ("max_grad_norm", c_double), ("per_device_train_batch_size", c_int32),
+        ("per_device_eval_batch_size", c_int32), ("gradient_accumulation_steps", c_int32),
+        ("num_train_epochs", c_double), ("max_steps", c_int32), ("shuffle", c_int32), ("seed", c_uint32),
+        ("data_seed", c_int64), ("max_length", c_int32), ("truncation_mode", c_char_p), ("lora_r", c_int32),
+        ("lora_alpha", c_double), ("lora_dropout", c_double), ("lora_target_modules", c_char_p), ("use_rslora", c_int32),
+        ("init_lora_weights", c_char_p), ("disable_dropout", c_int32), ("precompute_ref_log_probs", c_int32),
+        ("sync_ref_model", c_int32), ("ref_model_mixup_alpha", c_double), ("ref_model_sync_steps", c_int32),
+        ("eval_steps", c_int32), ("save_steps", c_int32), ("save_total_limit", c_int32), ("autosave_steps", c_int32),
+        ("overwrite_output_dir", c_int32), ("precision", c_char_p), ("threads", c_int32), ("memory_limit_mb", c_int32),
+    ]
+
+
+class Metrics(SizedStructure):
+    _fields_ = [("struct_size", c_size_t), ("step", c_int64), ("total_steps", c_int64)] + [
+        (name, c_double)
+        for name in (
+            "epoch", "loss", "grad_norm", "learning_rate", "rewards_chosen", "rewards_rejected", "rewards_accuracies",
+            "rewards_margins", "logps_chosen", "logps_rejected", "logits_chosen", "logits_rejected", "entropy",
+            "mean_token_accuracy", "num_tokens", "seconds",
+        )
+    ]
+
+
+class Event(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("kind", c_int32), ("metrics", POINTER(Metrics)), ("text", c_char_p),
+        ("done", c_uint64), ("total", c_uint64),
+    ]
+
+
+EVENT_STEP, EVENT_EVALUATION, EVENT_CHECKPOINT, EVENT_NOTE, EVENT_PROGRESS = 1, 2, 3, 4, 5
+
+
+class GenerationOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("max_new_tokens", c_int32), ("temperature", c_double), ("top_k", c_int32),
+        ("top_p", c_double), ("min_p", c_double), ("seed", c_uint64), ("num_return_sequences", c_int32),
+        ("add_special_tokens", c_int32),
+    ]
+
+
+class ExportOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("adapter", c_char_p), ("base", c_char_p), ("dtype", c_char_p), ("merge", c_int32),
+        ("overwrite", c_int32),
+    ]
+
+
+ReduceCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
+EventCallback = CFUNCTYPE(c_int32, POINTER(Event), c_void_p)
+TokenCallback = CFUNCTYPE(c_int32, c_size_t, c_size_t, c_int32, c_char_p, c_void_p)
+
+
+# ------------------------------------------------------------------------------------------------------ prototypes
+
+_handle = c_void_p
+_doubles = POINTER(c_double)
+_floats = POINTER(c_float)
+_ids = POINTER(c_int32)
+_sizes = POINTER(c_size_t)
+_strings = POINTER(c_char_p)
+_text_out = POINTER(c_void_p)
+
+
+def _prototype(name: str, result: object, *arguments: object) -> None:
+    function = getattr(lib, name)
+    function.restype = result
+    function.argtypes = list(arguments)
+
+
+_prototype("dpo_version", c_char_p)
+_prototype("dpo_abi_version", c_int32)
+_prototype("dpo_last_error", c_char_p)
+_prototype("dpo_status_name", c_char_p, c_int32)
+_prototype("dpo_string_free", None, c_void_p)
+
+_prototype("dpo_loss_options_init", c_int32, POINTER(LossOptions), c_size_t)
+_prototype(
+    "dpo_loss_compute", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles, _doubles, _ids, _ids,
+    _doubles, _doubles, _doubles, _doubles, _doubles, _doubles, _doubles,
+)
+
+_prototype("dpo_model_open", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
+_prototype("dpo_model_release", None, _handle)
+_prototype("dpo_model_get_info", c_int32, _handle, POINTER(ModelInfo))
+_prototype("dpo_inspect", c_int32, c_char_p, _text_out)
+_prototype("dpo_model_encode", c_int32, _handle, c_char_p, c_size_t, c_int32, _ids, c_size_t, _sizes)
+_prototype("dpo_model_decode", c_int32, _handle, _ids, c_size_t, _text_out, _sizes)
+_prototype("dpo_model_apply_chat_template", c_int32, _handle, c_char_p, c_int32, _text_out, _sizes)
+_prototype(
+    "dpo_model_score_tokens", c_int32, _handle, _ids, _sizes, c_size_t, _ids, _sizes, _sizes, c_size_t, _floats, _doubles
+)
+_prototype("dpo_model_score_texts", c_int32, _handle, _strings, _strings, c_size_t, _doubles, _ids)
+
+_prototype("dpo_dataset_open_jsonl", c_int32, _handle, c_char_p, POINTER(TrainOptions), POINTER(_handle))
+_prototype("dpo_dataset_from_jsonl", c_int32, _handle, c_char_p, c_size_t, POINTER(TrainOptions), POINTER(_handle))
+_prototype(
+    "dpo_dataset_from_pairs", c_int32, _handle, _strings, _strings, _strings, c_size_t, POINTER(TrainOptions),
+    POINTER(_handle),
+)
+_prototype(
+    "dpo_dataset_from_tokens", c_int32, _ids, _sizes, _ids, _sizes, _ids, _sizes, c_size_t, POINTER(TrainOptions),
+    POINTER(_handle),
+)
+_prototype("dpo_dataset_get_info", c_int32, _handle, POINTER(DatasetInfo))
+_prototype("dpo_dataset_release", None, _handle)
+
+_prototype("dpo_train_options_init", c_int32, POINTER(TrainOptions), c_size_t)
+_prototype("dpo_train_options_describe", c_char_p)
+_prototype(
+    "dpo_trainer_create", c_int32, _handle, _handle, _handle, _handle, POINTER(TrainOptions), POINTER(_handle)
+)
+_prototype("dpo_trainer_release", None, _handle)
+_prototype("dpo_trainer_plan", c_int32, _handle, _text_out)
+_prototype("dpo_trainer_step", c_int32, _handle, POINTER(Metrics))
+_prototype("dpo_trainer_forward", c_int32, _handle, _sizes, c_size_t, _doubles, _doubles, _doubles, _doubles)
+_prototype("dpo_trainer_token_count", c_int32, _handle, _sizes)
+_prototype("dpo_trainer_token_logps", c_int32, _handle, _floats, c_size_t)
+_prototype("dpo_trainer_backward", c_int32, _handle, _doubles, _doubles, c_size_t)
+_prototype("dpo_trainer_backward_tokens", c_int32, _handle, _floats, c_size_t)
+_prototype("dpo_trainer_apply", c_int32, _handle, POINTER(Metrics))
+_prototype("dpo_trainer_parameters", c_int32, _handle, POINTER(_floats), POINTER(_floats), _sizes)
+_prototype("dpo_trainer_parameter_count", c_int32, _handle, _sizes)
+_prototype(
+    "dpo_trainer_parameter_at", c_int32, _handle, c_size_t, POINTER(c_char_p), _sizes, _sizes, POINTER(c_int64), _sizes
+)
+_prototype("dpo_trainer_parameter_find", c_int32, _handle, c_char_p, _sizes)
+_prototype("dpo_trainer_set_reduce", c_int32, _handle, ReduceCallback, c_void_p)
+
+_prototype("dpo_trainer_run", c_int32, _handle, c_char_p, c_char_p, EventCallback, c_void_p)
+_prototype("dpo_trainer_cancel", None, _handle)
+_prototype("dpo_trainer_evaluate", c_int32, _handle, POINTER(Metrics))
+_prototype("dpo_trainer_save", c_int32, _handle, c_char_p)
+_prototype("dpo_trainer_load", c_int32, _handle, c_char_p)
+_prototype("dpo_trainer_save_model", c_int32, _handle, c_char_p)
+
+_prototype("dpo_generation_options_init", c_int32, POINTER(GenerationOptions), c_size_t)
+_prototype(
+    "dpo_model_generate", c_int32, _handle, _strings, c_size_t, POINTER(GenerationOptions), TokenCallback, c_void_p,
+    POINTER(_handle),
+)
+_prototype(
+    "dpo_completions_get", c_int32, _handle, c_size_t, c_size_t, POINTER(c_char_p), POINTER(_ids), _sizes, _ids
+)
+_prototype("dpo_completions_release", None, _handle)
+_prototype("dpo_export_options_init", c_int32, POINTER(ExportOptions), c_size_t)
+_prototype("dpo_export", c_int32, c_char_p, c_int32, c_char_p, POINTER(ExportOptions))
+
+
+# --------------------------------------------------------------------------------------------------------- helpers
+
+
+def check(status: int) -> None:
+    """Raises the exception of a status other than DPO_OK."""
+    if status != 0:
+        raise errors.from_status(status, lib.dpo_last_error().decode("utf-8", "replace"))
+
+
+def initialised(kind: type[SizedStructure], initialise: object) -> SizedStructure:
+    options = kind()
+    check(initialise(byref(options), sizeof(options)))  # type: ignore[operator]
+    return options
+
+
+def path_bytes(path: "str | os.PathLike[str]") -> bytes:
+    return text_bytes(os.fspath(path), "a path")
+
+
+def text_bytes(text: str, what: str) -> bytes:
+    """NUL-terminated UTF-8; ctypes would cut the text at a NUL character without a word."""
+    if not isinstance(text, str):
+        raise TypeError(f"{what} is {type(text).__name__}, expected str")
+    data = text.encode("utf-8", "surrogateescape")
+    if b"\0" in data:
+        raise errors.InvalidArgumentError(f"{what} holds a NUL character")
+    return data
+
+
+def take_text(pointer: c_void_p, size: "int | None" = None) -> str:
+    """Text that the library allocated, freed here."""
+    try:
+        data = ctypes.string_at(pointer.value, -1 if size is None else size)  # type: ignore[arg-type]
+        return data.decode("utf-8", "replace")
+    finally:
+        lib.dpo_string_free(pointer)
+
+
+def string_array(texts: "list[str]", what: str) -> "ctypes.Array[c_char_p]":
+    return (c_char_p * max(1, len(texts)))(*[text_bytes(text, what) for text in texts])
+
+
+class Handle:
+    """Owns a handle of the library. ``close`` releases it; so do ``with`` and garbage collection."""
+
+    _release = ""
+
+    def __init__(self) -> None:
+        self._handle = c_void_p()
+
+    def __enter__(self):  # type: ignore[no-untyped-def]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        handle, self._handle = self._handle, c_void_p()
+        if handle:
+            getattr(lib, self._release)(handle)
+
+    def __del__(self) -> None:
+        if getattr(self, "_handle", None):
+            self.close()

@@ -1,0 +1,101 @@
+"""Training data: rows become tokens once."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from ctypes import byref
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from . import _arrays, _native, errors
+from .config import DPOConfig, _TrainingConfig
+from .model import Model
+
+__all__ = ["Dataset", "DatasetInfo"]
+
+_TOKEN_KEYS = ("prompt_ids", "chosen_ids", "rejected_ids")
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """Statistics of a data set, as ``dpo_dataset_info`` in dpo.h describes them."""
+
+    rows: int
+    dropped_rows: int
+    truncated_rows: int
+    identical_rows: int
+    duplicate_rows: int
+    contradicting_rows: int
+    tokens: int
+    longest_row: int
+    longer_is_chosen: float
+
+
+class Dataset(_native.Handle):
+    """Tokenised rows for one method, ``max_length`` and ``truncation_mode``.
+
+    ``data``: the path of a JSON-lines file; or an iterable of rows (a list, a generator, a ``datasets.Dataset``): dicts
+    with "prompt", "chosen" and "rejected" as text or chat messages, "prompt" and "completion", "text" or "messages"; or
+    dicts with "prompt_ids", "chosen_ids" and "rejected_ids", lists or NumPy arrays of token ids, for which no model is
+    needed.
+    """
+
+    _release = "dpo_dataset_release"
+
+    def __init__(self, data: Any, model: Optional[Model] = None, args: Optional[_TrainingConfig] = None) -> None:
+        super().__init__()
+        options = (args or DPOConfig()).native()
+        if isinstance(data, (str, os.PathLike)):
+            _native.check(
+                _native.lib.dpo_dataset_open_jsonl(
+                    _handle(model), _native.path_bytes(data), byref(options), byref(self._handle)
+                )
+            )
+            return
+        if isinstance(data, Mapping) or not isinstance(data, Iterable):
+            raise TypeError(f"a data set from {type(data).__name__}; expected a path or an iterable of rows")
+        rows = list(data)
+        for index, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise TypeError(f"row {index + 1} is {type(row).__name__}, expected a dict")
+        if rows and "chosen_ids" in rows[0]:
+            self._from_tokens(rows, options)
+        else:
+            text = "\n".join(json.dumps(dict(row), ensure_ascii=False) for row in rows).encode("utf-8", "surrogatepass")
+            _native.check(
+                _native.lib.dpo_dataset_from_jsonl(_handle(model), text, len(text), byref(options), byref(self._handle))
+            )
+
+    def _from_tokens(self, rows: "list[Mapping[str, Any]]", options: _native.TrainOptions) -> None:
+        for index, row in enumerate(rows):
+            missing = [key for key in _TOKEN_KEYS if key not in row]
+            if missing:
+                raise errors.FormatError(f"row {index + 1} lacks {', '.join(missing)}")
+        columns = [_arrays.flattened([row[key] for row in rows], key) for key in _TOKEN_KEYS]
+        pointers = [values.pointer for column in columns for values in column]
+        _native.check(
+            _native.lib.dpo_dataset_from_tokens(*pointers, len(rows), byref(options), byref(self._handle))
+        )
+
+    @property
+    def info(self) -> DatasetInfo:
+        values = _native.DatasetInfo()
+        _native.check(_native.lib.dpo_dataset_get_info(self._handle, byref(values)))
+        return DatasetInfo(**{name: getattr(values, name) for name in DatasetInfo.__dataclass_fields__})
+
+    def __len__(self) -> int:
+        return self.info.rows
+
+
+def _handle(model: Optional[Model]) -> Any:
+    return None if model is None else model._handle
+
+
+#: What a trainer takes as data.
+Data = Union[Dataset, str, "os.PathLike[str]", Iterable[Mapping[str, Any]]]
+
+
+def as_dataset(data: Any, model: Model, args: _TrainingConfig) -> Dataset:
+    return data if isinstance(data, Dataset) else Dataset(data, model, args)

@@ -1,0 +1,112 @@
+"""Level 1: DPO losses of log-probabilities that come from any engine."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import byref, c_double, c_int32
+from dataclasses import dataclass
+from typing import Any, Union
+
+from . import _arrays, _native, errors
+
+__all__ = ["DPOLoss", "LOSS_TYPES", "dpo_loss"]
+
+#: TRL's names, in the order of ``dpo_loss_type`` in dpo.h.
+LOSS_TYPES = (
+    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
+    "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm", "conservative",
+)
+_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
+
+
+@dataclass(frozen=True)
+class DPOLoss:
+    """A loss over preference pairs. The arrays have one element a pair."""
+
+    #: The mean over the pairs.
+    loss: float
+    losses: Any
+    #: d loss / d policy log-prob, the mean's 1/pairs included: what each token of the completion receives.
+    gradient_chosen: Any
+    gradient_rejected: Any
+    #: β·log(π/π_ref)
+    reward_chosen: Any
+    reward_rejected: Any
+
+
+def dpo_loss(
+    policy_chosen: Any,
+    policy_rejected: Any,
+    reference_chosen: Any = None,
+    reference_rejected: Any = None,
+    *,
+    beta: float = 0.1,
+    loss_type: Union[str, Sequence[str]] = "sigmoid",
+    loss_weights: "Sequence[float] | None" = None,
+    label_smoothing: float = 0.0,
+    f_divergence_type: str = "reverse_kl",
+    f_alpha_divergence_coef: float = 0.5,
+    discopop_tau: float = 0.05,
+    reference_free: bool = False,
+    chosen_tokens: Any = None,
+    rejected_tokens: Any = None,
+    weights: Any = None,
+) -> DPOLoss:
+    """Loss, gradients and rewards of preference pairs.
+
+    ``policy_…`` and ``reference_…`` are summed log-probabilities (natural logarithm) of whole completions: NumPy arrays
+    of float64 are read in place, other sequences are converted. ``chosen_tokens`` and ``rejected_tokens`` are the
+    completions' lengths, which ipo, sigmoid_norm and sft need. ``weights`` multiply each pair's loss before the mean.
+
+    >>> dpo_loss([-12.5], [-14.25], [-13.0], [-13.75]).loss
+    0.6443966600735709
+    """
+    options = _native.initialised(_native.LossOptions, _native.lib.dpo_loss_options_init)
+    types = [loss_type] if isinstance(loss_type, str) else list(loss_type)
+    for name in types:
+        if name not in LOSS_TYPES:
+            raise errors.InvalidArgumentError(f"loss_type is {name!r}; expected one of {', '.join(LOSS_TYPES)}")
+    if f_divergence_type not in _DIVERGENCES:
+        raise errors.InvalidArgumentError(
+            f"f_divergence_type is {f_divergence_type!r}; expected one of {', '.join(_DIVERGENCES)}"
+        )
+    if loss_weights is not None and len(loss_weights) != len(types):
+        raise errors.InvalidArgumentError(f"{len(loss_weights)} loss_weights for {len(types)} loss types")
+    options.beta = beta
+    options.label_smoothing = label_smoothing
+    options.discopop_tau = discopop_tau
+    options.f_alpha_divergence_coef = f_alpha_divergence_coef
+    options.f_divergence = _DIVERGENCES.index(f_divergence_type)
+    options.reference_free = bool(reference_free)
+    options.loss_types = (c_int32 * len(types))(*map(LOSS_TYPES.index, types))
+    options.loss_count = len(types)
+    if loss_weights is not None:
+        options.loss_weights = (c_double * len(types))(*loss_weights)
+
+    chosen = _arrays.Input(policy_chosen, c_double, "policy_chosen")
+    pairs = chosen.count
+
+    def side(values: Any, kind: Any, name: str) -> "_arrays.Input | None":
+        found = _arrays.optional_input(values, kind, name)
+        if found is not None and found.count != pairs:
+            raise errors.InvalidArgumentError(f"{name} has {found.count} values; policy_chosen has {pairs}")
+        return found
+
+    inputs = [
+        chosen,
+        side(policy_rejected, c_double, "policy_rejected"),
+        side(reference_chosen, c_double, "reference_chosen"),
+        side(reference_rejected, c_double, "reference_rejected"),
+        side(chosen_tokens, c_int32, "chosen_tokens"),
+        side(rejected_tokens, c_int32, "rejected_tokens"),
+        side(weights, c_double, "weights"),
+    ]
+    outputs = [_arrays.Output(pairs, c_double) for _ in range(5)]
+    loss = ctypes.c_double()
+    _native.check(
+        _native.lib.dpo_loss_compute(
+            byref(options), pairs, *map(_arrays.pointer_of, inputs), byref(loss), *[output.pointer for output in outputs]
+        )
+    )
+    return DPOLoss(loss.value, *[output.values for output in outputs])

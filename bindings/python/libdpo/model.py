@@ -1,0 +1,281 @@
+"""Levels 2 and 5: models that score and generate; export between formats."""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+from collections.abc import Callable, Sequence
+from ctypes import byref, c_char_p, c_double, c_float, c_int32, c_size_t, c_void_p
+from dataclasses import dataclass
+from typing import Any, Optional, Union
+
+from . import _arrays, _native, errors
+
+__all__ = ["Completion", "Model", "ModelInfo", "TextScore", "export", "inspect"]
+
+Path = Union[str, "os.PathLike[str]"]
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a model is. ``eos_token`` and ``bos_token`` are None where there is none."""
+
+    architecture: str
+    format: str
+    parameters: int
+    mapped_bytes: int
+    vocabulary_size: int
+    hidden_size: int
+    layers: int
+    context_length: int
+    eos_token: Optional[int]
+    bos_token: Optional[int]
+    has_chat_template: bool
+    has_adapter: bool
+
+
+@dataclass(frozen=True)
+class TextScore:
+    """Log-probability of a completion, summed over its ``tokens`` tokens."""
+
+    logp: float
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A generated text. ``finish_reason`` is "stop" or "length"."""
+
+    text: str
+    token_ids: "list[int]"
+    finish_reason: str
+
+
+class Model(_native.Handle):
+    """A GGUF file, a Hugging Face directory or a libdpo HDF5 file, mapped into memory.
+
+    ``adapter``: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top. ``threads``: 0 is one a core.
+    """
+
+    _release = "dpo_model_release"
+
+    def __init__(self, path: Path, adapter: Optional[Path] = None, *, threads: int = 0) -> None:
+        super().__init__()
+        self.path = os.fspath(path)
+        self.adapter = None if adapter is None else os.fspath(adapter)
+        _native.check(
+            _native.lib.dpo_model_open(
+                _native.path_bytes(path), None if adapter is None else _native.path_bytes(adapter), threads,
+                byref(self._handle),
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"Model({self.path!r})" if self.adapter is None else f"Model({self.path!r}, {self.adapter!r})"
+
+    @property
+    def info(self) -> ModelInfo:
+        values = _native.ModelInfo()
+        _native.check(_native.lib.dpo_model_get_info(self._handle, byref(values)))
+        return ModelInfo(
+            architecture=values.architecture.decode(),
+            format=values.format.decode(),
+            eos_token=None if values.eos_token < 0 else values.eos_token,
+            bos_token=None if values.bos_token < 0 else values.bos_token,
+            has_chat_template=bool(values.has_chat_template),
+            has_adapter=bool(values.has_adapter),
+            **{
+                name: getattr(values, name)
+                for name in ("parameters", "mapped_bytes", "vocabulary_size", "hidden_size", "layers", "context_length")
+            },
+        )
+
+    # ------------------------------------------------------------------------------------------------------- text
+
+    def encode(self, text: str, *, add_special_tokens: bool = True) -> "list[int]":
+        """Token ids of a text."""
+        data = text.encode("utf-8")
+        count = c_size_t()
+        capacity = len(data) + 16
+        while True:
+            ids = (c_int32 * capacity)()
+            _native.check(
+                _native.lib.dpo_model_encode(
+                    self._handle, data, len(data), bool(add_special_tokens), ids, capacity, byref(count)
+                )
+            )
+            if count.value <= capacity:
+                return ids[: count.value]
+            capacity = count.value
+
+    def decode(self, ids: Any) -> str:
+        """The text of token ids, special tokens included."""
+        tokens = _arrays.Input(ids, c_int32, "ids")
+        text, size = c_void_p(), c_size_t()
+        _native.check(
+            _native.lib.dpo_model_decode(self._handle, tokens.pointer, tokens.count, byref(text), byref(size))
+        )
+        return _native.take_text(text, size.value)
+
+    def apply_chat_template(self, messages: "list[dict[str, Any]]", *, add_generation_prompt: bool = False) -> str:
+        """The model's chat template over messages, as text."""
+        text, size = c_void_p(), c_size_t()
+        _native.check(
+            _native.lib.dpo_model_apply_chat_template(
+                self._handle, json.dumps(messages).encode(), bool(add_generation_prompt), byref(text), byref(size)
+            )
+        )
+        return _native.take_text(text, size.value)
+
+    # ----------------------------------------------------------------------------------------------------- scores
+
+    def score(self, prompts: Sequence[str], completions: Sequence[str]) -> "list[TextScore]":
+        """Log-probability of each completion after its prompt, EOS appended, tokenised as in training."""
+        if len(prompts) != len(completions):
+            raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
+        sums, counts = _arrays.Output(len(prompts), c_double), _arrays.Output(len(prompts), c_int32)
+        _native.check(
+            _native.lib.dpo_model_score_texts(
+                self._handle, _native.string_array(list(prompts), "a prompt"),
+                _native.string_array(list(completions), "a completion"), len(prompts), sums.pointer, counts.pointer,
+            )
+        )
+        return [TextScore(float(logp), int(tokens)) for logp, tokens in zip(sums.values, counts.values)]
+
+    def score_tokens(
+        self, prompts: "Sequence[Any]", completions: "Sequence[Any]", completion_prompts: "Sequence[int] | None" = None
+    ) -> "tuple[Any, list[Any]]":
+        """Log-probabilities of completions given as token ids.
+
+        Completion j continues prompt ``completion_prompts[j]`` (default: prompt j); a prompt is computed once for all its
+        completions. Returns the sums, and for each completion the log-prob of each token. The first token after an
+        empty prompt is not predicted by anything and counts 0.
+        """
+        if completion_prompts is None:
+            if len(prompts) != len(completions):
+                raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
+            completion_prompts = range(len(prompts))
+        elif len(completion_prompts) != len(completions):
+            raise errors.InvalidArgumentError(
+                f"{len(completion_prompts)} completion_prompts for {len(completions)} completions"
+            )
+        prompt_ids, prompt_lengths = _arrays.flattened(list(prompts), "prompts")
+        ids, lengths = _arrays.flattened(list(completions), "completions")
+        parents = _arrays.Input(list(completion_prompts), c_size_t, "completion_prompts")
+        sums, tokens = _arrays.Output(len(completions), c_double), _arrays.Output(ids.count, c_float)
+        _native.check(
+            _native.lib.dpo_model_score_tokens(
+                self._handle, prompt_ids.pointer, prompt_lengths.pointer, len(prompts), ids.pointer, lengths.pointer,
+                parents.pointer, len(completions), tokens.pointer, sums.pointer,
+            )
+        )
+        each, start = [], 0
+        for completion in completions:
+            each.append(tokens.values[start : start + len(completion)])
+            start += len(completion)
+        return sums.values, each
+
+    # ------------------------------------------------------------------------------------------------- generation
+
+    def generate(
+        self,
+        prompts: Union[str, Sequence[str]],
+        *,
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int = 42,
+        num_return_sequences: int = 1,
+        add_special_tokens: bool = True,
+        on_token: "Callable[[int, int, int, str], object] | None" = None,
+    ) -> "list[list[Completion]]":
+        """Completions of each prompt. ``temperature`` 0 is greedy. A completion depends on the seed and its indices alone.
+
+        ``on_token(prompt, completion, token, text)`` sees each token as it is made; returning a true value stops.
+        """
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        options = _native.initialised(_native.GenerationOptions, _native.lib.dpo_generation_options_init)
+        for name, value in (
+            ("max_new_tokens", max_new_tokens), ("temperature", temperature), ("top_k", top_k), ("top_p", top_p),
+            ("min_p", min_p), ("seed", seed), ("num_return_sequences", num_return_sequences),
+            ("add_special_tokens", bool(add_special_tokens)),
+        ):
+            setattr(options, name, value)
+        raised: "list[BaseException]" = []
+
+        def token(prompt: int, completion: int, token: int, text: bytes, _: object) -> int:
+            try:
+                return 1 if on_token(prompt, completion, token, text.decode("utf-8", "replace")) else 0  # type: ignore[misc]
+            except BaseException as error:  # carried over the C frames
+                raised.append(error)
+                return 1
+
+        result = c_void_p()
+        callback = _native.TokenCallback() if on_token is None else _native.TokenCallback(token)
+        status = _native.lib.dpo_model_generate(
+            self._handle, _native.string_array(texts, "a prompt"), len(texts), byref(options), callback, None,
+            byref(result),
+        )
+        try:
+            if raised:
+                raise raised[0]
+            _native.check(status)
+            return [
+                [self._completion(result, prompt, index) for index in range(num_return_sequences)]
+                for prompt in range(len(texts))
+            ]
+        finally:
+            _native.lib.dpo_completions_release(result)
+
+    @staticmethod
+    def _completion(result: c_void_p, prompt: int, index: int) -> Completion:
+        text, ids, count, stopped = c_char_p(), ctypes.POINTER(c_int32)(), c_size_t(), c_int32()
+        _native.check(
+            _native.lib.dpo_completions_get(
+                result, prompt, index, byref(text), byref(ids), byref(count), byref(stopped)
+            )
+        )
+        return Completion(
+            (text.value or b"").decode("utf-8", "replace"), ids[: count.value], "stop" if stopped.value else "length"
+        )
+
+
+def inspect(path: Path) -> "dict[str, Any]":
+    """What a model, adapter, checkpoint or data file holds."""
+    text = c_void_p()
+    _native.check(_native.lib.dpo_inspect(_native.path_bytes(path), byref(text)))
+    return json.loads(_native.take_text(text))
+
+
+_FORMATS = {"hdf5": 0, "safetensors": 1, "gguf": 2, "peft": 3, "gguf-lora": 4}
+
+
+def export(
+    source: Path,
+    to: str,
+    output: Path,
+    *,
+    adapter: Optional[Path] = None,
+    base: Optional[Path] = None,
+    dtype: str = "f32",
+    merge: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Converts a model, adapter or checkpoint: ``to`` is "hdf5", "safetensors", "gguf", "peft" or "gguf-lora".
+
+    ``adapter``: put it on the model first. ``base``: the model of an adapter whose file does not name it any more.
+    """
+    if to not in _FORMATS:
+        raise errors.InvalidArgumentError(f"to is {to!r}; expected one of {', '.join(_FORMATS)}")
+    options = _native.initialised(_native.ExportOptions, _native.lib.dpo_export_options_init)
+    options.adapter = None if adapter is None else _native.path_bytes(adapter)
+    options.base = None if base is None else _native.path_bytes(base)
+    options.dtype = _native.text_bytes(dtype, "dtype")
+    options.merge = bool(merge)
+    options.overwrite = bool(overwrite)
+    _native.check(
+        _native.lib.dpo_export(_native.path_bytes(source), _FORMATS[to], _native.path_bytes(output), byref(options))
+    )

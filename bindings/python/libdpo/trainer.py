@@ -1,0 +1,378 @@
+"""Levels 3 and 4: training, with the shape of TRL's trainers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int64, c_size_t, c_void_p
+from dataclasses import dataclass, field
+from typing import Any, Optional, Union
+
+from . import _arrays, _native, errors
+from .config import DPOConfig, SFTConfig, _TrainingConfig, with_adapter
+from .dataset import Data, Dataset, as_dataset
+from .model import Model
+from .progress import Progress, summary
+
+__all__ = ["DPOTrainer", "Forward", "SFTTrainer", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
+
+#: TRL's names of the fields of ``dpo_metrics``.
+_METRICS = {
+    "loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "rewards_chosen": "rewards/chosen",
+    "rewards_rejected": "rewards/rejected", "rewards_accuracies": "rewards/accuracies",
+    "rewards_margins": "rewards/margins", "logps_chosen": "logps/chosen", "logps_rejected": "logps/rejected",
+    "logits_chosen": "logits/chosen", "logits_rejected": "logits/rejected", "entropy": "entropy",
+    "mean_token_accuracy": "mean_token_accuracy", "num_tokens": "num_tokens",
+}
+
+
+def _metrics(values: _native.Metrics, prefix: str = "") -> "dict[str, Any]":
+    """A dict of the metrics that the method has, by TRL's names."""
+    result: "dict[str, Any]" = {}
+    for name, label in _METRICS.items():
+        value = getattr(values, name)
+        if value == value:  # NaN: the method has none
+            result[prefix + label] = value
+    if values.epoch == values.epoch:
+        result["epoch"] = values.epoch
+    return result
+
+
+@dataclass
+class TrainerState:
+    """Where a run stands. ``log_history`` has an entry every ``logging_steps`` and one for each evaluation."""
+
+    global_step: int = 0
+    max_steps: int = 0
+    epoch: float = 0.0
+    log_history: "list[dict[str, Any]]" = field(default_factory=list)
+
+
+@dataclass
+class TrainerControl:
+    """Set ``should_training_stop`` in a callback: the run ends after a checkpoint."""
+
+    should_training_stop: bool = False
+
+
+class TrainerCallback:
+    """Override what you need; signatures are those of transformers."""
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
+
+    def on_log(
+        self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
+    ) -> None: ...
+
+    def on_evaluate(
+        self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
+    ) -> None: ...
+
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
+
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
+
+
+@dataclass(frozen=True)
+class TrainOutput:
+    global_step: int
+    #: Mean loss over the steps of this call.
+    training_loss: float
+    #: Of the last step.
+    metrics: "dict[str, Any]"
+
+
+@dataclass(frozen=True)
+class Forward:
+    """Summed log-probs of rows under the policy and the reference (for sft: the completion under "chosen")."""
+
+    policy_chosen: Any
+    policy_rejected: Any
+    reference_chosen: Any
+    reference_rejected: Any
+
+
+class _Trainer(_native.Handle):
+    _release = "dpo_trainer_release"
+    _config: "type[_TrainingConfig]" = _TrainingConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        ref_model: Union[Model, str, "os.PathLike[str]", None],
+        args: Optional[_TrainingConfig],
+        train_dataset: Optional[Data],
+        eval_dataset: Optional[Data],
+        callbacks: Optional[Sequence[TrainerCallback]],
+        peft_config: Any,
+    ) -> None:
+        super().__init__()
+        args = self._config() if args is None else args
+        if not isinstance(args, self._config):
+            raise TypeError(f"args is {type(args).__name__}, expected {self._config.__name__}")
+        if train_dataset is None:
+            raise errors.InvalidArgumentError("train_dataset is missing")
+        if peft_config is not None:
+            args = with_adapter(args, peft_config)
+        self.args = args
+        self.model = model if isinstance(model, Model) else Model(model, threads=args.threads)
+        self.ref_model = (
+            ref_model if ref_model is None or isinstance(ref_model, Model) else Model(ref_model, threads=args.threads)
+        )
+        self.train_dataset = as_dataset(train_dataset, self.model, args)
+        self.eval_dataset: Optional[Dataset] = (
+            None if eval_dataset is None else as_dataset(eval_dataset, self.model, args)
+        )
+        self.state = TrainerState()
+        self.control = TrainerControl()
+        self._callbacks = list(callbacks or [])
+        self._reduce: Any = None
+        options = args.native()
+        _native.check(
+            _native.lib.dpo_trainer_create(
+                self.model._handle, self.ref_model._handle if self.ref_model else None, self.train_dataset._handle,
+                self.eval_dataset._handle if self.eval_dataset else None, byref(options), byref(self._handle),
+            )
+        )
+        self.state.max_steps = self.plan()["steps"]
+
+    def add_callback(self, callback: TrainerCallback) -> None:
+        self._callbacks.append(callback)
+
+    def plan(self) -> "dict[str, Any]":
+        """Steps, tokens and memory by part, known before the first step."""
+        text = c_void_p()
+        _native.check(_native.lib.dpo_trainer_plan(self._handle, byref(text)))
+        return json.loads(_native.take_text(text))
+
+    # ------------------------------------------------------------------------------------------------------- runs
+
+    def train(self, resume_from_checkpoint: Union[bool, str, "os.PathLike[str]", None] = None) -> TrainOutput:
+        """Runs what remains of the plan; ``args.output_dir`` gets metrics, checkpoints, final.h5 and report.html.
+
+        ``resume_from_checkpoint``: True for the last checkpoint in ``output_dir`` (from the beginning where there is
+        none), or a checkpoint file. Ctrl-C stops after the running step, with a checkpoint to resume from.
+        """
+        resume = None
+        if resume_from_checkpoint is True:
+            resume = b"last"
+        elif resume_from_checkpoint not in (None, False):
+            resume = _native.path_bytes(resume_from_checkpoint)  # type: ignore[arg-type]
+        progress = Progress(self.state.max_steps, self.args.logging_steps, not self.args.disable_tqdm)
+        self.control.should_training_stop = False
+        losses: "list[float]" = []
+        last: "dict[str, Any]" = {}
+        raised: "list[BaseException]" = []
+
+        def handle(event: _native.Event) -> None:
+            text = (event.text or b"").decode("utf-8", "replace")
+            if event.kind == _native.EVENT_STEP:
+                values = event.metrics.contents
+                metrics = _metrics(values)
+                last.clear()
+                last.update(metrics)
+                losses.append(values.loss)
+                self.state.global_step, self.state.epoch = values.step, values.epoch
+                progress.step(values.step, metrics)
+                self._call("on_step_end")
+                if values.step % max(1, self.args.logging_steps) == 0 or values.step == values.total_steps:
+                    entry = {**metrics, "step": values.step}
+                    self.state.log_history.append(entry)
+                    self._call("on_log", logs=entry)
+            elif event.kind == _native.EVENT_EVALUATION:
+                entry = {**_metrics(event.metrics.contents, "eval_"), "step": self.state.global_step}
+                self.state.log_history.append(entry)
+                progress.note(f"evaluation after step {self.state.global_step}: {summary(entry)}")
+                self._call("on_evaluate", metrics=entry)
+            elif event.kind == _native.EVENT_CHECKPOINT:
+                self._call("on_save")
+            elif event.kind == _native.EVENT_NOTE:
+                progress.note(text)
+            elif event.kind == _native.EVENT_PROGRESS and (event.done == event.total or event.done % 1000 == 0):
+                progress.note(f"{text}: {event.done} of {event.total} rows")
+
+        def on_event(event: Any, _: object) -> int:
+            try:
+                handle(event.contents)
+                return 1 if self.control.should_training_stop else 0
+            except BaseException as error:  # KeyboardInterrupt, too: carried over the C frames
+                raised.append(error)
+                return 1
+
+        self._call("on_train_begin")
+        status = _native.lib.dpo_trainer_run(
+            self._handle, _native.path_bytes(self.args.output_dir), resume, _native.EventCallback(on_event), None
+        )
+        progress.close()
+        if raised:
+            raise raised[0]
+        if not (status == errors.CancelledError.code and self.control.should_training_stop):
+            _native.check(status)
+        self._call("on_train_end")
+        mean = sum(losses) / len(losses) if losses else float("nan")
+        return TrainOutput(self.state.global_step, mean, dict(last))
+
+    def _call(self, name: str, **kwargs: Any) -> None:
+        for callback in self._callbacks:
+            getattr(callback, name, lambda *_, **__: None)(self.args, self.state, self.control, **kwargs)
+
+    def evaluate(self) -> "dict[str, Any]":
+        """Metrics of the evaluation data set now, under TRL's names."""
+        values = _native.Metrics()
+        _native.check(_native.lib.dpo_trainer_evaluate(self._handle, byref(values)))
+        return _metrics(values, "eval_")
+
+    def cancel(self) -> None:
+        """Asks a running call to stop within one micro-batch. Any thread."""
+        _native.lib.dpo_trainer_cancel(self._handle)
+
+    def save_model(self, path: Union[str, "os.PathLike[str]"]) -> None:
+        """Writes the trained adapter or model as HDF5; ``libdpo.export`` converts it."""
+        _native.check(_native.lib.dpo_trainer_save_model(self._handle, _native.path_bytes(path)))
+
+    def save_checkpoint(self, path: Union[str, "os.PathLike[str]"]) -> None:
+        """Writes parameters, optimiser, position and options."""
+        _native.check(_native.lib.dpo_trainer_save(self._handle, _native.path_bytes(path)))
+
+    def load_checkpoint(self, path: Union[str, "os.PathLike[str]"]) -> None:
+        """Takes up where ``save_checkpoint`` was called. Another model, data set, loss or seed is refused."""
+        _native.check(_native.lib.dpo_trainer_load(self._handle, _native.path_bytes(path)))
+
+    # ------------------------------------------------------------------------------------------------------ steps
+
+    def step(self) -> "dict[str, Any]":
+        """The next optimiser step of the plan; its metrics."""
+        values = _native.Metrics()
+        _native.check(_native.lib.dpo_trainer_step(self._handle, byref(values)))
+        self.state.global_step, self.state.epoch = values.step, values.epoch
+        return {**_metrics(values), "step": values.step}
+
+    def forward(self, rows: Any) -> Forward:
+        """Log-probs of rows of the training data, for a loss of your own. ``backward`` takes its gradients."""
+        chosen = _arrays.Input(rows, c_size_t, "rows")
+        outputs = [_arrays.Output(chosen.count, c_double) for _ in range(4)]
+        _native.check(
+            _native.lib.dpo_trainer_forward(
+                self._handle, chosen.pointer, chosen.count, *[output.pointer for output in outputs]
+            )
+        )
+        return Forward(*[output.values for output in outputs])
+
+    def token_logps(self) -> Any:
+        """Log-probs of the scored tokens of the last ``forward``: for each row chosen, then rejected."""
+        count = c_size_t()
+        _native.check(_native.lib.dpo_trainer_token_count(self._handle, byref(count)))
+        output = _arrays.Output(count.value, c_float)
+        _native.check(_native.lib.dpo_trainer_token_logps(self._handle, output.pointer, count.value))
+        return output.values
+
+    def backward(self, gradient_chosen: Any, gradient_rejected: Any) -> None:
+        """Adds the gradient of your loss: d loss / d summed log-prob of each row's completions."""
+        chosen = _arrays.Input(gradient_chosen, c_double, "gradient_chosen")
+        rejected = _arrays.Input(gradient_rejected, c_double, "gradient_rejected")
+        if chosen.count != rejected.count:
+            raise errors.InvalidArgumentError(
+                f"gradient_rejected has {rejected.count} values; gradient_chosen has {chosen.count}"
+            )
+        _native.check(
+            _native.lib.dpo_trainer_backward(self._handle, chosen.pointer, rejected.pointer, chosen.count)
+        )
+
+    def backward_tokens(self, gradients: Any) -> None:
+        """The same with one gradient for each token, as ``token_logps`` orders them."""
+        values = _arrays.Input(gradients, c_float, "gradients")
+        _native.check(_native.lib.dpo_trainer_backward_tokens(self._handle, values.pointer, values.count))
+
+    def apply(self) -> "dict[str, Any]":
+        """Clip, AdamW with the schedule's next rate, gradients to zero."""
+        values = _native.Metrics()
+        _native.check(_native.lib.dpo_trainer_apply(self._handle, byref(values)))
+        self.state.global_step = values.step
+        return {**_metrics(values), "step": values.step}
+
+    def parameters(self) -> "dict[str, tuple[Any, Any]]":
+        """(values, gradients) of each trained parameter by name: views of the trainer's own memory, without a copy.
+
+        NumPy arrays of the parameter's shape, or flat memoryviews without NumPy. Use them between calls only.
+        """
+        values, gradients, total = POINTER(c_float)(), POINTER(c_float)(), c_size_t()
+        _native.check(
+            _native.lib.dpo_trainer_parameters(self._handle, byref(values), byref(gradients), byref(total))
+        )
+        flat = [_arrays.view(pointer, total.value, c_float, self) for pointer in (values, gradients)]
+        count = c_size_t()
+        _native.check(_native.lib.dpo_trainer_parameter_count(self._handle, byref(count)))
+        result = {}
+        for index in range(count.value):
+            name, offset, size = c_char_p(), c_size_t(), c_size_t()
+            shape, dimensions = (c_int64 * 4)(), c_size_t()
+            _native.check(
+                _native.lib.dpo_trainer_parameter_at(
+                    self._handle, index, byref(name), byref(offset), byref(size), shape, byref(dimensions)
+                )
+            )
+            parts = [array[offset.value : offset.value + size.value] for array in flat]
+            if _arrays.numpy is not None:
+                parts = [part.reshape(shape[: dimensions.value]) for part in parts]
+            result[(name.value or b"").decode()] = (parts[0], parts[1])
+        return result
+
+    def set_reduce(self, reduce: "Callable[[Any], object] | None") -> None:
+        """``reduce(gradients)`` is called once a step with the flat gradient, before clipping: the place for an
+        all-reduce in place over machines. A true result stops the step, unapplied."""
+
+        def call(gradients: Any, count: int, _: object) -> int:
+            try:
+                return 1 if reduce(_arrays.view(gradients, count, c_float, None)) else 0  # type: ignore[misc]
+            except BaseException:
+                import traceback
+
+                traceback.print_exc()
+                return 1
+
+        callback = _native.ReduceCallback() if reduce is None else _native.ReduceCallback(call)
+        _native.check(_native.lib.dpo_trainer_set_reduce(self._handle, callback, None))
+        self._reduce = callback
+
+
+class DPOTrainer(_Trainer):
+    """Direct preference optimisation of ``model`` on pairs, as TRL's class of this name does it.
+
+    ``model``: a path or a ``Model``; opened with an adapter, training goes on from it. ``ref_model``: None is the model
+    as it was opened. ``train_dataset`` and ``eval_dataset``: see ``Dataset``. ``peft_config``: a ``LoraConfig`` (PEFT's,
+    too) for a new adapter; without one and without ``args.lora_r`` every weight is trained.
+    """
+
+    _config = DPOConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
+        args: Optional[DPOConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+
+class SFTTrainer(_Trainer):
+    """Supervised fine-tuning on texts, messages, or prompts with completions."""
+
+    _config = SFTConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        args: Optional[SFTConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
