@@ -1,0 +1,41 @@
+import DPOBase
+import DPOModel
+
+extension LoRAConfiguration {
+  /// adapter_config.json as PEFT writes it. Targets are resolved: "all-linear" becomes the list of modules.
+  public func peftJSON(model: DecoderConfiguration, basePath: String?) throws -> JSON {
+    let family = Family.named(model.family)
+    let targets: JSON =
+      switch targetModules ?? .names(family.defaultLoRATargets) {
+      case .names(let names): .array(names.sorted().map(JSON.string))
+      case .regex(let text): .string(text)
+      case .allLinear: .array(try resolve(model).map { .string($0.module.path) })
+      }
+    func number(_ value: Double) -> JSON { Int(exactly: value).map(JSON.int) ?? .real(value) }
+    var ranks = JSONObject()
+    for item in rankPattern { ranks[item.pattern] = .int(item.value) }
+    var alphas = JSONObject()
+    for item in alphaPattern { alphas[item.pattern] = number(item.value) }
+    return [
+      "alpha_pattern": .object(alphas),
+      "auto_mapping": .null,
+      "base_model_name_or_path": basePath.map(JSON.string) ?? .null,
+      "bias": "none",
+      "fan_in_fan_out": .bool(family.linearModules(model).contains(where: \.transposedInFile)),
+      "inference_mode": true,
+      "init_lora_weights": initialization == .gaussian ? "gaussian" : true,
+      "lora_alpha": number(alpha),
+      "lora_dropout": .real(dropout),
+      "modules_to_save": .null,
+      "peft_type": "LORA",
+      "peft_version": "0.21.0",
+      "r": .int(rank),
+      "rank_pattern": .object(ranks),
+      "revision": .null,
+      "target_modules": targets,
+      "task_type": "CAUSAL_LM",
+      "use_dora": false,
+      "use_rslora": .bool(useRSLoRA),
+    ]
+  }
+}

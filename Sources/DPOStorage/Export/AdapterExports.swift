@@ -1,0 +1,93 @@
+import DPOBase
+import DPOModel
+import DPOTensor
+
+extension AdapterFile {
+  /// Names of the matrices, in the model's order.
+  fileprivate func entries(
+    _ model: DecoderConfiguration
+  ) throws -> [(place: LoRAConfiguration.Place, which: String, name: String)] {
+    try configuration.resolve(model).flatMap { place in
+      ["A", "B"].map { (place, $0, LoRAAdapter.name(place.module, $0)) }
+    }
+  }
+
+  /// A matrix under another name, multiplied by `factor`, its rows in `rowOrder`.
+  fileprivate func output(
+    _ source: String, name: String, factor: Float = 1, rowOrder: RowOrder = .natural
+  ) throws -> OutputTensor {
+    guard let tensor = tensors[source] else {
+      throw DPOError(.internal, "\(path): tensor \(source) is missing")
+    }
+    return OutputTensor(name: name, dtype: .f32, shape: tensor.shape) { out in
+      tensor.dequantize(rows: 0..<tensor.rows, into: out)
+      if factor != 1 { for index in 0..<tensor.count { out[index] *= factor } }
+      guard case .interleavedHalves(let headSize) = rowOrder else { return }
+      let natural = try FloatBuffer(count: tensor.count)
+      natural.pointer.update(from: out, count: tensor.count)
+      interleaveHalves(natural.pointer, shape: tensor.shape, headSize: headSize, into: out)
+    }
+  }
+}
+
+/// adapter_config.json and adapter_model.safetensors, as PEFT loads them.
+func exportPEFT(
+  _ adapter: AdapterFile, model: DecoderConfiguration, basePath: String?, to directory: String, overwrite: Bool
+) throws {
+  let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
+  let tensors = try adapter.entries(model).map { try adapter.output($0.name, name: $0.name) }
+  try writeDirectory(directory, overwrite: overwrite) { directory in
+    try writeSafetensors("\(directory)/adapter_model.safetensors", tensors)
+    try writeFile("\(directory)/adapter_config.json", configuration.pretty)
+  }
+}
+
+/// An adapter as libdpo's own HDF5 file.
+func exportHDF5(
+  _ adapter: AdapterFile, header: CheckpointHeader, model: DecoderConfiguration, to path: String, overwrite: Bool
+) throws {
+  try checkOutputFile(path, overwrite: overwrite)
+  let writer = try HDF5Writer(path)
+  try header.write(to: writer)
+  for entry in try adapter.entries(model) {
+    let tensor = try adapter.output(entry.name, name: entry.name)
+    try writer.dataset(
+      "\(CheckpointFormat.adapter)/\(tensor.name)", shape: tensor.shape, element: .float32,
+      source: .produced { buffer in
+        if let base = buffer.assumingMemoryBound(to: Float.self).baseAddress { try tensor.fill(base) }
+      })
+  }
+  try writer.commit()
+}
+
+/// An adapter that llama.cpp applies to a GGUF file of the base model.
+///
+/// llama.cpp computes W x + (alpha/rank)·B(A x) with one alpha for all; where s differs from that (rsLoRA, patterns), B takes
+/// the rest. Rows of q's and k's B are in the order of the model file's q and k.
+func exportGGUFLoRA(_ adapter: AdapterFile, model: DecoderConfiguration, to path: String, overwrite: Bool) throws {
+  try checkOutputFile(path, overwrite: overwrite)
+  let family = Family.named(model.family)
+  // llama.cpp takes an alpha of 0 for "scale 1".
+  let alpha = adapter.configuration.alpha > 0 ? Float(adapter.configuration.alpha) : 1
+  var parameters: [String: ParameterDescription] = [:]
+  for parameter in family.parameters(model) where !parameter.isBias { parameters[parameter.module] = parameter }
+  var tensors: [OutputTensor] = []
+  for (place, which, name) in try adapter.entries(model) {
+    guard let parameter = parameters[place.module.path] else { continue }
+    let suffix = which == "A" ? ".lora_a" : ".lora_b"
+    let ratio = place.scale / (alpha / Float(place.rank))
+    let factor = which == "A" || abs(ratio - 1) < 1e-6 ? 1 : ratio
+    tensors.append(
+      try adapter.output(
+        name, name: parameter.ggufName + suffix, factor: factor,
+        rowOrder: which == "A" ? .natural : parameter.rowOrderInGGUF))
+  }
+  try writeGGUF(
+    path,
+    metadata: [
+      ("general.architecture", .string(family.ggufArchitecture)), ("general.type", .string("adapter")),
+      ("general.name", .string(nameOf(adapter.path))), ("adapter.type", .string("lora")),
+      ("adapter.lora.alpha", .double(Double(alpha))), ("general.file_type", .int(0)),
+    ],
+    tensors: tensors)
+}

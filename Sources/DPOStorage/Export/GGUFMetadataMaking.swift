@@ -1,0 +1,87 @@
+import DPOBase
+import DPOModel
+import DPOTensor
+
+extension DType {
+  /// `general.file_type` of llama.cpp for files that are mostly of this type.
+  fileprivate var ggufFileType: Int? {
+    switch self {
+    case .f32: 0
+    case .f16: 1
+    case .q8_0: 7
+    case .bf16: 32
+    default: nil
+    }
+  }
+}
+
+/// Metadata of a GGUF file for a model: those of the file it came from, or made from its configuration and `tokenizer`
+/// (pairs under "tokenizer.").
+func ggufMetadata(
+  _ model: ModelFile, tokenizer: [(key: String, value: MetadataValue)], dtype: DType
+) throws -> [(key: String, value: MetadataValue)] {
+  guard let fileType = dtype.ggufFileType else {
+    throw DPOError.unsupported("a GGUF file of \(dtype.rawValue) cannot be written (known: F32, F16, BF16, Q8_0)")
+  }
+  var out: [(key: String, value: MetadataValue)] = []
+  if let original = model.metadata {
+    // These tell how that file was written.
+    let replaced = ["general.alignment", "general.file_type", "general.quantization_version"]
+    for key in original.keys where !replaced.contains(key) && !key.hasPrefix("split.") {
+      if let value = original[key] { out.append((key, value)) }
+    }
+  } else {
+    out = try modelMetadata(model) + tokenizer
+  }
+  out.append(("general.file_type", .int(fileType)))
+  if dtype == .q8_0 { out.append(("general.quantization_version", .int(2))) }
+  return out
+}
+
+private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] {
+  let configuration = model.configuration
+  let architecture = Family.named(configuration.family).ggufArchitecture
+  var out: [(key: String, value: MetadataValue)] = [
+    ("general.architecture", .string(architecture)), ("general.type", .string("model")),
+    ("general.name", .string(nameOf(model.path))),
+  ]
+  func set(_ key: String, _ value: MetadataValue) { out.append(("\(architecture).\(key)", value)) }
+  set("context_length", .int(configuration.contextLength))
+  set("embedding_length", .int(configuration.hiddenSize))
+  set("block_count", .int(configuration.layerCount))
+  set("feed_forward_length", .int(configuration.intermediateSize))
+  set("vocab_size", .int(configuration.vocabularySize))
+  set("attention.head_count", .int(configuration.headCount))
+  set("attention.head_count_kv", .int(configuration.keyValueHeadCount))
+  let epsilon = configuration.norm == .rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"
+  set(epsilon, .double(Double(configuration.normEpsilon)))
+  if configuration.headSize * configuration.headCount != configuration.hiddenSize {
+    set("attention.key_length", .int(configuration.headSize))
+    set("attention.value_length", .int(configuration.headSize))
+  }
+  if let window = configuration.slidingWindow { set("attention.sliding_window", .int(window)) }
+  if let base = configuration.ropeBase {
+    set("rope.dimension_count", .int(configuration.headSize))
+    set("rope.freq_base", .double(base))
+  }
+  if case .linear(let factor) = configuration.ropeScaling {
+    set("rope.scaling.type", .string("linear"))
+    set("rope.scaling.factor", .double(factor))
+  }
+  return out
+}
+
+/// The divisors of the rotary frequencies, where llama.cpp reads them from a tensor.
+func ropeDivisors(_ configuration: DecoderConfiguration) -> [Float]? {
+  guard let base = configuration.ropeBase else { return nil }
+  switch configuration.ropeScaling {
+  case .none, .linear: return nil
+  case .divisors(let divisors): return divisors
+  case .llama3:
+    let size = configuration.headSize
+    return zip(
+      RopeScaling.none.frequencies(base: base, headSize: size),
+      configuration.ropeScaling.frequencies(base: base, headSize: size)
+    ).map { Float($0 / $1) }
+  }
+}

@@ -1,0 +1,84 @@
+import DPOBase
+import DPOModel
+import DPOTensor
+
+/// config.json, model.safetensors and the tokenizer's files, as transformers loads them.
+func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DType, overwrite: Bool) throws {
+  let names: [DType: String] = [.f32: "float32", .f16: "float16", .bf16: "bfloat16"]
+  guard let dtypeName = names[dtype] else {
+    throw DPOError.unsupported("safetensors of \(dtype.rawValue) cannot be written (known: f32, f16, bf16)")
+  }
+  let model = weights.model
+  var configuration = model.huggingFaceConfiguration.object ?? JSONObject()
+  // transformers 5 calls it dtype, and reads both.
+  configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
+  let generation = model.generationConfiguration ?? generationDefaults(model.configuration)
+  let tokenizer = try tokenizerDocuments(model)
+  try writeDirectory(directory, overwrite: overwrite) { directory in
+    try writeSafetensors(
+      "\(directory)/model.safetensors",
+      weights.parameters.map {
+        weights.output($0, name: $0.name, dtype: dtype, transposed: $0.transposedInFile)
+      })
+    if let json = tokenizer.json { try writeFile("\(directory)/tokenizer.json", json.pretty) }
+    if let settings = tokenizer.configuration { try writeFile("\(directory)/tokenizer_config.json", settings.pretty) }
+    try writeFile("\(directory)/generation_config.json", generation.pretty)
+    try writeFile("\(directory)/config.json", JSON.object(configuration).pretty)
+  }
+}
+
+private func generationDefaults(_ configuration: DecoderConfiguration) -> JSON {
+  let ends = configuration.eosTokens
+  return [
+    "bos_token_id": configuration.bosToken.map(JSON.int) ?? .null,
+    "eos_token_id": ends.count == 1 ? .int(ends[0]) : ends.isEmpty ? .null : .array(ends.map(JSON.int)),
+  ]
+}
+
+/// A whole model as libdpo's own HDF5 file.
+func exportHDF5(_ weights: WeightSource, to path: String, overwrite: Bool) throws {
+  try checkOutputFile(path, overwrite: overwrite)
+  let model = weights.model
+  let tokenizer = try tokenizerDocuments(model)
+  let writer = try HDF5Writer(path)
+  try CheckpointHeader(
+    kind: .model, configuration: model.huggingFaceConfiguration,
+    generationConfiguration: model.generationConfiguration, tokenizerJSON: tokenizer.json,
+    tokenizerConfiguration: tokenizer.configuration, provenance: model.provenance
+  ).write(to: writer)
+  for parameter in weights.parameters {
+    let tensor = weights.output(
+      parameter, name: parameter.name, dtype: .f32, transposed: parameter.transposedInFile)
+    try writer.dataset(
+      "\(CheckpointFormat.model)/\(tensor.name)", shape: tensor.shape, element: .float32,
+      source: .produced { buffer in
+        if let base = buffer.assumingMemoryBound(to: Float.self).baseAddress { try tensor.fill(base) }
+      })
+  }
+  try writer.commit()
+}
+
+/// A model for llama.cpp.
+func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrite: Bool) throws {
+  try checkOutputFile(path, overwrite: overwrite)
+  let model = weights.model
+  let metadata = try ggufMetadata(
+    model, tokenizer: model.metadata == nil ? tokenizerMetadata(model) : [], dtype: dtype)
+  var tensors = weights.parameters.map { parameter in
+    weights.output(
+      parameter, name: parameter.ggufName, dtype: ggufType(parameter, dtype), rowOrder: parameter.rowOrderInGGUF)
+  }
+  if let divisors = ropeDivisors(model.configuration) {
+    tensors.append(
+      OutputTensor(name: "rope_freqs.weight", dtype: .f32, shape: [divisors.count]) { out in
+        for (index, divisor) in divisors.enumerated() { out[index] = divisor }
+      })
+  }
+  try writeGGUF(path, metadata: metadata, tensors: tensors)
+}
+
+/// llama.cpp keeps vectors and positions in F32, and rows that do not fill blocks in F16.
+private func ggufType(_ parameter: ParameterDescription, _ dtype: DType) -> DType {
+  guard parameter.shape.count > 1, parameter.part != .positionEmbedding else { return .f32 }
+  return parameter.shape[1] % dtype.blockElements == 0 ? dtype : .f16
+}
