@@ -2,7 +2,6 @@ import DPOBase
 import DPOKernels
 import DPOModel
 import DPOStorage
-import DPOText
 
 /// A frozen model, ready to score and to generate: weights where they lie, tokenizer, threads, and perhaps an adapter.
 ///
@@ -37,26 +36,6 @@ public final class LanguageModel {
   }
 
   public var configuration: DecoderConfiguration { file.configuration }
-
-  // MARK: - Text
-
-  /// The model's tokenizer; throws `.unsupported` when the model has none.
-  public func tokenizer() throws -> Tokenizer {
-    guard let tokenizer = file.tokenizer else {
-      throw DPOError.unsupported("\(file.path) has no tokenizer; give token ids")
-    }
-    return tokenizer
-  }
-
-  /// The model's chat template over messages ({"role", "content"}), as text.
-  ///
-  /// - Parameter variables: more names that the template may use, such as `tools`.
-  public func chat(_ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject = [:]) throws -> String {
-    guard let template = try tokenizer().chatTemplate else {
-      throw DPOError.unsupported("\(file.path) has no chat template")
-    }
-    return try template.render(messages: messages, addGenerationPrompt: addGenerationPrompt, variables: variables)
-  }
 
   /// Scores completions given their prompts. A prompt is computed once for all its completions in a batch.
   ///
