@@ -3,9 +3,9 @@ import DPOBase
 /// A model's chat template: the Jinja program that turns messages into the text the model was trained on.
 ///
 /// It runs in a bounded interpreter of the part of jinja2 that models use, with the settings of transformers
-/// (`trim_blocks`, `lstrip_blocks`, loop controls, `tojson`, `raise_exception`, `strftime_now`, generation blocks, and a
-/// sandbox in which nothing can be changed). Steps, memory, output and nesting are limited; an unknown construct, a failed
-/// operation and `raise_exception` throw a `DPOError` that names the file and the template's line.
+/// (`trim_blocks`, `lstrip_blocks`, loop controls, `tojson`, `raise_exception`, `strftime_now`, generation blocks, and
+/// a sandbox in which nothing can be changed). Steps, memory, output and nesting are limited; an unknown construct, a
+/// failed operation and `raise_exception` throw a `DPOError` that names the file and the template's line.
 public struct ChatTemplate: Sendable {
   /// A rendered conversation.
   public struct Rendering: Sendable, Equatable {
@@ -38,10 +38,8 @@ public struct ChatTemplate: Sendable {
       return
     }
     guard let items = json.array, !items.isEmpty else {
-      throw DPOError.format(
-        file,
-        "chat template: expected a string or a list of {name, template}, found \(json.array == nil ? json.kind : "an empty list")"
-      )
+      let found = json.array == nil ? json.kind : "an empty list"
+      throw DPOError.format(file, "chat template: expected a string or a list of {name, template}, found \(found)")
     }
     var sources: [(String, String)] = []
     for (index, item) in items.enumerated() {
@@ -89,7 +87,7 @@ public struct ChatTemplate: Sendable {
 
   /// transformers' choice among several: "tool_use" where tools are given and it is there, else "default".
   private func variant(usesTools: Bool) throws -> Variant {
-    if usesTools, variants.count > 1, let found = variants.first(where: { $0.name == "tool_use" }) { return found }
+    if usesTools, let found = variants.first(where: { $0.name == "tool_use" }) { return found }
     guard let found = variants.first(where: { $0.name == "default" }) else {
       let names = variants.map { "'\(DPOError.printable($0.name))'" }.joined(separator: ", ")
       throw DPOError.format(file, "chat template: none of the templates \(names) is named 'default'")

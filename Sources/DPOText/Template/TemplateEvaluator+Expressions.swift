@@ -187,7 +187,7 @@ extension TemplateEvaluator {
 
   /// text[start:stop] in code points, without cutting the text into characters.
   private func substring(_ text: TemplateText, _ start: Int?, _ stop: Int?) throws -> TemplateValue {
-    try spend(text.bytes.count >> 4)
+    try scan(text.bytes.count)
     let bounds = sliceBounds(text.count, start, stop, 1)
     var bytes: [UInt8] = []
     var position = -1
@@ -269,7 +269,7 @@ extension TemplateEvaluator {
       if let index = key.integer, let position = position(index, range.count) { return range[position] }
     case .string(let text):
       if let index = key.integer {
-        try spend(text.bytes.count >> 6)
+        try scan(text.bytes.count)
         if text.isASCII {
           if let position = position(index, text.bytes.count) { return .string(TemplateText([text.bytes[position]])) }
         } else {

@@ -154,7 +154,7 @@ extension TemplateEvaluator {
     switch (a, b) {
     case (.undefined, .undefined), (.none, .none): return true
     case (.string(let x), .string(let y)):
-      try spend(min(x.bytes.count, y.bytes.count) >> 6)
+      try scan(min(x.bytes.count, y.bytes.count))
       return x == y
     case (.list(let x), .list(let y)), (.tuple(let x), .tuple(let y)):
       guard x.count == y.count else { return false }
@@ -191,7 +191,7 @@ extension TemplateEvaluator {
     if let x = a.number, let y = b.number { return x < y }
     switch (a, b) {
     case (.string(let x), .string(let y)):
-      try spend(min(x.bytes.count, y.bytes.count) >> 6)
+      try scan(min(x.bytes.count, y.bytes.count))
       return x < y
     case (.list(let x), .list(let y)), (.tuple(let x), .tuple(let y)):
       return try descend {
@@ -211,7 +211,7 @@ extension TemplateEvaluator {
       guard case .string(let part) = value else {
         throw fail("'in' needs a string on its left, found '\(value.typeName)'")
       }
-      try spend(text.bytes.count >> 6)
+      try scan(text.bytes.count)
       return TemplateBytes.find(part.bytes, in: text.bytes) != nil
     case .dictionary(let dictionary): return try dictionary[hashed(value)] != nil
     default:
@@ -228,7 +228,7 @@ extension TemplateEvaluator {
     case .none: return .none
     case .real(let number): return Int(exactly: number).map { .int($0) } ?? .real(number)
     case .string(let text):
-      try spend(text.bytes.count >> 6)
+      try scan(text.bytes.count)
       return .string(text.bytes)
     case .tuple(let items): return .tuple(try descend { try items.values.map { try hashed($0) } })
     default: throw fail("unhashable type: '\(value.typeName)'")
@@ -286,7 +286,7 @@ extension TemplateEvaluator {
     case .int(let value): out += String(value).utf8
     case .real(let value): out += TemplateFormat.real(value).utf8
     case .string(let text):
-      try spend(text.bytes.count >> 4)
+      try scan(text.bytes.count)
       if text.isMarkup { out += "Markup(".utf8 }
       TemplateFormat.quote(text, to: &out)
       if text.isMarkup { out += ")".utf8 }
@@ -331,9 +331,13 @@ extension TemplateEvaluator {
 }
 
 extension Array {
+  /// `items`, `count` times over, by doubling.
   fileprivate init(repeated items: [Element], count: Int) {
     self = []
-    reserveCapacity(items.count * count)
-    for _ in 0..<count { append(contentsOf: items) }
+    guard count > 0, !items.isEmpty else { return }
+    let total = items.count * count
+    reserveCapacity(total)
+    append(contentsOf: items)
+    while self.count < total { append(contentsOf: self[..<Swift.min(self.count, total - self.count)]) }
   }
 }

@@ -17,8 +17,8 @@ final class TemplateFrame {
   }
 }
 
-/// One rendering: runs statements, counts what they cost. A template comes with a model from anywhere, so steps, memory,
-/// output and depth are bounded; every failure names the file and the template's line.
+/// One rendering: runs statements, counts what they cost. A template comes with a model from anywhere, so steps,
+/// memory, output and depth are bounded; every failure names the file and the template's line.
 final class TemplateEvaluator {
   static let maximumSteps = 5_000_000
   /// Bytes of one string or list, and of the output.
@@ -71,7 +71,10 @@ final class TemplateEvaluator {
     if steps > Self.maximumSteps { throw fail("the template does not end within \(Self.maximumSteps) steps") }
   }
 
-  /// Counts `bytes` that are about to be made or searched.
+  /// Counts the reading of `bytes`.
+  func scan(_ bytes: Int) throws { try spend(bytes >> 8) }
+
+  /// Counts `bytes` that are about to be made.
   func charge(_ bytes: Int) throws {
     guard bytes <= Self.maximumSize else {
       throw fail("the template makes a value of more than \(Self.maximumSize >> 20) MiB")
@@ -80,7 +83,7 @@ final class TemplateEvaluator {
     guard allocated <= Self.maximumAllocation else {
       throw fail("the template makes values of more than \(Self.maximumAllocation >> 20) MiB in all")
     }
-    try spend(bytes >> 6)
+    try scan(bytes)
   }
 
   /// `count` values of `unit` bytes each, where the product may overflow.
@@ -126,7 +129,7 @@ final class TemplateEvaluator {
   // MARK: Statements
 
   func write(_ bytes: [UInt8]) throws {
-    try spend(bytes.count >> 6)
+    try scan(bytes.count)
     guard bytes.count <= Self.maximumSize - output.count else {
       throw fail("the template writes more than \(Self.maximumSize >> 20) MiB")
     }
@@ -274,10 +277,16 @@ final class TemplateEvaluator {
     let position = loops.count
     loops.append(LoopState(items: items, depth: depth, statement: loop, frame: frame))
     defer { loops.removeSubrange(position...) }
+    var inner = TemplateFrame(parent: frame)
     for (index, item) in items.enumerated() {
       try spend()
       loops[position].index = index
-      let inner = TemplateFrame(parent: frame)
+      // A macro defined in the body keeps its frame.
+      if isKnownUniquelyReferenced(&inner) {
+        inner.variables.removeAll(keepingCapacity: true)
+      } else {
+        inner = TemplateFrame(parent: frame)
+      }
       inner.variables["loop"] = .loop(position)
       try assign(item, to: loop.target, inner)
       if try run(loop.body, inner) == .breakLoop { break }

@@ -43,7 +43,7 @@ extension TemplateEvaluator {
     switch value {
     case .undefined: return 0
     case .string(let text):
-      try spend(text.bytes.count >> 6)
+      try scan(text.bytes.count)
       return text.count
     case .list(let items), .tuple(let items): return items.count
     case .dictionary(let dictionary): return dictionary.count

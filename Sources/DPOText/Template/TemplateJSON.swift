@@ -48,7 +48,7 @@ extension TemplateEvaluator {
     case .int(let value): out += String(value).utf8
     case .real(let value): out += jsonNumber(value).utf8
     case .string(let text):
-      try spend(text.bytes.count >> 5)
+      try scan(text.bytes.count)
       quoteJSON(text, style, &out)
     case .list(let items), .tuple(let items): try writeItems(items.values, style, level, &out)
     case .dictionary(let dictionary): try writeMembers(dictionary, style, level, &out)

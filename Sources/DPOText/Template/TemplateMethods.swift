@@ -84,16 +84,18 @@ extension TemplateEvaluator {
   // MARK: Strings
 
   private func call(_ name: String, of text: TemplateText, _ arguments: Arguments) throws -> TemplateValue {
-    try charge(text.bytes.count)
+    try scan(text.bytes.count)
     switch name {
     case "strip", "lstrip", "rstrip": return try strip(name, text, arguments)
     case "split", "rsplit": return try split(text, arguments, fromEnd: name == "rsplit")
     case "splitlines":
+      try charge(text.bytes.count)
       let keeps = try bind(arguments, ["keepends"], of: name)[0]?.isTrue ?? false
       return try list(lines(text, keepsEnds: keeps).map { .string(TemplateText($0, isMarkup: text.isMarkup)) })
     case "startswith", "endswith": return try affix(name, text, arguments)
     case "removeprefix", "removesuffix":
       let part = try stringArgument(arguments, name)
+      try charge(text.bytes.count)
       if name == "removeprefix" {
         return .string(text.bytes.starts(with: part) ? TemplateText(text.bytes.dropFirst(part.count)) : text)
       }
@@ -191,7 +193,7 @@ extension TemplateEvaluator {
       name == "lstrip"
       ? TemplateBytes.trimStart(bytes, strips)
       : name == "rstrip" ? TemplateBytes.trimEnd(bytes, strips) : TemplateBytes.trim(bytes, strips)
-    return .string(TemplateText(kept, isMarkup: text.isMarkup))
+    return try string(Array(kept), isMarkup: text.isMarkup)
   }
 
   private func split(_ text: TemplateText, _ arguments: Arguments, fromEnd: Bool) throws -> TemplateValue {
@@ -242,6 +244,7 @@ extension TemplateEvaluator {
     case .undefined(let undefined): throw fail(undefined.reason)
     default: throw fail("split needs a string, found '\(separator.typeName)'")
     }
+    try charge(text.bytes.count)
     try charge(pieces.count, times: 64)
     return try list(pieces.map { .string(TemplateText($0, isMarkup: text.isMarkup)) })
   }
@@ -346,6 +349,7 @@ extension TemplateEvaluator {
   private func partition(_ text: TemplateText, _ arguments: Arguments, fromEnd: Bool) throws -> TemplateValue {
     let mark = try stringArgument(arguments, "partition")
     guard !mark.isEmpty else { throw fail("partition: empty separator") }
+    try charge(text.bytes.count)
     guard let hit = fromEnd ? TemplateBytes.findLast(mark, in: text.bytes) : TemplateBytes.find(mark, in: text.bytes)
     else {
       return try tuple(

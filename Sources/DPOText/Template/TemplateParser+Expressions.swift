@@ -55,68 +55,89 @@ extension TemplateParser {
     return value
   }
 
-  /// Levels: 0 or, 1 and, 2 not, 3 comparisons, 4 + -, 5 ~, 6 * / // %, 7 **.
-  private mutating func binary(_ level: Int) throws -> TemplateExpression {
-    switch level {
-    case 0, 1:
-      var left = try binary(level + 1)
-      while isName(level == 0 ? "or" : "and") {
-        let line = line
-        advance()
-        let right = try binary(level + 1)
-        left = try node(level == 0 ? .or(left, right) : .and(left, right), line: line, [left, right])
+  private enum Infix {
+    case or, and
+    case comparison(TemplateExpression.Comparison)
+    case concatenation
+    case arithmetic(TemplateExpression.Operator)
+
+    var precedence: Int {
+      switch self {
+      case .or: 0
+      case .and: 1
+      case .comparison: 3
+      case .arithmetic(.add), .arithmetic(.subtract): 4
+      case .concatenation: 5
+      case .arithmetic(.power): 7
+      case .arithmetic: 6
       }
-      return left
-    case 2:
-      guard isName("not") else { return try binary(3) }
-      let line = line
-      advance()
-      let value = try nested { try $0.binary(2) }
-      return try node(.not(value), line: line, [value])
-    case 3: return try comparison()
-    case 5:
-      let line = line
-      let first = try binary(6)
-      var parts = [first]
-      while skipSymbol("~") { parts.append(try binary(6)) }
-      return parts.count == 1 ? first : try node(.concatenation(parts), line: line, parts)
-    default:
-      let operators: [String] = level == 4 ? ["+", "-"] : level == 6 ? ["*", "/", "//", "%"] : ["**"]
-      var left = try level == 7 ? unary() : binary(level + 1)
-      while current.kind == .symbol, operators.contains(current.word),
-        let operation = TemplateExpression.Operator(rawValue: current.word)
-      {
-        let line = line
-        advance()
-        let right = try level == 7 ? unary() : binary(level + 1)
-        left = try node(.binary(operation, left, right), line: line, [left, right])
-      }
-      return left
     }
   }
 
-  private mutating func comparison() throws -> TemplateExpression {
-    let line = line
-    let first = try binary(4)
-    var rest: [(TemplateExpression.Comparison, TemplateExpression)] = []
-    while true {
-      let comparison: TemplateExpression.Comparison
-      if current.kind == .symbol, let found = TemplateExpression.Comparison(rawValue: current.word) {
-        comparison = found
-        advance()
-      } else if isName("in") {
-        comparison = .contained
-        advance()
-      } else if isName("not"), next.kind == .name, next.word == "in" {
-        comparison = .notContained
-        advance()
-        advance()
-      } else {
-        break
-      }
-      rest.append((comparison, try binary(4)))
+  /// The operator at this place.
+  private var infix: Infix? {
+    let word = current.word
+    switch current.kind {
+    case .symbol:
+      if word == "~" { return .concatenation }
+      if let operation = TemplateExpression.Operator(rawValue: word) { return .arithmetic(operation) }
+      return TemplateExpression.Comparison(rawValue: word).map { .comparison($0) }
+    case .name:
+      if word == "or" { return .or }
+      if word == "and" { return .and }
+      if word == "in" { return .comparison(.contained) }
+      return word == "not" && next.kind == .name && next.word == "in" ? .comparison(.notContained) : nil
+    default: return nil
     }
-    return rest.isEmpty ? first : try node(.comparison(first, rest), line: line, [first] + rest.map(\.1))
+  }
+
+  private mutating func skipInfix(_ operation: Infix) {
+    advance()
+    if case .comparison(.notContained) = operation { advance() }
+  }
+
+  /// Operators of precedence `minimum` and above: 0 or, 1 and, 2 not, 3 comparisons, 4 + -, 5 ~, 6 * / // %, 7 **. All
+  /// join to the left, ** too. One loop instead of a function a level: brackets nest, and stacks are small.
+  private mutating func binary(_ minimum: Int) throws -> TemplateExpression {
+    var left = minimum <= 2 && isName("not") ? try negation() : try unary()
+    while let operation = infix, operation.precedence >= minimum {
+      left = try joined(left, operation)
+    }
+    return left
+  }
+
+  private mutating func negation() throws -> TemplateExpression {
+    let line = line
+    advance()
+    let value = try nested { try $0.binary(2) }
+    return try node(.not(value), line: line, [value])
+  }
+
+  private mutating func joined(_ left: TemplateExpression, _ operation: Infix) throws -> TemplateExpression {
+    let line = line
+    let precedence = operation.precedence
+    switch operation {
+    case .or, .and:
+      advance()
+      let right = try binary(precedence + 1)
+      if case .or = operation { return try node(.or(left, right), line: line, [left, right]) }
+      return try node(.and(left, right), line: line, [left, right])
+    case .arithmetic(let operation):
+      advance()
+      let right = try binary(precedence + 1)
+      return try node(.binary(operation, left, right), line: line, [left, right])
+    case .concatenation:
+      var parts = [left]
+      while skipSymbol("~") { parts.append(try binary(precedence + 1)) }
+      return try node(.concatenation(parts), line: line, parts)
+    case .comparison:
+      var rest: [(TemplateExpression.Comparison, TemplateExpression)] = []
+      while let following = infix, case .comparison(let comparison) = following {
+        skipInfix(following)
+        rest.append((comparison, try binary(precedence + 1)))
+      }
+      return try node(.comparison(left, rest), line: line, [left] + rest.map(\.1))
+    }
   }
 
   private mutating func unary(withFilter: Bool = true) throws -> TemplateExpression {

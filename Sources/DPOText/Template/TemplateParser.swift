@@ -1,6 +1,7 @@
 import DPOBase
 
-/// Statements of a template; expressions stand in TemplateParser+Expressions.swift. Names, precedence and quirks are jinja2's.
+/// Statements of a template; expressions stand in TemplateParser+Expressions.swift. Names, precedence and quirks are
+/// jinja2's.
 struct TemplateParser {
   /// Open statements and brackets at one place. Each level costs the parser about 1 kB of stack, and the evaluator more.
   static let maximumNesting = 60
@@ -17,7 +18,7 @@ struct TemplateParser {
   static func parse(_ source: String, file: String) throws -> [TemplateStatement] {
     var lexer = TemplateLexer(source, file: file)
     var parser = TemplateParser(file: file, tokens: try lexer.run())
-    let body = try parser.statements(until: [])
+    let body = try parser.statements(until: [], opened: 1)
     return body
   }
 
@@ -77,8 +78,8 @@ struct TemplateParser {
   // MARK: Statements
 
   /// Statements up to `{% end %}`, for any `end` in `ends`; stops at that name, which stays to be read.
-  private mutating func statements(until ends: [String]) throws -> [TemplateStatement] {
-    let opened = line
+  /// `opened` is the line of the tag that began them.
+  private mutating func statements(until ends: [String], opened: Int) throws -> [TemplateStatement] {
     var body: [TemplateStatement] = []
     while true {
       switch current.kind {
@@ -107,10 +108,10 @@ struct TemplateParser {
   }
 
   /// Closes the opening tag, reads the body and the name that ends it.
-  private mutating func block(until ends: String...) throws -> [TemplateStatement] {
+  private mutating func block(_ opened: Int, until ends: String...) throws -> [TemplateStatement] {
     _ = skipSymbol(":")
     try closeBlock()
-    return try statements(until: ends)
+    return try statements(until: ends, opened: opened)
   }
 
   private mutating func statement() throws -> TemplateStatement? {
@@ -118,19 +119,19 @@ struct TemplateParser {
     let tag = try expectName()
     switch tag {
     case "for": return try loop(line)
-    case "if": return try condition()
+    case "if": return try condition(line)
     case "set": return try set(line)
     case "macro": return .macro(try macro(name: try expectName(), line: line, end: "endmacro"))
     case "print": return .output(try tupleExpression())
-    case "with": return try with()
+    case "with": return try with(line)
     case "filter":
       let filters = try filterChain(first: true)
-      let body = try inFunction { try $0.block(until: "endfilter") }
+      let body = try inFunction { try $0.block(line, until: "endfilter") }
       advance()
       return .filterBlock(filters: filters, body: body, line: line)
     case "call": return try call(line)
     case "generation":
-      let body = try inFunction { try $0.block(until: "endgeneration") }
+      let body = try inFunction { try $0.block(line, until: "endgeneration") }
       advance()
       return .generation(body, line: line)
     case "break", "continue":
@@ -159,10 +160,10 @@ struct TemplateParser {
     let test = skipName("if") ? try expression() : nil
     let isRecursive = skipName("recursive")
     loops += 1
-    let body = try block(until: "endfor", "else")
+    let body = try block(line, until: "else", "endfor")
     loops -= 1
     var otherwise: [TemplateStatement] = []
-    if skipName("else") { otherwise = try block(until: "endfor") }
+    if skipName("else") { otherwise = try block(line, until: "endfor") }
     advance()
     return .loop(
       TemplateLoop(
@@ -170,14 +171,14 @@ struct TemplateParser {
         line: line))
   }
 
-  private mutating func condition() throws -> TemplateStatement {
+  private mutating func condition(_ line: Int) throws -> TemplateStatement {
     var branches: [(test: TemplateExpression, body: [TemplateStatement])] = []
     repeat {
       let test = try tupleExpression(allowsChoice: false)
-      branches.append((test, try block(until: "elif", "else", "endif")))
+      branches.append((test, try block(line, until: "elif", "else", "endif")))
     } while skipName("elif")
     var otherwise: [TemplateStatement] = []
-    if skipName("else") { otherwise = try block(until: "endif") }
+    if skipName("else") { otherwise = try block(line, until: "endif") }
     advance()
     return .condition(branches: branches, otherwise: otherwise)
   }
@@ -186,12 +187,12 @@ struct TemplateParser {
     let target = try target(ends: [], withNamespace: true)
     if skipSymbol("=") { return .set(target, try tupleExpression(), line: line) }
     let filters = try filterChain(first: false)
-    let body = try inFunction { try $0.block(until: "endset") }
+    let body = try inFunction { try $0.block(line, until: "endset") }
     advance()
     return .setBlock(target, filters: filters, body: body, line: line)
   }
 
-  private mutating func with() throws -> TemplateStatement {
+  private mutating func with(_ line: Int) throws -> TemplateStatement {
     var values: [(target: TemplateTarget, value: TemplateExpression)] = []
     while current.kind != .closeBlock {
       if !values.isEmpty { try expectSymbol(",") }
@@ -199,7 +200,7 @@ struct TemplateParser {
       try expectSymbol("=")
       values.append((target, try expression()))
     }
-    let body = try block(until: "endwith")
+    let body = try block(line, until: "endwith")
     advance()
     return .with(values, body: body)
   }
@@ -208,14 +209,14 @@ struct TemplateParser {
     let parameters = isSymbol("(") ? try signature() : []
     let expression = try expression()
     guard case .call = expression.kind else { throw fail("'{% call %}' needs a call", line: line) }
-    let body = try inFunction { try $0.block(until: "endcall") }
+    let body = try inFunction { try $0.block(line, until: "endcall") }
     advance()
     return .callBlock(expression, TemplateMacro(name: "caller", parameters: parameters, body: body, line: line))
   }
 
   private mutating func macro(name: String, line: Int, end: String) throws -> TemplateMacro {
     let parameters = try signature()
-    let body = try inFunction { try $0.block(until: end) }
+    let body = try inFunction { try $0.block(line, until: end) }
     advance()
     return TemplateMacro(name: name, parameters: parameters, body: body, line: line)
   }

@@ -80,7 +80,7 @@ extension TemplateEvaluator {
 
   private func hasCase(_ value: TemplateValue, lower: Bool) throws -> Bool {
     let text = try text(value).string
-    try charge(text.utf8.count)
+    try scan(text.utf8.count)
     let isCased = text.unicodeScalars.contains { $0.properties.isUppercase || $0.properties.isLowercase }
     return isCased && text == (lower ? text.lowercased() : text.uppercased())
   }

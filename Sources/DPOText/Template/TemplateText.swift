@@ -128,13 +128,20 @@ enum TemplateBytes {
     }
     var found: [Int] = []
     length = 0
-    for index in start..<bytes.count {
-      while length > 0, bytes[index] != needle[length] { length = border[length - 1] }
-      if bytes[index] == needle[length] { length += 1 }
-      if length == needle.count {
-        found.append(index + 1 - length)
-        if found.count == limit { break }
-        length = 0
+    bytes.withUnsafeBufferPointer { bytes in
+      needle.withUnsafeBufferPointer { needle in
+        border.withUnsafeBufferPointer { border in
+          for index in start..<bytes.count {
+            let byte = bytes[index]
+            while length > 0, byte != needle[length] { length = border[length - 1] }
+            if byte == needle[length] { length += 1 }
+            if length == needle.count {
+              found.append(index + 1 - length)
+              if found.count == limit { return }
+              length = 0
+            }
+          }
+        }
       }
     }
     return found

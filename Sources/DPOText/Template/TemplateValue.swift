@@ -1,7 +1,7 @@
 import DPOBase
 
-/// What an expression evaluates to. Lists and dictionaries are values: the sandbox that transformers uses forbids to change
-/// them, so nothing can observe the difference. What does have identity (namespaces, macros, loops) is an index into
+/// What an expression evaluates to. Lists and dictionaries are values: the sandbox that transformers uses forbids to
+/// change them, so nothing can observe the difference. What does have identity (namespaces, macros, loops) is an index into
 /// tables of the evaluator, which makes reference cycles impossible.
 enum TemplateValue: Sendable {
   case undefined(TemplateUndefined)
