@@ -154,3 +154,7 @@ CK_CLONES void ck_dropout_accumulate(const float *x, float *y, size_t count, uin
 CK_CLONES void ck_exp(const float *x, float *y, size_t count) {
   for (size_t i = 0; i < count; i++) y[i] = ck_expf(x[i]);
 }
+
+CK_CLONES void ck_shifted_exp(const float *x, float *y, size_t count, float shift, float scale) {
+  for (size_t i = 0; i < count; i++) y[i] = ck_expf((x[i] - shift) * scale);
+}

@@ -23,7 +23,7 @@ public final class FloatBuffer: @unchecked Sendable {
       else {
         throw DPOError(.memory, "cannot allocate \(bytes) bytes of memory")
       }
-      madvise(base, bytes, 14 /* MADV_HUGEPAGE: fewer faults and TLB misses; refusal is harmless */)
+      madvise(base, bytes, 14)  // MADV_HUGEPAGE: fewer faults and TLB misses; refusal is harmless
       pointer = base.assumingMemoryBound(to: Float.self)
       mappedBytes = bytes
     } else {

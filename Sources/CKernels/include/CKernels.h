@@ -2,6 +2,7 @@
 #define CKERNELS_H
 #include <stddef.h>
 #include <stdint.h>
+#include "ck_decode.h"
 #include "ck_head.h"
 #include "ck_rows.h"
 #include "ck_team.h"

@@ -74,6 +74,8 @@ void ck_softmax_backward(float *scores, float *dp, size_t ld, size_t rows, size_
                          float scale, const float *lse, const float *delta, size_t ldl);
 /// delta[row · heads + h] = Σ a · b over each head of a row.
 void ck_head_dots(const float *a, size_t lda, const float *b, size_t ldb, float *delta, size_t rows, size_t heads, size_t size);
+/// y[i] = exp((x[i] − shift) · scale)
+void ck_shifted_exp(const float *x, float *y, size_t count, float shift, float scale);
 /// y[i] = exp(x[i])
 void ck_exp(const float *x, float *y, size_t count);
 #endif

@@ -22,7 +22,7 @@ public final class ForwardPass {
   public var recomputesBlocks = false
 
   private var memory: FloatBuffer?
-  private let rotation: RotationTable
+  let rotation: RotationTable
   /// Of the last `forward`, until its `backward`.
   private var kept: Pass?
 
@@ -87,6 +87,15 @@ public final class ForwardPass {
     }
     kept = nil
     pass.backward(logProbGradients)
+  }
+
+  /// The residual stream after the last block, one row a token, until the next call.
+  func residuals(
+    _ forest: TokenForest, adapter: LoRAAdapter?, onQueryKeyValue: (Int, UnsafeMutablePointer<Float>) -> Void
+  ) throws -> UnsafeMutablePointer<Float> {
+    let pass = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
+    withoutActuallyEscaping(onQueryKeyValue) { pass.runBlocks(onQueryKeyValue: $0) }
+    return pass.at(pass.layout.input, 0)
   }
 
   private func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws

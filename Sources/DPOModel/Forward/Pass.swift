@@ -53,11 +53,7 @@ struct Pass {
 
   func forward(_ extras: ScoreExtras) -> TokenScores {
     guard count > 0 else { return head.merge([], extras) }
-    forest.positions.withUnsafeBufferPointer { source in
-      if let base = source.baseAddress { positions.update(from: base, count: count) }
-    }
-    embed()
-    for layer in 0..<c.layerCount { forward(layer) }
+    runBlocks()
     let rows = forest.headRows.count
     let (input, last) = (at(layout.headInput), at(layout.input, c.layerCount))
     for (index, row) in forest.headRows.enumerated() {
@@ -67,6 +63,19 @@ struct Pass {
       decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows
     )
     return head.scores(extras: extras)
+  }
+
+  /// The residual stream after the last block, which stands at the input of the block that would follow.
+  /// `onQueryKeyValue(layer, qkv)` sees each block's q, k and v after the rotation.
+  func runBlocks(onQueryKeyValue: ((Int, Pointer) -> Void)? = nil) {
+    forest.positions.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { positions.update(from: base, count: count) }
+    }
+    embed()
+    for layer in 0..<c.layerCount {
+      forward(layer)
+      onQueryKeyValue?(layer, at(layout.queryKeyValue, layer))
+    }
   }
 
   private func embed() {

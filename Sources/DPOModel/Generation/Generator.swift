@@ -57,12 +57,145 @@ public final class Generator {
     self.team = team
   }
 
+  /// Sequences that grow together.
+  private static let batch = 32
+  /// Tokens of prompts that are forwarded together.
+  private static let prefillTokens = 2048
+
   /// Completions of each prompt. `onToken(prompt, completion, token)` sees every token as it is drawn, from the calling
   /// thread, and returns false to stop everything (the result then holds what there is).
+  ///
+  /// Throws `.invalidArgument` for an empty prompt or one that fills the context, and for options out of range.
   public func generate(
     prompts: [[Int32]], options: GenerationOptions, onToken: ((Int, Int, Int32) -> Bool)? = nil
   ) throws -> [[Completion]] {
     try options.validate()
-    throw DPOError.unsupported("generation")
+    let context = decoder.configuration.contextLength
+    for (index, prompt) in prompts.enumerated() {
+      guard !prompt.isEmpty else { throw DPOError.argument("prompt \(index) is empty") }
+      guard prompt.count < context else {
+        throw DPOError.argument("prompt \(index): \(prompt.count) tokens leave no room in a context of \(context)")
+      }
+    }
+    var results = prompts.map { _ in
+      [Growing](repeating: Growing(), count: options.completionsPerPrompt)
+    }
+    var first = 0
+    var goesOn = true
+    while first < prompts.count, goesOn {
+      var (last, tokens) = (first, 0)
+      while last < prompts.count,
+        last == first
+          || ((last - first + 1) * options.completionsPerPrompt <= Generator.batch
+            && tokens + prompts[last].count <= Generator.prefillTokens)
+      {
+        tokens += prompts[last].count
+        last += 1
+      }
+      goesOn = try generate(prompts, first..<last, options, &results, onToken)
+      first = last
+    }
+    return results.map { $0.map { Completion(tokens: $0.tokens, finish: $0.finish ?? .length, logProbs: $0.logProbs) } }
+  }
+
+  private struct Growing {
+    var tokens: [Int32] = []
+    var logProbs: [Float] = []
+    var finish: Completion.Finish?
+  }
+
+  /// Where a sequence stands in `results` and in the cache.
+  private struct Place {
+    let prompt, completion, promptRow, promptCount, ownRow, room: Int
+  }
+
+  /// Completes some of the prompts together. False if `onToken` asked to stop.
+  private func generate(
+    _ prompts: [[Int32]], _ range: Range<Int>, _ options: GenerationOptions, _ results: inout [[Growing]],
+    _ onToken: ((Int, Int, Int32) -> Bool)?
+  ) throws -> Bool {
+    let n = options.completionsPerPrompt
+    let context = decoder.configuration.contextLength
+    let promptTokens = range.reduce(0) { $0 + prompts[$1].count }
+    let rooms = range.map { min(options.maxNewTokens, context - prompts[$0].count) }
+    let cache = try KeyValueCache(decoder.configuration, rows: promptTokens + rooms.reduce(0) { $0 + n * $1 })
+    let longest = zip(range, rooms).reduce(0) { max($0, prompts[$1.0].count + $1.1) }
+    let pass = ForwardPass(decoder: decoder, team: team)
+    let step = try DecodeStep(
+      decoder, adapter: adapter, team: team, cache: cache, rotation: pass.rotation, rows: max(range.count * n, 1),
+      longest: longest)
+
+    var forest = TokenForest()
+    for index in range { forest.addPrompt(prompts[index]) }
+    let width = decoder.configuration.queryWidth + 2 * decoder.configuration.keyValueWidth
+    let residuals = try pass.residuals(forest, adapter: adapter) { layer, qkv in
+      for row in 0..<promptTokens { cache.store(layer, row: row, from: qkv + row * width) }
+    }
+    step.logits(of: residuals, forest.segments.map { $0.start + $0.count - 1 })
+
+    var active: [Place] = []
+    var logitRows: [Int] = []
+    var free = promptTokens
+    for (offset, index) in range.enumerated() {
+      for completion in 0..<n {
+        active.append(
+          Place(
+            prompt: index, completion: completion, promptRow: forest.segments[offset].start,
+            promptCount: prompts[index].count,
+            ownRow: free, room: rooms[offset]))
+        logitRows.append(offset)
+        free += rooms[offset]
+      }
+    }
+    var samplers = [Sampler](repeating: Sampler(options), count: active.count)
+    while true {
+      let drawn = sample(active, logitRows, step, options, &samplers, results)
+      var goesOn = true
+      for (place, draw) in zip(active, drawn) {
+        var growing = results[place.prompt][place.completion]
+        growing.tokens.append(draw.token)
+        growing.logProbs.append(draw.logProb)
+        if options.stopTokens.contains(draw.token) {
+          growing.finish = .stop
+        } else if growing.tokens.count == place.room {
+          growing.finish = .length
+        }
+        results[place.prompt][place.completion] = growing
+        if let onToken, !onToken(place.prompt, place.completion, draw.token) { goesOn = false }
+      }
+      if !goesOn { return false }
+      active.removeAll { results[$0.prompt][$0.completion].finish != nil }
+      if active.isEmpty { return true }
+      logitRows = Array(active.indices)
+      step.run(
+        active.map { place in
+          let tokens = results[place.prompt][place.completion].tokens
+          return DecodeStep.Row(
+            token: tokens.last ?? 0, position: place.promptCount + tokens.count - 1, promptRow: place.promptRow,
+            promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1)
+        })
+    }
+  }
+
+  private func sample(
+    _ active: [Place], _ logitRows: [Int], _ step: DecodeStep, _ options: GenerationOptions,
+    _ samplers: inout [Sampler],
+    _ results: [[Growing]]
+  ) -> [(token: Int32, logProb: Float)] {
+    let vocabulary = decoder.configuration.vocabularySize
+    var drawn = [(token: Int32, logProb: Float)](repeating: (0, 0), count: active.count)
+    drawn.withUnsafeMutableBufferPointer { drawn in
+      samplers.withUnsafeMutableBufferPointer { samplers in
+        team.run(active.count) { index, _ in
+          let place = active[index]
+          let position = results[place.prompt][place.completion].tokens.count
+          let draw = CounterRandom(
+            stream: [options.seed, UInt64(place.prompt), UInt64(place.completion), UInt64(position)])
+          drawn[index] = samplers[index].sample(
+            step.logits.pointer + logitRows[index] * vocabulary, vocabulary, draw: draw)
+        }
+      }
+    }
+    return drawn
   }
 }

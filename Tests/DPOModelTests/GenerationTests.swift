@@ -1,0 +1,100 @@
+import DPOBase
+import DPOKernels
+import DPOModel
+import TestSupport
+import Testing
+
+@Suite struct GenerationTests {
+  @Test(arguments: GoldenModel.names) func greedyContinuationsEqualTransformers(name: String) throws {
+    let model = try GoldenModel(name)
+    let generator = Generator(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2))
+    let golden = try #require(model.golden["greedy"]?.array)
+    var options = GenerationOptions()
+    options.temperature = 0
+    options.maxNewTokens = 32
+    let found = try generator.generate(prompts: golden.map { $0.ids("prompt_ids") }, options: options)
+    for (completions, expected) in zip(found, golden) {
+      #expect(completions[0].tokens == expected.ids("token_ids"))
+      #expect(completions[0].finish == .length)
+      #expect(difference(completions[0].logProbs, expected.numbers("logps").map { Float($0) }).error < 1e-4)
+    }
+  }
+
+  @Test(arguments: GoldenModel.names) func sampledLogProbsEqualScores(name: String) throws {
+    let model = try GoldenModel(name)
+    let decoder = try model.decoder(trainable: false)
+    let team = try ThreadTeam(threads: 2)
+    let adapter = try model.adapter()
+    var options = GenerationOptions()
+    options.maxNewTokens = 20
+    options.completionsPerPrompt = 3
+    options.temperature = 1.3
+    options.topK = 50
+    options.topP = 0.95
+    options.minP = 0.01
+    let prompts: [[Int32]] = [[5, 6, 7, 8, 9, 10, 11, 12, 13, 14], [20]]
+    let found = try Generator(decoder: decoder, adapter: adapter, team: team).generate(
+      prompts: prompts, options: options)
+    var forest = TokenForest()
+    for (prompt, completions) in zip(prompts, found) {
+      let parent = forest.addPrompt(prompt)
+      for completion in completions { forest.addCompletion(completion.tokens, parent: parent) }
+    }
+    let scores = try ForwardPass(decoder: decoder, team: team).score(forest, adapter: adapter)
+    #expect(difference(scores.logProbs, found.flatMap { $0.flatMap(\.logProbs) }).error < 1e-4)
+    #expect(Set(found[0].map(\.tokens)).count == 3)
+  }
+
+  @Test func drawsDependOnNeitherBatchNorThreads() throws {
+    let model = try GoldenModel("qwen2")
+    let decoder = try model.decoder(trainable: false)
+    let prompts: [[Int32]] = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [10, 11]]
+    var options = GenerationOptions()
+    options.maxNewTokens = 24
+    options.completionsPerPrompt = 4
+    options.seed = 9
+    let all = try Generator(decoder: decoder, team: try ThreadTeam(threads: 2)).generate(
+      prompts: prompts, options: options)
+    options.completionsPerPrompt = 2
+    let some = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1)).generate(
+      prompts: prompts, options: options)
+    #expect(zip(all, some).allSatisfy { $0.map(\.tokens).prefix(2) == $1.map(\.tokens)[...] })
+  }
+
+  @Test func stopTokenEndsACompletionAndCallbackEndsAll() throws {
+    let model = try GoldenModel("llama-tied")
+    let generator = Generator(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 1))
+    var options = GenerationOptions()
+    options.maxNewTokens = 10
+    options.temperature = 0
+    let whole = try generator.generate(prompts: [[1, 2, 3]], options: options)[0][0].tokens
+    options.stopTokens = [whole[4]]
+    let cut = try generator.generate(prompts: [[1, 2, 3]], options: options)[0][0]
+    let end = try #require(whole.firstIndex(of: whole[4]))
+    #expect(cut.tokens == Array(whole[...end]))
+    #expect(cut.finish == .stop)
+    options.stopTokens = []
+    var seen = 0
+    let stopped = try generator.generate(prompts: [[1, 2, 3]], options: options) { _, _, _ in
+      seen += 1
+      return seen < 3
+    }
+    #expect(stopped[0][0].tokens == Array(whole[..<3]))
+  }
+
+  @Test func optionsOutOfRangeAreRefused() throws {
+    let model = try GoldenModel("llama-tied")
+    let generator = Generator(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 1))
+    let wrong: [(inout GenerationOptions) -> Void] = [
+      { $0.maxNewTokens = 0 }, { $0.temperature = -1 }, { $0.temperature = .nan }, { $0.topK = -1 }, { $0.topP = 0 },
+      { $0.topP = 1.5 }, { $0.minP = -0.1 }, { $0.completionsPerPrompt = 0 },
+    ]
+    for change in wrong {
+      var options = GenerationOptions()
+      change(&options)
+      #expect(throws: DPOError.self) { try generator.generate(prompts: [[1]], options: options) }
+    }
+    #expect(throws: DPOError.self) { try generator.generate(prompts: [[]], options: GenerationOptions()) }
+    #expect(throws: DPOError.self) { try generator.generate(prompts: [[9999]], options: GenerationOptions()) }
+  }
+}
