@@ -21,7 +21,7 @@ public final class LanguageModel {
   /// - Parameters:
   ///   - adapter: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top.
   ///   - threads: 0: one a processor.
-  public init(_ path: String, adapter: String? = nil, threads: Int = 0) throws {
+  public init(path: String, adapter: String? = nil, threads: Int = 0) throws {
     guard threads >= 0, threads <= 1024 else { throw DPOError.argument("threads is \(threads), expected 0 to 1024") }
     let file = try ModelFile.open(path)
     let adapterFile = try adapter.map { try AdapterFile.open($0, for: file.configuration) }
@@ -36,6 +36,11 @@ public final class LanguageModel {
   }
 
   public var configuration: DecoderConfiguration { file.configuration }
+
+  /// Log-probs of a forest's targets, with the adapter on.
+  public func score(_ forest: TokenForest, extras: ScoreExtras = []) throws -> TokenScores {
+    try pass.score(forest, adapter: adapter, extras: extras)
+  }
 
   /// Scores completions given their prompts. A prompt is computed once for all its completions in a batch.
   ///
@@ -67,7 +72,7 @@ public final class LanguageModel {
         batch.append(order[next])
         next += 1
       }
-      let scores = try pass.score(forest, adapter: adapter, extras: extras)
+      let scores = try score(forest, extras: extras)
       var start = 0
       for (sequence, completion) in batch.enumerated() {
         let range = start..<start + scores.counts[sequence]
