@@ -62,6 +62,10 @@ public struct DataReport: Sendable, Equatable {
   /// Tokens of the longest prompt with a completion.
   public internal(set) var longestRow = 0
 
+  /// The model's, and the rows that are longer after truncation.
+  public internal(set) var contextLength: Int?
+  public internal(set) var rowsBeyondContext = 0
+
   init(name: String, kind: RowKind) {
     self.name = name
     self.kind = kind
@@ -81,15 +85,13 @@ public struct DataReport: Sendable, Equatable {
   public var tokens: Int { prompts.total + completions.total + rejected.total }
 
   /// Plain sentences about what may go wrong with this data; empty when nothing stands out.
-  ///
-  /// - Parameter contextLength: of the model, to tell of rows beyond it.
-  public func warnings(contextLength: Int? = nil) -> [String] {
+  public var warnings: [String] {
     func share(_ count: Int) -> String { "\(count) of \(rows) rows" }
     var result: [String] = []
     if droppedRows > 0 { result.append("\(droppedRows) rows left out: the prompt alone fills max_length.") }
     if truncatedRows > 0 { result.append("\(share(truncatedRows)) cut to max_length.") }
-    if let contextLength, longestRow > contextLength {
-      result.append("The longest row has \(longestRow) tokens; the model reads \(contextLength).")
+    if let contextLength, rowsBeyondContext > 0 {
+      result.append("\(share(rowsBeyondContext)) are longer than the \(contextLength) tokens that the model reads.")
     }
     if identicalRows > 0 {
       result.append("\(share(identicalRows)): chosen equals rejected; no preference can be learned from them.")
@@ -127,7 +129,28 @@ public struct DataReport: Sendable, Equatable {
     } else {
       object["completion_tokens"] = completions.json
     }
-    object["warnings"] = .array(warnings().map { .string($0) })
+    if let contextLength {
+      object["context_length"] = .int(contextLength)
+      object["rows_beyond_context"] = .int(rowsBeyondContext)
+    }
+    object["warnings"] = .array(warnings.map { .string($0) })
     return .object(object)
+  }
+
+  /// The report for people, a few lines.
+  public var text: String {
+    func line(_ name: String, _ counts: Distribution) -> String {
+      let padded = name + String(repeating: " ", count: max(0, 12 - name.count))
+      return "  \(padded)\(counts.minimum) … \(counts.median) … \(counts.maximum)   (95 %: \(counts.percentile95))"
+    }
+    var lines = ["\(name): \(rows) rows (\(kind.rawValue)), \(tokens) tokens; tokens a row, least … median … most:"]
+    if prompts.maximum > 0 { lines.append(line("prompt", prompts)) }
+    lines.append(line(kind == .pairs ? "chosen" : "completion", completions))
+    if kind == .pairs {
+      lines.append(line("rejected", rejected))
+      lines.append("  the longer completion is chosen in \(Int((100 * longerChosen).rounded())) %")
+    }
+    lines += warnings.isEmpty ? ["  nothing stands out"] : warnings.map { "  ! \($0)" }
+    return lines.joined(separator: "\n")
   }
 }

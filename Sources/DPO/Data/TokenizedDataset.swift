@@ -22,7 +22,7 @@ public final class TokenizedDataset: Sendable {
 
   public let kind: RowKind
   public let options: DatasetOptions
-  /// What the data doctor found.
+  /// What the data doctor found; `report(context:)` also tells of rows that a model cannot read.
   public let report: DataReport
   /// Number of rows.
   public let count: Int
@@ -80,6 +80,14 @@ public final class TokenizedDataset: Sendable {
   /// Prompt and completion of row `row`. Rows of text and messages have no prompt; of pairs it is the chosen side.
   public func sequence(_ row: Int) -> Sequence { cut(segment(row, 0), segment(row, 1)) }
 
+  /// The scored sequences of a row: chosen and rejected, or the one completion.
+  public func sequences(_ row: Int) -> [Sequence] {
+    (1..<segmentsPerRow).map { cut(segment(row, 0), segment(row, $0)) }
+  }
+
+  /// What `sequences` are called.
+  public var sequenceNames: [String] { isPaired ? ["chosen", "rejected"] : ["completion"] }
+
   /// KTO's mismatched rows of a micro-batch: each prompt with the completion of the row before it, the first one with
   /// that of the last row.
   public func mismatched(_ rows: [Int]) -> [Sequence] {
@@ -88,18 +96,45 @@ public final class TokenizedDataset: Sendable {
 
   /// "data.jsonl: line 7", for messages about a row.
   public func place(_ row: Int) -> String { "\(name): \(unit) \(lines[row])" }
+  public func lineNumber(_ row: Int) -> Int { lines[row] }
+
+  /// Factor on a row's loss.
+  public func weight(_ row: Int) -> Double { weights?[row] ?? 1 }
+
+  /// The reference's log-probs of chosen and rejected that came with a row.
+  public func referenceLogProbs(_ row: Int) -> [Double]? {
+    guard let referenceChosen, let referenceRejected else { return nil }
+    return [referenceChosen[row], referenceRejected[row]]
+  }
+
+  /// Tokens of each sequence of a row, prompt included, after truncation.
+  public func sequenceLengths(_ row: Int) -> [Int] { sequences(row).map(\.count) }
+  /// Tokens of a row as trainers without shared prompts count them.
+  public func attendedTokens(_ row: Int) -> Int { sequenceLengths(row).reduce(0, +) }
+  /// Tokens of the longest sequence.
+  public var longestRow: Int { (0..<count).lazy.map(longestSequence).max() ?? 0 }
+
+  /// Distinct tokens of a row (a common prompt once) and the number that is predicted.
+  public func size(_ row: Int) -> (tokens: Int, targets: Int) {
+    let sequences = sequences(row)
+    let shared = isPaired && pair(row).sharesPrompt ? sequences[0].prompt.count : 0
+    return (sequences.reduce(0) { $0 + $1.count } - shared, sequences.reduce(0) { $0 + $1.targetCount })
+  }
 
   /// XXH3-64 of everything that training sees of the rows: ids, boundaries, labels, weights, length limit.
-  public func fingerprint() -> UInt64 {
+  public var fingerprint: UInt64 {
     func hash<T>(_ values: [T]) -> UInt64 { values.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
     let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0, segmentsPerRow]
     let columns = [weights ?? [], margins ?? [], referenceChosen ?? [], referenceRejected ?? []].map(hash)
     return hash([hash(tokens), hash(ends), hash((labels ?? []).map { $0 ? 1 : 0 as UInt8 }), hash(limit)] + columns)
   }
 
-  /// How many rows are longer than the model can read.
-  public func rowsBeyond(contextLength: Int) -> Int {
-    (0..<count).lazy.filter { self.longestSequence($0) > contextLength }.count
+  /// The report with the rows that are longer than `context` tokens.
+  public func report(context: Int) -> DataReport {
+    var report = report
+    report.contextLength = context
+    report.rowsBeyondContext = (0..<count).lazy.filter { self.longestSequence($0) > context }.count
+    return report
   }
 
   /// Refuses rows that are longer than the model can read.
@@ -119,7 +154,7 @@ public final class TokenizedDataset: Sendable {
 
   /// Tokens of a row's longest sequence, after truncation.
   public func longestSequence(_ row: Int) -> Int {
-    (1..<segmentsPerRow).map { cut(segment(row, 0), segment(row, $0)).count }.max() ?? 0
+    sequenceLengths(row).max() ?? 0
   }
 
   private func segment(_ row: Int, _ part: Int) -> ArraySlice<Int32> {

@@ -185,8 +185,10 @@ import Testing
     #expect(report.duplicateRows == 1 && report.contradictingRows == 1 && report.identicalRows == 1)
     #expect(report.longerChosen == 3.5 / 5)
     #expect(report.prompts.total == 10 && report.completions.maximum == 5 && report.longestRow == 7)
-    #expect(report.warnings(contextLength: 4).count == 4)
+    #expect(report.warnings.count == 3)
     #expect(report.json["contradicting_rows"] == 1)
+    #expect(try load(text).report(context: 6).rowsBeyondContext == 1)
+    #expect(report.text.contains("contradict"))
   }
 
   @Test func rowsBeyondTheContextOrTheVocabularyAreNamed() throws {
@@ -214,14 +216,26 @@ import Testing
     }
   }
 
+  @Test func aForestHoldsEveryPromptOnce() throws {
+    let data = try load(
+      """
+      {"prompt": "x", "chosen": "1", "rejected": "2"}
+      {"prompt": "x", "chosen": "3", "rejected": "45"}
+      """)
+    let forest = data.forest(rows: [1, 0])
+    #expect(try forest.tokens == [1] + ids("x") + ids("3") + ids("45") + ids("1") + ids("2"))
+    #expect(try forest.targets.map(\.token) == [ids("3"), ids("45"), ids("1"), ids("2")].flatMap { $0 + [2] })
+    #expect(data.size(1) == (7, 5) && data.attendedTokens(1) == 9)
+  }
+
   @Test func theFingerprintChangesWithWhatTrainingSees() throws {
     let text = #"{"prompt": "x", "chosen": "y", "rejected": "z"}"#
-    let first = try load(text).fingerprint()
-    #expect(try load("\n" + text.replacingFirst("}", #", "note": 1}"#)).fingerprint() == first)
-    #expect(try load(text.replacingFirst("y", "w")).fingerprint() != first)
-    #expect(try load(text.replacingFirst("}", #", "weight": 2}"#)).fingerprint() != first)
+    let first = try load(text).fingerprint
+    #expect(try load("\n" + text.replacingFirst("}", #", "note": 1}"#)).fingerprint == first)
+    #expect(try load(text.replacingFirst("y", "w")).fingerprint != first)
+    #expect(try load(text.replacingFirst("}", #", "weight": 2}"#)).fingerprint != first)
     var options = DatasetOptions()
     options.maxLength = 4
-    #expect(try load(text, options).fingerprint() != first)
+    #expect(try load(text, options).fingerprint != first)
   }
 }

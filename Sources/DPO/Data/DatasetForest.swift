@@ -1,0 +1,19 @@
+import DPOModel
+
+extension TokenizedDataset {
+  /// The token forest of some rows: every distinct prompt once, the completions as its children. Sequences stand in the
+  /// order of `sequences`, row after row: chosen and rejected of a pair are sequences 2i and 2i + 1.
+  public func forest(rows: [Int]) -> TokenForest { forest(of: rows.flatMap(sequences)) }
+
+  /// The token forest of any sequences, such as KTO's mismatched ones.
+  public func forest(of sequences: [Sequence]) -> TokenForest {
+    var forest = TokenForest()
+    var prompts: [ArraySlice<Int32>: Int] = [:]
+    for sequence in sequences {
+      let parent = prompts[sequence.prompt] ?? forest.addPrompt(sequence.prompt)
+      prompts[sequence.prompt] = parent
+      forest.addCompletion(sequence.completion, parent: parent)
+    }
+    return forest
+  }
+}
