@@ -1,0 +1,410 @@
+"""Damaged models, tokenizers, templates, adapters, checkpoints and data files, made from the valid ones in Tests/Fixtures.
+
+A case is valid content with one thing wrong. `Case.expect` lists words of which the error message must hold one (lower
+case); None means that the file may be read or refused, but not crash, hang or flood. The random edits come from a seed.
+"""
+import json
+import os
+import random
+import re
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+FIXTURES = Path(__file__).resolve().parent.parent / "Fixtures"
+MODEL, GGUF_FILE = FIXTURES / "models/llama-untied", FIXTURES / "gguf/llama-untied-q8_0.gguf"
+ADAPTER, DATA = FIXTURES / "adapters/llama-untied-random", FIXTURES / "data/pairs.jsonl"
+DEEP = 100_000
+INFINITE, CONTROL = "1e999", "\x1b[2J\x07"
+
+
+@dataclass
+class Case:
+    kind: str  # model, gguf, adapter, data, checkpoint: what the command is given
+    what: str
+    files: dict  # path within the case's directory → bytes, or a function that makes something else there
+    path: str = "."  # what the command is given, within the case's directory
+    expect: tuple | None = ()  # () : any error
+    arguments: list = field(default_factory=list)
+
+
+def tree(directory):
+    return {p.name: p.read_bytes() for p in sorted(directory.iterdir())}
+
+
+def replaced(files, name, content):
+    """The files with one exchanged, or left out (None)."""
+    files = {**files, name: content}
+    return {k: v for k, v in files.items() if v is not None}
+
+
+SPECIAL = {
+    "a directory": os.mkdir,
+    "a FIFO": os.mkfifo,
+    "an endless device": lambda path: os.symlink("/dev/zero", path),
+    "a symbolic link to itself": lambda path: os.symlink(os.path.basename(path), path),
+    "a sparse TiB": lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_WRONLY), 1 << 40),
+    "empty": lambda path: open(path, "wb").close(),
+}
+
+
+def scrambled(data, seed):
+    """One to five random edits: flipped bits, wild integers, cuts, repeats, noise."""
+    rng = random.Random(seed)
+    out = bytearray(data)
+    for _ in range(rng.randint(1, 5)):
+        size = rng.choice([1, 2, 4, 8])
+        at = rng.randrange(max(1, min(len(out) - size, rng.choice([64, 2048, 1 << 30]))))
+        old = bytes(out[at:at + size])
+        wild = rng.choice([0, 1, 255, 2**31 - 1, 2**31, 2**32 - 1, 2**63 - 1, 2**64 - 1])
+        out[at:at + size] = rng.choice([
+            bytes([old[0] ^ 1 << rng.randrange(8)]) + old[1:] if old else b"", b"", old * 100, rng.randbytes(size),
+            (wild % 256**size).to_bytes(size, "little"), rng.choice([b'"', b"{", b"[", b"]", b"\0", b"\xff", b"9" * 400]) + old])
+    return bytes(out)
+
+
+# ------------------------------------------------------------------ JSON
+
+class Raw(str):
+    """A JSON token that Python does not write."""
+
+
+def dump(value):
+    text = json.dumps(value, default=str)
+    return re.sub(r'"@raw ([^"]*)@"', r"\1", text).encode()
+
+
+def edited(document, path, value):
+    """JSON text of the document with the value at a path of keys set, or removed (KeyError)."""
+    document = json.loads(json.dumps(document))
+    at = document
+    for key in path[:-1]:
+        at = at[key]
+    if value is KeyError:
+        at.pop(path[-1], None)
+    else:
+        at[path[-1]] = f"@raw {value}@" if isinstance(value, Raw) else value
+    return dump(document)
+
+
+def json_cases(kind, files, name, edits, **rest):
+    """What may befall any JSON file, then edits: (path, expected words or None, values)."""
+    good = files[name]
+    for what, content in {
+        **SPECIAL, "cut in half": good[:len(good) // 2], "followed by text": good + b"}{", "null": b"null",
+        "in an array": b"[" + good + b"]", "UTF-16": good.decode().encode("utf-16"), "not UTF-8": good.replace(b'"', b'"\xff', 1),
+        "all brackets": b"[" * DEEP, "deep objects": b'{"a":' * DEEP + b"1" + b"}" * DEEP, "left out": None,
+    }.items():
+        yield Case(kind, f"{name}: {what}", replaced(files, name, content), expect=(name,), **rest)
+    document = json.loads(good)
+    for path, expect, *values in edits:
+        path = [path] if isinstance(path, str) else path
+        for value in values:
+            shown = "left out" if value is KeyError else repr(value)[:40]
+            yield Case(kind, f"{name}: {'.'.join(map(str, path))[-60:]} {shown}", replaced(files, name, edited(document, path, value)),
+                       expect=expect and (*expect, path[-1].lower() if isinstance(path[-1], str) else name), **rest)
+
+
+# ------------------------------------------------------------------ safetensors
+
+def safetensors_parts(data):
+    length, = struct.unpack("<Q", data[:8])
+    return json.loads(data[8:8 + length]), data[8 + length:]
+
+
+def safetensors_file(header, data, length=None):
+    header = header if isinstance(header, bytes) else dump(header)
+    return struct.pack("<Q", len(header) if length is None else length) + header + data
+
+
+def safetensors_cases(kind, files, name):
+    header, data = safetensors_parts(files[name])
+    tensor = next(k for k in header if "q_proj" in k)
+    entry = header[tensor]
+    start, end = entry["data_offsets"]
+    text = dump(header)
+
+    def case(what, content, expect=()):
+        return Case(kind, f"{name}: {what}", replaced(files, name, content), expect=expect)
+
+    for what, content in {**SPECIAL, "left out": None}.items():
+        yield case(what, content, ("safetensors",))
+    for length in (0, 1, len(text) - 1, len(text) + len(data) + 1, 2**31, 2**63, 2**64 - 1):
+        yield case(f"header length {length}", safetensors_file(header, data, length))
+    for what, content in {"an array": b"[1]", "nothing": b"", "without tensors": b"{}", "all brackets": b"[" * DEEP, "not JSON": b"hello"}.items():
+        yield case(f"header is {what}", safetensors_file(content, data))
+    for key, values in {
+        "data_offsets": ([end, start], [-8, end], [start, end + len(data)], [start, start], [start, end - 4], [start], "x", None,
+                         [2**63, 2**63 + 4], [start + 0.5, end], Raw(f"[{INFINITE}, 1]"), Raw(f"[{'9' * 400}, 1]"), header[next(k for k in header if k != tensor and k != "__metadata__")]["data_offsets"]),
+        "dtype": ("F7", "I64", "f32", 32, None, "F" * DEEP), "shape": ([2**32, 2**32], [2**63, 2], [-1, 1], [1.5, 2], [], [1] * 1000, "x", None),
+    }.items():
+        for value in values:
+            yield case(f"{key} {str(value)[:40]}", safetensors_file(edited(header, [tensor, key], value), data), (tensor.lower(),))
+    yield case("a tensor left out", safetensors_file(edited(header, [tensor], KeyError), data), (tensor.lower().split(".lora_")[0],))
+    yield case("a tensor twice", safetensors_file(text[:-1] + b"," + dump({tensor: entry})[1:], data))
+    for extra in ("", CONTROL, "n" * DEEP, "../../x"):
+        yield case(f"an extra tensor {extra[:10]!r}", safetensors_file({**header, extra: entry}, data))
+    for what, junk in {"NaN": b"\xff" * 8, "infinity": struct.pack("<2f", float("inf"), float("inf"))}.items():
+        if entry["dtype"] == "F32":
+            yield case(f"{what} among the weights", safetensors_file(header, data[:start] + junk + data[start + 8:]), (tensor.lower(),))
+    whole = files[name]
+    for at in (1, 8, 8 + len(text) // 2, 8 + len(text), len(whole) - len(data) // 2, len(whole) - 1):
+        yield case(f"cut at byte {at}", whole[:at])
+
+
+def shard_cases():
+    files = tree(FIXTURES / "models/qwen2")
+    name = "model.safetensors.index.json"
+    tensor = next(iter(json.loads(files[name])["weight_map"]))
+    yield from json_cases("model", files, name, [
+        (["weight_map", tensor], (name,), "../../../etc/passwd", "/etc/passwd", "missing.safetensors", "", ".", 7, None, "x" * 5000),
+        ("weight_map", (name,), KeyError, [], {}, "x", None)])
+
+
+# ------------------------------------------------------------------ configuration, tokenizer, template
+
+def configuration_cases():
+    files = tree(MODEL)
+    name = "config.json"
+    config = json.loads(files[name])
+    wrong = (KeyError, "64", 6.5, None, [64], -64, 0, 10**9, 2**63, Raw(INFINITE))
+    scalings = [{"type": "linear"}, {"type": "linear", "factor": 0}, {"rope_type": "nope"}, {"rope_type": "llama3"}, {"rope_type": 7}, "linear", []]
+    yield from json_cases("model", files, name, [
+        *((key, (name,), *wrong, config[key] * 2) for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")),
+        ("num_key_value_heads", (name,), "2", -1, 0, 3, 10**9), ("head_dim", (name,), -1, 7, 10**9, "8"), ("rms_norm_eps", (name,), "x", [], -1.0),
+        ("rope_parameters", (name,), *scalings), ("rope_scaling", (name,), *[s for s in scalings if s]), ("hidden_act", (name,), "nope", 7, CONTROL),
+        ("model_type", (name,), "nope", "", 7, None, KeyError, "a" * DEEP), ("attention_bias", (name,), True), ("mlp_bias", (name,), True),
+        ("quantization_config", (name,), {"quant_method": "gptq"}, 7), ("eos_token_id", None, -1, 10**9, "x", []),
+        ("max_position_embeddings", None, 0, 10**12, "x"), ("tie_word_embeddings", None, "x", True)])
+    yield Case("model", "hidden_size twice", replaced(files, name, files[name].rstrip()[:-1] + b', "hidden_size": 7}'), expect=("hidden_size",))
+    yield Case("model", "an empty directory", {})
+    yield Case("model", "only config.json", {name: files[name]})
+
+
+def tokenizer_cases():
+    files = tree(MODEL)
+    name = "tokenizer.json"
+    vocabulary = json.loads(files[name])["model"]["vocab"]
+    word = list(vocabulary)[-1]
+
+    def split(regex):
+        return {"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": False}
+
+    yield from json_cases("model", files, name, [
+        ("model", (name,), KeyError, None, [], {}), (["model", "type"], (name,), "Nope", 7), (["model", "vocab"], (name,), [], None, {"a": "b"}),
+        (["model", "vocab", word], (name,), -1, 1.5, "3", None, Raw(INFINITE)), (["model", "vocab", word], None, 0, 10**9),
+        (["model", "merges"], (name,), "x", ["nospace"], [["a"]], [["zzqq", "qqzz"]], [None]),
+        ("pre_tokenizer", (name,), {"type": "Nope"}, {}, 7, *map(split, ("(", "[z-a]", "\\p{Nope}", 7))),
+        ("pre_tokenizer", None, *map(split, ("(a+)+$", "^(([a-z])+.)+[A-Z]$", "", "a*"))),
+        ("normalizer", (name,), {"type": "Nope"}, 7), ("added_tokens", (name,), "x", [1], [{"id": 1}]), ("added_tokens", None, None, KeyError)])
+
+
+TEMPLATES = [
+    "{% for i in range(10**12) %}x{% endfor %}", "{{ 'a' * 10**12 }}", "{{ 10 ** 10 ** 10 }}", "{{ 1 // 0 }}", "{{ nope() }}", "{{ 'x' | nope }}", "{% nope %}",
+    "{% macro m(n) %}{{ m(n + 1) }}{% endmacro %}{{ m(0) }}", "{{ ''.__class__ }}", "{% include '/etc/passwd' %}", "{{", "{% if %}", "{{ messages[99].role }}",
+    "{% set ns = namespace(s='aaaaaaaa') %}{% for i in range(64) %}{% set ns.s = ns.s + ns.s %}{% endfor %}", "{{ raise_exception('roles must alternate') }}"]
+ODD_TEMPLATES = ["{{ " + "(" * DEEP + "1" + ")" * DEEP + " }}", "{{ 9223372036854775807 + 1 }}", "{% if true %}" * 9999, "{{ 'abc'[::-9223372036854775808] }}"]
+
+
+def template_cases():
+    files = {k: v for k, v in tree(MODEL).items() if k != "chat_template.jinja"}
+    chat = dict(arguments=["--data", str(FIXTURES / "data/chat.jsonl")])
+    for source in TEMPLATES:
+        yield Case("model", f"chat template {source[:50]}", replaced(files, "chat_template.jinja", source.encode()), **chat)
+    for source in ODD_TEMPLATES:
+        yield Case("model", f"chat template {source[:30]}", replaced(files, "chat_template.jinja", source.encode()), expect=None, **chat)
+
+
+# ------------------------------------------------------------------ GGUF
+
+class GGUF:
+    """A GGUF file taken apart; `encode` puts it together again with lies in it."""
+    NUMBERS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "B", 10: "Q", 11: "q", 12: "d"}
+
+    def __init__(self, data):
+        self.position, self.bytes = 8, data
+        tensors, keys = self.take("QQ")
+        self.keys = {}
+        for _ in range(keys):
+            key = self.string()
+            kind, = self.take("I")
+            self.keys[key] = (kind, self.value(kind))
+        self.tensors = {}
+        for _ in range(tensors):
+            name = self.string()
+            count, = self.take("I")
+            self.tensors[name] = (list(self.take(f"{count}Q")), *self.take("IQ"))
+        self.data = data[-(-self.position // 32) * 32:]
+
+    def take(self, layout):
+        values = struct.unpack_from("<" + layout, self.bytes, self.position)
+        self.position += struct.calcsize("<" + layout)
+        return values
+
+    def string(self):
+        length, = self.take("Q")
+        self.position += length
+        return self.bytes[self.position - length:self.position].decode()
+
+    def value(self, kind):
+        if kind == 8:
+            return self.string()
+        if kind == 9:
+            inner, count = self.take("IQ")
+            return inner, [self.value(inner) for _ in range(count)]
+        return self.take(self.NUMBERS[kind])[0]
+
+    def encode_value(self, kind, value):
+        if isinstance(value, bytes):  # as it stands
+            return value
+        if kind == 8:
+            return struct.pack("<Q", len(value.encode())) + value.encode()
+        if kind == 9:
+            return struct.pack("<IQ", value[0], len(value[1])) + b"".join(self.encode_value(value[0], v) for v in value[1])
+        return struct.pack("<" + self.NUMBERS[kind], value)
+
+    def encode(self, keys={}, tensors={}, extra=(), magic=b"GGUF", version=3, counts=(None, None), patch=None):
+        pairs = [(k, *v) for k, v in {**self.keys, **keys}.items() if v]
+        infos = [(k, *v) for k, v in {**self.tensors, **tensors}.items() if v] + list(extra)
+        out = magic + struct.pack("<IQQ", version, *(n if c is None else c for n, c in zip((len(infos), len(pairs)), counts)))
+        for key, kind, value in pairs:
+            out += self.encode_value(8, key) + struct.pack("<I", kind) + self.encode_value(kind, value)
+        for name, dims, kind, offset in infos:
+            out += self.encode_value(8, name) + struct.pack(f"<I{len(dims)}QIQ", len(dims), *dims, kind, offset)
+        data = bytearray(self.data)
+        if patch:
+            data[patch[0]:patch[0] + len(patch[1])] = patch[1]
+        return out + bytes(-len(out) % 32) + bytes(data)
+
+
+def gguf_cases():
+    g = GGUF(GGUF_FILE.read_bytes())
+
+    def case(what, content, expect=()):
+        return Case("gguf", what, {"model.gguf": content}, "model.gguf", expect)
+
+    for what, content in {**SPECIAL, "one byte": b"G"}.items():
+        yield case(what, content)
+    yield case("another magic", g.encode(magic=b"GGML"))
+    yield from (case(f"version {v}", g.encode(version=v), ("version",)) for v in (0, 1, 4, 3 << 24))
+    for n in (0, 10**4, 2**31, 2**63, 2**64 - 1):
+        yield case(f"{n} tensors claimed", g.encode(counts=(n, None)))
+        yield case(f"{n} keys claimed", g.encode(counts=(None, n)))
+    for what, kind, value in (
+        ("a string of 2^64-1 bytes", 8, struct.pack("<Q", 2**64 - 1)), ("2^61 integers", 9, struct.pack("<IQ", 10, 2**61)), ("2^60 strings", 9, struct.pack("<IQ", 8, 2**60)),
+        ("arrays 100,000 deep", 9, struct.pack("<IQ", 9, 1) * DEEP), ("type 99", 99, bytes(8)), ("elements of type 99", 9, struct.pack("<IQ", 99, 1) + bytes(8))):
+        yield case(what, g.encode(keys={"x": (kind, value)}))
+    layers, heads, width = (g.keys["llama." + k][1] for k in ("block_count", "attention.head_count", "embedding_length"))
+    some, tokens = 2**32 - 1, g.keys["tokenizer.ggml.tokens"][1][1]
+    for key, kind, *values in (
+        ("general.alignment", 4, 0, 3, some), ("general.architecture", 8, None, "", "nope", CONTROL), ("llama.block_count", 4, None, 0, layers + 1, some),
+        ("llama.block_count", 8, "2"), ("llama.block_count", 6, 2.5), ("llama.block_count", 10, 2**63), ("llama.embedding_length", 4, None, 0, width * 2, some),
+        ("llama.attention.head_count", 4, None, 0, heads * 2 + 1, some), ("llama.attention.head_count_kv", 4, 0, heads * 2, some),
+        ("llama.feed_forward_length", 4, 0, 7, some), ("llama.rope.dimension_count", 4, 3, 2**31), ("llama.rope.freq_base", 6, 0.0, -1.0),
+        ("llama.attention.layer_norm_rms_epsilon", 6, -1.0, float("nan"), float("inf")), ("llama.rope.scaling.type", 8, "nope"), ("llama.expert_count", 4, 8),
+        ("tokenizer.ggml.model", 8, None, "nope"), ("tokenizer.ggml.tokens", 9, None, (8, []), (4, [1, 2]), (8, tokens + ["zz1", "zz2"])),
+        ("tokenizer.ggml.merges", 9, (8, ["nospace"]), (8, ["zzqq qqzz"]), (6, [1.0])), ("tokenizer.ggml.token_type", 9, (5, [1]))):
+        for value in values:
+            yield case(f"{key} {str(value)[:40]} (type {kind})", g.encode(keys={key: None if value is None else (kind, value)}),
+                       (key.split(".")[-1], "blk.", "token"))
+    name = "blk.0.attn_q.weight"
+    dims, kind, offset = g.tensors[name]
+    for what, info in {
+        "no dimensions": ([], kind, offset), "five dimensions": (dims + [1] * 3, kind, offset), "2^32 × 2^32": ([2**32, 2**32], kind, offset), "a dimension of 0": ([dims[0], 0], kind, offset),
+        "a longer row": ([dims[0] + 32, dims[1]], kind, offset), "one dimension": ([dims[0] * dims[1]], kind, offset), "an odd offset": (dims, kind, offset + 1),
+        "an offset beyond the file": (dims, kind, 2**40), "an offset near 2^64": (dims, kind, 2**64 - 32), "another's place": (dims, kind, g.tensors["blk.0.attn_norm.weight"][2]),
+        "a removed type": (dims, 4, offset), "an IQ type": (dims, 16, offset), "an unknown type": (dims, 99, offset)}.items():
+        yield case(f"{name}: {what}", g.encode(tensors={name: info}), (name,))
+    for left in (name, "token_embd.weight", "output_norm.weight", "blk.1.ffn_down.weight"):
+        yield case(f"{left} left out", g.encode(tensors={left: None}), (left,))
+    yield case(f"{name} twice", g.encode(extra=[(name, dims, kind, offset)]), (name,))
+    for at, junk in (("blk.0.attn_norm.weight", b"\xff" * 64), (name, b"\xff" * 64), ("output_norm.weight", struct.pack("<f", float("inf")))):
+        yield case(f"NaN in {at}", g.encode(patch=(g.tensors[at][2], junk)), (at,))
+    whole = g.encode()
+    for at in (4, 8, 23, 24, 40, 1000, len(whole) - len(g.data) - 10, len(whole) - len(g.data), len(whole) - 64):
+        yield case(f"cut at byte {at} of {len(whole)}", whole[:at])
+
+
+# ------------------------------------------------------------------ adapter, checkpoint, data
+
+def adapter_cases():
+    files = tree(ADAPTER)
+    name = "adapter_config.json"
+    yield from json_cases("adapter", files, name, [
+        ("r", (name,), KeyError, 0, -1, 7, 10**9, "8", None), ("lora_alpha", (name,), "x", [], Raw(INFINITE)), ("target_modules", (name,), ["nope_proj"], [], 7, None, [7]),
+        ("target_modules", None, "(a+)+$", "(", "all-linear"), ("peft_type", (name,), "IA3", 7, None, KeyError), ("use_dora", (name,), True), ("bias", (name,), "all"),
+        ("modules_to_save", (name,), ["lm_head"]), ("layer_replication", (name,), [[0, 1]]), ("rank_pattern", None, {"(a+)+$": 8}, 7),
+        ("base_model_name_or_path", None, "../../etc", CONTROL, 7)])
+    yield from safetensors_cases("adapter", files, "adapter_model.safetensors")
+    yield Case("adapter", "only pickled weights", replaced(replaced(files, "adapter_model.safetensors", None), "adapter_model.bin", b"\x80\x02."), expect=("adapter_model",))
+    yield Case("adapter", "an adapter of another model", tree(FIXTURES / "adapters/gpt2-random"))
+
+
+def checkpoint_cases(checkpoint):
+    data = checkpoint.read_bytes()
+    rng = random.Random(len(data))
+
+    def case(what, content, expect=()):
+        return Case("checkpoint", what, {"checkpoint.h5": content}, "checkpoint.h5", expect)
+
+    for what, content in SPECIAL.items():
+        yield case(what, content)
+    for at in (7, 8, 96, 2048, len(data) // 2, len(data) - 1):
+        yield case(f"cut at byte {at} of {len(data)}", data[:at])
+    for at in sorted(rng.sample(range(len(data)), 20)):
+        yield case(f"bit flipped in byte {at}", data[:at] + bytes([data[at] ^ 1]) + data[at + 1:], None)
+    for what, fill in {"zeros": b"\0", "ones": b"\xff"}.items():
+        yield case(f"a superblock of {what}", data[:8] + fill * 200)
+
+
+ROWS = [{"prompt": f"Row {i}:", "chosen": " good", "rejected": " bad"} for i in range(3)]
+
+
+def lines(rows):
+    return b"".join(dump(row) + b"\n" for row in rows)
+
+
+def data_cases():
+    def case(what, content, expect=(), **rest):
+        return Case("data", what, {"data.jsonl": content}, "data.jsonl", expect, **rest)
+
+    good, row2 = lines(ROWS), ("line 2", "row 2", ":2")
+    for what, content in SPECIAL.items():
+        yield case(what, content)
+    for what, bad in {
+        "not JSON": b"hello", "an array": b'["a", "b"]', "a number": b"7", "null": b"null", "not UTF-8": b'{"prompt": "\xff", "chosen": "a", "rejected": "b"}',
+        "all brackets": b"[" * DEEP, "an empty object": b"{}", "cut": dump(ROWS[1])[:20], "10 MB of brackets": b"[]" * 5_000_000}.items():
+        yield case(f"line 2 is {what}", lines(ROWS[:1]) + bad + b"\n" + lines(ROWS[2:]), row2)
+    for key in ("prompt", "chosen", "rejected"):
+        for value in (KeyError, None, 7, [7], {}, [None], Raw(INFINITE)):
+            yield case(f"{key} {value} in row 2", lines(ROWS[:1]) + edited(ROWS[1], [key], value) + b"\n", row2)
+    for key, value in (("chosen", " bad"), ("chosen", ""), ("prompt", "a" * 10_000_000), ("prompt", "x\u0301" * 200_000), ("chosen", "b" * 10_000_000)):
+        yield case(f"{key} {value[:8]!r} × {len(value)} in row 2", lines(ROWS[:1]) + edited(ROWS[1], [key], value) + b"\n", None)
+    for what, content, expect in (
+        ("only blank lines", b"\n \n\t\n", ()), ("UTF-16", good.decode().encode("utf-16"), ()), ("CSV", b"prompt,chosen,rejected\na,b,c\n", ()), ("the last line cut", good[:-9], ()),
+        ("CRLF", good.replace(b"\n", b"\r\n"), None), ("a byte order mark", b"\xef\xbb\xbf" + good, None), ("10 MB of newlines", b"\n" * 10_000_000 + good, None),
+        ("paired and unpaired rows", good + dump({"prompt": "a", "completion": "b", "label": True}), ())):
+        yield case(what, content, expect)
+    yield case("--max-length 1", good, None, arguments=["--max-length", "1"])
+
+
+def random_cases(seed, count):
+    rng = random.Random(seed)
+    for i in range(count):
+        files, kind = rng.choice([(tree(MODEL), "model"), (tree(ADAPTER), "adapter"), ({"model.gguf": GGUF_FILE.read_bytes()}, "gguf"), ({"data.jsonl": lines(ROWS)}, "data")])
+        name = rng.choice(sorted(files))
+        path = name if kind in ("gguf", "data") else "."
+        yield Case(kind, f"{name} scrambled, seed {seed}/{i}", replaced(files, name, scrambled(files[name], f"{seed}/{i}")), path, None)
+
+
+def all_cases(checkpoint, seed, count):
+    yield from gguf_cases()
+    yield from configuration_cases()
+    yield from safetensors_cases("model", tree(MODEL), "model.safetensors")
+    yield from shard_cases()
+    yield from tokenizer_cases()
+    yield from template_cases()
+    yield from adapter_cases()
+    yield from checkpoint_cases(checkpoint)
+    yield from data_cases()
+    yield from random_cases(seed, count)

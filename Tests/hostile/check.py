@@ -1,0 +1,143 @@
+#!/usr/bin/env python3
+"""Runs the staged `dpo` on damaged files and fails unless each is met with one clear error, or read.
+
+    python Tests/hostile/check.py [--dpo build/bin/dpo] [--seed 1] [--random 40] [--only TEXT]
+
+A case fails if the command ends in a signal, traps, hangs, takes too much memory, floods its output, changes its input,
+leaves files behind, writes something other than JSON to stdout, accepts what it must refuse, or refuses it without naming
+the place. Needs the standard library only.
+"""
+import argparse
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from cases import DATA, MODEL, all_cases
+
+TRAP = re.compile(r"Fatal error|Stack dump|Crash:|Segmentation|Illegal|Sanitizer|Assertion|HDF5-DIAG|terminate called|double free|Traceback")
+SECONDS, MEMORY, MESSAGE = 30, 1500 << 20, 8 << 10
+
+
+def write(files, directory):
+    directory.mkdir()
+    for name, content in files.items():
+        if isinstance(content, bytes):
+            (directory / name).write_bytes(content)
+        else:
+            content(str(directory / name))
+
+
+def fingerprint(directory):
+    def one(path):
+        status = path.lstat()
+        small = path.is_file() and not path.is_symlink() and status.st_size < 1 << 24
+        return path.name, status.st_mode, status.st_size, hashlib.sha256(path.read_bytes()).digest() if small else b""
+    return sorted(map(one, directory.iterdir()))
+
+
+def command(case, path, folder):
+    train = ["--output-dir", f"{folder}/run", "--max-steps", "1", "--json"]
+    data = [] if "--data" in case.arguments else ["--data", str(DATA)]
+    if case.kind == "data":
+        return ["train", str(MODEL), "--data", path, *train, *case.arguments]
+    if case.kind == "adapter":
+        return ["logps", str(MODEL), "--adapter", path, *data, "--json"]
+    if case.kind == "checkpoint":
+        return ["train", str(MODEL), *data, "--resume-from-checkpoint", path, *train]
+    return ["logps", path, *data, "--json", *case.arguments]
+
+
+def run(dpo, arguments, folder):
+    """(exit code, problem or None, stdout, stderr)"""
+    with open(f"{folder}/out", "w+b") as out, open(f"{folder}/err", "w+b") as err:
+        began, problem = time.monotonic(), None
+        child = subprocess.Popen([dpo, *arguments], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=folder)
+        while True:
+            pid, status, usage = os.wait4(child.pid, os.WNOHANG)
+            if pid:
+                break
+            if problem is None and time.monotonic() - began > SECONDS:
+                problem = f"no end after {SECONDS} s"
+                child.kill()
+            time.sleep(0.005)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if usage.ru_maxrss * 1024 > MEMORY:
+            problem = problem or f"{usage.ru_maxrss // 1024} MiB of memory"
+        return child.returncode, problem, *(stream.seek(0) or stream.read(1 << 26) for stream in (out, err))
+
+
+def problems(case, code, problem, out, err, folder):
+    text = err.decode("utf-8", "replace")
+    if problem:
+        yield problem
+        return
+    if code not in (0, 1):
+        yield f"exit code {code}"
+    if TRAP.search(text):
+        yield "a trap"
+    if len(err) > MESSAGE:
+        yield f"{len(err)} bytes of messages"
+    if re.search(r"[\x00-\x08\x0b\x0e-\x1f\x7f]", text):
+        yield "control characters in the message"
+    if code == 1 and not text.strip():
+        yield "no message"
+    if out.strip():
+        try:
+            json.loads(out, parse_constant=lambda name: 1 / 0)
+        except (ValueError, ZeroDivisionError):
+            yield "stdout is not one JSON document"
+    if case.expect is not None and code == 0:
+        yield "accepted"
+    if case.expect and code == 1 and not any(word in text.lower() for word in case.expect):
+        yield f"the message names none of {case.expect}"
+    if case.expect is not None and os.path.exists(f"{folder}/run"):
+        yield "the output directory was made"
+
+
+def check(case, dpo):
+    with tempfile.TemporaryDirectory(prefix="dpo-hostile-") as folder:
+        content = Path(folder) / "case"
+        write(case.files, content)
+        before = fingerprint(content)
+        arguments = command(case, str(content / case.path), folder)
+        code, problem, out, err = run(dpo, arguments, folder)
+        found = list(problems(case, code, problem, out, err, folder))
+        if fingerprint(content) != before:
+            found.append("the input was changed")
+        return case, arguments, found, err.decode("utf-8", "replace").strip()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--dpo", type=Path, default=Path("build/bin/dpo"))
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--random", type=int, default=40, metavar="N", help="randomly scrambled files")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose description holds this")
+    options = parser.parse_args()
+    dpo = str(options.dpo.resolve())
+    with tempfile.TemporaryDirectory(prefix="dpo-hostile-") as folder:
+        train = [dpo, "train", str(MODEL), "--data", str(DATA), "--output-dir", f"{folder}/run", "--max-steps", "1", "--save-steps", "1", "--json"]
+        made = subprocess.run(train, capture_output=True)
+        if made.returncode:
+            sys.exit(f"the valid files are refused: {made.stderr.decode()}")
+        checkpoint = Path(folder) / "run/checkpoint-1.h5"
+        cases = [c for c in all_cases(checkpoint, options.seed, options.random) if options.only in f"{c.kind}: {c.what}"]
+        failed = 0
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for case, arguments, found, message in pool.map(lambda c: check(c, dpo), cases):
+                failed += bool(found)
+                for problem in found:
+                    print(f"{case.kind}: {case.what}: {problem}\n    dpo {' '.join(arguments)}\n    {message[:300]}")
+    print(f"{len(cases)} damaged files, {failed} not met as they should be")
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()
