@@ -83,12 +83,13 @@ struct GGUFReader {
 
   /// The number of tokens, unless the architecture's own key tells another one (a padded embedding).
   func vocabularySize() throws -> Int {
-    if let size = try optionalInteger("vocab_size", Limits.vocabularySize) { return size }
-    guard case .strings(let tokens) = metadata["tokenizer.ggml.tokens"], Limits.vocabularySize.contains(tokens.count)
-    else {
-      throw wrong("tokenizer.ggml.tokens", metadata["tokenizer.ggml.tokens"], expected: "an array of strings")
+    let tokens: Int? = if case .strings(let items) = metadata["tokenizer.ggml.tokens"] { items.count } else { nil }
+    let size = try optionalInteger("vocab_size", Limits.vocabularySize) ?? tokens
+    guard let size, Limits.vocabularySize.contains(size), (tokens ?? 0) <= size else {
+      let expected = size.map { "at most \(architecture).vocab_size = \($0) strings" } ?? "an array of strings"
+      throw wrong("tokenizer.ggml.tokens", metadata["tokenizer.ggml.tokens"], expected: expected)
     }
-    return tokens.count
+    return size
   }
 
   func token(_ name: String, _ vocabularySize: Int) throws -> Int? {

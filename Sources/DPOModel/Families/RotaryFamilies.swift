@@ -137,7 +137,9 @@ extension GGUFReader {
     let rotated = try optionalInteger("rope.dimension_count", Limits.headSize) ?? headSize
     guard rotated == headSize else {
       throw DPOError.format(
-        file, "\(architecture).rope.dimension_count: expected the head size \(headSize), found \(rotated)")
+        file,
+        "\(architecture).rope.dimension_count: expected the head size \(headSize) (embedding_length by head_count), found \(rotated)"
+      )
     }
     let experts = try optionalInteger("expert_count", 0...Int.max) ?? 0
     guard experts == 0 else {
