@@ -43,6 +43,9 @@ extension SizedStruct {
     return value
   }
 
+  /// Throws unless the caller has set the size of a struct that will be filled.
+  static func check(_ pointer: UnsafePointer<Self>) throws { _ = try declaredSize(UnsafeRawPointer(pointer)) }
+
   /// Fills a caller's struct of the size it says, or that `size` says; what only a newer header has becomes zero.
   static func write(_ value: Self, to pointer: UnsafeMutablePointer<Self>?, size: Int? = nil) throws {
     let target = UnsafeMutableRawPointer(try required(pointer, name))

@@ -1,0 +1,144 @@
+"""Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
+
+Usage: Tests/run.py [SUITE...]    suites: swift c python hostile (all without arguments)
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as xml
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build"
+WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
+
+
+def run(command: "list[str]", **options: object) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(command, cwd=ROOT, text=True, errors="replace", **options)  # type: ignore[call-overload]
+
+
+def swift() -> "tuple[int, int]":
+    """The Swift tests of all modules."""
+    tool = os.environ.get("SWIFT", "swift")
+    built = run([tool, "build", "-c", "release", "--build-tests", "-q"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if built.returncode:
+        print(built.stdout)
+        return 0, 1
+    with tempfile.TemporaryDirectory() as directory:
+        report = pathlib.Path(directory) / "report.xml"
+        tested = run(
+            [tool, "test", "-c", "release", "--skip-build", "--xunit-output", str(report)],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        passed = failed = 0
+        for path in pathlib.Path(directory).glob("*.xml"):
+            for suite in xml.parse(path).getroot().iter("testsuite"):
+                broken = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+                passed += int(suite.get("tests", 0)) - broken
+                failed += broken
+    if tested.returncode or failed or not passed:
+        print(tested.stdout)
+        failed = max(failed, 1)
+    return passed, failed
+
+
+def c() -> "tuple[int, int]":
+    """Hosts in strict C99 and C++17 against the staged library, and the examples of the manual."""
+    passed = failed = 0
+    flags = [f"-I{BUILD}/include", f"-L{BUILD}/lib", f"-Wl,-rpath,{BUILD}/lib", "-ldpo", "-lm", "-lpthread"]
+    with tempfile.TemporaryDirectory() as directory:
+        for source in sorted((ROOT / "Tests/c").glob("test_*.c*")) + sorted((ROOT / "examples/c").glob("*.c")):
+            if source.suffix == ".cpp":
+                compiler, standard = os.environ.get("CXX", "c++"), "-std=c++17"
+            else:
+                compiler, standard = os.environ.get("CC", "cc"), "-std=c99"
+            program = pathlib.Path(directory) / source.name.replace(".", "_")
+            compiled = run(
+                [compiler, standard, *WARNINGS, "-O1", str(source), "-o", str(program), *flags],
+                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+            if compiled.returncode:
+                print(f"{source.name} does not compile:\n{compiled.stdout}")
+                failed += 1
+                continue
+            if source.parent.name != "c" or source.parent.parent.name != "Tests":
+                passed += 1  # what examples print is checked in Tests/python
+                continue
+            tested = run([str(program)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            passed, failed = add((passed, failed), source.name, tested)
+    return passed, failed
+
+
+def python() -> "tuple[int, int]":
+    """The Python package, the command, exported files and the agreement of all interfaces, on what is staged."""
+    return unittests(ROOT / "Tests/python")
+
+
+def hostile() -> "tuple[int, int]":
+    """Damaged and hostile files against the command: one clear sentence, no crash, nothing written."""
+    tested = run(
+        [sys.executable, "Tests/hostile/check.py", "--dpo", str(BUILD / "bin/dpo")],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    found = re.search(r"^(\d+) damaged files, (\d+) not met", tested.stdout, re.MULTILINE)
+    if tested.returncode or not found:
+        print(tested.stdout)
+    cases, bad = (int(found.group(1)), int(found.group(2))) if found else (1, 1)
+    return cases - bad, bad
+
+
+def unittests(directory: pathlib.Path) -> "tuple[int, int]":
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), "LIBDPO_LIBRARY": str(BUILD / "lib/libdpo.so.0")}
+    passed = failed = 0
+    for source in sorted(directory.glob("test_*.py")):
+        tested = run(
+            [sys.executable, "-m", "unittest", "-b", str(source)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env=environment,
+        )
+        found = re.search(r"^Ran (\d+) tests?", tested.stdout, re.MULTILINE)
+        broken = sum(int(number) for number in re.findall(r"(?:failures|errors)=(\d+)", tested.stdout))
+        if tested.returncode or not found:
+            print(f"{source.name}:\n{tested.stdout}")
+            broken = max(broken, 1)
+        passed += max(0, int(found.group(1)) - broken) if found else 0
+        failed += broken
+    return passed, failed
+
+
+def add(
+    counts: "tuple[int, int]", name: str, tested: "subprocess.CompletedProcess[str]"
+) -> "tuple[int, int]":
+    """Counts with those that a program's last line tells; its output is shown when something failed."""
+    found = SUMMARY.findall(tested.stdout)
+    passed, failed = (int(found[-1][0]), int(found[-1][1])) if found else (0, 0)
+    if tested.returncode or failed or not found:
+        print(f"{name} (exit status {tested.returncode}):\n{tested.stdout}")
+        failed = max(failed, 1)
+    return counts[0] + passed, counts[1] + failed
+
+
+SUITES = {"swift": swift, "c": c, "python": python, "hostile": hostile}
+
+
+def main() -> int:
+    names = sys.argv[1:] or list(SUITES)
+    total_passed = total_failed = 0
+    for name in names:
+        suite = SUITES[name]
+        print(f"== {name}: {suite.__doc__}", flush=True)
+        start = time.monotonic()
+        passed, failed = suite()
+        print(f"   {passed} passed, {failed} failed in {time.monotonic() - start:.0f} s", flush=True)
+        total_passed += passed
+        total_failed += failed
+    print(f"{total_passed} passed, {total_failed} failed")
+    return 1 if total_failed or not total_passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
