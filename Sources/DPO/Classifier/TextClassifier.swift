@@ -5,9 +5,9 @@ import DPOBase
 ///
 /// Training and scoring are deterministic. The model keeps hashes of n-grams, no text.
 public struct TextClassifier: Sendable, Equatable {
-  private let vocabulary: TextVocabulary
-  private let weights: [Double]
-  private let bias: Double
+  let vocabulary: TextVocabulary
+  let weights: [Double]
+  let bias: Double
 
   /// Learns from texts and their labels (true: positive).
   ///

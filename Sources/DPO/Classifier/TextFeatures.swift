@@ -55,13 +55,25 @@ struct TextGrams {
 ///     value = (1 + ln count) · (ln((1 + texts)/(1 + texts with it)) + 1), each block scaled to length 1
 struct TextVocabulary: Sendable, Equatable {
   private var index: [UInt64: Int32] = [:]
+  /// The features' hashes, in their order.
+  private(set) var grams: [UInt64] = []
   private(set) var inverseFrequencies: [Float] = []
 
-  var count: Int { inverseFrequencies.count }
+  var count: Int { grams.count }
 
   init(_ texts: [TextGrams]) {
     add(texts.lazy.map(\.words), minimum: 1, texts: texts.count)
     add(texts.lazy.map(\.characters), minimum: 2, texts: texts.count)
+  }
+
+  /// A stored vocabulary; nil if the columns differ in length or a gram stands twice.
+  init?(grams: [UInt64], inverseFrequencies: [Float]) {
+    guard grams.count == inverseFrequencies.count, grams.count < Int(Int32.max) else { return nil }
+    for (position, gram) in grams.enumerated() where index.updateValue(Int32(position), forKey: gram) != nil {
+      return nil
+    }
+    self.grams = grams
+    self.inverseFrequencies = inverseFrequencies
   }
 
   /// Adds the grams of one block that at least `minimum` texts have, in order of their hashes.
@@ -70,6 +82,7 @@ struct TextVocabulary: Sendable, Equatable {
     for block in blocks { for gram in block { frequencies[gram.hash, default: 0] += 1 } }
     for (hash, frequency) in frequencies.filter({ $0.value >= minimum }).sorted(by: { $0.key < $1.key }) {
       index[hash] = Int32(count)
+      grams.append(hash)
       inverseFrequencies.append(Float(log(Double(1 + texts) / Double(1 + frequency)) + 1))
     }
   }

@@ -48,7 +48,7 @@ public final class TokenizedDataset: Sendable {
   init(_ builder: DatasetBuilder) throws {
     guard builder.count > 0 else {
       let dropped = builder.report.droppedRows
-      let reason = dropped > 0 ? "\(dropped) rows, but each prompt fills max_length" : "no rows"
+      let reason = dropped > 0 ? "every prompt alone fills max_length (rows: \(dropped))" : "no rows"
       throw DPOError.format(builder.name, "\(reason); expected at least one row to learn from")
     }
     kind = builder.kind

@@ -34,6 +34,17 @@ import Testing
     #expect(abs(model.probability("splendid") - 1 / (1 + exp(-model.logOdds("splendid")))) < 1e-12)
   }
 
+  @Test func aSavedClassifierIsReadBackToTheBit() throws {
+    let train = sentences(50, seed: 3)
+    let model = try TextClassifier.train(texts: train.texts, labels: train.labels)
+    let file = try TemporaryFile([], name: "classifier.h5")
+    try model.save(file.path)
+    #expect(try TextClassifier.load(file.path) == model)
+    let other = try TemporaryFile(Array("no HDF5".utf8), name: "classifier.h5")
+    #expect(throws: DPOError.self) { try TextClassifier.load(other.path) }
+    withExtendedLifetime((file, other)) {}
+  }
+
   @Test func itsMinimumIsThatOfTheClosedForm() throws {
     // One text of each label with no gram in common and one word each (rarer character grams are left out): by symmetry
     // b = 0 and the score is the weight itself, f = C σ(−f).
