@@ -23,6 +23,8 @@ struct HDF5ObjectHeader {
   private(set) var shape: [Int]?
   private(set) var layout: (offset: Int, size: Int)?
   private(set) var symbolTable: (tree: Int, heap: Int)?
+  /// A group in a newer form of HDF5, as libhdf5 makes of any that gets a link to another file.
+  private(set) var isNewGroup = false
   private(set) var attributes: [String: HDF5Value] = [:]
 
   private let file: HDF5Bytes
@@ -68,7 +70,7 @@ struct HDF5ObjectHeader {
     guard !(shared && needed) else { throw file.damaged("\(path): a header message that is shared between objects") }
     switch kind {
     case 0x01: shape = try dataspace(body, "\(path)")
-    case 0x02, 0x06: throw file.damaged("\(path): a group in a newer form of HDF5, or with links to other files")
+    case 0x02, 0x06: isNewGroup = true
     case 0x03: type = try elementType(body)
     case 0x07: throw file.damaged("dataset \(path): its data lie in another file")
     case 0x08: layout = try dataLayout(body)

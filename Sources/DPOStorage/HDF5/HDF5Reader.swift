@@ -28,7 +28,8 @@ public final class HDF5Reader: Sendable {
     attributes = structure.attributes
     let root = attributes["/"] ?? [:]
     guard case .text(let contents)? = root[HDF5Names.contents], case .text(let seal)? = root[HDF5Names.checksum] else {
-      throw DPOError.format(path, "an HDF5 file that libdpo did not write: attributes contents and xxh3 are missing")
+      throw DPOError.format(
+        path, "an HDF5 file, but none that libdpo wrote: its attributes contents and xxh3 are missing or are no text")
     }
 
     var found: [String: HDF5Structure.Dataset] = [:]
@@ -37,7 +38,9 @@ public final class HDF5Reader: Sendable {
     var sealed: [(path: String, element: HDF5Element, shape: [Int], checksum: String)] = []
     for name in contents.split(separator: "\n").map(String.init) {
       guard let dataset = found.removeValue(forKey: name) else {
-        throw DPOError.format(path, "dataset \(name) is missing")
+        let group = structure.unreadable.first { name.hasPrefix($0) }
+        let reason = group.map { ": group \($0) is in a newer form of HDF5, or has links to other files" } ?? ""
+        throw DPOError.format(path, "dataset \(name) is missing\(reason)")
       }
       guard case .text(let checksum)? = dataset.attributes[HDF5Names.checksum] else {
         throw DPOError.format(path, "dataset \(name) has no checksum (attribute xxh3)")

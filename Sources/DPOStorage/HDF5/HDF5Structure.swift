@@ -19,6 +19,9 @@ struct HDF5Structure {
   /// By path of the group.
   private(set) var attributes: [String: [String: HDF5Value]] = [:]
 
+  /// Groups in a newer form of HDF5 or with links to other files: what is in them is not looked at.
+  private(set) var unreadable: [String] = []
+
   private let file: HDF5Bytes
   private var visited: Set<Int> = []
 
@@ -55,6 +58,8 @@ struct HDF5Structure {
       guard header.layout == nil else { throw file.damaged("\(path): both a group and a dataset") }
       attributes[path] = header.attributes
       try readGroup(group, path: path, depth: depth)
+    } else if header.isNewGroup {
+      unreadable.append(path)
     } else if header.layout != nil {
       datasets.append(try dataset(header, path: path))
     } else {
