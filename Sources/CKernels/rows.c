@@ -40,7 +40,7 @@ static inline __attribute__((always_inline)) value_slope activate(ck_activation 
   return (value_slope){x * cdf, cdf + x * 0.3989422804f * ck_expf(-0.5f * x * x)};
 }
 
-static inline __attribute__((always_inline)) void forward(ck_activation kind, float *x, const float *bias, float *act, size_t rows,
+static inline __attribute__((always_inline)) void forward(ck_activation kind, float *restrict x, const float *bias, float *restrict act, size_t rows,
                                                           size_t width) {
   for (size_t i = 0; i < rows; i++, x += width, act += width) {
     if (bias) for (size_t j = 0; j < width; j++) x[j] += bias[j];
@@ -48,7 +48,8 @@ static inline __attribute__((always_inline)) void forward(ck_activation kind, fl
   }
 }
 
-static inline __attribute__((always_inline)) void backward(ck_activation kind, float *x, const float *dact, float *act, size_t count) {
+static inline __attribute__((always_inline)) void backward(ck_activation kind, float *restrict x, const float *restrict dact, float *restrict act,
+                                                           size_t count) {
   for (size_t j = 0; j < count; j++) {
     value_slope f = activate(kind, x[j]);
     act[j] = f.value;
@@ -56,14 +57,14 @@ static inline __attribute__((always_inline)) void backward(ck_activation kind, f
   }
 }
 
-static inline __attribute__((always_inline)) void gated_forward(ck_activation kind, const float *gate, const float *up, size_t ld,
-                                                                float *act, size_t rows, size_t width) {
+static inline __attribute__((always_inline)) void gated_forward(ck_activation kind, const float *restrict gate,
+                                                                const float *restrict up, size_t ld, float *restrict act, size_t rows, size_t width) {
   for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width)
     for (size_t j = 0; j < width; j++) act[j] = activate(kind, gate[j]).value * up[j];
 }
 
-static inline __attribute__((always_inline)) void gated_backward(ck_activation kind, float *gate, float *up, size_t ld,
-                                                                 const float *dact, float *act, size_t rows, size_t width) {
+static inline __attribute__((always_inline)) void gated_backward(ck_activation kind, float *restrict gate, float *restrict up,
+                                                                 size_t ld, const float *restrict dact, float *restrict act, size_t rows, size_t width) {
   for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width, dact += width)
     for (size_t j = 0; j < width; j++) {
       value_slope f = activate(kind, gate[j]);

@@ -51,6 +51,11 @@ package struct Product {
       [Term(dy, ldy, transposedA: true, x, inputSize, k: rows)])
   }
 
+  var operations: Double { terms.reduce(0) { $0 + 2 * Double(m) * Double(n) * Double($1.k) } }
+  var bytes: Double {
+    terms.reduce(Double(m * n) * (accumulates ? 8 : 4)) { $0 + 4 * Double($1.k) * Double(m + n) }
+  }
+
   /// The part of C at rows m0 ..< m0 + mc, columns n0 ..< n0 + nc, on the calling thread.
   func compute(_ m0: Int, _ mc: Int, _ n0: Int, _ nc: Int) {
     var accumulates = accumulates
@@ -81,7 +86,13 @@ extension ThreadTeam {
   private static let tileColumns = 384
 
   /// Computes independent products together.
-  package func multiply(_ products: [Product]) {
+  package func multiply(_ name: StaticString, _ products: [Product]) {
+    measured(
+      name, operations: products.reduce(0) { $0 + $1.operations }, bytes: products.reduce(0) { $0 + $1.bytes },
+      { multiplyTiles(products) })
+  }
+
+  private func multiplyTiles(_ products: [Product]) {
     struct Tile {
       let product, m0, mc, n0, nc: Int
     }

@@ -13,6 +13,8 @@ import Glibc
 /// making a team sets it to 1.
 public final class ThreadTeam: @unchecked Sendable {
   public let threads: Int
+  /// Set it between operations only.
+  public var profile: Profile?
   private let handle: OpaquePointer
 
   /// Throws `.invalidArgument` for less than 1 or more than 1024 threads, `.memory` if the system has none left.
@@ -51,9 +53,13 @@ public final class ThreadTeam: @unchecked Sendable {
   /// Rows a task takes in row-wise operations.
   package static let rowBlock = 32
 
-  /// Calls `body(rows, member)` for blocks of `rowBlock` rows.
-  package func rows(_ count: Int, _ body: (_ rows: Range<Int>, _ member: Int) -> Void) {
+  /// Calls `body(rows, member)` for blocks of `rowBlock` rows. `bytes` that each row takes are for the profile.
+  package func rows(
+    _ name: StaticString, _ count: Int, bytes: Int = 0, _ body: (_ rows: Range<Int>, _ member: Int) -> Void
+  ) {
     let size = ThreadTeam.rowBlock
-    run((count + size - 1) / size) { index, member in body(index * size..<min(count, (index + 1) * size), member) }
+    measured(name, bytes: Double(bytes * count)) {
+      run((count + size - 1) / size) { index, member in body(index * size..<min(count, (index + 1) * size), member) }
+    }
   }
 }

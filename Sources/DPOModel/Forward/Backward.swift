@@ -60,7 +60,7 @@ extension Pass {
   /// The pre-activations become their gradients; the activations are made again.
   private func activateBackward(_ gateUp: Pointer, _ activated: Pointer) {
     let (width, inner, dactivated) = (gateUpWidth, c.intermediateSize, at(layout.gradientOfActivated))
-    team.rows(count) { rows, _ in
+    team.rows("activation backward", count, bytes: 4 * (2 * width + 2 * inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
       let from = rows.lowerBound * inner
       if c.gatedMLP {
@@ -75,27 +75,31 @@ extension Pass {
   /// Through the rotation and the heads' norms, in place.
   private func rotateBackward(_ layer: Int, _ block: DecoderBlock, _ dqkv: Pointer) {
     let width = queryKeyValueWidth
-    team.rows(count) { rows, _ in rope(dqkv + rows.lowerBound * width, rows, sign: -1) }
+    team.rows("rotation", count, bytes: 8 * (c.queryWidth + c.keyValueWidth)) { rows, _ in
+      rope(dqkv + rows.lowerBound * width, rows, sign: -1)
+    }
     guard let queryNorm = block.queryNorm, let keyNorm = block.keyNorm else { return }
     let keyWidth = c.queryWidth + c.keyValueWidth
     let (raw, statistics) = (at(layout.rawQueryKey, layer), at(layout.queryKeyStatistics, layer))
     // The norms' weights, headSize numbers each, gather from all rows and heads: query and key are one task each.
-    team.run(2) { index, _ in
-      if index == 0 {
-        ck_head_norm_backward(
-          dqkv, width, raw, keyWidth, statistics, queryNorm.values, trainsModel ? queryNorm.gradient : nil, count,
-          c.headCount, c.headSize)
-      } else {
-        ck_head_norm_backward(
-          dqkv + c.queryWidth, width, raw + c.queryWidth, keyWidth, statistics + count * c.headCount, keyNorm.values,
-          trainsModel ? keyNorm.gradient : nil, count, c.keyValueHeadCount, c.headSize)
+    team.measured("head norm backward") {
+      team.run(2) { index, _ in
+        if index == 0 {
+          ck_head_norm_backward(
+            dqkv, width, raw, keyWidth, statistics, queryNorm.values, trainsModel ? queryNorm.gradient : nil, count,
+            c.headCount, c.headSize)
+        } else {
+          ck_head_norm_backward(
+            dqkv + c.queryWidth, width, raw + c.queryWidth, keyWidth, statistics + count * c.headCount, keyNorm.values,
+            trainsModel ? keyNorm.gradient : nil, count, c.keyValueHeadCount, c.headSize)
+        }
       }
     }
   }
 
   /// The norm's output again, from its input and saved statistics.
   private func normAgain(_ norm: NormWeights, _ sum: Pointer, statistics: Pointer, into y: Pointer) {
-    team.rows(count) { rows, _ in
+    team.rows("norm again", count, bytes: 8 * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
       if let b = norm.bias {
@@ -112,7 +116,7 @@ extension Pass {
     _ norm: NormWeights, dy: Pointer, sum: Pointer, statistics: Pointer, dx: Pointer, _ total: Int
   ) {
     let w = norm.weight.values
-    team.rows(total) { rows, _ in
+    team.rows("norm backward", total, bytes: 16 * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
       if norm.bias != nil {
@@ -122,7 +126,7 @@ extension Pass {
       }
     }
     guard trainsModel, let dw = norm.weight.gradient else { return }
-    eachColumnBlock(hidden) { from, to in
+    eachColumnBlock("norm weight gradient", hidden) { from, to in
       if let db = norm.bias?.gradient {
         ck_layer_norm_weight_gradient(dy, sum, statistics + total, statistics, dw, db, total, hidden, from, to)
       } else {
@@ -134,7 +138,7 @@ extension Pass {
   /// Rows of the tables gather in the order of the forest's rows.
   private func embeddingBackward(_ dx: Pointer) {
     let (embedding, table) = (decoder.embedding.gradient, decoder.positions?.gradient)
-    eachColumnBlock(hidden) { from, to in
+    eachColumnBlock("embedding gradient", hidden) { from, to in
       for row in 0..<count {
         let source = dx + row * hidden + from
         if let embedding { ck_accumulate(embedding + Int(forest.tokens[row]) * hidden + from, source, to - from) }

@@ -44,27 +44,32 @@ struct Head {
     targetLogits.withUnsafeMutableBufferPointer { targetLogits in
       let targetLogits = targetLogits.baseAddress
       let byTile = targetsByTile()
-      team.run(tileTotal) { tile, member in
-        let first = tile * Head.tileColumns
-        let columns = min(Head.tileColumns, weight.rows - first)
-        let w = tileWeights(first, columns, member: member)
-        let z = tiles + member * tileCount
-        for start in stride(from: 0, to: rows, by: Head.rowBlock) {
-          let count = min(Head.rowBlock, rows - start)
-          gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
-          ck_logits_statistics(
-            z, columns, count, columns, Int32(first), extras.isEmpty ? 0 : 1, statistics + tile * rows + start, 1)
-          for target in byTile[tile] {
-            let row = Int(forest.headRowOfTarget[target]) - start
-            if row >= 0, row < count {
-              targetLogits?[target] = z[row * columns + Int(forest.targets[target].token) - first]
+      team.measured("head forward", operations: operations) {
+        team.run(tileTotal) { tile, member in
+          let first = tile * Head.tileColumns
+          let columns = min(Head.tileColumns, weight.rows - first)
+          let w = tileWeights(first, columns, member: member)
+          let z = tiles + member * tileCount
+          for start in stride(from: 0, to: rows, by: Head.rowBlock) {
+            let count = min(Head.rowBlock, rows - start)
+            gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
+            ck_logits_statistics(
+              z, columns, count, columns, Int32(first), extras.isEmpty ? 0 : 1, statistics + tile * rows + start, 1)
+            for target in byTile[tile] {
+              let row = Int(forest.headRowOfTarget[target]) - start
+              if row >= 0, row < count {
+                targetLogits?[target] = z[row * columns + Int(forest.targets[target].token) - first]
+              }
             }
           }
         }
       }
     }
-    return merge(targetLogits, extras)
+    return team.measured("head merge") { merge(targetLogits, extras) }
   }
+
+  /// Of one product of all logits.
+  private var operations: Double { 2 * Double(rows) * Double(weight.rows) * Double(width) }
 
   private func targetsByTile() -> [[Int]] {
     var byTile = [[Int]](repeating: [], count: tileTotal)
@@ -151,35 +156,39 @@ struct Head {
     let perSlot = (tileTotal + Head.slots - 1) / Head.slots
     for start in stride(from: 0, to: rows, by: Head.rowBlock) {
       let count = min(Head.rowBlock, rows - start)
-      team.run(Head.slots) { slot, member in
-        let partial = partials + slot * count * width
-        let z = tiles + member * tileCount
-        let range = min(slot * perSlot, tileTotal)..<min((slot + 1) * perSlot, tileTotal)
-        if range.isEmpty { partial.update(repeating: 0, count: count * width) }
-        for tile in range {
-          let first = tile * Head.tileColumns
-          let columns = min(Head.tileColumns, weight.rows - first)
-          let w = tileWeights(first, columns, member: member)
-          gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
-          ck_logits_backward(z, columns, count, columns, lse + start, scales + start)
-          for target in byTile[tile] {
-            let row = Int(forest.headRowOfTarget[target]) - start
-            if row >= 0, row < count {
-              z[row * columns + Int(forest.targets[target].token) - first] += logProbGradients[target]
+      team.measured(
+        "head backward", operations: (weight.gradient == nil ? 2 : 3) * operations * Double(count) / Double(rows)
+      ) {
+        team.run(Head.slots) { slot, member in
+          let partial = partials + slot * count * width
+          let z = tiles + member * tileCount
+          let range = min(slot * perSlot, tileTotal)..<min((slot + 1) * perSlot, tileTotal)
+          if range.isEmpty { partial.update(repeating: 0, count: count * width) }
+          for tile in range {
+            let first = tile * Head.tileColumns
+            let columns = min(Head.tileColumns, weight.rows - first)
+            let w = tileWeights(first, columns, member: member)
+            gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
+            ck_logits_backward(z, columns, count, columns, lse + start, scales + start)
+            for target in byTile[tile] {
+              let row = Int(forest.headRowOfTarget[target]) - start
+              if row >= 0, row < count {
+                z[row * columns + Int(forest.targets[target].token) - first] += logProbGradients[target]
+              }
             }
-          }
-          gemm(
-            false, false, count, width, columns, 1, z, columns, w, width, tile == range.lowerBound ? 0 : 1, partial,
-            width)
-          if let gradient = weight.gradient {
             gemm(
-              true, false, columns, width, count, 1, z, columns, hidden + start * width, width, 1,
-              gradient + first * width, width)
+              false, false, count, width, columns, 1, z, columns, w, width, tile == range.lowerBound ? 0 : 1, partial,
+              width)
+            if let gradient = weight.gradient {
+              gemm(
+                true, false, columns, width, count, 1, z, columns, hidden + start * width, width, 1,
+                gradient + first * width, width)
+            }
           }
         }
       }
       let out = dhidden + start * width
-      team.rows(count) { rows, _ in
+      team.rows("head reduction", count, bytes: 4 * Head.slots * width) { rows, _ in
         let (from, size) = (rows.lowerBound * width, rows.count * width)
         memcpy(out + from, partials + from, size * 4)
         for slot in 1..<Head.slots { ck_accumulate(out + from, partials + slot * count * width + from, size) }

@@ -43,7 +43,7 @@ extension Pass {
       products.append(Product(count, linear.weight.rows, into: y + column, width, terms))
       column += linear.weight.rows
     }
-    team.multiply(products)
+    team.multiply("linear forward", products)
   }
 
   private func hidden(of matrices: LoRAAdapter.Matrices) -> Pointer { at(layout.adapterHidden[matrices.index], 0) }
@@ -55,10 +55,10 @@ extension Pass {
         count, a.rank, into: hidden(of: a), a.rank,
         [Product.Term(x, inputSize, a.a, inputSize, transposedB: true, k: inputSize, alpha: a.scale)])
     }
-    guard dropout != nil else { return team.multiply(adapters.map { product($0, x) }) }
+    guard dropout != nil else { return team.multiply("adapter forward", adapters.map { product($0, x) }) }
     for a in adapters {
       drop(x, inputSize, a)
-      team.multiply([product(a, at(layout.dropped))])
+      team.multiply("adapter forward", [product(a, at(layout.dropped))])
     }
   }
 
@@ -66,7 +66,7 @@ extension Pass {
   private func drop(_ x: Pointer, _ inputSize: Int, _ matrices: LoRAAdapter.Matrices) {
     guard let dropout else { return }
     let out = at(layout.dropped)
-    team.rows(count) { rows, _ in
+    team.rows("dropout", count) { rows, _ in
       let from = rows.lowerBound * inputSize
       ck_dropout(
         x + from, out + from, rows.count * inputSize, key(dropout.key, matrices), UInt64(from), dropout.rate)
@@ -83,6 +83,7 @@ extension Pass {
     let columns = firstColumns(linears)
     let adapters = adapterGradients(layer, linears)
     team.multiply(
+      "adapter backward",
       adapters.map { a in
         Product(
           count, a.matrices.rank, into: a.du, a.matrices.rank,
@@ -100,16 +101,18 @@ extension Pass {
     if dropout == nil {
       terms += adapters.map { Product.Term($0.du, $0.matrices.rank, $0.matrices.a, inputSize, k: $0.matrices.rank) }
     }
-    team.multiply([Product(count, inputSize, into: dx, inputSize, terms)])
+    team.multiply("linear input gradient", [Product(count, inputSize, into: dx, inputSize, terms)])
     guard let dropout else { return }
     let product = at(layout.dropped)
     for a in adapters {
-      team.multiply([
-        Product(
-          count, inputSize, into: product, inputSize,
-          [Product.Term(a.du, a.matrices.rank, a.matrices.a, inputSize, k: a.matrices.rank)])
-      ])
-      team.rows(count) { rows, _ in
+      team.multiply(
+        "adapter backward",
+        [
+          Product(
+            count, inputSize, into: product, inputSize,
+            [Product.Term(a.du, a.matrices.rank, a.matrices.a, inputSize, k: a.matrices.rank)])
+        ])
+      team.rows("dropout", count) { rows, _ in
         let from = rows.lowerBound * inputSize
         ck_dropout_accumulate(
           product + from, dx + from, rows.count * inputSize, key(dropout.key, a.matrices), UInt64(from), dropout.rate)
@@ -122,6 +125,7 @@ extension Pass {
     let columns = firstColumns(linears)
     if trainsModel {
       team.multiply(
+        "linear weight gradient",
         linears.indices.compactMap { index in
           linears[index].weight.gradient.map { gradient in
             Product.weightGradient(
@@ -143,11 +147,11 @@ extension Pass {
         outputSize: a.matrices.outputSize, into: a.matrices.gradientB)
     }
     if dropout == nil { products += adapters.map { productA($0, x) } }
-    team.multiply(products)
+    team.multiply("adapter weight gradient", products)
     guard dropout != nil else { return }
     for a in adapters {
       drop(x, inputSize, a.matrices)
-      team.multiply([productA(a, at(layout.dropped))])
+      team.multiply("adapter weight gradient", [productA(a, at(layout.dropped))])
     }
   }
 
@@ -178,13 +182,17 @@ extension Pass {
     for (index, linear) in linears.enumerated() {
       guard let gradient = linear.bias?.gradient else { continue }
       let size = linear.weight.rows
-      eachColumnBlock(size) { from, to in ck_column_sums(dy + columns[index], width, gradient, count, from, to) }
+      eachColumnBlock("bias gradient", size) { from, to in
+        ck_column_sums(dy + columns[index], width, gradient, count, from, to)
+      }
     }
   }
 
   /// Sums over rows are shared out by columns, so that each has one order.
-  func eachColumnBlock(_ size: Int, _ body: (_ from: Int, _ to: Int) -> Void) {
+  func eachColumnBlock(_ name: StaticString, _ size: Int, _ body: (_ from: Int, _ to: Int) -> Void) {
     let block = 64
-    team.run((size + block - 1) / block) { index, _ in body(index * block, min(size, (index + 1) * block)) }
+    team.measured(name) {
+      team.run((size + block - 1) / block) { index, _ in body(index * block, min(size, (index + 1) * block)) }
+    }
   }
 }

@@ -80,7 +80,7 @@ struct Pass {
 
   private func embed() {
     let x = at(layout.input, 0)
-    team.rows(count) { rows, _ in
+    team.rows("embedding", count) { rows, _ in
       for row in rows {
         decoder.embedding.copyRow(Int(forest.tokens[row]), into: x + row * hidden)
         if let table = decoder.positions {
@@ -115,7 +115,7 @@ struct Pass {
     project(layer, block.gateUp, x: normed, inputSize: hidden, into: gateUp, gateUpWidth)
     activate(block, gateUp, into: at(layout.activated))
     project(layer, [block.down], x: at(layout.activated), inputSize: c.intermediateSize, into: output, hidden)
-    team.rows(count) { rows, _ in
+    team.rows("residual", count, bytes: 12 * hidden) { rows, _ in
       let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
       ck_add(next + from, middle + from, output + from, size)
       if let bias = block.down.bias { ck_add_bias(next + from, hidden, bias.values, rows.count, hidden) }
@@ -129,7 +129,7 @@ struct Pass {
     let block = decoder.blocks[layer]
     let (qkv, width) = (at(layout.queryKeyValue, layer), queryKeyValueWidth)
     let keyWidth = c.queryWidth + c.keyValueWidth
-    team.rows(count) { rows, _ in
+    team.rows("rotation", count, bytes: 8 * keyWidth) { rows, _ in
       let x = qkv + rows.lowerBound * width
       var column = 0
       for linear in block.queryKeyValue {
@@ -163,7 +163,7 @@ struct Pass {
 
   private func activate(_ block: DecoderBlock, _ gateUp: Pointer, into out: Pointer) {
     let (width, inner) = (gateUpWidth, c.intermediateSize)
-    team.rows(count) { rows, _ in
+    team.rows("activation forward", count, bytes: 4 * (width + inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
       let y = out + rows.lowerBound * inner
       if c.gatedMLP {
@@ -182,7 +182,7 @@ struct Pass {
     _ norm: NormWeights, _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer,
     statistics: Pointer, _ total: Int
   ) {
-    team.rows(total) { rows, _ in
+    team.rows("norm forward", total, bytes: (add == nil ? 8 : 16) * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
       let added = add.map { $0 + from }
       if let b = norm.bias {
