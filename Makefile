@@ -47,7 +47,7 @@ test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (
 bench: build model ## step times beside the limit that counted FLOPs set
 	@$(VENV)/bin/python Benchmarks/run.py
 
-fuzz: deps ## feed damaged files to every reader for a minute each
+fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz
 
 sanitize: deps ## the Swift tests and the C hosts under the address sanitizer

@@ -388,12 +388,14 @@ def data_cases():
     yield case("--max-length 1", good, None, arguments=["--max-length", "1"])
 
 
-def random_cases(seed, count):
+def random_cases(checkpoint, seed, count):
     rng = random.Random(seed)
+    samples = [("model", tree(MODEL)), ("adapter", tree(ADAPTER)), ("gguf", {"model.gguf": GGUF_FILE.read_bytes()}),
+               ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()})]
     for i in range(count):
-        files, kind = rng.choice([(tree(MODEL), "model"), (tree(ADAPTER), "adapter"), ({"model.gguf": GGUF_FILE.read_bytes()}, "gguf"), ({"data.jsonl": lines(ROWS)}, "data")])
+        kind, files = rng.choice(samples)
         name = rng.choice(sorted(files))
-        path = name if kind in ("gguf", "data") else "."
+        path = "." if kind in ("model", "adapter") else name
         yield Case(kind, f"{name} scrambled, seed {seed}/{i}", replaced(files, name, scrambled(files[name], f"{seed}/{i}")), path, None)
 
 
@@ -407,4 +409,4 @@ def all_cases(checkpoint, seed, count):
     yield from adapter_cases()
     yield from checkpoint_cases(checkpoint)
     yield from data_cases()
-    yield from random_cases(seed, count)
+    yield from random_cases(checkpoint, seed, count)

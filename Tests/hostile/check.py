@@ -2,6 +2,7 @@
 """Runs the staged `dpo` on damaged files and fails unless each is met with one clear error, or read.
 
     python Tests/hostile/check.py [--dpo build/bin/dpo] [--seed 1] [--random 40] [--only TEXT]
+    python Tests/hostile/check.py --seconds 300        random damage only, seeds 1, 2, … until the time is over
 
 A case fails if the command ends in a signal, traps, hangs, takes too much memory, floods its output, changes its input,
 leaves files behind, writes something other than JSON to stdout, accepts what it must refuse, or refuses it without naming
@@ -9,6 +10,7 @@ the place. Needs the standard library only.
 """
 import argparse
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -19,7 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cases import DATA, MODEL, all_cases
+from cases import DATA, MODEL, all_cases, random_cases
 
 TRAP = re.compile(r"Fatal error|Stack dump|Crash:|Segmentation|Illegal|Sanitizer|Assertion|HDF5-DIAG|terminate called|double free|Traceback")
 SECONDS, MEMORY, MESSAGE = 30, 1500 << 20, 8 << 10
@@ -120,6 +122,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--random", type=int, default=40, metavar="N", help="randomly scrambled files")
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose description holds this")
+    parser.add_argument("--seconds", type=float, help="random damage from seed to seed for so long, and nothing else")
     options = parser.parse_args()
     dpo = str(options.dpo.resolve())
     with tempfile.TemporaryDirectory(prefix="dpo-hostile-") as folder:
@@ -128,14 +131,20 @@ def main():
         if made.returncode:
             sys.exit(f"the valid files are refused: {made.stderr.decode()}")
         checkpoint = Path(folder) / "run/checkpoint-1.h5"
-        cases = [c for c in all_cases(checkpoint, options.seed, options.random) if options.only in f"{c.kind}: {c.what}"]
-        failed = 0
+        count = failed = 0
+        began = time.monotonic()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for case, arguments, found, message in pool.map(lambda c: check(c, dpo), cases):
-                failed += bool(found)
-                for problem in found:
-                    print(f"{case.kind}: {case.what}: {problem}\n    dpo {' '.join(arguments)}\n    {message[:300]}")
-    print(f"{len(cases)} damaged files, {failed} not met as they should be")
+            for seed in itertools.count(options.seed):
+                cases = random_cases(checkpoint, seed, 100) if options.seconds else all_cases(checkpoint, seed, options.random)
+                chosen = (c for c in cases if options.only in f"{c.kind}: {c.what}")
+                for case, arguments, found, message in pool.map(lambda c: check(c, dpo), chosen):
+                    count += 1
+                    failed += bool(found)
+                    for problem in found:
+                        print(f"{case.kind}: {case.what}: {problem}\n    dpo {' '.join(arguments)}\n    {message[:300]}", flush=True)
+                if not options.seconds or time.monotonic() - began > options.seconds:
+                    break
+    print(f"{count} damaged files, {failed} not met as they should be")
     sys.exit(bool(failed))
 
 
