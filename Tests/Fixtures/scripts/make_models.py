@@ -129,31 +129,36 @@ def old_style(config):
     return config
 
 
+def make(name, directory, seed):
+    """Writes a random model of the kind `name` (its configuration, tokenizer and file layout) to `directory`."""
+    shutil.rmtree(directory, ignore_errors=True)
+    tokenizer = make_tokenizer(name)
+    model = AutoModelForCausalLM.from_config(make_config(name, tokenizer), dtype=torch.float32)
+    randomise(model, seed)
+    model.to(DTYPES.get(name, torch.float32))
+    if name == "llama-tied":
+        model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot_id|>")]
+    # Sharded once, so that the index is read as well.
+    model.save_pretrained(directory, max_shard_size="60KB" if name == "qwen2" else "5GB")
+    tokenizer.save_pretrained(directory)
+    if name in ("mistral", "qwen2"):
+        path = directory / "config.json"
+        path.write_text(json.dumps(old_style(json.loads(path.read_text())), indent=2) + "\n")
+    if name in ("mistral", "gpt2") and tokenizer.chat_template:     # the template inside the configuration, as before
+        path = directory / "tokenizer_config.json"
+        settings = json.loads(path.read_text())
+        settings["chat_template"] = tokenizer.chat_template
+        path.write_text(json.dumps(settings, indent=2) + "\n")
+        (directory / "chat_template.jinja").unlink()
+    for path in directory.glob("*.safetensors"):
+        path.chmod(0o644)
+    return model
+
+
 def main():
     for index, name in enumerate(NAMES):
-        directory = MODELS / name
-        shutil.rmtree(directory, ignore_errors=True)
-        tokenizer = make_tokenizer(name)
-        model = AutoModelForCausalLM.from_config(make_config(name, tokenizer), dtype=torch.float32)
-        randomise(model, 100 + index)
-        model.to(DTYPES.get(name, torch.float32))
-        if name == "llama-tied":
-            model.generation_config.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids("<|eot_id|>")]
-        # Sharded once, so that the index is read as well.
-        model.save_pretrained(directory, max_shard_size="60KB" if name == "qwen2" else "5GB")
-        tokenizer.save_pretrained(directory)
-        if name in ("mistral", "qwen2"):
-            path = directory / "config.json"
-            path.write_text(json.dumps(old_style(json.loads(path.read_text())), indent=2) + "\n")
-        if name in ("mistral", "gpt2") and tokenizer.chat_template:     # the template inside the configuration, as before
-            path = directory / "tokenizer_config.json"
-            settings = json.loads(path.read_text())
-            settings["chat_template"] = tokenizer.chat_template
-            path.write_text(json.dumps(settings, indent=2) + "\n")
-            (directory / "chat_template.jinja").unlink()
-        for path in directory.glob("*.safetensors"):
-            path.chmod(0o644)
-        print(name, sum(p.numel() for p in model.parameters()), sum(f.stat().st_size for f in directory.iterdir()))
+        model = make(name, MODELS / name, 100 + index)
+        print(name, sum(parameter.numel() for parameter in model.parameters()))
 
 
 if __name__ == "__main__":

@@ -56,37 +56,42 @@ SFT_RUNS = {
 FORGET = ("runtime", "per_second", "total_flos", "train_loss")
 
 
-def run(name, table, config_type, trainer_type):
-    model, data, options, lora = table[name]
-    settings = {**BASE, **options}
-    tokenizer = AutoTokenizer.from_pretrained(MODELS / model)
+def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None):
+    """What a run of TRL's trainer logs. `model`: a directory, `data`: rows, `lora`: LoraConfig's options; `before` and `after`
+    are called with the trainer's model."""
+    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig}[trainer_type]
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_type(
-            model=str(MODELS / model), args=config_type(output_dir=scratch, **COMMON, **settings), processing_class=tokenizer,
-            train_dataset=Dataset.from_list(rows(DATA / f"{data}.jsonl")), eval_dataset=Dataset.from_list(rows(DATA / f"{data}.jsonl")),
+            model=str(model), args=config_type(output_dir=scratch, **COMMON, **settings),
+            processing_class=AutoTokenizer.from_pretrained(model), train_dataset=Dataset.from_list(data), eval_dataset=Dataset.from_list(data),
             peft_config=LoraConfig(task_type="CAUSAL_LM", **lora) if lora else None)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
-        if lora:
-            save_adapter(trainer.model, FIXTURES / "adapters" / f"{name}-start", model)
+        if before:
+            before(trainer.model)
         start = {key: p.detach().clone() for key, p in trainer.model.named_parameters() if p.requires_grad}
         ids = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask") if key in row}
                for row in trainer.train_dataset]
         trainer.train()
-        steps = [{key: value for key, value in entry.items()} for entry in trainer.state.log_history if "loss" in entry]
         evaluation = trainer.evaluate()
-        final = {key.replace(".default.", "."): p.detach() for key, p in trainer.model.named_parameters() if p.requires_grad}
-        start = {key.replace(".default.", "."): value for key, value in start.items()}
-        if lora:
-            save_adapter(trainer.model, FIXTURES / "adapters" / f"{name}-final", model)
+        if after:
+            after(trainer.model)
+    tensors = {key.replace(".default.", "."): {"norm": number(p.detach().norm()), "change": number((p.detach() - start[key]).norm()),
+                                               "first": numbers(p.detach().flatten()[:4])}
+               for key, p in trainer.model.named_parameters() if p.requires_grad}
+    return {"rows": ids, "steps": [entry for entry in trainer.state.log_history if "loss" in entry],
+            "evaluation": {key: value for key, value in evaluation.items() if not any(word in key for word in FORGET)}, "tensors": tensors}
+
+
+def run(name, table, trainer_type):
+    model, data, options, lora = table[name]
+    settings = {**BASE, **options}
+    save = lambda part: (lambda trained: save_adapter(trained, FIXTURES / "adapters" / f"{name}-{part}", model)) if lora else None
     return {
         "model": f"models/{model}", "data": f"data/{data}.jsonl",
         "method": "dpo" if trainer_type is DPOTrainer else "sft", "options": settings, "lora": lora,
         **({"adapter": f"adapters/{name}-start", "final_adapter": f"adapters/{name}-final"} if lora else {}),
-        "rows": ids, "steps": steps,
-        "evaluation": {key: value for key, value in evaluation.items() if not any(word in key for word in FORGET)},
-        "tensors": {key: {"norm": number(value.norm()), "change": number((value - start[key]).norm()), "first": numbers(value.flatten()[:4])}
-                    for key, value in final.items()},
+        **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final")),
     }
 
 
@@ -112,10 +117,10 @@ LOSSES = {
 
 def main():
     wanted = sys.argv[1:]
-    for table, kinds in ((RUNS, (DPOConfig, DPOTrainer)), (SFT_RUNS, (SFTConfig, SFTTrainer))):
+    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer)):
         for name in table:
             if not wanted or name in wanted:
-                record = run(name, table, *kinds)
+                record = run(name, table, trainer)
                 write_json(GOLDEN / "trl" / f"{name}.json", record)
                 print(name, [round(step["loss"], 5) for step in record["steps"]], flush=True)
     if not wanted or "losses" in wanted:
@@ -127,7 +132,7 @@ def main():
             table[name][2].update(options)
         result = {}
         for name in table:
-            record = run(name, table, DPOConfig, DPOTrainer)
+            record = run(name, table, DPOTrainer)
             result[name] = {key: record[key] for key in ("model", "data", "options", "steps", "evaluation")}
             print(name, [round(step["loss"], 5) for step in record["steps"]], flush=True)
         write_json(GOLDEN / "losses.json", result)
