@@ -1,5 +1,7 @@
 import DPOBase
+import DPOModel
 import DPOStorage
+import DPOTensor
 import Glibc
 import TestSupport
 import Testing
@@ -49,6 +51,17 @@ import Testing
     #expect(reader.attributes["/trainer"]?["learning_rate"] == .real(5e-7))
     #expect(try reader.text("/", "tokenizer_json")?.utf8.count == 20_000 * "žluťoučký kůň ".utf8.count)
     #expect(try directoryNames(directory.path) == ["file.h5"])
+  }
+
+  @Test func readsWhatH5pyWroteByTheDocument() throws {
+    let model = try ModelFile.open(Fixtures.path("models/gpt2")).configuration
+    let stored = try AdapterFile.open(Fixtures.path("hdf5/gpt2-adapter.h5"), for: model)
+    let original = try AdapterFile.open(Fixtures.path("adapters/gpt2-random"), for: model)
+    #expect(stored.configuration == original.configuration)
+    #expect(stored.tensors.keys.sorted() == original.tensors.keys.sorted())
+    for (name, tensor) in original.tensors {
+      #expect(stored.tensors[name].map { $0.bytes.elementsEqual(tensor.bytes) } == true, "\(name)")
+    }
   }
 
   @Test func sameContentGivesTheSameBytes() throws {
