@@ -1,0 +1,392 @@
+/* Handles: misuse of every function that takes one, threads, callbacks, cancelling, fork. Run from the repository root. */
+#define _POSIX_C_SOURCE 200809L
+#include "check.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define MODEL "Tests/Fixtures/models/llama-tied"
+#define PAIRS "Tests/Fixtures/data/pairs.jsonl"
+
+enum { INVALID = DPO_ERROR_INVALID_ARGUMENT, STATE = DPO_ERROR_STATE };
+
+static dpo_model *model;
+static dpo_dataset *dataset;
+static dpo_trainer *trainer;
+
+static dpo_train_options small_run(void) {
+    dpo_train_options options;
+    CHECK_STATUS(DPO_OK, dpo_train_options_init(&options, sizeof options));
+    options.lora_r = 2;
+    options.per_device_train_batch_size = 2;
+    options.max_length = 256;
+    options.learning_rate = 1e-3;
+    return options;
+}
+
+static void open_all(const dpo_train_options *options) {
+    CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, NULL, 2, &model));
+    CHECK_STATUS(DPO_OK, dpo_dataset_open_jsonl(model, PAIRS, options, &dataset));
+    CHECK_STATUS(DPO_OK, dpo_trainer_create(model, NULL, dataset, NULL, options, &trainer));
+}
+
+static void release_all(void) {
+    dpo_model_release(model);
+    dpo_dataset_release(dataset);
+    dpo_trainer_release(trainer);
+    model = NULL;
+    dataset = NULL;
+    trainer = NULL;
+}
+
+/* Every function that takes a handle, with one that is `status` of no use. */
+static void refuse_everywhere(dpo_model *m, dpo_dataset *d, dpo_trainer *t, dpo_completions *c, int32_t status) {
+    const dpo_train_options options = small_run();
+    dpo_model_info model_info = {0};
+    dpo_dataset_info dataset_info = {0};
+    dpo_metrics metrics = {0};
+    model_info.struct_size = sizeof model_info;
+    dataset_info.struct_size = sizeof dataset_info;
+    metrics.struct_size = sizeof metrics;
+    int32_t id = 1;
+    char *text = NULL;
+    const char *texts[] = {"x"};
+    size_t size = 1, zero = 0;
+    float number = 0;
+    float *numbers = NULL;
+    double sum = 0;
+    dpo_dataset *new_dataset = NULL;
+    dpo_trainer *new_trainer = NULL;
+    dpo_completions *new_completions = NULL;
+
+    CHECK_STATUS(status, dpo_model_get_info(m, &model_info));
+    CHECK_STATUS(status, dpo_model_encode(m, "x", 1, 1, &id, 1, &size));
+    CHECK_STATUS(status, dpo_model_decode(m, &id, 1, &text, NULL));
+    CHECK_STATUS(status, dpo_model_apply_chat_template(m, "[]", 1, &text, NULL));
+    size = 1;
+    CHECK_STATUS(status, dpo_model_score_tokens(m, &id, &size, 1, &id, &size, &zero, 1, &number, &sum));
+    CHECK_STATUS(status, dpo_model_score_texts(m, texts, texts, 1, &sum, NULL));
+    CHECK_STATUS(status, dpo_model_generate(m, texts, 1, NULL, NULL, NULL, &new_completions));
+    CHECK_STATUS(status, dpo_dataset_open_jsonl(m, PAIRS, &options, &new_dataset));
+    CHECK_STATUS(status, dpo_dataset_from_jsonl(m, "{}", 2, &options, &new_dataset));
+    CHECK_STATUS(status, dpo_dataset_from_pairs(m, texts, texts, texts, 1, &options, &new_dataset));
+    CHECK_STATUS(status, dpo_dataset_get_info(d, &dataset_info));
+    CHECK_STATUS(status, dpo_trainer_create(m, NULL, d, NULL, &options, &new_trainer));
+    CHECK_STATUS(status, dpo_trainer_plan(t, &text));
+    CHECK_STATUS(status, dpo_trainer_step(t, &metrics));
+    CHECK_STATUS(status, dpo_trainer_forward(t, &zero, 1, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_token_count(t, &size));
+    CHECK_STATUS(status, dpo_trainer_token_logps(t, &number, 1));
+    CHECK_STATUS(status, dpo_trainer_backward(t, &sum, &sum, 1));
+    CHECK_STATUS(status, dpo_trainer_backward_tokens(t, &number, 1));
+    CHECK_STATUS(status, dpo_trainer_apply(t, &metrics));
+    CHECK_STATUS(status, dpo_trainer_parameters(t, &numbers, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_parameter_count(t, &size));
+    CHECK_STATUS(status, dpo_trainer_parameter_at(t, 0, NULL, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_parameter_find(t, "x", &size));
+    CHECK_STATUS(status, dpo_trainer_set_reduce(t, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_run(t, "/nonexistent/run", NULL, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_evaluate(t, &metrics));
+    CHECK_STATUS(status, dpo_trainer_save(t, "/nonexistent/file"));
+    CHECK_STATUS(status, dpo_trainer_load(t, "/nonexistent/file"));
+    CHECK_STATUS(status, dpo_trainer_save_model(t, "/nonexistent/file"));
+    CHECK_STATUS(status, dpo_completions_get(c, 0, 0, NULL, NULL, NULL, NULL));
+    dpo_trainer_cancel(t);
+    CHECK(!text && !new_dataset && !new_trainer && !new_completions && !numbers);
+}
+
+static void null_foreign_released_and_other_handles(void) {
+    const dpo_train_options options = small_run();
+    refuse_everywhere(NULL, NULL, NULL, NULL, INVALID);
+    int here[4] = {0};
+    refuse_everywhere((dpo_model *)here, (dpo_dataset *)here, (dpo_trainer *)here, (dpo_completions *)here, INVALID);
+
+    open_all(&options);
+    refuse_everywhere((dpo_model *)trainer, (dpo_dataset *)model, (dpo_trainer *)dataset, (dpo_completions *)model, INVALID);
+    CHECK_REFUSED(INVALID, "another kind", dpo_trainer_step((dpo_trainer *)dataset, NULL));
+    const char *prompt[] = {"The film was"};
+    dpo_generation_options generation;
+    dpo_completions *completions = NULL;
+    dpo_generation_options_init(&generation, sizeof generation);
+    generation.max_new_tokens = 2;
+    CHECK_STATUS(DPO_OK, dpo_model_generate(model, prompt, 1, &generation, NULL, NULL, &completions));
+    dpo_model *old_model = model;
+    dpo_dataset *old_dataset = dataset;
+    dpo_trainer *old_trainer = trainer;
+    release_all();
+    dpo_completions_release(completions);
+    refuse_everywhere(old_model, old_dataset, old_trainer, completions, STATE);
+    CHECK_REFUSED(STATE, "released", dpo_trainer_step(old_trainer, NULL));
+    /* A second release, and the release of what is no handle, do nothing. */
+    dpo_model_release(old_model);
+    dpo_dataset_release(old_dataset);
+    dpo_trainer_release(old_trainer);
+    dpo_completions_release(completions);
+    dpo_model_release((dpo_model *)here);
+    dpo_model_release(NULL);
+    dpo_dataset_release(NULL);
+    dpo_trainer_release(NULL);
+    dpo_completions_release(NULL);
+    dpo_trainer_cancel(NULL);
+    /* New handles are other handles. */
+    open_all(&options);
+    CHECK(model != old_model && dataset != old_dataset && trainer != old_trainer);
+    refuse_everywhere(old_model, old_dataset, old_trainer, completions, STATE);
+    release_all();
+}
+
+static void any_order_of_release(void) {
+    const dpo_train_options options = small_run();
+    dpo_metrics metrics;
+    metrics.struct_size = sizeof metrics;
+    open_all(&options);
+    dpo_model_release(model);
+    dpo_dataset_release(dataset);
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, &metrics));
+    CHECK(metrics.step == 1 && near_to(metrics.loss, log(2.0), 1e-6));
+    dpo_trainer_release(trainer);
+}
+
+static void null_arguments(void) {
+    const dpo_train_options options = small_run();
+    dpo_model_info info;
+    dpo_metrics metrics;
+    size_t index = 0;
+    double number = 0;
+    char *text = NULL;
+    open_all(&options);
+    CHECK_REFUSED(INVALID, "path is NULL", dpo_model_open(NULL, NULL, 0, &model));
+    CHECK_REFUSED(INVALID, "model is NULL", dpo_model_open(MODEL, NULL, 0, NULL));
+    CHECK_REFUSED(INVALID, "threads", dpo_model_open(MODEL, NULL, -1, &model));
+    CHECK_REFUSED(INVALID, "NULL", dpo_model_get_info(model, NULL));
+    info.struct_size = 0;
+    CHECK_REFUSED(INVALID, "struct_size", dpo_model_get_info(model, &info));
+    info.struct_size = (size_t)-1;
+    CHECK_REFUSED(INVALID, "struct_size", dpo_model_get_info(model, &info));
+    metrics.struct_size = 16;
+    CHECK_REFUSED(INVALID, "struct_size", dpo_trainer_step(trainer, &metrics));
+    CHECK_REFUSED(INVALID, "NULL", dpo_model_encode(model, NULL, 3, 1, NULL, 0, &index));
+    CHECK_REFUSED(INVALID, "UTF-8", dpo_model_encode(model, "\xFF\xFE", 2, 1, NULL, 0, &index));
+    CHECK_REFUSED(INVALID, "count is NULL", dpo_model_encode(model, "x", 1, 1, NULL, 0, NULL));
+    CHECK_REFUSED(INVALID, "elements", dpo_model_decode(model, NULL, (size_t)-1, &text, NULL));
+    CHECK_REFUSED(INVALID, "NULL", dpo_model_score_texts(model, NULL, NULL, 2, &number, NULL));
+    const char *holes[] = {"x", NULL};
+    CHECK_REFUSED(INVALID, "prompts[1] is NULL", dpo_model_score_texts(model, holes, holes, 2, &number, NULL));
+    CHECK_REFUSED(INVALID, "NULL", dpo_trainer_forward(trainer, NULL, 2, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "row", dpo_trainer_forward(trainer, &(size_t){9999}, 1, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "row", dpo_trainer_forward(trainer, &(size_t){(size_t)-1}, 1, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "at least one row", dpo_trainer_forward(trainer, NULL, 0, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "output_dir is NULL", dpo_trainer_run(trainer, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "parameters", dpo_trainer_parameter_at(trainer, (size_t)-1, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "nothing.weight", dpo_trainer_parameter_find(trainer, "nothing.weight", &index));
+    CHECK_REFUSED(INVALID, "path is NULL", dpo_trainer_save(trainer, NULL));
+    CHECK_REFUSED(INVALID, "input is NULL", dpo_export(NULL, DPO_EXPORT_GGUF, "x", NULL));
+    CHECK_REFUSED(INVALID, "format 77", dpo_export(MODEL, 77, "x", NULL));
+    CHECK_REFUSED(INVALID, "json is NULL", dpo_inspect(MODEL, NULL));
+    CHECK_REFUSED(DPO_ERROR_IO, "nowhere", dpo_model_open("/nowhere/model.gguf", NULL, 0, &(dpo_model *){NULL}));
+    CHECK_REFUSED(INVALID, "itself", dpo_trainer_create(model, model, dataset, NULL, &options, &(dpo_trainer *){NULL}));
+    release_all();
+}
+
+static void order_of_calls(void) {
+    const dpo_train_options options = small_run();
+    size_t rows[] = {0, 1}, count = 0;
+    double chosen[2], rejected[2], gradient[2] = {-0.1, -0.1};
+    open_all(&options);
+    CHECK_REFUSED(STATE, "forward", dpo_trainer_backward(trainer, gradient, gradient, 2));
+    CHECK_REFUSED(STATE, "forward", dpo_trainer_token_count(trainer, &count));
+    CHECK_REFUSED(STATE, "gradients", dpo_trainer_apply(trainer, NULL));
+    CHECK_REFUSED(STATE, "evaluation", dpo_trainer_evaluate(trainer, &(dpo_metrics){.struct_size = sizeof(dpo_metrics)}));
+    CHECK_STATUS(DPO_OK, dpo_trainer_forward(trainer, rows, 2, chosen, rejected, NULL, NULL));
+    CHECK_STATUS(DPO_OK, dpo_trainer_token_count(trainer, &count));
+    CHECK(count > 4);
+    CHECK_REFUSED(INVALID, "gradients", dpo_trainer_backward(trainer, gradient, gradient, 1));
+    CHECK_REFUSED(INVALID, "tokens", dpo_trainer_backward_tokens(trainer, (float[]){1}, 1));
+    CHECK_REFUSED(INVALID, "tokens", dpo_trainer_token_logps(trainer, (float[]){1}, 1));
+    gradient[0] = NAN;
+    CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_trainer_backward(trainer, gradient, gradient, 2));
+    gradient[0] = -0.1;
+    CHECK_STATUS(DPO_OK, dpo_trainer_backward(trainer, gradient, gradient, 2));
+    CHECK_REFUSED(STATE, "forward", dpo_trainer_backward(trainer, gradient, gradient, 2));
+    CHECK_REFUSED(STATE, "accumulated", dpo_trainer_step(trainer, NULL));
+    CHECK_STATUS(DPO_OK, dpo_trainer_apply(trainer, NULL));
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, NULL));
+    release_all();
+}
+
+/* ------------------------------------------------------------------------------------------- threads, callbacks */
+
+static int events;
+
+static int32_t reenter(const dpo_event *event, void *user_data) {
+    (void)user_data;
+    if (event->kind != DPO_EVENT_STEP) return 0;
+    CHECK(event->struct_size == sizeof *event && event->metrics && event->metrics->struct_size == sizeof *event->metrics);
+    CHECK_REFUSED(STATE, "in use", dpo_trainer_step(trainer, NULL));
+    return ++events == 2;
+}
+
+static char directory[] = "/tmp/dpo-handles-XXXXXX";
+
+static void callbacks_and_cancel(void) {
+    dpo_train_options options = small_run();
+    options.max_steps = 6;
+    options.overwrite_output_dir = 1;
+    open_all(&options);
+    CHECK_REFUSED(DPO_ERROR_CANCELLED, "", dpo_trainer_run(trainer, directory, NULL, reenter, NULL));
+    CHECK(events == 2);
+    /* A cancel between calls stops the next one, once. */
+    dpo_trainer_cancel(trainer);
+    CHECK_STATUS(DPO_ERROR_CANCELLED, dpo_trainer_step(trainer, NULL));
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, NULL));
+    CHECK_STATUS(DPO_OK, dpo_trainer_run(trainer, directory, "last", NULL, NULL));
+    CHECK_REFUSED(STATE, "steps", dpo_trainer_step(trainer, NULL));
+    release_all();
+}
+
+static void on_alarm(int number) {
+    (void)number;
+    dpo_trainer_cancel(trainer);
+}
+
+static void cancel_from_a_signal_handler(void) {
+    dpo_train_options options = small_run();
+    options.max_steps = 100000;
+    options.autosave_steps = 0;
+    options.save_steps = 0;
+    options.overwrite_output_dir = 1;
+    open_all(&options);
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_alarm;
+    sigaction(SIGALRM, &action, NULL);
+    alarm(1);
+    CHECK_STATUS(DPO_ERROR_CANCELLED, dpo_trainer_run(trainer, directory, NULL, NULL, NULL));
+    release_all();
+}
+
+static int32_t waiting_step(const dpo_event *event, void *user_data) {
+    int *steps = user_data;
+    return event->kind == DPO_EVENT_STEP && ++*steps >= 400;
+}
+
+static void *run_in_thread(void *status) {
+    int steps = 0;
+    *(int32_t *)status = dpo_trainer_run(trainer, directory, NULL, waiting_step, &steps);
+    return NULL;
+}
+
+static void a_second_thread_is_refused_and_release_waits(void) {
+    dpo_train_options options = small_run();
+    options.max_steps = 100000;
+    options.autosave_steps = 0;
+    options.save_steps = 0;
+    options.overwrite_output_dir = 1;
+    open_all(&options);
+    int32_t status = DPO_OK;
+    pthread_t thread;
+    pthread_create(&thread, NULL, run_in_thread, &status);
+    int refused = 0, allowed = 0;
+    for (int attempt = 0; attempt < 2000 && !refused; attempt++) {
+        struct timespec pause = {0, 1000000};
+        nanosleep(&pause, NULL);
+        if (dpo_trainer_parameter_count(trainer, &(size_t){0}) == STATE) refused++;
+    }
+    CHECK(refused);
+    CHECK_REFUSED(STATE, "in use", dpo_trainer_parameter_count(trainer, &(size_t){0}));
+    /* Other handles work meanwhile: the model that is being trained scores. */
+    const char *prompt[] = {"The film was"}, *completion[] = {" good."};
+    double sum = 0;
+    if (dpo_model_score_texts(model, prompt, completion, 1, &sum, NULL) == DPO_OK) allowed++;
+    CHECK(allowed && sum < 0);
+    dpo_trainer *released = trainer;
+    dpo_trainer_cancel(trainer);
+    dpo_trainer_release(trainer); /* during its run */
+    CHECK_REFUSED(STATE, "released", dpo_trainer_parameter_count(released, &(size_t){0}));
+    pthread_join(thread, NULL);
+    CHECK(status == DPO_ERROR_CANCELLED);
+    trainer = NULL;
+    release_all();
+}
+
+static void *fail_in_thread(void *text) {
+    dpo_model_release(NULL);
+    CHECK(dpo_last_error()[0] == 0);
+    CHECK_REFUSED(INVALID, "model is NULL", dpo_model_get_info(NULL, NULL));
+    strcpy(text, dpo_last_error());
+    return NULL;
+}
+
+static void errors_belong_to_their_thread(void) {
+    char text[256] = "";
+    CHECK_REFUSED(INVALID, "trainer is NULL", dpo_trainer_step(NULL, NULL));
+    pthread_t thread;
+    pthread_create(&thread, NULL, fail_in_thread, text);
+    pthread_join(thread, NULL);
+    CHECK(strstr(text, "model is NULL") && strstr(dpo_last_error(), "trainer is NULL"));
+}
+
+static void a_child_opens_its_own_handles(void) {
+    const dpo_train_options options = small_run();
+    open_all(&options);
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        dpo_model_info info;
+        info.struct_size = sizeof info;
+        int good = dpo_model_get_info(model, &info) == STATE && strstr(dpo_last_error(), "fork") != NULL;
+        good = good && dpo_trainer_step(trainer, NULL) == STATE;
+        dpo_trainer_release(trainer); /* harmless */
+        dpo_model *own = NULL;
+        good = good && dpo_model_open(MODEL, NULL, 2, &own) == DPO_OK;
+        const char *prompt[] = {"The film was"}, *completion[] = {" good."};
+        double sum = 0;
+        good = good && dpo_model_score_texts(own, prompt, completion, 1, &sum, NULL) == DPO_OK && sum < 0;
+        _exit(good ? 0 : 1);
+    }
+    int status = 1;
+    waitpid(child, &status, 0);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, NULL));
+    release_all();
+}
+
+/* More handles than one block of the table has, each released handle still told apart. */
+static void many_handles(void) {
+    enum { MANY = 3000 };
+    static dpo_dataset *handles[MANY];
+    const int32_t ids[] = {1, 2, 3, 4, 5, 6};
+    const size_t one = 1, two = 2;
+    dpo_dataset_info info;
+    info.struct_size = sizeof info;
+    int good = 1;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < MANY; i++)
+            good &= dpo_dataset_from_tokens(ids, &two, ids + 2, &two, ids + 4, &one, 1, NULL, &handles[i]) == DPO_OK;
+        for (int i = 0; i < MANY; i++) good &= dpo_dataset_get_info(handles[i], &info) == DPO_OK && info.rows == 1;
+        for (int i = 0; i < MANY; i++) dpo_dataset_release(handles[i]);
+        for (int i = 0; i < MANY; i++) good &= dpo_dataset_get_info(handles[i], &info) == STATE;
+    }
+    CHECK(good);
+}
+
+int main(void) {
+    CHECK(mkdtemp(directory) != NULL);
+    null_foreign_released_and_other_handles();
+    any_order_of_release();
+    null_arguments();
+    order_of_calls();
+    callbacks_and_cancel();
+    cancel_from_a_signal_handler();
+    a_second_thread_is_refused_and_release_waits();
+    errors_belong_to_their_thread();
+    a_child_opens_its_own_handles();
+    many_handles();
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    return check_summary() | (system(command) != 0);
+}
