@@ -1,0 +1,148 @@
+"""Header, shared library, command, Python and the option table of the Swift API say the same."""
+
+import ctypes
+import dataclasses
+import math
+import re
+import unittest
+
+import libdpo
+from libdpo import _native
+from support import BUILD, ROOT, Case, dpo, run
+
+HEADER = (BUILD / "include" / "dpo.h").read_text()
+CODE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.DOTALL)
+FUNCTIONS = sorted(set(re.findall(r"\b(dpo_\w+)\(", CODE)))
+TABLE = {row["name"]: row for row in libdpo.describe_options()}
+#: What stands for "unset" in the C struct.
+UNSET = {"data_seed": -1, "max_length": 0, "save_total_limit": 0, "lora_target_modules": None}
+
+
+class Library(Case):
+    def test_exports_exactly_the_functions_of_the_header(self) -> None:
+        listed = run("nm", "-D", "--defined-only", BUILD / "lib" / "libdpo.so").stdout
+        exported = sorted({line.split()[-1].split("@")[0] for line in listed.splitlines()})
+        self.assertEqual(exported, FUNCTIONS)
+
+    def test_soname_and_no_swift_at_run_time(self) -> None:
+        dynamic = run("readelf", "-d", BUILD / "lib" / "libdpo.so").stdout
+        self.assertIn("[libdpo.so.0]", dynamic)
+        self.assertNotRegex(dynamic, r"NEEDED.*swift")
+        self.assertRegex(dynamic, r"NEEDED.*openblas")
+        for line in dynamic.splitlines():
+            if "RUNPATH" in line or "RPATH" in line:
+                self.assertIn("[$ORIGIN]", line)
+        tool = run("readelf", "-d", BUILD / "bin" / "dpo").stdout
+        self.assertNotRegex(tool, r"NEEDED.*swift")
+
+    def test_versions(self) -> None:
+        numbers = [re.search(rf"DPO_VERSION_{part} (\d+)", HEADER).group(1) for part in ("MAJOR", "MINOR", "PATCH")]
+        self.assertEqual(libdpo.__version__, ".".join(numbers))
+        self.assertIn(libdpo.__version__, dpo("version").stdout)
+        self.assertTrue((BUILD / "lib" / f"libdpo.so.{libdpo.__version__}").is_file())
+        self.assertIn(f'version = "{libdpo.__version__}"', (ROOT / "bindings/python/pyproject.toml").read_text())
+
+
+class PythonPrototypes(Case):
+    def test_every_function_has_a_prototype_with_as_many_arguments(self) -> None:
+        for name in FUNCTIONS:
+            arguments = re.search(rf"\b{name}\(([^;]*?)\);", CODE, re.DOTALL).group(1)
+            count = 0 if arguments.strip() == "void" else arguments.count(",") + 1
+            function = getattr(_native.lib, name)
+            self.assertIsNotNone(function.argtypes if count else [], name)
+            self.assertEqual(len(function.argtypes or []), count, name)
+
+    def test_structs_have_the_layout_of_the_header(self) -> None:
+        structs = {
+            "dpo_loss_options": _native.LossOptions, "dpo_model_info": _native.ModelInfo,
+            "dpo_dataset_info": _native.DatasetInfo, "dpo_train_options": _native.TrainOptions,
+            "dpo_metrics": _native.Metrics, "dpo_event": _native.Event,
+            "dpo_generation_options": _native.GenerationOptions, "dpo_export_options": _native.ExportOptions,
+        }
+        lines, expected = [], []
+        for name, kind in structs.items():
+            lines.append(f'printf("{name} %zu\\n", sizeof({name}));')
+            expected.append(f"{name} {ctypes.sizeof(kind)}")
+            for field, *_ in kind._fields_:
+                lines.append(f'printf("{name}.{field} %zu\\n", offsetof({name}, {field}));')
+                expected.append(f"{name}.{field} {getattr(kind, field).offset}")
+            declared = re.search(rf"struct {name} \{{(.*?)\n\}}", CODE, re.DOTALL).group(1)
+            self.assertEqual(len(kind._fields_), declared.count(";"), name)
+        source = self.directory / "layout.c"
+        source.write_text("#include <dpo.h>\n#include <stdio.h>\nint main(void) {\n" + "\n".join(lines) + "\nreturn 0; }\n")
+        compiled = run("cc", "-std=c99", f"-I{BUILD}/include", source, "-o", self.directory / "layout")
+        self.assertEqual(compiled.returncode, 0, compiled.stderr)
+        self.assertEqual(run(self.directory / "layout").stdout.splitlines(), expected)
+
+    def test_loss_numbers_follow_the_header(self) -> None:
+        declared = re.findall(r"DPO_LOSS_(\w+) = (\d+)", CODE)
+        self.assertEqual([name.lower() for name, _ in declared], list(libdpo.LOSS_TYPES))
+        self.assertEqual([int(number) for _, number in declared], list(range(len(declared))))
+        self.assertEqual(TABLE["loss_type"]["choices"], list(libdpo.LOSS_TYPES))
+
+
+class Options(Case):
+    def test_c_struct_has_every_option_with_its_default(self) -> None:
+        fields = [name for name, *_ in _native.TrainOptions._fields_ if name not in ("struct_size", "loss_weight_count")]
+        self.assertEqual(sorted(fields), sorted(TABLE))
+        values = _native.initialised(_native.TrainOptions, _native.lib.dpo_train_options_init)
+        for name, row in TABLE.items():
+            value, default = getattr(values, name), row["default"]
+            if name == "loss_weights":
+                self.assertFalse(value)
+            elif default is None or default == []:
+                unset = value == UNSET[name] if name in UNSET else math.isnan(value)
+                self.assertTrue(unset, name)
+            elif isinstance(default, bool):
+                self.assertEqual(bool(value), default, name)
+            elif isinstance(default, list):
+                self.assertEqual(value.decode(), ",".join(default), name)
+            elif isinstance(default, str):
+                self.assertEqual(value.decode(), default, name)
+            else:
+                self.assertEqual(value, default, name)
+
+    def test_header_comments_tell_the_defaults(self) -> None:
+        body = re.search(r"struct dpo_train_options \{(.*?)\n\};", HEADER, re.DOTALL).group(1)
+        told = dict(re.findall(r"(\w+);\s*/\* (.*?) \*/", body))
+        for name, row in TABLE.items():
+            start = re.split(r"[;:,]? ", told[name], maxsplit=1)[0].strip('";:,')
+            default = row["default"]
+            if isinstance(default, bool):
+                self.assertEqual(start, str(int(default)), name)
+            elif isinstance(default, (int, float)):
+                self.assertEqual(float(start), default, name)
+            elif isinstance(default, str):
+                self.assertEqual(start, default, name)
+
+    def test_python_configurations_have_every_option_with_its_default(self) -> None:
+        own = {"output_dir", "logging_steps", "disable_tqdm"}
+        found = {}
+        for kind in (libdpo.DPOConfig, libdpo.SFTConfig):
+            for field in dataclasses.fields(kind):
+                found[field.name] = field.default
+        self.assertEqual(sorted(set(found) - own), sorted(set(TABLE) - {"method"}))
+        for name, row in TABLE.items():
+            if name == "method":
+                continue
+            default = row["default"]
+            if default == []:
+                default = None
+            elif isinstance(default, list):
+                default = default[0]
+            self.assertEqual(found[name], default, name)
+
+    def test_command_has_a_flag_for_every_option(self) -> None:
+        text = dpo("train", "--help").stdout
+        flags = set(re.findall(r"--([a-z0-9-]+)", text))
+        for name in TABLE:
+            flag = name.replace("_", "-")
+            self.assertTrue({flag, f"no-{flag}"} & flags, f"--{flag}")
+
+    def test_unknown_options_raise(self) -> None:
+        self.assertRaises(TypeError, libdpo.DPOConfig, gradient_checkpointing=True)
+        self.assertRaises(TypeError, libdpo.SFTConfig, beta=0.1)
+
+
+if __name__ == "__main__":
+    unittest.main()

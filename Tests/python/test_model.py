@@ -1,0 +1,165 @@
+"""Levels 2 and 5 through Python: models that score, tokenise and generate; inspect and export."""
+
+import array
+import unittest
+
+import libdpo
+import numpy
+from support import FIXTURES, MODEL, PAIRS, SMOLLM2, Case, golden, rows
+
+FAMILIES = ("gpt2", "llama-tied", "llama-untied", "mistral", "qwen2", "qwen3")
+
+
+class Scores(Case):
+    def test_token_scores_are_those_of_transformers(self) -> None:
+        for name in FAMILIES:
+            expected = golden(f"models/{name}.json")["pairs"]
+            with libdpo.Model(FIXTURES / "models" / name, threads=2) as model:
+                prompts = [pair["prompt_ids"] for pair in expected]
+                completions = [pair[key] for pair in expected for key in ("chosen_ids", "rejected_ids")]
+                parents = [index // 2 for index in range(2 * len(prompts))]
+                sums, tokens = model.score_tokens(prompts, completions, parents)
+                for index, pair in enumerate(expected):
+                    for offset, side in enumerate(("chosen", "rejected")):
+                        self.assertNear(sums[2 * index + offset], pair[side], 1e-5, name)
+                        found = tokens[2 * index + offset]
+                        self.assertEqual(len(found), len(pair[f"{side}_logps"]))
+                        self.assertLess(float(numpy.abs(found - pair[f"{side}_logps"]).max()), 2e-4)
+
+    def test_arrays_of_any_kind(self) -> None:
+        model = libdpo.Model(MODEL, threads=1)
+        expected, _ = model.score_tokens([[1, 2, 3]], [[4, 5]])
+        for kind in (lambda x: array.array("i", x), tuple, lambda x: numpy.array(x, numpy.int32), numpy.array):
+            found, tokens = model.score_tokens([kind([1, 2, 3])], [kind([4, 5])])
+            self.assertEqual(found[0], expected[0])
+            self.assertEqual(len(tokens[0]), 2)
+
+    def test_an_empty_prompt_predicts_nothing_of_the_first_token(self) -> None:
+        model = libdpo.Model(MODEL, threads=1)
+        sums, tokens = model.score_tokens([[]], [[5, 6, 7]])
+        self.assertEqual(tokens[0][0], 0)
+        self.assertNear(sums[0], float(sum(tokens[0])), 1e-6)
+
+    def test_texts_count_the_end_of_sequence(self) -> None:
+        model = libdpo.Model(MODEL, threads=1)
+        score = model.score(["The film was"], [" good."])[0]
+        joint = model.encode("The film was good.")
+        prompt = model.encode("The film was")
+        completion = joint[len(prompt) :] + [model.info.eos_token]
+        sums, _ = model.score_tokens([prompt], [completion])
+        self.assertEqual(score.tokens, len(completion))
+        self.assertNear(score.logp, sums[0], 1e-6)
+
+    def test_refused(self) -> None:
+        model = libdpo.Model(MODEL, threads=1)
+        for call in (
+            lambda: model.score(["a"], []),
+            lambda: model.score_tokens([[1]], [[2]], [7]),
+            lambda: model.score_tokens([[1]], [[10**6]]),
+            lambda: model.score_tokens([[1]], [[-1]]),
+            lambda: model.score_tokens([[1]], [[2**40]]),
+            lambda: model.score_tokens([[1] * 100_000], [[2]]),
+            lambda: model.score(["a\0b"], ["c"]),
+            lambda: libdpo.Model(MODEL, threads=-1),
+            lambda: libdpo.Model(PAIRS),
+        ):
+            self.assertRaises(ValueError, call)
+        self.assertRaises(OSError, libdpo.Model, self.directory / "none.gguf")
+        with libdpo.Model(MODEL) as closed:
+            pass
+        self.assertRaises(ValueError, closed.encode, "x")
+
+
+class Text(Case):
+    def test_encode_decode_and_template(self) -> None:
+        model = libdpo.Model(MODEL)
+        text = "Straße, naïve café: très bien! 👍🏽 今天天气很好。\0end"
+        self.assertEqual(model.decode(model.encode(text, add_special_tokens=False)), text)
+        self.assertEqual(model.encode("", add_special_tokens=False), [])
+        rendered = model.apply_chat_template([{"role": "user", "content": "Grüße"}], add_generation_prompt=True)
+        self.assertIn("Grüße", rendered)
+        self.assertGreater(len(rendered), len(model.apply_chat_template([{"role": "user", "content": "Grüße"}])))
+        self.assertRaises(ValueError, model.apply_chat_template, {"role": "user"})
+
+    def test_info(self) -> None:
+        info = libdpo.Model(MODEL).info
+        self.assertEqual((info.architecture, info.format, info.has_adapter), ("llama", "huggingface", False))
+        self.assertEqual(info.vocabulary_size, libdpo.inspect(MODEL)["configuration"]["vocab_size"])
+        self.assertTrue(info.has_chat_template)
+
+
+class Generation(Case):
+    def test_greedy_is_that_of_transformers(self) -> None:
+        for name in ("llama-tied", "gpt2"):
+            model = libdpo.Model(FIXTURES / "models" / name, threads=2)
+            for expected in golden(f"models/{name}.json")["greedy"]:
+                prompt = model.decode(expected["prompt_ids"])
+                if model.encode(prompt, add_special_tokens=False) != expected["prompt_ids"]:
+                    continue
+                made = model.generate(
+                    prompt, temperature=0, max_new_tokens=len(expected["token_ids"]), add_special_tokens=False
+                )[0][0]
+                self.assertEqual(made.token_ids, expected["token_ids"][: len(made.token_ids)])
+
+    def test_seeded_streamed_and_stopped(self) -> None:
+        model = libdpo.Model(MODEL, threads=2)
+        options = {"max_new_tokens": 8, "num_return_sequences": 2, "seed": 7}
+        seen = []
+        made = model.generate(["The film was", "She said:"], on_token=lambda *token: seen.append(token) or False, **options)
+        self.assertEqual([len(row) for row in made], [2, 2])
+        self.assertEqual(len(seen), sum(len(item.token_ids) for row in made for item in row))
+        self.assertEqual(made, model.generate(["The film was", "She said:"], **options))
+        self.assertEqual(made[0], model.generate("The film was", **options)[0])
+        self.assertRaises(libdpo.CancelledError, model.generate, "x", on_token=lambda *_: True)
+
+        def fail(*_: object) -> bool:
+            raise KeyError("mine")
+
+        self.assertRaises(KeyError, model.generate, "x", on_token=fail)
+        for wrong in ({"max_new_tokens": 0}, {"temperature": -1}, {"top_p": 0}, {"num_return_sequences": 0}):
+            self.assertRaises(ValueError, model.generate, "x", **wrong)
+
+
+class Files(Case):
+    def test_inspect(self) -> None:
+        found = libdpo.inspect(MODEL)
+        self.assertEqual((found["kind"], found["architecture"]), ("model", "llama"))
+        self.assertTrue(all(set(tensor) >= {"name", "dtype", "shape"} for tensor in found["tensors"]))
+        self.assertRaises(OSError, libdpo.inspect, self.directory / "none")
+
+    def test_every_export_gives_the_same_scores(self) -> None:
+        adapter = FIXTURES / "adapters" / "llama-tied-random"
+        pair = rows(PAIRS)[0]
+        expected = libdpo.Model(MODEL, adapter).score([pair["prompt"]], [pair["chosen"]])[0].logp
+        plain = libdpo.Model(MODEL).score([pair["prompt"]], [pair["chosen"]])[0].logp
+        self.assertNotAlmostEqual(expected, plain, 3)
+        for to in ("safetensors", "gguf", "hdf5"):
+            output = self.directory / f"merged-{to}"
+            libdpo.export(MODEL, to, output, adapter=adapter, merge=True)
+            found = libdpo.Model(output).score([pair["prompt"]], [pair["chosen"]])[0].logp
+            self.assertNear(found, expected, 1e-4, to)
+            self.assertRaises(libdpo.DPOError, libdpo.export, MODEL, to, output, adapter=adapter, merge=True)
+            libdpo.export(MODEL, to, output, adapter=adapter, merge=True, overwrite=True)
+        for to in ("peft", "gguf-lora", "hdf5"):
+            output = self.directory / f"adapter-{to}"
+            libdpo.export(adapter, to, output, base=MODEL)
+            found = libdpo.Model(MODEL, output).score([pair["prompt"]], [pair["chosen"]])[0].logp
+            self.assertNear(found, expected, 1e-4, to)
+        self.assertRaises(ValueError, libdpo.export, MODEL, "onnx", self.directory / "x")
+        self.assertRaises(ValueError, libdpo.export, MODEL, "gguf", self.directory / "x", dtype="f8")
+        self.assertRaises(ValueError, libdpo.export, MODEL, "peft", self.directory / "x")
+
+
+@unittest.skipIf(SMOLLM2 is None, "the 135M model is not downloaded (make model)")
+class RealModel(Case):
+    def test_log_probs_of_smollm2(self) -> None:
+        expected = golden("smollm2.json")["pairs"]
+        with libdpo.Model(SMOLLM2) as model:
+            for pair in expected[:2]:
+                sums, _ = model.score_tokens([pair["prompt_ids"]], [pair["chosen_ids"], pair["rejected_ids"]], [0, 0])
+                self.assertLess(abs(sums[0] - pair["chosen"]), 2e-3)
+                self.assertLess(abs(sums[1] - pair["rejected"]), 2e-3)
+
+
+if __name__ == "__main__":
+    unittest.main()
