@@ -1,0 +1,94 @@
+"""The examples do what they say: C programs as their first comment compiles them, Python programs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import unittest
+
+from support import BUILD, FIXTURES, PAIRS, ROOT, Case, run
+
+MODEL = FIXTURES / "gguf" / "llama-tied.gguf"
+LIBRARY = {"PKG_CONFIG_PATH": f"{BUILD}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{BUILD}/lib"}
+
+
+class CExamples(Case):
+    def build(self, name: str) -> "os.PathLike[str]":
+        source = ROOT / "examples/c" / f"{name}.c"
+        command = re.search(r"cc -std=c99 (\S+\.c) \$\((pkg-config [^)]*)\)", source.read_text())
+        self.assertEqual(command.group(1), source.name)
+        flags = run(*command.group(2).split(), env=LIBRARY).stdout.split()
+        program = self.directory / name
+        strict = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+        built = run("cc", "-std=c99", *strict, source, *flags, "-o", program)
+        self.assertEqual(built.returncode, 0, built.stderr)
+        self.assertLessEqual(len(source.read_text().splitlines()), 150)
+        return program
+
+    def test_losses(self) -> None:
+        done = run(self.build("losses"), env=LIBRARY)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("DPO loss 0.581637", done.stdout)
+
+    def test_logps(self) -> None:
+        program = self.build("logps")
+        done = run(program, MODEL, env=LIBRARY)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r'log p\(" Paris\." \| "The capital of France is"\) = -\d+\.\d+ over \d+ tokens')
+        self.assertEqual(run(program, env=LIBRARY).returncode, 2)
+        missing = run(program, "none.gguf", env=LIBRARY)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("none.gguf", missing.stderr)
+
+    def test_own_loss(self) -> None:
+        done = run(self.build("own_loss"), MODEL, PAIRS, env=LIBRARY)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        losses = [float(value) for value in re.findall(r"loss ([\d.]+)", done.stdout)]
+        self.assertEqual(len(losses), 8)
+        self.assertAlmostEqual(losses[0], 1.0, 5)
+        self.assertLess(losses[-1], 1.0)
+
+    def test_training_stops_with_ctrl_c_and_goes_on(self) -> None:
+        program, output = self.build("train"), self.directory / "run"
+        through = run(program, MODEL, PAIRS, self.directory / "through", env=LIBRARY)
+        self.assertEqual(through.returncode, 0, through.stderr)
+        process = subprocess.Popen(
+            [str(program), str(MODEL), str(PAIRS), str(output)], stdout=subprocess.PIPE, text=True, cwd=ROOT,
+            env={**os.environ, **LIBRARY},
+        )
+        lines = []
+        for line in process.stdout:
+            lines.append(line)
+            if line.startswith("step 1 "):
+                process.send_signal(signal.SIGINT)
+        process.wait(60)
+        if process.returncode == 130:  # else it was done before the signal came
+            self.assertIn("Stopped.", lines[-1])
+            again = run(program, MODEL, PAIRS, output, env=LIBRARY)
+            self.assertEqual(again.returncode, 0, again.stderr)
+            lines += again.stdout.splitlines(True)
+        self.assertTrue(lines[-1].startswith("Adapter in"))
+        self.assertTrue((output / "adapter/adapter_model.safetensors").is_file())
+        self.assertEqual(
+            (output / "adapter/adapter_model.safetensors").read_bytes(),
+            (self.directory / "through/adapter/adapter_model.safetensors").read_bytes(),
+        )
+
+
+class PythonExamples(Case):
+    def test_quick_start(self) -> None:
+        done = run(sys.executable, "examples/python/quick_start.py", MODEL, PAIRS, self.directory / "run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"before: .*\nafter: .*\nadapter for PEFT in")
+
+    def test_own_loss(self) -> None:
+        done = run(sys.executable, "examples/python/own_loss.py", MODEL, PAIRS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        losses = [float(value) for value in re.findall(r"loss ([\d.]+)", done.stdout)]
+        self.assertEqual(len(losses), 8)
+        self.assertLess(losses[-1], losses[0])
+
+
+if __name__ == "__main__":
+    unittest.main()
