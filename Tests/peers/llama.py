@@ -1,0 +1,103 @@
+"""llama.cpp loads the GGUF models and GGUF LoRA adapters that we write, tokenises alike, and its log-probs move as ours do.
+
+With F32 weights and an F32 cache it computes what we compute. On quantised weights it multiplies quantised activations: sums of
+about 15 tokens are off by 0.1–0.6 nats, so there the shifts that an adapter brings are compared, not the sums.
+"""
+from contextlib import contextmanager
+from functools import partial
+
+import llama_cpp
+import numpy as np
+import torch
+from make_golden import tokenized
+from support import AutoTokenizer, GGUF, SMOLLM2_GGUF, close, dpo, our_sums, random_model, random_pairs, scratch, write_rows
+
+NAMES = ["llama-tied", "llama-untied", "qwen2", "qwen3", "gpt2"]    # GGUF's "llama" has no sliding window for mistral
+
+
+@contextmanager
+def load(path, lora=None):
+    model = llama_cpp.Llama(str(path), n_ctx=512, logits_all=True, verbose=False, type_k=0, type_v=0,
+                            lora_path=str(lora) if lora else None)
+    try:
+        yield model
+    finally:
+        model.close()
+
+
+def their_sums(model, ids):
+    """(chosen, rejected) of [(prompt, chosen, rejected)] token ids."""
+    result = []
+    for prompt, *sides in ids:
+        pair = []
+        for side in sides:
+            model.reset()
+            model.eval(prompt + side)
+            scores = torch.tensor(np.array(model.scores[:len(prompt) + len(side) - 1])).double().log_softmax(-1)[max(len(prompt) - 1, 0):]
+            target = torch.tensor((prompt + side)[1:])[max(len(prompt) - 1, 0):]
+            pair.append(float(scores.gather(-1, target[:, None]).sum()))
+        result.append(tuple(pair))
+    return result
+
+
+def ids_of(tokenizer, pairs):
+    return [tokenized(tokenizer, row) for row in pairs]
+
+
+def gguf_export(name, seed, dtype, tolerance):
+    model, target, pairs = random_model(name, seed), scratch() / f"{name}-{dtype}.gguf", random_pairs(seed + 6, 6)
+    dpo("export", model, to="gguf", dtype=dtype, output=target)
+    tokenizer, data = AutoTokenizer.from_pretrained(model), write_rows(scratch() / "llama.jsonl", pairs)
+    ours = our_sums(target, data)
+    with load(target) as theirs:
+        close(their_sums(theirs, ids_of(tokenizer, pairs)), ours, tolerance, 1e-4, "log-prob sum")
+        for row in pairs:
+            text = row["prompt"] + row["chosen"] + "\n\n <|im_end|>1234"
+            assert theirs.tokenize(text.encode(), add_bos=True, special=True) == tokenizer(text)["input_ids"], f"tokens of {text!r} differ"
+
+
+def lora(name, seed):
+    """Trained on a GGUF, exported for that very file."""
+    base, pairs = GGUF / f"{name}.gguf", random_pairs(seed + 7, 6)
+    data, output = write_rows(scratch() / "lora.jsonl", pairs), scratch() / f"{name}-llama"
+    targets = ["attn.c_attn", "c_fc"] if name == "gpt2" else ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "down_proj"]
+    dpo("train", base, data=data, output_dir=output, max_steps=6, learning_rate=0.02, lr_scheduler_type="constant", lora_r=4, lora_alpha=8,
+        lora_target_modules=targets, json=True)
+    dpo("export", output / "final.h5", to="gguf-lora", output=scratch() / f"{name}-lora.gguf")
+    ours, before = our_sums(base, data, adapter=output / "final.h5"), our_sums(base, data)
+    assert max(abs(a - b) for x, y in zip(ours, before) for a, b in zip(x, y)) > 0.5, "training changed nothing"
+    ids = [(row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]) for row in dpo("tokenize", base, data=data, json=True)["rows"]]
+    with load(base, scratch() / f"{name}-lora.gguf") as theirs:
+        close(their_sums(theirs, ids), ours, 5e-3, 1e-4, "log-prob sum")
+
+
+def smollm2(seed):
+    pairs = random_pairs(seed + 8, 6)
+    data, output = write_rows(scratch() / "smollm2.jsonl", pairs), scratch() / "smollm2-llama"
+    dpo("train", SMOLLM2_GGUF, data=data, output_dir=output, max_steps=4, learning_rate=2e-3, lr_scheduler_type="constant", lora_r=8,
+        lora_alpha=16, json=True, per_device_train_batch_size=6)
+    dpo("export", output / "final.h5", to="gguf-lora", output=scratch() / "smollm2-lora.gguf")
+    before, after = our_sums(SMOLLM2_GGUF, data), our_sums(SMOLLM2_GGUF, data, adapter=output / "final.h5")
+    ids = [(row["prompt_ids"], row["chosen_ids"], row["rejected_ids"]) for row in dpo("tokenize", SMOLLM2_GGUF, data=data, json=True)["rows"]]
+    with load(SMOLLM2_GGUF) as model:
+        their_before = their_sums(model, ids)
+    with load(SMOLLM2_GGUF, scratch() / "smollm2-lora.gguf") as model:
+        their_after = their_sums(model, ids)
+    flat = lambda value: np.array(value).ravel()
+    counts = np.array([[len(side) for side in row[1:]] for row in ids]).ravel()
+    base = np.abs(flat(before) - flat(their_before))
+    assert (base < 0.3 + 0.08 * counts).all(), f"log-prob sums without adapter are off by {base.max():.2f}"
+    ours, theirs = flat(after) - flat(before), flat(their_after) - flat(their_before)
+    assert np.abs(ours).max() > 3, f"training moved no sum by more than {np.abs(ours).max():.2f} nats"
+    off = np.abs(ours - theirs)
+    assert (off < 0.6 + 0.08 * np.abs(ours)).all(), f"shifts {theirs.round(2)}, expected {ours.round(2)}"
+    return f"shifts up to {np.abs(ours).max():.1f} nats, followed within {off.max():.2f}; without adapter within {base.max():.2f}"
+
+
+def checks(seed):
+    for name in NAMES:
+        yield f"llama.cpp gguf f32 {name}", partial(gguf_export, name, seed, "f32", 2e-3)
+        yield f"llama.cpp gguf lora {name}", partial(lora, name, seed)
+    yield "llama.cpp gguf f16 llama-untied", partial(gguf_export, "llama-untied", seed, "f16", 0.3)
+    yield "llama.cpp gguf bf16 qwen2", partial(gguf_export, "qwen2", seed, "bf16", 1.0)
+    yield "llama.cpp lora on Q4_1 smollm2", partial(smollm2, seed)

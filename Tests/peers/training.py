@@ -1,0 +1,84 @@
+"""Runs of `dpo train` against TRL's trainers: every metric of every step, and the log-probs of the model at the end."""
+from functools import partial
+
+from make_golden import save_adapter
+from make_trl import BASE, trajectory
+from peft import PeftModel
+from support import (AutoTokenizer, NAMES, SMOLLM2, close, dpo, metrics, model_of, our_sums, random_model, random_pairs, scratch, sums,
+                     write_rows)
+from trl import DPOTrainer, SFTTrainer
+
+# Counts and clocks are compared elsewhere; the rest must agree.
+LEFT_OUT = {"step", "epoch", "num_tokens"}
+
+
+def command_flags(settings):
+    """TRL's options as the command's flags."""
+    flags = {}
+    for key, value in settings.items():
+        if key == "train_sampling_strategy":
+            flags["no_shuffle"] = True
+        elif not (key == "max_steps" and value < 0):
+            flags[key] = value
+    return flags
+
+
+def compare_steps(ours, theirs, first, later):
+    assert len(ours) == len(theirs), f"{len(ours)} steps, expected {len(theirs)}"
+    for index, (a, b) in enumerate(zip(ours, theirs)):
+        tolerance = first if index == 0 else later
+        for key in b.keys() - LEFT_OUT:
+            assert key in a, f"metrics.jsonl has no {key}"
+            # Rewards are differences of nearly equal sums: their round-off is that of the sums, times β.
+            floor = 1e-5 if key.startswith("rewards/") or key == "entropy" else 1e-7
+            close(a[key], b[key], floor if index == 0 else max(floor, 10 * later * 1e-2), tolerance, f"step {index + 1} {key}")
+
+
+def train(model, data, settings, method=DPOTrainer, lora=None, first=1e-5, later=1e-3, name="run", final=True):
+    file = write_rows(scratch() / f"{name}.jsonl", data)
+    output, adapter, end = scratch() / f"{name}-out", scratch() / f"{name}-start", scratch() / f"{name}-end"
+    theirs = trajectory(method, model, data, settings, lora, lambda trained: lora and save_adapter(trained, adapter, str(model)),
+                        lambda trained: save_adapter(trained, end, str(model)) if lora else trained.save_pretrained(end))
+    flags = dict(adapter=adapter) if lora else {}
+    dpo("train", model, method="dpo" if method is DPOTrainer else "sft", data=file, output_dir=output, json=True,
+        **command_flags(settings), **flags)
+    compare_steps(metrics(output), theirs["steps"], first, later)
+    if final and method is DPOTrainer:
+        tokenizer = AutoTokenizer.from_pretrained(model)
+        trained = PeftModel.from_pretrained(model_of(model), end).eval() if lora else model_of(end)
+        ours = our_sums(model, file, adapter=output / "final.h5") if lora else our_sums(output / "final.h5", file)
+        close(ours, sums(trained, tokenizer, data), 1e-2, 1e-3, "log-prob sum of the trained model")
+
+
+def tiny(name, seed, loss, lora):
+    settings = {**BASE, "max_steps": 10, "loss_type": loss, "weight_decay": 0.05, "lr_scheduler_type": "cosine", "warmup_steps": 2,
+                "gradient_accumulation_steps": 2 if loss == "ipo" else 1, "max_length": 40, "seed": seed}
+    options = dict(r=4, lora_alpha=8, target_modules="all-linear") if lora else None
+    train(random_model(name, seed), random_pairs(seed + 2, 13), settings, lora=options, name=f"{name}-{loss}-{bool(lora)}")
+
+
+def supervised(name, seed, lora):
+    rows = [{"prompt": row["prompt"], "completion": row["chosen"]} for row in random_pairs(seed + 3, 13)]
+    settings = {**BASE, "gradient_accumulation_steps": 2, "max_steps": 6, "seed": seed}
+    options = dict(r=4, lora_alpha=8, target_modules="all-linear") if lora else None
+    train(random_model(name, seed), rows, settings, SFTTrainer, options, name=f"{name}-sft-{bool(lora)}")
+
+
+def real(seed, loss, lora):
+    settings = {**BASE, "max_steps": 2, "loss_type": loss, "learning_rate": 1e-5, "max_length": 64, "seed": seed}
+    options = dict(r=8, lora_alpha=16, target_modules="all-linear") if lora else None
+    # 135 million gradients summed in fp32 in another order: the norm agrees to about 1e-5, later steps inherit it.
+    train(SMOLLM2, random_pairs(seed + 4, 4), settings, lora=options, first=3e-5, name=f"smollm2-{loss}-{bool(lora)}", final=False)
+
+
+def checks(seed):
+    for name in NAMES:
+        for loss in ("sigmoid", "ipo"):
+            for lora in (False, True):
+                yield f"train {name} {loss} {'lora' if lora else 'full'}", partial(tiny, name, seed, loss, lora)
+    for name in ("llama-untied", "qwen3", "gpt2"):
+        yield f"train {name} sft full", partial(supervised, name, seed, False)
+    yield "train qwen2 sft lora", partial(supervised, "qwen2", seed, True)
+    for loss in ("sigmoid", "ipo"):
+        for lora in (False, True):
+            yield f"train smollm2 {loss} {'lora' if lora else 'full'}", partial(real, seed, loss, lora)
