@@ -1,0 +1,40 @@
+import DPOBase
+import DPOText
+
+extension TokenizedDataset {
+  /// Reads and tokenises JSON lines, one row at a time: `{"prompt", "chosen", "rejected"}` as text or chat messages, the
+  /// prompt perhaps inside both completions; `{"prompt", "completion"}` with or without `"label"`; `{"text"}`;
+  /// `{"messages"}`. The first row decides which. Optional columns: `weight`, `margin`, `ref_chosen_logps` with
+  /// `ref_rejected_logps`, `tools`, `chat_template_kwargs`; others are ignored.
+  ///
+  /// - Throws: `.format` naming file, line and key of the first bad row; `.io` if the file cannot be read.
+  public convenience init(jsonl path: String, tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
+    try self.init(jsonl: path, tokenizer: RowTokenizer(tokenizer), options: options)
+  }
+
+  /// Tokenises rows that a host holds, as objects with the keys of JSON lines. Errors count rows from 1.
+  public convenience init(rows: [JSONObject], tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
+    try self.init(rows: rows, tokenizer: RowTokenizer(tokenizer), options: options)
+  }
+}
+
+extension RowTokenizer {
+  /// The rules of a model's tokenizer: its special tokens around texts, its EOS string, its chat template.
+  init(_ tokenizer: Tokenizer) {
+    self.init(
+      encode: { try tokenizer.encode($0, addSpecialTokens: $1) }, eos: tokenizer.eosToken?.text,
+      render: { messages, generate, row in
+        guard let template = tokenizer.chatTemplate else {
+          throw DPOError(.unsupported, "the model has no chat template; rows of chat messages need one")
+        }
+        var variables = JSONObject()
+        let special = [
+          ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken), ("pad_token", tokenizer.padToken),
+        ]
+        for (name, token) in special { variables[name] = token.map { .string($0.text) } }
+        variables["tools"] = row.tools
+        for (name, value) in row.templateVariables?.members ?? [] { variables[name] = value }
+        return try template.render(messages: messages, addGenerationPrompt: generate, variables: variables)
+      })
+  }
+}
