@@ -24,7 +24,7 @@ extension RowTokenizer {
     self.init(
       encode: { try tokenizer.encode($0, addSpecialTokens: $1) }, eos: tokenizer.eosToken?.text,
       render: { messages, generate, row in
-        guard let template = tokenizer.chatTemplate else {
+        guard let template = try tokenizer.chatTemplate else {
           throw DPOError(.unsupported, "the model has no chat template; rows of chat messages need one")
         }
         var variables = JSONObject()
