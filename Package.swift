@@ -58,7 +58,8 @@ let package = Package(
     .testTarget(name: "DPOKernelsTests", dependencies: ["DPOKernels", "TestSupport"]),
     .testTarget(name: "DPOModelTests", dependencies: ["DPOModel", "DPOStorage", "TestSupport"]),
     .testTarget(name: "DPOTextTests", dependencies: ["DPOText", "TestSupport"]),
-    .testTarget(name: "DPOStorageTests", dependencies: ["DPOStorage", "TestSupport"]),
+    .executableTarget(name: "checkpoint-loop", dependencies: ["DPOStorage"], path: "Tests/CheckpointLoop"),
+    .testTarget(name: "DPOStorageTests", dependencies: ["DPOStorage", "TestSupport", "checkpoint-loop"]),
     .testTarget(name: "DPOTests", dependencies: ["DPO", "TestSupport"]),
   ],
   swiftLanguageModes: [.v6]

@@ -81,7 +81,9 @@ public func fileKind(_ path: String) -> FileKind {
 
 /// Names in a directory, sorted, without "." and "..".
 public func directoryNames(_ path: String) throws -> [String] {
-  guard let handle = opendir(path) else { throw DPOError(.io, "\(path): cannot open the directory: \(systemMessage())") }
+  guard let handle = opendir(path) else {
+    throw DPOError(.io, "\(path): cannot open the directory: \(systemMessage())")
+  }
   defer { closedir(handle) }
   var names: [String] = []
   while let entry = readdir(handle) {
@@ -107,21 +109,46 @@ public func makeDirectories(_ path: String) throws {
 /// renamed. Without `commit` nothing remains of it.
 public final class AtomicFile {
   public let path: String
-  /// Where the content is written until `commit`; a library that writes by name may open it.
+  /// Where the content is written until `commit`.
   public let temporaryPath: String
   private var descriptor: Int32
+  private var size = 0
   private var committed = false
 
   public init(_ path: String) throws {
     guard !path.isEmpty, !path.utf8.contains(0) else { throw DPOError(.io, "a file to write needs a name") }
     guard fileKind(path) != .directory else { throw DPOError(.io, "\(path): is a directory") }
     self.path = path
-    temporaryPath = "\(directoryOf(path))/.\(nameOf(path)).\(getpid()).tmp"
-    descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+    let prefix = "\(directoryOf(path))/.\(nameOf(path))."
+    AtomicFile.removeAbandoned(prefix)
+    var attempt = 0
+    var name = ""
+    repeat {
+      attempt += 1
+      name = "\(prefix)\(getpid())-\(attempt).tmp"
+      descriptor = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    } while descriptor < 0 && errno == EEXIST
+    temporaryPath = name
     guard descriptor >= 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+    // Held while the file is written: tells it from one that a killed process left.
+    flock(descriptor, LOCK_EX | LOCK_NB)
+  }
+
+  /// Removes what killed processes left of their attempts to write the same file.
+  private static func removeAbandoned(_ prefix: String) {
+    let directory = directoryOf(prefix)
+    let start = nameOf(prefix)
+    for name in (try? directoryNames(directory)) ?? [] where name.hasPrefix(start) && name.hasSuffix(".tmp") {
+      guard name.dropFirst(start.count).dropLast(4).allSatisfy({ $0.isNumber || $0 == "-" }) else { continue }
+      let descriptor = open("\(directory)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+      guard descriptor >= 0 else { continue }
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink("\(directory)/\(name)") }
+      close(descriptor)
+    }
   }
 
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
+    try checkSizeLimit(bytes.count)
     var rest = bytes
     while let base = rest.baseAddress, !rest.isEmpty {
       let count = Glibc.write(descriptor, base, min(rest.count, 1 << 30))
@@ -130,6 +157,16 @@ public final class AtomicFile {
         throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
       }
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+    }
+    size += bytes.count
+  }
+
+  /// A write beyond the process's limit would raise SIGXFSZ, which ends a host that does not expect it.
+  private func checkSizeLimit(_ count: Int) throws {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return }
+    guard rlim_t(size + count) <= limit.rlim_cur else {
+      throw DPOError(.io, "\(path): cannot write: larger than the \(limit.rlim_cur) bytes that the process may write")
     }
   }
 
@@ -216,7 +253,9 @@ public final class AppendFile {
 
   /// Returns when all lines are on the disk.
   public func flush() throws {
-    guard fsync(descriptor) == 0 || errno == EINVAL else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+    guard fsync(descriptor) == 0 || errno == EINVAL else {
+      throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
+    }
   }
 
   deinit { close(descriptor) }

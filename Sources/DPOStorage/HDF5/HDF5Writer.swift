@@ -86,25 +86,9 @@ public final class HDF5Writer {
       datasets: zip(datasets, checksums).map { ($0.path, $0.element, $0.shape, $1) })
     attributes["/"]?[HDF5Names.checksum] = .text(seal)
 
-    try checkFileSizeLimit()
     let (image, offsets) = try HDF5Library.locked { try layOut(checksums) }
     try stream(image: image, offsets: offsets, scratch)
     try file.commit()
-  }
-
-  /// Beyond the process's limit a write raises SIGXFSZ, which ends a host that does not expect it.
-  private func checkFileSizeLimit() throws {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return }
-    let texts = attributes.values.reduce(0) { sum, values in
-      values.values.reduce(sum) { if case .text(let text) = $1 { $0 + text.utf8.count } else { $0 } }
-    }
-    let structure = (1 << 16) + texts + datasets.count * (1 << 11)
-    let total = datasets.reduce(structure) { $0 + $1.byteCount + 64 }
-    guard rlim_t(total) <= limit.rlim_cur else {
-      throw DPOError(
-        .io, "\(path): cannot write about \(total) bytes: the process may write files of \(limit.rlim_cur)")
-    }
   }
 
   private func content(of dataset: Dataset, _ scratch: Scratch) throws -> UnsafeRawBufferPointer {
