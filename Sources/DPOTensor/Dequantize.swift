@@ -29,6 +29,13 @@ extension StoredTensor {
     switch rowOrder {
     case .natural:
       ck_dequantize(dtype.encoding, base + rows.lowerBound * rowBytes, out, rows.count * columns)
+    case .interleavedHalves where shape.count == 1:
+      // The bias of q or k: its elements are in the order of the rows.
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { stored in
+        guard let stored = stored.baseAddress else { return }
+        ck_dequantize(dtype.encoding, base, stored, columns)
+        for index in 0..<columns { out[index] = stored[storedRow(index)] }
+      }
     case .interleavedHalves:
       for row in rows {
         ck_dequantize(

@@ -48,4 +48,18 @@ private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtu
     #expect(try open("models/llama-tied").fingerprint() == first.fingerprint())
     #expect(first.fingerprint() != second.fingerprint())
   }
+
+  @Test func biasesOfInterleavedRowsAreInTheirOrder() throws {
+    let bytes = try OwnedBytes(count: 16 * 4)
+    for index in 0..<16 { bytes.bytes.storeBytes(of: Float(index), toByteOffset: index * 4, as: Float.self) }
+    let shapes = [[16], [16, 1]]
+    let found = try shapes.map { shape in
+      try numbers(
+        StoredTensor(
+          name: "q", dtype: .f32, shape: shape, bytes: UnsafeRawBufferPointer(bytes.bytes), owner: bytes,
+          rowOrder: .interleavedHalves(headSize: 8), file: "x"))
+    }
+    #expect(found[0] == [0, 2, 4, 6, 1, 3, 5, 7, 8, 10, 12, 14, 9, 11, 13, 15])
+    #expect(found[0] == found[1])
+  }
 }

@@ -27,8 +27,15 @@ func writeDirectory(_ path: String, overwrite: Bool, _ write: (_ directory: Stri
   }
   let parent = directoryOf(path)
   try makeDirectories(parent)
-  let temporary = "\(parent)/.\(nameOf(path)).\(getpid()).tmp"
-  guard mkdir(temporary, 0o777) == 0 else {
+  var temporary = ""
+  var attempt = 0
+  var made: Int32 = 0
+  repeat {
+    attempt += 1
+    temporary = "\(parent)/.\(nameOf(path)).\(getpid())-\(attempt).tmp"
+    made = mkdir(temporary, 0o777)
+  } while made != 0 && errno == EEXIST
+  guard made == 0 else {
     throw DPOError(.io, "\(path): cannot make the directory: \(String(cString: strerror(errno)))")
   }
   do {
