@@ -20,7 +20,7 @@ MODELS = FIXTURES / "models"
 GGUF = FIXTURES / "gguf"
 DATA = FIXTURES / "data"
 GOLDEN = FIXTURES / "golden"
-NAMES = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"]
+NAMES = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"]
 
 
 def rows(path):

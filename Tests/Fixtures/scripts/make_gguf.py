@@ -17,8 +17,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 Q = gguf.GGMLQuantizationType
-PRE = {"llama-tied": "llama-bpe", "llama-untied": "smollm", "qwen2": "qwen2", "qwen3": "qwen2", "gpt2": "gpt-2"}
-ARCHITECTURES = {"llama-tied": "llama", "llama-untied": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2"}
+PRE = {"llama-tied": "llama-bpe", "llama-untied": "smollm", "llama-biased": "llama-bpe", "qwen2": "qwen2", "qwen3": "qwen2", "gpt2": "gpt-2"}
+ARCHITECTURES = {"llama-tied": "llama", "llama-untied": "llama", "llama-biased": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "gpt2": "gpt2"}
 LLAMA_NAMES = {
     "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.q_proj": "attn_q",
     "self_attn.k_proj": "attn_k", "self_attn.v_proj": "attn_v", "self_attn.o_proj": "attn_output",
@@ -89,6 +89,9 @@ def write(name, path, matrices, embedding=None):
         writer.add_layer_norm_rms_eps(config.rms_norm_eps)
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
         writer.add_rope_dimension_count(size)
+        if config.rope_parameters["rope_type"] == "linear":
+            writer.add_rope_scaling_type(gguf.RopeScalingType.LINEAR)
+            writer.add_rope_scaling_factor(config.rope_parameters["factor"])
         if size != config.hidden_size // config.num_attention_heads:
             writer.add_key_length(size)
             writer.add_value_length(size)
@@ -111,7 +114,7 @@ def write(name, path, matrices, embedding=None):
                      ("pad_token", writer.add_pad_token_id)):
         if settings.get(key):
             add(ids[settings[key]])
-    writer.add_add_bos_token(name == "llama-tied")
+    writer.add_add_bos_token(name in ("llama-tied", "llama-biased"))
     if template.exists():
         writer.add_chat_template(template.read_text())
 

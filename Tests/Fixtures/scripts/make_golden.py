@@ -32,6 +32,7 @@ ADAPTERS = {
     "qwen2": dict(r=3, lora_alpha=6, target_modules=r"model\.layers\.\d+\.(self_attn\.(q|k)_proj|mlp\.up_proj)"),
     "qwen3": dict(r=4, lora_alpha=8, target_modules="all-linear", rank_pattern={"q_proj": 2, r"layers\.1\.mlp\.down_proj": 6},
                   alpha_pattern={"k_proj": 2}),
+    "llama-biased": dict(r=4, lora_alpha=8, target_modules=["v_proj", "o_proj", "up_proj"]),
     "gpt2": dict(r=4, lora_alpha=8, target_modules=["c_attn", "c_fc", "mlp.c_proj"]),
 }
 

@@ -40,6 +40,7 @@ TOKENIZERS = {
     "qwen2": ("qwen2", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"], None, "<|im_end|>", "<|endoftext|>", CHATML, False),
     "qwen3": ("qwen2", ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"],
               None, "<|im_end|>", "<|endoftext|>", CHATML, False),
+    "llama-biased": ("llama3", ["<|begin_of_text|>", "<|end_of_text|>"], "<|begin_of_text|>", "<|end_of_text|>", None, None, True),
     "gpt2": ("gpt2", ["<|endoftext|>"], "<|endoftext|>", "<|endoftext|>", None, None, False),
 }
 
@@ -91,6 +92,9 @@ def make_config(name, tokenizer):
     if name == "llama-untied":
         return LlamaConfig(**{**size, "num_hidden_layers": 3, "num_key_value_heads": 1}, tie_word_embeddings=False,
                            rope_parameters=dict(rope_type="default", rope_theta=100000.0))
+    if name == "llama-biased":    # what the family's configuration allows beside
+        return LlamaConfig(**size, attention_bias=True, mlp_bias=True, head_dim=12, tie_word_embeddings=True,
+                           rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=4.0))
     if name == "mistral":
         return MistralConfig(**size, head_dim=8, sliding_window=8, tie_word_embeddings=False,
                              rope_parameters=dict(rope_type="default", rope_theta=10000.0))
