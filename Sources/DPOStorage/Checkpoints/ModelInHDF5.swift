@@ -23,7 +23,7 @@ extension ModelFile {
     return ModelFile(
       path: path, format: .hdf5, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: header.configuration, generationConfiguration: header.generationConfiguration,
-      provenance: header.provenance)
+      provenance: header.provenance, embeddedTokenizer: (header.tokenizerJSON, header.tokenizerConfiguration))
   }
 }
 

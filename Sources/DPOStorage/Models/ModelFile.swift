@@ -23,11 +23,13 @@ public struct ModelFile: Sendable {
   public let metadata: Metadata?
   /// Where the model came from.
   public let provenance: JSON
+  /// tokenizer.json and tokenizer_config.json, where the file with the weights holds them as such.
+  let embeddedTokenizer: (json: JSON?, configuration: JSON?)?
 
   package init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
     huggingFaceConfiguration: JSON, generationConfiguration: JSON? = nil,
-    metadata: Metadata? = nil, provenance: JSON
+    metadata: Metadata? = nil, provenance: JSON, embeddedTokenizer: (json: JSON?, configuration: JSON?)? = nil
   ) {
     self.path = path
     self.format = format
@@ -37,6 +39,7 @@ public struct ModelFile: Sendable {
     self.generationConfiguration = generationConfiguration
     self.metadata = metadata
     self.provenance = provenance
+    self.embeddedTokenizer = embeddedTokenizer
   }
 
   /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file; which one, its content tells. Every name and shape
