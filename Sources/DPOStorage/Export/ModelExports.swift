@@ -9,6 +9,10 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
     throw DPOError.unsupported("safetensors of \(dtype.rawValue) cannot be written (known: f32, f16, bf16)")
   }
   let model = weights.model
+  if case .divisors = model.configuration.ropeScaling {
+    throw DPOError.unsupported(
+      "\(model.path): transformers has no name for its scaling of rotary positions; export it as gguf or hdf5")
+  }
   var configuration = model.huggingFaceConfiguration.object ?? JSONObject()
   // transformers 5 calls it dtype, and reads both.
   configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
@@ -44,7 +48,7 @@ func exportHDF5(_ weights: WeightSource, to path: String, overwrite: Bool) throw
   try CheckpointHeader(
     kind: .model, configuration: model.huggingFaceConfiguration,
     generationConfiguration: model.generationConfiguration, tokenizerJSON: tokenizer.json,
-    tokenizerConfiguration: tokenizer.configuration, provenance: model.provenance
+    tokenizerConfiguration: tokenizer.configuration, provenance: weights.provenance
   ).write(to: writer)
   for parameter in weights.parameters {
     let tensor = weights.output(

@@ -6,11 +6,13 @@ import DPOTensor
 struct WeightSource {
   let model: ModelFile
   let parameters: [ParameterDescription]
+  let provenance: JSON
   private let deltas: [String: LowRankDelta]
 
   /// `adapter` must fit the model.
   init(_ model: ModelFile, adapter: AdapterFile? = nil) throws {
     self.model = model
+    provenance = adapter.map { ["base": model.provenance, "merged_adapter": .string($0.path)] } ?? model.provenance
     parameters = Family.named(model.configuration.family).parameters(model.configuration)
     var deltas: [String: LowRankDelta] = [:]
     if let adapter {
