@@ -6,7 +6,7 @@ import TestSupport
 
 /// The tiny models and what transformers and PEFT make of them.
 struct GoldenModel {
-  static let names = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"]
+  static let names = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"]
 
   let name: String
   let file: ModelFile

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 @Suite struct AdapterFileTests {
-  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"])
+  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func anAdapterThatPEFTWroteFitsItsModel(name: String) throws {
     let model = try ModelFile.open(Fixtures.path("models/\(name)")).configuration
     let file = try AdapterFile.open(Fixtures.path("adapters/\(name)-random"), for: model)

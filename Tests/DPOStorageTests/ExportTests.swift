@@ -28,7 +28,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   }
 
   @Test(
-    arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"],
+    arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"],
     [ExportFormat.safetensors, .hdf5, .gguf])
   func aModelInAnotherFormatHasTheSameWeights(name: String, format: ExportFormat) throws {
     let source = Fixtures.path("models/\(name)")
@@ -85,7 +85,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
     }
   }
 
-  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"])
+  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func anAdapterSurvivesEveryFormat(name: String) throws {
     let model = Fixtures.path("models/\(name)")
     let source = Fixtures.path("adapters/\(name)-random")

@@ -15,7 +15,7 @@ private func numbers(_ tensor: StoredTensor) -> [Float] {
 private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtures.path(name)) }
 
 @Suite struct ModelFileTests {
-  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"])
+  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func aHuggingFaceDirectoryHoldsEveryParameterInOurLayout(name: String) throws {
     let model = try open("models/\(name)")
     let parameters = Family.named(model.configuration.family).parameters(model.configuration)
@@ -23,7 +23,7 @@ private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtu
     for parameter in parameters { #expect(model.tensors[parameter.name]?.shape == parameter.shape) }
   }
 
-  @Test(arguments: ["llama-tied", "llama-untied", "qwen2", "qwen3", "gpt2"])
+  @Test(arguments: ["llama-tied", "llama-untied", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func aGGUFFileHoldsTheSameModelAsTheDirectoryItWasMadeFrom(name: String) throws {
     let (directory, file) = (try open("models/\(name)"), try open("gguf/\(name).gguf"))
     var expected = directory.configuration
@@ -36,7 +36,7 @@ private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtu
     }
   }
 
-  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"])
+  @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func aConfigurationWrittenAsJSONReadsBackEqual(name: String) throws {
     let configuration = try open("models/\(name)").configuration
     let json = Family.named(configuration.family).huggingFaceJSON(configuration)

@@ -10,7 +10,7 @@ private func tokenizer(_ model: String) throws -> Tokenizer {
 }
 
 @Suite struct TokenizerTests {
-  static let models = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2"]
+  static let models = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"]
 
   @Test(arguments: models) func idsAndTextsAreThoseOfTokenizers(_ model: String) throws {
     let tokenizer = try tokenizer(model)

@@ -92,8 +92,8 @@ def make_config(name, tokenizer):
     if name == "llama-untied":
         return LlamaConfig(**{**size, "num_hidden_layers": 3, "num_key_value_heads": 1}, tie_word_embeddings=False,
                            rope_parameters=dict(rope_type="default", rope_theta=100000.0))
-    if name == "llama-biased":    # what the family's configuration allows beside
-        return LlamaConfig(**size, attention_bias=True, mlp_bias=True, head_dim=12, tie_word_embeddings=True,
+    if name == "llama-biased":    # biases in attention, heads × head_dim ≠ hidden
+        return LlamaConfig(**size, attention_bias=True, head_dim=12, tie_word_embeddings=True,
                            rope_parameters=dict(rope_type="linear", rope_theta=10000.0, factor=4.0))
     if name == "mistral":
         return MistralConfig(**size, head_dim=8, sliding_window=8, tie_word_embeddings=False,
