@@ -11,10 +11,21 @@ public enum JSON: Sendable, Equatable {
   case object(JSONObject)
 }
 
-/// Members of a JSON object in file order, with look-up by key.
+/// Members of a JSON object in file order, with look-up by key. Keys are the same only byte for byte: for `String`, two
+/// spellings of "é" are equal, but in a vocabulary they are two tokens.
 public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   public private(set) var keys: [String] = []
-  private var values: [String: JSON] = [:]
+  private var values: [Name: JSON] = [:]
+
+  private struct Name: Hashable {
+    let text: String
+    init(_ text: String) { self.text = text }
+    static func == (left: Name, right: Name) -> Bool { left.text.utf8.elementsEqual(right.text.utf8) }
+    func hash(into hasher: inout Hasher) {
+      var text = text
+      text.withUTF8 { hasher.combine(bytes: UnsafeRawBufferPointer($0)) }
+    }
+  }
 
   public init() {}
   public init(dictionaryLiteral elements: (String, JSON)...) {
@@ -25,18 +36,18 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   public var isEmpty: Bool { keys.isEmpty }
 
   public subscript(key: String) -> JSON? {
-    get { values[key] }
+    get { values[Name(key)] }
     set {
       guard let newValue else {
-        if values.removeValue(forKey: key) != nil { keys.removeAll { $0 == key } }
+        if values.removeValue(forKey: Name(key)) != nil { keys.removeAll { Name($0) == Name(key) } }
         return
       }
-      if values.updateValue(newValue, forKey: key) == nil { keys.append(key) }
+      if values.updateValue(newValue, forKey: Name(key)) == nil { keys.append(key) }
     }
   }
 
   /// (key, value) in file order.
-  public var members: [(key: String, value: JSON)] { keys.map { ($0, values[$0] ?? .null) } }
+  public var members: [(key: String, value: JSON)] { keys.map { ($0, values[Name($0)] ?? .null) } }
 }
 
 extension JSON {

@@ -10,7 +10,9 @@ enum Pattern: Sendable {
   init(_ field: JSONField) throws {
     if let literal = field["String"] {
       let text = Array(try literal.string().utf8)
-      guard !text.isEmpty else { throw literal.error("an empty string cannot be searched for") }
+      guard (1...AddedToken.longest).contains(text.count) else {
+        throw literal.error("a string of \(text.count) bytes to search for, expected 1 to \(AddedToken.longest)")
+      }
       self = .literal(text)
     } else if let regex = field["Regex"] {
       self = .regex(try Regex(regex))
@@ -29,15 +31,15 @@ enum Pattern: Sendable {
       guard let base = text.baseAddress else { return }
       var position = 0
       while position + needle.count <= text.count {
-        let candidates = text.count - needle.count + 1 - position
-        guard let found = memchr(base + position, Int32(needle[0]), candidates) else { return }
+        let room = text.count - position - needle.count + 1
+        guard let found = memchr(base + position, Int32(needle[0]), room) else { return }
         let start = UnsafeRawPointer(found) - UnsafeRawPointer(base)
-        guard memcmp(found, needle, needle.count) == 0 else {
+        if memcmp(found, needle, needle.count) == 0 {
+          try body(start, start + needle.count)
+          position = start + needle.count
+        } else {
           position = start + 1
-          continue
         }
-        try body(start, start + needle.count)
-        position = start + needle.count
       }
     case .scalars(let contains):
       var index = 0

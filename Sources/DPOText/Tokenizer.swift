@@ -1,256 +1,289 @@
 import DPOBase
 import Synchronization
 
-/// A byte-pair-encoding tokenizer as tokenizer.json describes it: added tokens, normalizer, pre-tokenizer, BPE,
-/// post-processor, decoder. Any thread; nothing changes after `init`.
+/// A byte-pair-encoding tokenizer, with the semantics of Hugging Face's `tokenizers`.
+///
+/// Safe to use from any number of threads at once.
 public final class Tokenizer: Sendable {
-  public typealias SpecialToken = (id: Int32, text: String)
-
-  /// Canonical tokenizer.json and tokenizer_config.json: what files of libdpo store and exports write.
-  public let tokenizerJSON: JSON
-  public let configurationJSON: JSON
-  /// The largest id + 1.
+  /// One more than the largest id, added tokens included.
   public let vocabularySize: Int
-  public let bosToken, eosToken, padToken: SpecialToken?
+  /// The tokens that tokenizer_config.json names; nil where it names none.
+  public let bosToken, eosToken, padToken: (id: Int32, text: String)?
+  /// tokenizer_config.json, or what corresponds to it in GGUF metadata.
+  public let configurationJSON: JSON
 
-  let vocabulary: Vocabulary
-  let added: AddedTokens
-  let merges: MergeTable
-  private let file: String
+  /// tokenizer.json without the vocabulary and merges, which are large and kept once.
+  let skeleton: JSON
+  let bpe: BPE
+  let addedTokens: AddedTokens
+  /// The pre-tokenizer's name in the GGUF file that this tokenizer is from.
+  let ggufPreTokenizer: String?
   private let normalizer: Normalizer?
   private let preTokenizer: PreTokenizer
-  private let model: BPE
   private let postProcessor: PostProcessor
   private let decoder: TokenDecoder
   private let pool = ScratchPool()
-  private let template = Mutex<Result<ChatTemplate?, DPOError>?>(nil)
+  private let template: Mutex<Template>
+
+  /// Most uses need no chat template, so it is parsed when first asked for.
+  private enum Template {
+    case unread(JSONField?)
+    case parsed(Result<ChatTemplate?, DPOError>)
+  }
+
+  /// Longer texts are refused: positions in a text are kept in 32 bits.
+  private static let longestText = Int(Int32.max) / 2
 
   /// - Parameters:
-  ///   - configuration: tokenizer_config.json, which names BOS, EOS, padding and the chat template.
-  ///   - file: names the tokenizer in errors.
-  /// - Throws: `.unsupported` for another model than BPE or an unknown step; `.format` for a damaged file.
-  public init(tokenizerJSON: JSON, configuration: JSON?, file: String) throws {
+  ///   - tokenizerJSON: the content of tokenizer.json.
+  ///   - configuration: the content of tokenizer_config.json, if there is one.
+  ///   - file: the path of tokenizer.json, for errors. tokenizer_config.json is taken to stand beside it.
+  /// - Throws: `.format` for what is damaged, `.unsupported` for other kinds of tokenizers; both name file and key.
+  public convenience init(tokenizerJSON: JSON, configuration: JSON?, file: String) throws {
     let root = JSONField(tokenizerJSON, file: file)
-    let settings = JSONField(
-      configuration ?? .object(JSONObject()),
-      file: nameOf(file) == "tokenizer.json"
-        ? "\(directoryOf(file))/tokenizer_config.json" : file)
     let model = try root.required("model")
-    try Tokenizer.checkKind(model)
-    let vocabulary = try Tokenizer.vocabulary(model.required("vocab"))
-    let merges = try Tokenizer.merges(model.required("merges"), vocabulary)
-    let preTokenizer = try PreTokenizer(root["pre_tokenizer"])
-    let normalizer = try Normalizer(root["normalizer"])
+    let type = try model["type"]?.string() ?? "BPE"
+    guard type == "BPE" else {
+      throw model.unsupported("tokenizer model \"\(DPOError.printable(type))\" is not supported, only BPE is")
+    }
+    let vocabulary = try Vocabulary(model.required("vocab"))
+    let merges = try MergeTable(model.required("merges"), vocabulary)
+    var skeleton = try root.object()
+    var rest = try model.object()
+    rest["vocab"] = nil
+    rest["merges"] = nil
+    rest["type"] = .string(type)
+    skeleton["model"] = .object(rest)
+    try self.init(
+      skeleton: JSONField(.object(skeleton), file: file), vocabulary: vocabulary, merges: merges,
+      configuration: JSONField(configuration ?? .object([:]), file: besides(file, "tokenizer_config.json")),
+      ggufPreTokenizer: nil)
+  }
+
+  init(
+    skeleton root: JSONField, vocabulary: Vocabulary, merges: MergeTable, configuration: JSONField,
+    ggufPreTokenizer: String?
+  ) throws {
+    if let version = root["version"], try version.string() != "1.0" {
+      throw version.unsupported("version \"\(DPOError.printable(try version.string()))\" is not supported, only 1.0 is")
+    }
+    normalizer = try Normalizer(root["normalizer"])
+    preTokenizer = try PreTokenizer(root["pre_tokenizer"])
+    bpe = try BPE(
+      root.required("model"), vocabulary: vocabulary, merges: merges, isByteLevel: preTokenizer.endsInByteLevel)
+    decoder = try TokenDecoder(root["decoder"])
+    _ = try configuration.object()
 
     var added = AddedTokens()
     for field in try root["added_tokens"]?.elements() ?? [] {
       let id = try field.required("id").int(in: 0...Vocabulary.largestID)
       let token = try AddedToken(field)
-      guard let given = added.add(token, to: vocabulary) else { continue }
-      guard given == id else { throw field.error("id \(id) does not follow from the vocabulary, which gives \(given)") }
-    }
-    var special: [String: SpecialToken] = [:]
-    for name in ["bos_token", "eos_token", "pad_token", "unk_token"] {
-      guard let field = settings[name] else { continue }
-      let content = try field.value.string ?? field.required("content").string()
-      let known = added.id(of: content) ?? vocabulary.id(of: content)
-      if let id = known ?? added.add(AddedToken(special: content), to: vocabulary) {
-        special[name] = (id, content)
-        if added.byID[id] == nil { added.add(AddedToken(special: content), to: vocabulary) }
+      if let given = added.add(token, to: vocabulary), given != Int32(id) {
+        throw field.error("\"\(DPOError.printable(token.content))\" has id \(id), but the vocabulary makes it \(given)")
       }
     }
+    let special = try SpecialTokens(configuration, addingTo: &added, vocabulary)
     try added.finish(normalizer: normalizer)
-
-    self.tokenizerJSON = tokenizerJSON
-    configurationJSON = settings.value
-    self.file = file
-    self.vocabulary = vocabulary
-    self.merges = merges
-    self.added = added
-    self.normalizer = normalizer
-    self.preTokenizer = preTokenizer
-    self.model = try BPE(
-      model, vocabulary: vocabulary, merges: merges, isByteLevel: preTokenizer.endsInByteLevel)
-    let known = added
-    postProcessor = try PostProcessor(root["post_processor"]) {
-      known.byID[$0] != nil || vocabulary.bytes(of: $0) != nil
-    }
-    decoder = try TokenDecoder(root["decoder"])
+    addedTokens = added
+    bosToken = special.bos
+    eosToken = special.eos
+    padToken = special.pad
     vocabularySize = max(vocabulary.idLimit, added.idLimit)
-    bosToken = special["bos_token"]
-    eosToken = special["eos_token"]
-    padToken = special["pad_token"]
+    postProcessor = try PostProcessor(root["post_processor"]) { [added] id in
+      vocabulary.bytes(of: id) != nil || added.byID[id] != nil
+    }
+    template = Mutex(.unread(configuration["chat_template"]))
+    self.skeleton = root.value
+    configurationJSON = configuration.value
+    self.ggufPreTokenizer = ggufPreTokenizer
   }
 
-  private static func checkKind(_ model: JSONField) throws {
-    guard let type = model["type"] else { return }
-    let name = try type.string()
-    guard name == "BPE" else {
-      throw type.unsupported("tokenizers of kind \"\(DPOError.printable(name))\" are not supported; expected BPE")
-    }
-  }
-
-  private static func vocabulary(_ field: JSONField) throws -> Vocabulary {
-    let tokens = try field.object()
-    var bytes = 0
-    var idLimit = 0
-    for (token, value) in tokens.members {
-      guard let id = value.int, (0...Vocabulary.largestID).contains(id) else {
-        throw field.error(
-          "the id of \"\(DPOError.printable(token))\" is not a number from 0 to \(Vocabulary.largestID)")
-      }
-      bytes += token.utf8.count
-      idLimit = max(idLimit, id + 1)
-    }
-    let vocabulary = Vocabulary(count: tokens.count, bytes: bytes, idLimit: idLimit)
-    for (token, value) in tokens.members {
-      var token = token
-      let inserted = token.withUTF8 { vocabulary.insert($0, id: Int32(value.int ?? 0)) }
-      guard inserted == .done else {
-        throw field.error("id \(value.int ?? 0) belongs to two tokens, one of them \"\(DPOError.printable(token))\"")
-      }
-    }
-    return vocabulary
-  }
-
-  /// Merges are pairs, or texts with one blank between the two.
-  private static func merges(_ field: JSONField, _ vocabulary: Vocabulary) throws -> MergeTable {
-    guard let items = field.value.array else { throw field.error("expected an array, found \(field.value.kind)") }
-    let table = MergeTable(count: items.count)
-    for (rank, item) in items.enumerated() {
-      func bad(_ message: String) -> DPOError { field.error("merge \(rank): \(message)") }
-      let parts: [String]
-      if let text = item.string {
-        parts = text.split(separator: " ", omittingEmptySubsequences: false).map(String.init)
-      } else {
-        parts = item.array?.compactMap(\.string) ?? []
-      }
-      guard parts.count == 2 else { throw bad("expected two tokens") }
-      func id(_ token: String) throws -> Int32 {
-        guard let id = vocabulary.id(of: token) else {
-          throw bad("\"\(DPOError.printable(token))\" is not in the vocabulary")
-        }
-        return id
-      }
-      try table.insert(id(parts[0]), id(parts[1]), rank: rank, merged: id(parts[0] + parts[1]))
-    }
-    return table
-  }
-
-  /// Token ids of a text.
-  ///
-  /// - Parameter addSpecialTokens: also those that the tokenizer puts around a text by default (BOS, where it has one).
-  public func encode(_ text: String, addSpecialTokens: Bool) throws -> [Int32] {
-    var text = text
-    return try pool.use { scratch in
-      var out: [Int32] = []
-      try text.withUTF8 { whole in
-        try added.split(whole, .raw, token: { out.append($0) }) { piece in
-          let isStart = piece.baseAddress == whole.baseAddress
-          if let normalized = try normalizer?.apply(piece, scratch.regex) {
-            try normalized.withUnsafeBufferPointer { try encodeNormalized($0, isStart: isStart, scratch, &out) }
-          } else {
-            try encodeNormalized(piece, isStart: isStart, scratch, &out)
+  /// The chat template; nil if the tokenizer has none.
+  /// - Throws: `.format` for a template that cannot be parsed.
+  public var chatTemplate: ChatTemplate? {
+    get throws {
+      try template.withLock { template in
+        if case .unread(let field) = template {
+          do throws(DPOError) {
+            template = .parsed(.success(try field.map(ChatTemplate.init)))
+          } catch {
+            template = .parsed(.failure(error))
           }
         }
+        guard case .parsed(let result) = template else { return nil }
+        return try result.get()
       }
-      return postProcessor.process(out, addSpecialTokens: addSpecialTokens)
     }
   }
 
-  private func encodeNormalized(
-    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, _ scratch: EncodeScratch, _ out: inout [Int32]
+  // MARK: Encoding
+
+  /// The token ids of a text. With `addSpecialTokens` the tokenizer's post-processor adds what it adds by default, such
+  /// as the first token of Llama 3. Text that looks like a special token becomes that token.
+  /// - Throws: `.unsupported` if a rule of the tokenizer cannot be applied to this text within bounds.
+  public func encode(_ text: String, addSpecialTokens: Bool) throws -> [Int32] {
+    var text = text
+    let tokens = try text.withUTF8 { text in
+      guard text.count <= Tokenizer.longestText else {
+        throw DPOError.argument("a text of \(text.count) bytes is longer than \(Tokenizer.longestText)")
+      }
+      return try pool.use { scratch in
+        var out: [Int32] = []
+        out.reserveCapacity(text.count / 3 + 8)
+        try addedTokens.split(text, .raw, token: { out.append($0) }) { part in
+          let isStart = part.baseAddress == text.baseAddress
+          if let normal = try normalizer?.apply(part, scratch.regex) {
+            try normal.withUnsafeBufferPointer { try encode($0, isStart: isStart, scratch, into: &out) }
+          } else {
+            try encode(part, isStart: isStart, scratch, into: &out)
+          }
+        }
+        return out
+      }
+    }
+    return postProcessor.process(tokens, addSpecialTokens: addSpecialTokens)
+  }
+
+  private func encode(
+    _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, _ scratch: EncodeScratch, into out: inout [Int32]
   ) throws {
-    var ids: [Int32] = []
-    try added.split(text, .normalized, token: { ids.append($0) }) { piece in
-      let first = isStart && piece.baseAddress == text.baseAddress
-      try preTokenizer.forEachWord(of: piece, isStart: first, scratch.regex) {
-        try model.encode($0, scratch, into: &ids)
+    var found: [Int32] = []
+    swap(&found, &out)
+    defer { swap(&found, &out) }
+    try addedTokens.split(text, .normalized, token: { found.append($0) }) { part in
+      let isStart = isStart && part.baseAddress == text.baseAddress
+      try preTokenizer.forEachWord(of: part, isStart: isStart, scratch.regex) {
+        try bpe.encode($0, scratch, into: &found)
       }
     }
-    out.append(contentsOf: ids)
   }
 
-  /// The text of some tokens; bytes that are no UTF-8 become U+FFFD. Unknown ids are left out.
+  // MARK: Decoding
+
+  /// The text of the ids. Bytes that are not UTF-8 become U+FFFD; ids without a token are skipped.
   public func decode(_ ids: some Sequence<Int32>, skipSpecialTokens: Bool) -> String {
-    let tokens = ids.compactMap { id -> [UInt8]? in
-      if skipSpecialTokens, added.byID[id]?.special == true { return nil }
-      return text(of: id)
+    if decoder.isByteLevel {
+      var bytes: [UInt8] = []
+      for id in ids where !(skipSpecialTokens && isSpecial(id)) {
+        text(of: id)?.withUnsafeBufferPointer { ByteLevel.decode($0, into: &bytes) }
+      }
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    var tokens: [[UInt8]] = []
+    for id in ids where !(skipSpecialTokens && isSpecial(id)) {
+      if let text = text(of: id) { tokens.append(Array(text)) }
     }
     let bytes = try? pool.use { try decoder.decode(tokens, $0.regex) }
     return String(decoding: bytes ?? Array(tokens.joined()), as: UTF8.self)
   }
 
-  /// The bytes that a token adds inside of a text; none for an unknown id.
+  /// The bytes that a token adds to a text: part of a character, perhaps. Empty for an id without a token.
   public func bytes(of id: Int32) -> [UInt8] {
-    guard let token = text(of: id) else { return [] }
-    if added.byID[id] != nil { return token }
-    return (try? pool.use { try decoder.bytes(of: token, $0.regex) }) ?? token
+    guard let text = text(of: id) else { return [] }
+    let bytes = try? pool.use { try decoder.bytes(of: Array(text), $0.regex) }
+    return bytes ?? Array(text)
   }
 
-  /// A token as the vocabulary writes it.
-  public func token(_ id: Int32) -> String? { text(of: id).map { String(decoding: $0, as: UTF8.self) } }
+  /// Whether the token is left out of decoded text when special tokens are skipped.
+  public func isSpecial(_ id: Int32) -> Bool { addedTokens.byID[id]?.special ?? false }
 
-  public func id(of token: String) -> Int32? { added.id(of: token) ?? vocabulary.id(of: token) }
+  /// Whether decoding a list of ids is joining their bytes.
+  var decodesBytewise: Bool { decoder.isByteLevel }
 
-  /// Whether `id` is a special token, which decoding may skip.
-  public func isSpecial(_ id: Int32) -> Bool { added.byID[id]?.special == true }
-
-  private func text(of id: Int32) -> [UInt8]? {
-    if let token = added.byID[id] { return Array(token.content.utf8) }
-    return vocabulary.bytes(of: id).map(Array.init)
+  /// What a decoder works on: the UTF-8 of a token in the spelling of the vocabulary.
+  private func text(of id: Int32) -> ArraySlice<UInt8>? {
+    if let added = addedTokens.byID[id] { return (addedTokens.normalizedText[id] ?? Array(added.content.utf8))[...] }
+    return bpe.vocabulary.bytes(of: id).map { ArraySlice($0) }
   }
 
-  /// The chat template, parsed when it is first asked for; nil if the tokenizer has none.
-  public var chatTemplate: ChatTemplate? {
-    get throws {
-      try template.withLock { cached in
-        if let cached { return try cached.get() }
-        let result = Result { () throws -> ChatTemplate? in
-          guard let json = configurationJSON["chat_template"], !json.isNull else { return nil }
-          return try ChatTemplate(json: json, file: file)
-        }.mapError { $0 as? DPOError ?? DPOError(.format, "\(file): chat template: \($0)") }
-        cached = .some(result)
-        return try result.get()
+  // MARK: Tokens
+
+  /// The token of an id in the spelling of the vocabulary, such as "Ġthe"; nil if there is none.
+  public func token(_ id: Int32) -> String? { addedTokens.byID[id]?.content ?? bpe.vocabulary.token(id) }
+
+  /// The id of a token in the spelling of the vocabulary.
+  public func id(of token: String) -> Int32? { addedTokens.id(of: token) ?? bpe.vocabulary.id(of: token) }
+
+  // MARK: Storing
+
+  /// tokenizer.json, complete.
+  public var tokenizerJSON: JSON {
+    var root = skeleton.object ?? [:]
+    var model = root["model"]?.object ?? [:]
+    var vocabulary = JSONObject()
+    for id in 0..<Int32(bpe.vocabulary.idLimit) {
+      if let token = bpe.vocabulary.token(id) { vocabulary[token] = .int(Int(id)) }
+    }
+    model["vocab"] = .object(vocabulary)
+    model["merges"] = .array(
+      bpe.merges.ordered.map { .array([$0.left, $0.right].map { .string(bpe.vocabulary.token($0) ?? "") }) })
+    root["model"] = .object(model)
+    return .object(root)
+  }
+}
+
+/// The path of another file in the directory of `file`.
+private func besides(_ file: String, _ name: String) -> String {
+  let directory = directoryOf(file)
+  return directory == "." ? name : "\(directory)/\(name)"
+}
+
+/// The special tokens that tokenizer_config.json names. Those not among the added tokens yet are added, as transformers
+/// does.
+private struct SpecialTokens {
+  var bos, eos, pad: (id: Int32, text: String)?
+
+  init(_ configuration: JSONField, addingTo added: inout AddedTokens, _ vocabulary: Vocabulary) throws {
+    if let decoder = configuration["added_tokens_decoder"] {
+      var tokens: [(id: Int, token: AddedToken)] = []
+      for (key, _) in try decoder.object().members {
+        guard let field = decoder[key], let id = Int(key), (0...Vocabulary.largestID).contains(id) else {
+          throw decoder.error("\"\(DPOError.printable(key))\" is not a token id")
+        }
+        tokens.append((id, try AddedToken(field)))
       }
+      for (id, token) in tokens.sorted(by: { $0.id < $1.id }) {
+        if let given = added.add(token, to: vocabulary), given != Int32(id) {
+          throw decoder.error(
+            "\"\(DPOError.printable(token.content))\" has id \(id), but the vocabulary makes it \(given)")
+        }
+      }
+    }
+    func take(_ field: JSONField) throws -> (id: Int32, text: String)? {
+      let token: AddedToken
+      if case .object = field.value {
+        token = try AddedToken(field)
+      } else {
+        token = AddedToken(special: try field.string())
+      }
+      let known = added.id(of: token.content)
+      guard let id = known ?? added.add(token, to: vocabulary) else { return nil }
+      return (id, token.content)
+    }
+    for key in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
+      guard let field = configuration[key] else { continue }
+      let token = try take(field)
+      switch key {
+      case "bos_token": bos = token
+      case "eos_token": eos = token
+      case "pad_token": pad = token
+      default: break
+      }
+    }
+    if let extra = configuration["extra_special_tokens"] ?? configuration["additional_special_tokens"],
+      case .array = extra.value
+    {
+      for field in try extra.elements() { _ = try take(field) }
     }
   }
 }
 
-/// Text of tokens that come one by one: only whole characters are handed out.
-public struct StreamingDecoder: Sendable {
-  private let tokenizer: Tokenizer
-  private let skipSpecialTokens: Bool
-  private var pending: [UInt8] = []
-
-  public init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true) {
-    self.tokenizer = tokenizer
-    self.skipSpecialTokens = skipSpecialTokens
-  }
-
-  /// The text that is complete with this token; what may still become a character waits.
-  public mutating func append(_ id: Int32) -> String {
-    if skipSpecialTokens, tokenizer.isSpecial(id) { return "" }
-    pending += tokenizer.bytes(of: id)
-    let complete = pending.count - StreamingDecoder.unfinished(pending)
-    defer { pending.removeFirst(complete) }
-    return String(decoding: pending[..<complete], as: UTF8.self)
-  }
-
-  /// What was still waiting, as U+FFFD.
-  public mutating func finish() -> String {
-    defer { pending = [] }
-    return String(decoding: pending, as: UTF8.self)
-  }
-
-  /// Number of bytes at the end that may be the beginning of a character.
-  private static func unfinished(_ bytes: [UInt8]) -> Int {
-    for length in 1...3 where length <= bytes.count {
-      let first = bytes[bytes.count - length]
-      if first & 0xC0 == 0x80 { continue }
-      let needed = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : first >= 0xC0 ? 2 : 1
-      return needed > length ? length : 0
+extension ChatTemplate {
+  fileprivate init(_ field: JSONField) throws(DPOError) {
+    do {
+      try self.init(json: field.value, file: field.file)
+    } catch {
+      throw error as? DPOError ?? field.error("\(error)")
     }
-    return 0
   }
 }

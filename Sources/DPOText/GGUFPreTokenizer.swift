@@ -1,0 +1,128 @@
+import DPOBase
+
+/// How llama.cpp splits text under a name in `tokenizer.ggml.pre`, in the terms of tokenizer.json.
+struct GGUFPreTokenizer {
+  /// llama.cpp's names; the first is the one that we write.
+  let names: [String]
+  /// Of tokenizer.json.
+  let preTokenizer: JSON
+  var normalizer: JSON = .null
+  var ignoresMerges = false
+  /// What holds without `tokenizer.ggml.add_bos_token`.
+  var addsBOS = false
+
+  private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+  private static let tail = #"|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  private static let llama3 =
+    contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"# + tail
+  private static let qwen2 = contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"# + tail
+  private static let mixedCase = [
+    #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"#,
+    #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"#,
+  ]
+  private static let tekken =
+    mixedCase.joined(separator: "|") + #"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*"# + tail
+  private static let gpt4o =
+    mixedCase.map { "\($0)\(contractions)?" }.joined(separator: "|") + #"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*"# + tail
+  private static let deepSeek3 = [
+    #"\p{N}{1,3}"#, "[一-龥぀-ゟ゠-ヿ]+",
+    ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"##
+      + tail,
+  ]
+
+  private static func byteLevel(usesRegex: Bool) -> JSON {
+    [
+      "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": .bool(usesRegex),
+    ]
+  }
+
+  private static func splits(_ patterns: [String]) -> JSON {
+    let steps: [JSON] = patterns.map {
+      ["type": "Split", "pattern": ["Regex": .string($0)], "behavior": "Isolated", "invert": false]
+    }
+    return ["type": "Sequence", "pretokenizers": .array(steps + [byteLevel(usesRegex: false)])]
+  }
+
+  static let all: [GGUFPreTokenizer] = [
+    GGUFPreTokenizer(
+      names: ["gpt-2", "mpt", "olmo", "jais", "trillion", "granite-docling", "phi-2", "gigachat", "exaone4"],
+      preTokenizer: byteLevel(usesRegex: true)),
+    GGUFPreTokenizer(
+      names: ["smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b", "mellum2"],
+      preTokenizer: [
+        "type": "Sequence",
+        "pretokenizers": [["type": "Digits", "individual_digits": true], byteLevel(usesRegex: true)],
+      ]),
+    GGUFPreTokenizer(
+      names: [
+        "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano",
+      ],
+      preTokenizer: splits([llama3]), ignoresMerges: true, addsBOS: true),
+    GGUFPreTokenizer(names: ["smaug-bpe", "dbrx", "chatglm-bpe"], preTokenizer: splits([llama3])),
+    GGUFPreTokenizer(
+      names: ["qwen2", "stablelm2", "deepseek-r1-qwen", "megrez", "kormo", "hunyuan", "solar-open", "grok-2"],
+      preTokenizer: splits([qwen2]), normalizer: ["type": "NFC"]),
+    GGUFPreTokenizer(names: ["tekken"], preTokenizer: splits([tekken]), ignoresMerges: true, addsBOS: true),
+    GGUFPreTokenizer(
+      names: ["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], preTokenizer: splits([gpt4o])),
+    GGUFPreTokenizer(names: ["deepseek-v3", "hunyuan-dense", "joyai-llm", "hy_v4"], preTokenizer: splits(deepSeek3)),
+    GGUFPreTokenizer(
+      names: ["deepseek-coder"],
+      preTokenizer: splits([#"[\r\n]"#, #"\s?\p{L}+"#, #"\s?\p{P}+"#, "[一-龥ࠀ-一가-퟿]+", #"\p{N}"#])),
+    GGUFPreTokenizer(
+      names: ["falcon"],
+      preTokenizer: splits([#"[\p{P}\$\+<=>\^~\|`]+"#, PreTokenizer.gpt2Pattern, "[0-9][0-9][0-9]"])),
+    GGUFPreTokenizer(
+      names: ["default"],
+      preTokenizer: splits([#"[\p{P}\$\+<=>\^~\|]+"#, PreTokenizer.gpt2Pattern, #"\p{N}+"#, "[0-9][0-9][0-9]"])),
+  ]
+
+  static func named(_ name: String) -> GGUFPreTokenizer? { all.first { $0.names.contains(name) } }
+
+  /// The name of what tokenizer.json says, if llama.cpp has one. A missing `ignore_merges` counts as false.
+  static func name(preTokenizer: JSON, ignoresMerges: Bool) -> String? {
+    let steps = canonical(preTokenizer)
+    let same = all.filter { canonical($0.preTokenizer) == steps }
+    return (same.first { $0.ignoresMerges == ignoresMerges } ?? same.first)?.names.first
+  }
+
+  /// The steps of a pre-tokenizer without what does not change tokens: nesting, order of keys, `trim_offsets`, defaults
+  /// left out, and spellings of the same expression.
+  private static func canonical(_ json: JSON) -> [String] {
+    if let steps = json["pretokenizers"]?.array { return steps.flatMap(canonical) }
+    guard var step = json.object else { return [json.description] }
+    step["trim_offsets"] = nil
+    if step["type"] == "ByteLevel", step["use_regex"] == nil { step["use_regex"] = true }
+    if let regex = step["pattern"]?["Regex"]?.string { step["pattern"] = .string(plain(regex)) }
+    return [step.members.sorted { $0.key < $1.key }.map { "\($0.key): \($0.value)" }.joined(separator: ", ")]
+  }
+
+  /// Qwen and Llama write the same expression with and without possessive quantifiers and with either spelling of the
+  /// contractions.
+  private static func plain(_ regex: String) -> String {
+    var out = regex
+    for (old, new) in [
+      ("'(?i:[sdmt]|ll|ve|re)", contractions),
+      ("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])", contractions),
+      ("?+", "?"), ("++", "+"), ("*+", "*"), ("|\\s+$", ""),
+    ] {
+      out = replacing(old, with: new, in: out)
+    }
+    return out
+  }
+
+  private static func replacing(_ old: String, with new: String, in text: String) -> String {
+    var out: [UInt8] = []
+    var rest = Array(text.utf8)[...]
+    let old = Array(old.utf8)
+    while !rest.isEmpty {
+      if rest.starts(with: old) {
+        out.append(contentsOf: new.utf8)
+        rest = rest.dropFirst(old.count)
+      } else {
+        out.append(rest.removeFirst())
+      }
+    }
+    return String(decoding: out, as: UTF8.self)
+  }
+}

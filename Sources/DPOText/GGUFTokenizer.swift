@@ -1,0 +1,228 @@
+import DPOBase
+
+/// Kinds of tokens in `tokenizer.ggml.token_type`.
+private enum GGUFTokenType: Int {
+  case normal = 1
+  case unknown = 2
+  case control = 3
+  case userDefined = 4
+}
+
+extension Tokenizer {
+  /// The tokenizer of a GGUF file: its metadata put in the terms of tokenizer.json and tokenizer_config.json.
+  /// - Throws: `.unsupported` for tokenizers other than byte-level BPE ("gpt2"), `.format` for what is damaged; both
+  ///   name the file and the key.
+  public static func fromGGUF(_ metadata: Metadata) throws -> Tokenizer {
+    let source = GGUFTokenizerSource(metadata)
+    let model = try source.string("model") ?? { throw source.error("model", "is missing") }()
+    guard model == "gpt2" else {
+      let kind =
+        switch model {
+        case "llama": " (SentencePiece)"
+        case "bert": " (WordPiece)"
+        case "t5": " (unigram)"
+        default: ""
+        }
+      throw source.unsupported(
+        "model", "tokenizer kind \"\(DPOError.printable(model))\"\(kind) is not supported, only gpt2 is")
+    }
+    let name = try source.string("pre") ?? "default"
+    guard let pre = GGUFPreTokenizer.named(name) else {
+      throw source.unsupported("pre", "pre-tokenizer \"\(DPOError.printable(name))\" is not known")
+    }
+    let tokens = try source.strings("tokens") ?? { throw source.error("tokens", "is missing") }()
+    let vocabulary = try source.vocabulary(tokens)
+    let merges = try source.merges(vocabulary)
+    let types = try source.types(count: tokens.count)
+
+    var configuration: JSONObject = ["tokenizer_class": "PreTrainedTokenizerFast"]
+    func token(_ key: String, _ name: String) throws -> Int? {
+      guard let id = try source.int("\(key)_token_id") else { return nil }
+      guard tokens.indices.contains(id) else {
+        throw source.error("\(key)_token_id", "\(id) is not an id of the \(tokens.count) tokens")
+      }
+      configuration[name] = .string(tokens[id])
+      return id
+    }
+    let bos = try token("bos", "bos_token")
+    let eos = try token("eos", "eos_token")
+    let unknown = try token("unknown", "unk_token")
+    let padding = try token("padding", "pad_token")
+    if let template = metadata["tokenizer.chat_template"] {
+      guard case .string(let text) = template else {
+        throw source.error("tokenizer.chat_template", "expected a string")
+      }
+      configuration["chat_template"] = .string(text)
+    }
+
+    let named = Set([bos, eos, unknown, padding].compactMap(\.self))
+    var added: [JSON] = []
+    for (id, type) in types.enumerated() {
+      let isSpecial =
+        type == GGUFTokenType.control.rawValue || type == GGUFTokenType.unknown.rawValue || named.contains(id)
+      guard isSpecial || type == GGUFTokenType.userDefined.rawValue, !tokens[id].isEmpty else { continue }
+      added.append([
+        "id": .int(id), "content": .string(tokens[id]), "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": .bool(isSpecial),
+      ])
+    }
+
+    let addsBOS = try source.bool("add_bos_token") ?? pre.addsBOS
+    let addsEOS = try source.bool("add_eos_token") ?? false
+    let around = (
+      before: addsBOS ? bos.map { (tokens[$0], $0) } : nil, after: addsEOS ? eos.map { (tokens[$0], $0) } : nil
+    )
+    let skeleton: JSON = [
+      "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": .array(added),
+      "normalizer": pre.normalizer, "pre_tokenizer": pre.preTokenizer,
+      "post_processor": template(before: around.before, after: around.after),
+      "decoder": ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
+      "model": [
+        "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
+        "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
+        "ignore_merges": .bool(pre.ignoresMerges),
+      ],
+    ]
+    return try Tokenizer(
+      skeleton: JSONField(skeleton, file: metadata.file), vocabulary: vocabulary, merges: merges,
+      configuration: JSONField(.object(configuration), file: metadata.file), ggufPreTokenizer: name)
+  }
+
+  /// The post-processor that puts tokens around a text; null if it puts none.
+  private static func template(before: (text: String, id: Int)?, after: (text: String, id: Int)?) -> JSON {
+    if before == nil && after == nil { return .null }
+    var special = JSONObject()
+    func piece(_ token: (text: String, id: Int)?, _ type: Int) -> [JSON] {
+      guard let token else { return [] }
+      special[token.text] = ["id": .string(token.text), "ids": [.int(token.id)], "tokens": [.string(token.text)]]
+      return [["SpecialToken": ["id": .string(token.text), "type_id": .int(type)]]]
+    }
+    func text(_ name: String, _ type: Int) -> [JSON] {
+      piece(before, type) + [["Sequence": ["id": .string(name), "type_id": .int(type)]]] + piece(after, type)
+    }
+    return [
+      "type": "TemplateProcessing", "single": .array(text("A", 0)), "pair": .array(text("A", 0) + text("B", 1)),
+      "special_tokens": .object(special),
+    ]
+  }
+
+  /// `tokenizer.*` of a GGUF file for this tokenizer.
+  /// - Throws: `.unsupported` if llama.cpp has no name for the way it splits text, or for its kind.
+  public func ggufMetadata() throws -> [(key: String, value: MetadataValue)] {
+    let preTokenizer = skeleton["pre_tokenizer"] ?? .null
+    guard bpe.isByteLevel else {
+      throw DPOError.unsupported("a tokenizer that is not byte-level BPE cannot be written to a GGUF file")
+    }
+    guard
+      let pre = ggufPreTokenizer
+        ?? GGUFPreTokenizer.name(preTokenizer: preTokenizer, ignoresMerges: bpe.ignoresMerges)
+    else {
+      throw DPOError.unsupported(
+        "llama.cpp has no name for the tokenizer's pre-tokenizer \(DPOError.printable("\(preTokenizer)", limit: 200))")
+    }
+    let vocabulary = bpe.vocabulary
+    let types: [Int] = (0..<Int32(vocabularySize)).map { id in
+      if let added = addedTokens.byID[id] { return (added.special ? GGUFTokenType.control : .userDefined).rawValue }
+      return vocabulary.bytes(of: id) == nil ? 5 : GGUFTokenType.normal.rawValue  // 5: unused
+    }
+    var out: [(key: String, value: MetadataValue)] = []
+    func set(_ key: String, _ value: MetadataValue) { out.append(("tokenizer.ggml.\(key)", value)) }
+    set("model", .string("gpt2"))
+    set("pre", .string(pre))
+    set("tokens", .strings((0..<Int32(vocabularySize)).map { token($0) ?? "[PAD\($0)]" }))
+    set("token_type", .ints(types))
+    set(
+      "merges",
+      .strings(
+        bpe.merges.ordered.map { "\(vocabulary.token($0.left) ?? "") \(vocabulary.token($0.right) ?? "")" }))
+    if let bosToken { set("bos_token_id", .int(Int(bosToken.id))) }
+    if let eosToken { set("eos_token_id", .int(Int(eosToken.id))) }
+    if let unknown = configurationJSON["unk_token"]?.string.flatMap(id(of:)) {
+      set("unknown_token_id", .int(Int(unknown)))
+    }
+    if let padToken { set("padding_token_id", .int(Int(padToken.id))) }
+    let around = try encode("", addSpecialTokens: true)
+    set("add_bos_token", .bool(bosToken != nil && around.first == bosToken?.id))
+    set(
+      "add_eos_token",
+      .bool(eosToken != nil && around.last == eosToken?.id && around.count > (around.first == bosToken?.id ? 1 : 0)))
+    if let source = configurationJSON["chat_template"]?.string {
+      out.append(("tokenizer.chat_template", .string(source)))
+    }
+    return out
+  }
+}
+
+/// Typed access to `tokenizer.ggml.*`.
+private struct GGUFTokenizerSource {
+  let metadata: Metadata
+
+  init(_ metadata: Metadata) { self.metadata = metadata }
+
+  private func full(_ key: String) -> String { key.hasPrefix("tokenizer.") ? key : "tokenizer.ggml.\(key)" }
+
+  func error(_ key: String, _ message: String) -> DPOError { .format(metadata.file, "\(full(key)): \(message)") }
+
+  func unsupported(_ key: String, _ message: String) -> DPOError {
+    .unsupported("\(metadata.file): \(full(key)): \(message)")
+  }
+
+  private func value<Value>(_ key: String, _ kind: String, _ read: (MetadataValue) -> Value?) throws -> Value? {
+    guard let found = metadata[full(key)] else { return nil }
+    guard let value = read(found) else { throw error(key, "expected \(kind)") }
+    return value
+  }
+
+  func string(_ key: String) throws -> String? {
+    try value(key, "a string") { if case .string(let text) = $0 { text } else { nil } }
+  }
+
+  func bool(_ key: String) throws -> Bool? {
+    try value(key, "a boolean") { if case .bool(let flag) = $0 { flag } else { nil } }
+  }
+
+  func int(_ key: String) throws -> Int? {
+    try value(key, "a whole number") { if case .int(let number) = $0 { number } else { nil } }
+  }
+
+  func strings(_ key: String) throws -> [String]? {
+    try value(key, "an array of strings") { if case .strings(let items) = $0 { items } else { nil } }
+  }
+
+  func vocabulary(_ tokens: [String]) throws -> Vocabulary {
+    guard !tokens.isEmpty, tokens.count <= Vocabulary.largestID + 1 else {
+      throw error("tokens", "expected 1 to \(Vocabulary.largestID + 1) tokens, found \(tokens.count)")
+    }
+    let vocabulary = Vocabulary(
+      count: tokens.count, bytes: tokens.reduce(0) { $0 + $1.utf8.count }, idLimit: tokens.count)
+    for (id, token) in tokens.enumerated() {
+      var token = token
+      if case .sameText(let other) = token.withUTF8({ vocabulary.insert($0, id: Int32(id)) }) {
+        throw error("tokens", "\(other) and \(id) are the same, \"\(DPOError.printable(token))\"")
+      }
+    }
+    return vocabulary
+  }
+
+  func merges(_ vocabulary: Vocabulary) throws -> MergeTable {
+    let merges = try strings("merges") ?? { throw error("merges", "is missing") }()
+    let table = MergeTable(count: merges.count)
+    var room = MergeRoom(vocabulary)
+    for (rank, text) in merges.enumerated() {
+      try room.add(
+        text, rank: rank, to: table, JSONField(.null, file: metadata.file, path: "\(full("merges"))[\(rank)]"))
+    }
+    return table
+  }
+
+  func types(count: Int) throws -> [Int] {
+    let types = try value("token_type", "an array of whole numbers") {
+      if case .ints(let items) = $0 { items } else { nil }
+    }
+    guard let types else { return Array(repeating: GGUFTokenType.normal.rawValue, count: count) }
+    guard types.count == count else {
+      throw error("token_type", "expected one for each of \(count) tokens, found \(types.count)")
+    }
+    return types
+  }
+}
