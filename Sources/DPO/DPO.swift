@@ -1,1 +1,5 @@
-
+@_exported import DPOBase
+@_exported import DPOKernels
+@_exported import DPOModel
+@_exported import DPOStorage
+@_exported import DPOText

@@ -264,3 +264,10 @@ public final class AppendFile {
 public func removeFile(_ path: String) throws {
   guard unlink(path) == 0 || errno == ENOENT else { throw DPOError(.io, "\(path): cannot remove: \(systemMessage())") }
 }
+
+/// A path that does not depend on the working directory.
+public func absolutePath(_ path: String) -> String {
+  guard !path.hasPrefix("/"), let directory = getcwd(nil, 0) else { return path }
+  defer { free(directory) }
+  return "\(String(cString: directory))/\(path)"
+}

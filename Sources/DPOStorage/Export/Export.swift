@@ -145,7 +145,7 @@ private final class ExportSubject {
       return header
     }
     let model = try model()
-    let tokenizer = try tokenizerDocuments(model)
+    let tokenizer = try model.tokenizerDocuments()
     return CheckpointHeader(
       kind: .adapter, configuration: model.huggingFaceConfiguration,
       generationConfiguration: model.generationConfiguration, tokenizerJSON: tokenizer.json,

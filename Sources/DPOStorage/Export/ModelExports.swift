@@ -17,7 +17,7 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
   // transformers 5 calls it dtype, and reads both.
   configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
   let generation = model.generationConfiguration ?? generationDefaults(model.configuration)
-  let tokenizer = try tokenizerDocuments(model)
+  let tokenizer = try model.tokenizerDocuments()
   try writeDirectory(directory, overwrite: overwrite) { directory in
     try writeSafetensors(
       "\(directory)/model.safetensors",
@@ -43,7 +43,7 @@ private func generationDefaults(_ configuration: DecoderConfiguration) -> JSON {
 func exportHDF5(_ weights: WeightSource, to path: String, overwrite: Bool) throws {
   try checkOutputFile(path, overwrite: overwrite)
   let model = weights.model
-  let tokenizer = try tokenizerDocuments(model)
+  let tokenizer = try model.tokenizerDocuments()
   let writer = try HDF5Writer(path)
   try CheckpointHeader(
     kind: .model, configuration: model.huggingFaceConfiguration,

@@ -1,14 +1,16 @@
 import DPOBase
 import DPOText
 
-/// tokenizer.json and tokenizer_config.json of a model.
-func tokenizerDocuments(_ model: ModelFile) throws -> (json: JSON?, configuration: JSON?) {
-  if let embedded = model.embeddedTokenizer { return embedded }
-  switch model.format {
-  case .huggingFace:
-    let directory = HuggingFaceDirectory(model.path)
-    return (try directory.tokenizerJSON(), try directory.tokenizerConfiguration())
-  case .hdf5, .gguf: return (nil, nil)
+extension ModelFile {
+  /// tokenizer.json and tokenizer_config.json, made from the metadata of a GGUF file.
+  package func tokenizerDocuments() throws -> (json: JSON?, configuration: JSON?) {
+    if let embeddedTokenizer { return embeddedTokenizer }
+    switch format {
+    case .huggingFace:
+      let directory = HuggingFaceDirectory(path)
+      return (try directory.tokenizerJSON(), try directory.tokenizerConfiguration())
+    case .hdf5, .gguf: return (nil, nil)
+    }
   }
 }
 

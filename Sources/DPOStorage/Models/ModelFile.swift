@@ -25,6 +25,7 @@ public struct ModelFile: Sendable {
   public let provenance: JSON
   /// tokenizer.json and tokenizer_config.json, where the file with the weights holds them as such.
   let embeddedTokenizer: (json: JSON?, configuration: JSON?)?
+  let tokenizerCache = TokenizerCache()
 
   package init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],

@@ -1,0 +1,74 @@
+import DPOBase
+
+/// Where a run keeps its files: metrics.jsonl, checkpoint-N.h5, autosave.h5, reference-logps.h5, final.h5, report.html.
+struct RunDirectory: Sendable {
+  let path: String
+
+  var metrics: String { "\(path)/metrics.jsonl" }
+  var autosave: String { "\(path)/autosave.h5" }
+  var final: String { "\(path)/final.h5" }
+  var report: String { "\(path)/report.html" }
+  var referenceCache: String { "\(path)/reference-logps.h5" }
+  func checkpoint(_ step: Int) -> String { "\(path)/checkpoint-\(step).h5" }
+
+  /// Steps of which a checkpoint stands here, in order.
+  func checkpointSteps() throws -> [Int] {
+    try directoryNames(path).compactMap { name in
+      guard name.hasPrefix("checkpoint-"), name.hasSuffix(".h5") else { return nil }
+      return Int(name.dropFirst("checkpoint-".count).dropLast(".h5".count))
+    }.sorted()
+  }
+
+  /// Makes the directory for a new run, or refuses one that holds something already.
+  func prepare(overwrite: Bool, resuming: Bool) throws {
+    switch fileKind(path) {
+    case .none: try makeDirectories(path)
+    case .directory: break
+    default: throw DPOError(.io, "\(path): is not a directory")
+    }
+    let names = try directoryNames(path)
+    guard resuming || overwrite || names.isEmpty else {
+      throw DPOError.argument(
+        "\(path): not empty (it holds \(names[0])); use another --output-dir, --resume-from-checkpoint last, or --overwrite-output-dir")
+    }
+    try AtomicFile(metrics).discard()
+    if overwrite && !resuming {
+      for step in try checkpointSteps() { try removeFile(checkpoint(step)) }
+      for file in [metrics, autosave, final, report, referenceCache] { try removeFile(file) }
+    }
+  }
+
+  /// Files that a run may be resumed from, furthest first.
+  func resumable() throws -> [String] {
+    guard fileKind(path) == .directory else { return [] }
+    var files = try checkpointSteps().reversed().map(checkpoint)
+    if fileKind(autosave) == .file { files.insert(autosave, at: 0) }
+    return files
+  }
+}
+
+/// metrics.jsonl: one object a step. On resume, lines of steps after the checkpoint, and a line torn by a crash, go.
+struct MetricsLog {
+  private(set) var records: [JSON] = []
+  private let file: AppendFile
+
+  init(path: String, resumingAt step: Int) throws {
+    var kept: [String] = []
+    if step > 0 && fileKind(path) == .file {
+      for line in try MappedFile(path).bytes.split(separator: UInt8(ascii: "\n")) {
+        guard let record = try? JSON.parse(Array(line), file: path), let number = record["step"]?.int, number <= step
+        else { break }
+        kept.append(String(decoding: line, as: UTF8.self))
+        records.append(record)
+      }
+    }
+    file = try AppendFile(path, keeping: kept)
+  }
+
+  mutating func append(_ record: JSON) throws {
+    records.append(record)
+    try file.append(record.description)
+  }
+
+  func flush() throws { try file.flush() }
+}

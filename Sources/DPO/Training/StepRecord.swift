@@ -1,0 +1,61 @@
+import DPOBase
+
+/// What an optimiser step, or an evaluation, measured.
+public struct StepRecord: Sendable {
+  /// Optimiser steps done, from 1.
+  public var step: Int
+  public var totalSteps: Int
+  public var epoch: Double
+  /// Metrics by TRL's names, in the order in which they are shown: loss, grad_norm, learning_rate, rewards/…, logps/…
+  public var metrics: [(name: String, value: Double)]
+  /// Wall time of the step.
+  public var seconds: Double
+
+  public subscript(name: String) -> Double? { metrics.first { $0.name == name }?.value }
+
+  /// The line of metrics.jsonl.
+  public var json: JSON {
+    var object: JSONObject = ["step": .int(step), "epoch": .real(epoch)]
+    for (name, value) in metrics { object[name] = .real(value) }
+    object["seconds"] = .real(seconds)
+    return .object(object)
+  }
+}
+
+/// Means over micro-batches, each counting the same; a metric that some of them lack is the mean over the others.
+struct MetricMeans {
+  private var names: [String] = []
+  private var sums: [String: (sum: Double, count: Int)] = [:]
+
+  mutating func add(_ metrics: [(name: String, value: Double)]) {
+    for (name, value) in metrics {
+      if let old = sums[name] {
+        sums[name] = (old.sum + value, old.count + 1)
+      } else {
+        names.append(name)
+        sums[name] = (value, 1)
+      }
+    }
+  }
+
+  var means: [(name: String, value: Double)] {
+    names.map { name in
+      let entry = sums[name] ?? (0, 1)
+      return (name, entry.sum / Double(entry.count))
+    }
+  }
+}
+
+/// What happens in a run, in order.
+public enum TrainingEvent: Sendable {
+  /// An optimiser step was applied.
+  case step(StepRecord)
+  /// The evaluation data were scored; names start with eval_.
+  case evaluation(StepRecord)
+  /// A file from which the run can be resumed, or the final one, was written.
+  case saved(path: String)
+  /// Something that the user should know.
+  case note(String)
+  /// Rows done in a long phase between steps, such as the reference model's log-probs.
+  case progress(phase: String, done: Int, total: Int)
+}

@@ -1,0 +1,347 @@
+import CKernels
+import DPOBase
+import DPOKernels
+import DPOModel
+import DPOStorage
+import Synchronization
+
+/// Trains a model on preference pairs or demonstrations, a step at a time or a whole run.
+///
+/// A trainer may be used from one thread at a time (a second one gets a `.state` error); `cancel()` may be called from any.
+public final class Trainer: @unchecked Sendable {
+  public let options: TrainingOptions
+  public let plan: TrainingPlan
+  /// The trained numbers: every weight, or the adapter's.
+  public let parameters: ParameterStore
+  /// The adapter that is trained; nil in full training.
+  public let adapter: LoRAAdapter?
+  /// Optimiser steps done.
+  public private(set) var step = 0
+  /// Called once a step with the flat gradient before clipping, for an all-reduce over processes.
+  public var reduceGradients: ((UnsafeMutableBufferPointer<Float>) throws -> Void)?
+
+  let model: ModelFile
+  private let referenceFile: ModelFile?
+  let policy: Decoder
+  let method: TrainingMethod
+  let data: TokenizedDataset
+  let evaluation: TokenizedDataset?
+  let reference: ReferenceModel?
+  var order: BatchPlan
+  let team: ThreadTeam
+  private let pass: ForwardPass
+  private let optimizer: Optimizer
+  private let schedule: Schedule
+  private let clock = ContinuousClock()
+  /// Tokens seen in training, prompts counted once a completion, as TRL counts them.
+  var tokensSeen = 0
+  private let cancelled = Atomic<Bool>(false)
+  private let busy = Atomic<Bool>(false)
+  /// The forest of the last `forward`, until its gradients have come back.
+  private var pending: TokenForest?
+  private var accumulated = 0
+
+  /// Plans the run and prepares it.
+  ///
+  /// - Parameters:
+  ///   - start: an adapter to go on from; its own frozen copy is then the reference. nil: `lora_r` decides between a new
+  ///     adapter and every weight.
+  ///   - referenceModel: a model to compare with instead of the one that training starts from.
+  /// - Throws: `.memory` before any large allocation if the plan exceeds the limit.
+  public init(
+    model: ModelFile, adapter start: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
+    evaluation: TokenizedDataset? = nil, options: TrainingOptions
+  ) throws {
+    let method = try TrainingMethod(options)
+    try Trainer.check(options, method: method, data: data, evaluation: evaluation, start: start, model: model)
+    let configuration = model.configuration
+    let order = try BatchPlan(
+      rows: data.count, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
+      length: options.maxSteps > 0 ? .steps(options.maxSteps) : .epochs(options.numTrainEpochs),
+      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle)
+    let lora = try start?.configuration ?? options.lora(for: configuration)
+    let isLoRA = lora != nil
+    let usesReference = method.usesReference && !options.referenceFree
+    plan = try TrainingPlan(
+      configuration: configuration, lora: lora, data: data, evaluation: evaluation, order: order, options: options,
+      separateReference: usesReference && (!isLoRA || referenceModel != nil),
+      mappedBytes: model.mappedBytes)
+    try plan.checkMemory()
+
+    team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    policy = try Decoder(configuration: configuration, tensors: model.tensors, trainable: !isLoRA)
+    if let start {
+      adapter = try LoRAAdapter(start.configuration, model: configuration, tensors: start.tensors)
+    } else if let lora {
+      adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.seed))
+    } else {
+      adapter = nil
+    }
+    guard let parameters = adapter?.parameters ?? policy.parameters else {
+      throw DPOError(.internal, "the trainer has nothing to train")
+    }
+    self.parameters = parameters
+    pass = ForwardPass(decoder: policy, team: team)
+    if !usesReference {
+      reference = nil
+    } else if let referenceModel {
+      let decoder = try Decoder(
+        configuration: referenceModel.configuration, tensors: referenceModel.tensors, trainable: false)
+      reference = ReferenceModel(pass: ForwardPass(decoder: decoder, team: team), adapter: nil, rows: data.count)
+    } else if isLoRA {
+      reference = ReferenceModel(pass: pass, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
+    } else {
+      let decoder = try Decoder(
+        configuration: configuration, tensors: model.tensors, trainable: options.syncRefModel)
+      reference = ReferenceModel(pass: ForwardPass(decoder: decoder, team: team), adapter: nil, rows: data.count)
+    }
+    optimizer = try Optimizer(parameters, options.adamW, team: team)
+    schedule = try options.schedule(totalSteps: order.totalSteps, defaultRate: method.defaultLearningRate)
+    self.options = options
+    self.model = model
+    referenceFile = referenceModel
+    self.method = method
+    self.data = data
+    self.evaluation = evaluation
+    self.order = order
+    if let reference {
+      for row in 0..<data.count { reference.known[row] = data.referenceLogProbs(row) }
+    }
+  }
+
+  /// Asks for a stop: the running step ends within one micro-batch with `.cancelled`, unapplied. Any thread; safe in a
+  /// signal handler.
+  public func cancel() { cancelled.store(true, ordering: .relaxed) }
+
+  func checkCancelled() throws {
+    if cancelled.exchange(false, ordering: .relaxed) { throw DPOError(.cancelled, "stopped as asked") }
+  }
+
+  /// Runs `body` while no other thread uses the trainer.
+  func exclusively<T>(_ body: () throws -> T) throws -> T {
+    guard busy.compareExchange(expected: false, desired: true, ordering: .acquiring).exchanged else {
+      throw DPOError(.state, "another thread is using this trainer")
+    }
+    defer { busy.store(false, ordering: .releasing) }
+    return try body()
+  }
+
+  // MARK: - Steps
+
+  /// The plan's next optimiser step. If it throws, no parameter has changed.
+  @discardableResult
+  public func takeStep() throws -> StepRecord {
+    try exclusively { try nextStep() }
+  }
+
+  func nextStep() throws -> StepRecord {
+    guard step < order.totalSteps else { throw DPOError(.state, "all \(order.totalSteps) steps of the plan are done") }
+    guard accumulated == 0 else {
+      throw DPOError(.state, "gradients of your own are accumulated; apply them before a step of the plan")
+    }
+    let start = clock.now
+    let planned = order.step(step)
+    let batches = planned.microBatches
+    do {
+      var loss = 0.0
+      var means = MetricMeans()
+      let forests = batches.map(data.forest)
+      let targets = forests.reduce(0) { $0 + $1.targets.count }
+      for (index, rows) in batches.enumerated() {
+        try checkCancelled()
+        let forest = forests[index]
+        let referenceSums = try reference?.sums(rows: rows, forest: forest, method: method)
+        let scores = try pass.forward(
+          forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: index))
+        let result = try method.loss(
+          MicroBatch(
+            data: data, rows: rows, policy: scores, reference: referenceSums, stepMicroBatches: batches.count,
+            stepTargets: targets))
+        try checkFinite(result, rows: rows)
+        loss += result.loss
+        means.add(result.metrics)
+        try pass.backward(logProbGradients: result.tokenGradients)
+      }
+      let norm = try update(rows: batches.flatMap { $0 })
+      for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
+      var metrics: [(name: String, value: Double)] = [
+        ("loss", loss), ("grad_norm", norm), ("learning_rate", schedule.rate(step: step - 1)),
+      ]
+      metrics += means.means
+      metrics.append(("num_tokens", Double(tokensSeen)))
+      return StepRecord(
+        step: step, totalSteps: order.totalSteps, epoch: planned.epochAfter, metrics: metrics,
+        seconds: seconds(since: start))
+    } catch {
+      optimizer.clearGradients()
+      throw error
+    }
+  }
+
+  private func seconds(since start: ContinuousClock.Instant) -> Double {
+    let parts = (clock.now - start).components
+    return Double(parts.seconds) + Double(parts.attoseconds) * 1e-18
+  }
+
+  private func dropout(microBatch: Int) -> CounterRandom? {
+    guard !options.disableDropout, (adapter?.configuration.dropout ?? 0) > 0 else { return nil }
+    return CounterRandom(stream: [UInt64(options.seed), 0x44524F50, UInt64(step), UInt64(microBatch)])
+  }
+
+  private func checkFinite(_ result: MethodLoss, rows: [Int]) throws {
+    if result.nonFiniteRows.isEmpty && result.loss.isFinite { return }
+    let bad = (result.nonFiniteRows.isEmpty ? rows : result.nonFiniteRows).map { String(data.lineNumber($0)) }
+    throw DPOError(
+      .nonFinite,
+      "step \(step + 1): the loss is \(result.loss) (data row \(bad.prefix(10).joined(separator: ", "))); the step was not applied")
+  }
+
+  /// All-reduce, clip, AdamW, zero gradients. Returns the norm before clipping.
+  private func update(rows: [Int]) throws -> Double {
+    let gradients = UnsafeMutableBufferPointer(start: parameters.gradients.pointer, count: parameters.count)
+    try reduceGradients?(gradients)
+    let norm = optimizer.gradientNorm()
+    guard norm.isFinite else {
+      let lines = rows.prefix(10).map { String(data.lineNumber($0)) }.joined(separator: ", ")
+      throw DPOError(
+        .nonFinite, "step \(step + 1): the gradient's norm is \(norm) (data rows \(lines)); the step was not applied")
+    }
+    optimizer.apply(learningRate: schedule.rate(step: step), norm: norm, maxNorm: options.maxGradNorm)
+    step += 1
+    if options.syncRefModel, step % options.refModelSyncSteps == 0, let store = reference?.pass.decoder.parameters {
+      ReferenceModel.mix(parameters, into: store, alpha: options.refModelMixupAlpha)
+    }
+    return norm
+  }
+
+  // MARK: - A host's own loss
+
+  /// Log-probs of rows of the data under policy and reference, kept for `backward`.
+  public struct BatchScores: Sendable {
+    /// The policy's scores of every scored token; sequences 2i and 2i + 1 are chosen and rejected of row i (sft: sequence
+    /// i is row i).
+    public let policy: TokenScores
+    /// Reference sums, one a sequence; nil where there is no reference.
+    public let reference: [Double]?
+  }
+
+  public func forward(rows: [Int]) throws -> BatchScores {
+    try exclusively {
+      for row in rows where !(0..<data.count).contains(row) {
+        throw DPOError.argument("row \(row) is not in the data, which have \(data.count) rows")
+      }
+      guard !rows.isEmpty else { throw DPOError.argument("forward needs at least one row") }
+      try checkCancelled()
+      pending = nil
+      let forest = data.forest(rows: rows)
+      let sums = try reference?.sums(rows: rows, forest: forest, method: method)
+      let scores = try pass.forward(
+        forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: accumulated))
+      pending = forest
+      return BatchScores(policy: scores, reference: sums)
+    }
+  }
+
+  /// Adds gradients: `tokenGradients` are d loss / d log-prob of every target of the last `forward`.
+  public func backward(tokenGradients: [Float]) throws {
+    try exclusively {
+      guard let forest = pending else { throw DPOError(.state, "backward needs a forward before it") }
+      guard tokenGradients.count == forest.targets.count else {
+        throw DPOError.argument("\(tokenGradients.count) gradients for \(forest.targets.count) scored tokens")
+      }
+      guard tokenGradients.allSatisfy(\.isFinite) else {
+        throw DPOError(.nonFinite, "a gradient is NaN or infinite; nothing was added")
+      }
+      pending = nil
+      try pass.backward(logProbGradients: tokenGradients)
+      accumulated += 1
+    }
+  }
+
+  /// Gradients for whole sequences: each scored token gets its sequence's.
+  public func backward(sequenceGradients: [Double]) throws {
+    guard let forest = pending, sequenceGradients.count == forest.sequenceCount else {
+      throw DPOError.argument("\(sequenceGradients.count) gradients for \(pending?.sequenceCount ?? 0) sequences")
+    }
+    try backward(tokenGradients: forest.targets.map { Float(sequenceGradients[Int($0.sequence)]) })
+  }
+
+  /// An optimiser step with the gradients accumulated so far.
+  @discardableResult
+  public func applyGradients() throws -> StepRecord {
+    try exclusively {
+      guard accumulated > 0 else { throw DPOError(.state, "there are no gradients to apply") }
+      let start = clock.now
+      defer {
+        accumulated = 0
+        optimizer.clearGradients()
+      }
+      let rate = schedule.rate(step: step)
+      let norm = try update(rows: [])
+      return StepRecord(
+        step: step, totalSteps: order.totalSteps, epoch: epoch,
+        metrics: [("grad_norm", norm), ("learning_rate", rate)], seconds: seconds(since: start))
+    }
+  }
+
+  // MARK: - Evaluation
+
+  /// Scores the evaluation data. `eval_loss` is the mean over rows; the other metrics are means over batches, as in TRL.
+  public func evaluate() throws -> StepRecord {
+    try exclusively { try evaluateNow() }
+  }
+
+  func evaluateNow() throws -> StepRecord {
+    guard let evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
+    let start = clock.now
+    var means = MetricMeans()
+    var loss = 0.0
+    for first in stride(from: 0, to: evaluation.count, by: options.perDeviceEvalBatchSize) {
+      try checkCancelled()
+      let rows = Array(first..<min(evaluation.count, first + options.perDeviceEvalBatchSize))
+      let forest = evaluation.forest(rows: rows)
+      let known = rows.compactMap { evaluation.referenceLogProbs($0) }
+      let sums =
+        known.count == rows.count
+        ? known.flatMap { $0 }
+        : try reference.map { try method.referenceSums($0.pass.score(forest, adapter: $0.adapter, extras: [])) }
+      let scores = try pass.score(forest, adapter: adapter, extras: method.extras)
+      let result = try method.loss(
+        MicroBatch(
+          data: evaluation, rows: rows, policy: scores, reference: sums, stepMicroBatches: 1,
+          stepTargets: forest.targets.count))
+      loss += result.loss * Double(rows.count)
+      means.add(result.metrics)
+    }
+    let metrics = [("eval_loss", loss / Double(evaluation.count))] + means.means.map { ("eval_" + $0.name, $0.value) }
+    return StepRecord(
+      step: step, totalSteps: order.totalSteps, epoch: epoch, metrics: metrics,
+      seconds: seconds(since: start))
+  }
+
+  /// Epochs done.
+  private var epoch: Double { step == 0 ? 0 : order.step(step - 1).epochAfter }
+
+  // MARK: - State
+
+  /// Tells the model's weights apart from others.
+  private(set) lazy var modelFingerprint = model.fingerprint()
+  /// The same for the reference: its model, and the adapter that it was frozen with.
+  private(set) lazy var referenceFingerprint: UInt64 = {
+    let base = (referenceFile ?? model).fingerprint()
+    guard let values = reference?.adapter?.parameters.values else { return base }
+    return base ^ ck_xxh3(values.pointer, values.count * MemoryLayout<Float>.stride)
+  }()
+
+  /// AdamW's moments, laid out as `parameters`.
+  var moments: (first: FloatBuffer, second: FloatBuffer) { (optimizer.firstMoments, optimizer.secondMoments) }
+
+  func restore(step: Int, tokensSeen: Int) {
+    self.step = step
+    self.tokensSeen = tokensSeen
+    optimizer.step = step
+    pending = nil
+    accumulated = 0
+    optimizer.clearGradients()
+  }
+}

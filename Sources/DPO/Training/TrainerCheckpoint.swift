@@ -1,0 +1,131 @@
+import DPOBase
+import DPOModel
+import DPOStorage
+
+extension Trainer {
+  /// Writes everything that a run needs to go on: parameters, optimiser, position, options.
+  func save(to path: String) throws {
+    var header = try modelHeader(kind: .checkpoint)
+    header.trainer = [
+      "step": .int(step), "tokens_seen": .int(tokensSeen), "options": options.json,
+      "data_fingerprint": .string(hexadecimal(data.fingerprint)),
+      "model_fingerprint": .string(hexadecimal(modelFingerprint)),
+    ]
+    var sections = [parameterSection]
+    let moments = moments
+    for (name, buffer) in [("exp_avg", moments.first), ("exp_avg_sq", moments.second)] {
+      sections.append(
+        CheckpointSection(
+          group: "/optimizer/\(name)", store: parameters, values: UnsafePointer(buffer.pointer),
+          model: model.configuration))
+    }
+    if let store = changingReference {
+      sections.append(CheckpointSection(group: "/reference", store: store, model: model.configuration))
+    }
+    try CheckpointWriter.write(path: path, header: header, sections: sections)
+  }
+
+  /// The reference's own numbers, where they are neither the model's file nor the policy with its adapter off.
+  private var changingReference: ParameterStore? { reference?.adapter?.parameters ?? reference?.pass.decoder.parameters }
+
+  /// Writes the trained adapter, or the whole model, alone.
+  public func saveModel(to path: String) throws {
+    try CheckpointWriter.write(
+      path: path, header: modelHeader(kind: adapter == nil ? .model : .adapter), sections: [parameterSection])
+  }
+
+  private var parameterSection: CheckpointSection {
+    CheckpointSection(group: adapter == nil ? "/model" : "/adapter", store: parameters, model: model.configuration)
+  }
+
+  private func modelHeader(kind: CheckpointHeader.Kind) throws -> CheckpointHeader {
+    var header = CheckpointHeader(
+      kind: kind, configuration: model.huggingFaceConfiguration, generationConfiguration: model.generationConfiguration,
+      provenance: [
+        "made_by": .string("libdpo \(DPOVersion.string)"), "method": .string(options.method), "steps": .int(step),
+        "trained_from": .string(model.path), "source": model.provenance,
+      ])
+    if let adapter {
+      header.adapterConfiguration = try adapter.configuration.peftJSON(model: model.configuration, basePath: model.path)
+      header.baseModel = .init(path: absolutePath(model.path), fingerprint: modelFingerprint)
+    } else {
+      let documents = try model.tokenizerDocuments()
+      header.tokenizerJSON = documents.json
+      header.tokenizerConfiguration = documents.configuration
+    }
+    return header
+  }
+
+  /// Takes up a run where a checkpoint left it. Returns what the user should know of options that differ.
+  ///
+  /// - Throws: `.mismatch` for a checkpoint of another model, other data, or other options that make it another run,
+  ///   unless `allowMismatch`; nothing has changed then.
+  func load(_ path: String, allowMismatch: Bool) throws -> [String] {
+    let reader = try CheckpointReader(path)
+    guard reader.header.kind == .checkpoint, let state = reader.header.trainer else {
+      throw DPOError.format(path, "holds a result, not a checkpoint to resume from")
+    }
+    func field<T>(_ name: String, _ read: (JSON) -> T?) throws -> T {
+      guard let value = state[name].flatMap(read) else {
+        throw DPOError.format(path, "attribute \(name) of /trainer is \(state[name]?.kind ?? "missing")")
+      }
+      return value
+    }
+    let step = try field("step", \.int)
+    guard step >= 0, step <= order.totalSteps else {
+      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(order.totalSteps) steps")
+    }
+    let tokensSeen = try field("tokens_seen", \.int)
+    guard tokensSeen >= 0 else { throw DPOError.format(path, "attribute tokens_seen of /trainer is \(tokensSeen)") }
+    var notes: [String] = []
+    var differences: [String] = []
+    if try field("data_fingerprint", \.string) != hexadecimal(data.fingerprint) { differences.append("the training data") }
+    if try field("model_fingerprint", \.string) != hexadecimal(modelFingerprint) { differences.append("the model") }
+    let old = try TrainingOptions(json: field("options") { $0.object == nil ? nil : $0 }, file: "\(path): attribute options")
+    for option in TrainingOptions.fields {
+      let (before, now) = (option.value(in: old), option.value(in: options))
+      guard before != now else { continue }
+      switch option.onResume {
+      case .fixed: differences.append("\(option.name) (\(before), now \(now))")
+      case .noted: notes.append("\(option.name) was \(before) and is now \(now)")
+      case .free: break
+      }
+    }
+    if !differences.isEmpty {
+      guard allowMismatch else {
+        throw DPOError.mismatch("\(path): belongs to another run; what differs: \(differences.joined(separator: ", "))")
+      }
+      notes += differences.map { "resuming although it differs: \($0)" }
+    }
+    let configuration = model.configuration
+    let group = adapter == nil ? "/model" : "/adapter"
+    // Everything is read aside first, so that a file that lacks a part leaves the trainer as it was.
+    let count = parameters.count
+    let staged = try (0..<3).map { _ in try FloatBuffer(count: count) }
+    for (buffer, group) in zip(staged, [group, "/optimizer/exp_avg", "/optimizer/exp_avg_sq"]) {
+      try reader.load(group, into: parameters, values: buffer.pointer, model: configuration)
+    }
+    if let store = changingReference {
+      try reader.load("/reference", into: store, model: configuration)
+    }
+    for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
+      target.pointer.update(from: buffer.pointer, count: count)
+    }
+    restore(step: step, tokensSeen: tokensSeen)
+    return notes
+  }
+
+  /// Writes a checkpoint from which `resume(from:)` goes on.
+  public func saveCheckpoint(to path: String) throws { try exclusively { try save(to: path) } }
+
+  /// Goes on from a checkpoint; see `run(outputDirectory:resume:)`.
+  @discardableResult
+  public func resume(from path: String, allowMismatch: Bool = false) throws -> [String] {
+    try exclusively { try load(path, allowMismatch: allowMismatch) }
+  }
+}
+
+func hexadecimal(_ value: UInt64) -> String {
+  let digits = String(value, radix: 16)
+  return String(repeating: "0", count: 16 - digits.count) + digits
+}

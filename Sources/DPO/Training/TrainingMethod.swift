@@ -1,0 +1,156 @@
+import DPOBase
+import DPOModel
+
+/// A training method as a value: what a micro-batch looks like, which loss of its log-probs is minimised, and what is
+/// reported. The trainer knows no method by name.
+struct TrainingMethod: Sendable {
+  let name: String
+  /// Rows the method learns from.
+  let purpose: DatasetPurpose
+  let defaultLearningRate: Double
+  /// Whether the loss or the metrics compare with a reference model.
+  let usesReference: Bool
+  let extras: ScoreExtras
+  /// What the reference model's token log-probs become, one number a sequence.
+  let referenceSums: @Sendable (TokenScores) throws -> [Double]
+  let loss: @Sendable (MicroBatch) throws -> MethodLoss
+}
+
+/// Log-probs of some rows of the data, and what they are a part of.
+struct MicroBatch {
+  let data: TokenizedDataset
+  let rows: [Int]
+  let policy: TokenScores
+  /// Reference sums, one a sequence of the forest.
+  let reference: [Double]?
+  /// Micro-batches of the optimiser step that this one belongs to.
+  let stepMicroBatches: Int
+  /// Scored tokens of that step.
+  let stepTargets: Int
+}
+
+/// A micro-batch's share of an optimiser step.
+struct MethodLoss {
+  /// Adds up to the step's loss.
+  var loss: Double
+  /// d step loss / d log-prob, one a target.
+  var tokenGradients: [Float]
+  var metrics: [(name: String, value: Double)]
+  /// Rows whose loss is NaN or infinite.
+  var nonFiniteRows: [Int] = []
+}
+
+extension TrainingMethod {
+  static let names = ["dpo", "sft"]
+
+  init(_ options: TrainingOptions) throws {
+    switch options.method {
+    case "dpo": self = .dpo(try options.dpoLoss())
+    case "sft": self = .sft
+    default: throw DPOError.argument("method is \(options.method), expected one of \(TrainingMethod.names.joined(separator: ", "))")
+    }
+  }
+
+  /// Direct preference optimisation (the paper's section 4) on pairs: sequences 2i and 2i + 1 are the chosen and the
+  /// rejected completion of the i-th row.
+  static func dpo(_ options: DPOLossOptions) -> TrainingMethod {
+    TrainingMethod(
+      name: "dpo", purpose: .preference, defaultLearningRate: 1e-6, usesReference: true,
+      extras: options.useWeighting ? [.entropy, .meanLogit, .top1, .logSumSquares] : [.entropy, .meanLogit, .top1],
+      referenceSums: { try TokenLogProbs($0).pairSums(ldAlpha: options.ldAlpha) },
+      loss: { batch in
+        let weights = batch.rows.map { batch.data.weight($0) }
+        let result = try dpoLoss(
+          policy: TokenLogProbs(batch.policy), reference: batch.reference,
+          counts: batch.rows.flatMap { batch.data.sequences($0).map(\.completionCount) },
+          weights: weights.allSatisfy { $0 == 1 } ? nil : weights, options)
+        let share = 1 / Double(batch.stepMicroBatches)
+        let pairs = result.pairs
+        var metrics: [(String, Double)] = [
+          ("rewards/chosen", pairs.chosenRewards.mean), ("rewards/rejected", pairs.rejectedRewards.mean),
+          ("rewards/accuracies", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 > $1 ? 1.0 : 0 }.mean),
+          ("rewards/margins", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 - $1 }.mean),
+          ("logps/chosen", stride(from: 0, to: result.sums.count, by: 2).map { result.sums[$0] }.mean),
+          ("logps/rejected", stride(from: 1, to: result.sums.count, by: 2).map { result.sums[$0] }.mean),
+        ]
+        metrics += tokenMetrics(batch.policy)
+        return MethodLoss(
+          loss: pairs.loss * share, tokenGradients: result.tokenGradients.map { Float(Double($0) * share) },
+          metrics: metrics,
+          nonFiniteRows: batch.rows.indices.filter { !pairs.losses[$0].isFinite }.map { batch.rows[$0] })
+      })
+  }
+
+  /// Supervised fine-tuning: cross-entropy of the labelled tokens, its mean taken over the optimiser step.
+  static let sft = TrainingMethod(
+    name: "sft", purpose: .supervised, defaultLearningRate: 2e-5, usesReference: false, extras: [.entropy, .top1],
+    referenceSums: { $0.sums },
+    loss: { batch in
+      let result = try sftLoss(logProbs: batch.policy.logProbs, normalizer: Double(batch.stepTargets))
+      var metrics: [(String, Double)] = []
+      let count = Double(max(1, batch.policy.logProbs.count))
+      if let entropy = batch.policy.entropy { metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / count)) }
+      if let top1 = batch.policy.top1 { metrics.append(("mean_token_accuracy", Double(top1.count { $0 }) / count)) }
+      return MethodLoss(
+        loss: result.loss, tokenGradients: result.tokenGradients, metrics: metrics,
+        nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })
+    })
+}
+
+/// TRL's per-token metrics of pairs: entropy over both sides, mean logit of each side, accuracy over chosen tokens.
+private func tokenMetrics(_ scores: TokenScores) -> [(String, Double)] {
+  var start = 0
+  var tokens = [0.0, 0.0]
+  var logits = [0.0, 0.0]
+  var entropy = 0.0
+  var right = 0
+  for (sequence, count) in scores.counts.enumerated() {
+    let side = sequence % 2
+    tokens[side] += Double(count)
+    for index in start..<start + count {
+      entropy += Double(scores.entropy?[index] ?? 0)
+      logits[side] += Double(scores.meanLogit?[index] ?? 0)
+      if side == 0 && scores.top1?[index] == true { right += 1 }
+    }
+    start += count
+  }
+  func ratio(_ value: Double, _ count: Double) -> Double { count > 0 ? value / count : 0 }
+  return [
+    ("logits/chosen", ratio(logits[0], tokens[0])), ("logits/rejected", ratio(logits[1], tokens[1])),
+    ("entropy", ratio(entropy, tokens[0] + tokens[1])), ("mean_token_accuracy", ratio(Double(right), tokens[0])),
+  ]
+}
+
+extension TokenLogProbs {
+  init(_ scores: TokenScores) throws {
+    try self.init(values: scores.logProbs, counts: scores.counts, logSumSquares: scores.logSumSquares)
+  }
+}
+
+extension TrainingOptions {
+  /// How the method's rows become tokens.
+  public func dataset() throws -> DatasetOptions {
+    var dataset = DatasetOptions(try TrainingMethod(self).purpose)
+    dataset.maxLength = maxLength
+    dataset.truncation = try TruncationMode(named: truncationMode)
+    dataset.completionOnlyLoss = completionOnlyLoss
+    try dataset.validate()
+    return dataset
+  }
+
+  /// The options of the DPO losses, checked.
+  public func dpoLoss() throws -> DPOLossOptions {
+    var loss = DPOLossOptions()
+    try loss.setLosses(lossType.map { try LossType(named: $0) }, weights: lossWeights.isEmpty ? nil : lossWeights)
+    loss.beta = beta
+    loss.labelSmoothing = labelSmoothing
+    loss.fDivergence = try FDivergence(named: fDivergenceType)
+    loss.alphaCoefficient = fAlphaDivergenceCoef
+    loss.discopopTau = discopopTau
+    loss.useWeighting = useWeighting
+    loss.ldAlpha = ldAlpha
+    loss.referenceFree = referenceFree
+    try loss.validate()
+    return loss
+  }
+}

@@ -1,0 +1,152 @@
+import DPOBase
+import DPOKernels
+import DPOModel
+import Glibc
+
+/// What a run will do and take, known before any large memory is asked for.
+public struct TrainingPlan: Sendable {
+  public let steps: Int
+  public let stepsPerEpoch: Int
+  public let rows: Int
+  public let evaluationRows: Int
+  /// Tokens of one epoch that are computed: a prompt counts once for all its completions in a micro-batch.
+  public let distinctTokens: Int
+  /// Tokens that a trainer with padding, and a prompt in every row, would compute for the same epoch.
+  public let paddedTokens: Int
+  /// Sizes of the largest micro-batch.
+  public let largestTokens: Int
+  public let largestTargets: Int
+  public let trainableParameters: Int
+  public let memory: MemoryPlan
+  /// Bytes that the run may take.
+  public let memoryLimit: Int
+
+  public var json: JSON {
+    var parts = JSONObject()
+    for part in memory.parts { parts[part.name] = .int(part.bytes) }
+    return [
+      "steps": .int(steps), "steps_per_epoch": .int(stepsPerEpoch), "rows": .int(rows),
+      "evaluation_rows": .int(evaluationRows), "distinct_tokens": .int(distinctTokens),
+      "padded_tokens": .int(paddedTokens), "largest_micro_batch_tokens": .int(largestTokens),
+      "trainable_parameters": .int(trainableParameters), "memory_bytes": .object(parts),
+      "memory_total_bytes": .int(memory.total), "memory_limit_bytes": .int(memoryLimit),
+    ]
+  }
+
+  /// - Parameters:
+  ///   - lora: the adapter's configuration; nil in full training.
+  ///   - separateReference: the reference is another decoder than the policy's.
+  ///   - mappedBytes: size of the model's weights in their file.
+  init(
+    configuration: DecoderConfiguration, lora: LoRAConfiguration?, data: TokenizedDataset, evaluation: TokenizedDataset?,
+    order: BatchPlan, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
+  ) throws {
+    steps = order.totalSteps
+    stepsPerEpoch = order.stepsPerEpoch
+    rows = data.count
+    evaluationRows = evaluation?.count ?? 0
+    var largest = TrainingPlan.largestMicroBatch(data, order: order)
+    if let evaluation {
+      let size = options.perDeviceEvalBatchSize
+      let evaluated = TrainingPlan.bound(evaluation, rows: size)
+      largest = (max(largest.tokens, evaluated.tokens), max(largest.targets, evaluated.targets))
+    }
+    largestTokens = largest.tokens
+    largestTargets = largest.targets
+    distinctTokens = (0..<data.count).reduce(0) { $0 + data.size($1).tokens }
+    paddedTokens = TrainingPlan.paddedTokens(data, batchSize: options.perDeviceTrainBatchSize)
+
+    let threads = options.threads == 0 ? ThreadTeam.availableProcessors : options.threads
+    let longest = max(data.longestRow, evaluation?.longestRow ?? 0)
+    var memory = MemoryPlan()
+    let weights = Family.named(configuration.family).parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
+    trainableParameters = try lora.map { try $0.resolve(configuration).reduce(0) { $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize) } } ?? weights
+    if lora == nil { memory.add("weights", bytes: 4 * weights) }
+    if lora != nil || separateReference { memory.add("mapped model file", bytes: mappedBytes) }
+    if lora != nil { memory.add("adapter", bytes: 4 * trainableParameters) }
+    memory.add("gradients", bytes: 4 * trainableParameters)
+    memory.add("optimizer", bytes: 8 * trainableParameters)
+    if options.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
+    func pass(_ mode: ComputationMode, frozen: Bool) throws {
+      let plan = try ForwardPass.plan(
+        configuration, tokens: largest.tokens, targets: largest.targets, maxLength: longest, mode: mode,
+        threads: threads, frozen: frozen)
+      for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
+    }
+    try pass(lora.map(ComputationMode.lora) ?? .full, frozen: lora != nil)
+    if separateReference { try pass(.score, frozen: !options.syncRefModel) }
+    self.memory = memory
+    memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : availableMemory()
+  }
+
+  private static func largestMicroBatch(_ data: TokenizedDataset, order: BatchPlan) -> (tokens: Int, targets: Int) {
+    guard order.totalSteps < 10_000_000 / max(1, order.batchSize * order.accumulation) else {
+      return bound(data, rows: order.batchSize)
+    }
+    var order = order
+    var largest = (tokens: 0, targets: 0)
+    for step in 0..<order.totalSteps {
+      for batch in order.step(step).microBatches {
+        var sum = (tokens: 0, targets: 0)
+        for row in batch {
+          let size = data.size(row)
+          sum = (sum.tokens + size.tokens, sum.targets + size.targets)
+        }
+        largest = (max(largest.tokens, sum.tokens), max(largest.targets, sum.targets))
+      }
+    }
+    return largest
+  }
+
+  /// No `rows` rows have more than this.
+  private static func bound(_ data: TokenizedDataset, rows: Int) -> (tokens: Int, targets: Int) {
+    let sizes = (0..<data.count).map(data.size)
+    func top(_ values: [Int]) -> Int { values.sorted(by: >).prefix(rows).reduce(0, +) }
+    return (top(sizes.map(\.tokens)), top(sizes.map(\.targets)))
+  }
+
+  /// Rows padded to the longest of their batch, the prompt in each of them.
+  private static func paddedTokens(_ data: TokenizedDataset, batchSize: Int) -> Int {
+    var total = 0
+    for first in stride(from: 0, to: data.count, by: batchSize) {
+      let lengths = (first..<min(data.count, first + batchSize)).flatMap { data.sequenceLengths($0) }
+      total += lengths.count * (lengths.max() ?? 0)
+    }
+    return total
+  }
+
+  /// Throws when the plan exceeds the limit, naming the parts and the options that shrink them.
+  func checkMemory() throws {
+    guard memory.total > memoryLimit else { return }
+    func mib(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
+    let parts = memory.parts.sorted { $0.bytes > $1.bytes }.map { "\($0.name) \(mib($0.bytes))" }.joined(separator: ", ")
+    throw DPOError(
+      .memory,
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length")
+  }
+}
+
+/// Bytes of memory that this process can still take: what the system reports as available, within its control group.
+func availableMemory() -> Int {
+  var available = Int.max
+  if let text = try? readSystemText("/proc/meminfo"),
+    let line = text.split(separator: "\n").first(where: { $0.hasPrefix("MemAvailable:") }),
+    let kib = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
+  {
+    available = kib << 10
+  }
+  if let limit = (try? readSystemText("/sys/fs/cgroup/memory.max")).flatMap({ Int($0.prefix { $0 != "\n" }) }),
+    let used = (try? readSystemText("/sys/fs/cgroup/memory.current")).flatMap({ Int($0.prefix { $0 != "\n" }) })
+  {
+    available = min(available, limit - used)
+  }
+  return available
+}
+
+private func readSystemText(_ path: String) throws -> String {
+  guard let file = fopen(path, "r") else { throw DPOError(.io, "\(path): cannot open") }
+  defer { fclose(file) }
+  var buffer = [UInt8](repeating: 0, count: 16384)
+  let count = fread(&buffer, 1, buffer.count, file)
+  return String(decoding: buffer[..<count], as: UTF8.self)
+}

@@ -1,0 +1,187 @@
+import DPOBase
+import DPOStorage
+import Glibc
+
+/// Where a run starts.
+public enum ResumePoint: Sendable, Equatable {
+  /// At the beginning, in a new or empty directory.
+  case none
+  /// From the furthest good checkpoint in the output directory; at the beginning where there is none.
+  case last
+  case file(String)
+}
+
+/// How a run ended.
+public struct TrainingResult: Sendable {
+  public let steps: Int
+  /// The adapter, or the whole model.
+  public let modelPath: String
+  public let reportPath: String
+  /// The last step's record; nil if nothing was left to do.
+  public let last: StepRecord?
+}
+
+extension Trainer {
+  /// Runs what remains of the plan, keeping metrics, checkpoints, the result and a report in a directory.
+  ///
+  /// A run that ends early (an error, `cancel()`, `onEvent` returning false, a crash) can be resumed and then ends in the
+  /// same bits as one that was never stopped.
+  ///
+  /// - Parameters:
+  ///   - allowMismatch: resume even from a checkpoint of other data, model, loss or seed.
+  ///   - onEvent: called on this thread; false asks for a stop after a checkpoint.
+  /// - Throws: `.cancelled` after a stop that was asked for.
+  @discardableResult
+  public func run(
+    outputDirectory: String, resume: ResumePoint = .none, allowMismatch: Bool = false,
+    onEvent: (TrainingEvent) throws -> Bool = { _ in true }
+  ) throws -> TrainingResult {
+    try exclusively {
+      let directory = RunDirectory(path: outputDirectory)
+      func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
+      try directory.prepare(overwrite: options.overwriteOutputDir, resuming: resume != .none)
+      for warning in data.report(context: model.configuration.contextLength).warnings { try tell(.note("\(data.name): \(warning)")) }
+      if let file = try startingFile(resume, in: directory, tell: tell) {
+        let notes = try load(file, allowMismatch: allowMismatch)
+        for note in notes { try tell(.note(note)) }
+        try tell(.note("resumed from \(file) after step \(step) of \(order.totalSteps)"))
+      }
+      var log = try MetricsLog(path: directory.metrics, resumingAt: step)
+      try prepareReference(directory, tell: tell)
+
+      var last: StepRecord?
+      let autosave = options.autosaveSteps < 0 ? (adapter == nil ? 0 : 1) : options.autosaveSteps
+      do {
+        while step < order.totalSteps {
+          var record = try nextStep()
+          try tell(.step(record))
+          if let evaluated = try evaluationDue() ? evaluateNow() : nil {
+            record.metrics += evaluated.metrics
+            try tell(.evaluation(evaluated))
+          }
+          try log.append(record.json)
+          last = record
+          if options.saveSteps > 0, step % options.saveSteps == 0 || step == order.totalSteps {
+            try log.flush()
+            try save(to: directory.checkpoint(step))
+            try removeOldCheckpoints(directory)
+            try tell(.saved(path: directory.checkpoint(step)))
+          } else if autosave > 0, step % autosave == 0 {
+            try log.flush()
+            try save(to: directory.autosave)
+          }
+        }
+      } catch let error as DPOError where error.code == .cancelled {
+        try log.flush()
+        try save(to: directory.autosave)
+        try tell(.saved(path: directory.autosave))
+        throw error
+      }
+      try log.flush()
+      try saveModel(to: directory.final)
+      try removeFile(directory.autosave)
+      try tell(.saved(path: directory.final))
+      return TrainingResult(
+        steps: step, modelPath: directory.final, reportPath: directory.report, last: last)
+    }
+  }
+
+  private func evaluationDue() -> Bool {
+    guard evaluation != nil else { return false }
+    if options.evalSteps > 0 { return step % options.evalSteps == 0 || step == order.totalSteps }
+    return step % order.stepsPerEpoch == 0 || step == order.totalSteps
+  }
+
+  private func removeOldCheckpoints(_ directory: RunDirectory) throws {
+    guard let limit = options.saveTotalLimit else { return }
+    for old in try directory.checkpointSteps().dropLast(limit) { try removeFile(directory.checkpoint(old)) }
+  }
+
+  /// The checkpoint to start from. A damaged one is told and passed over for the one before it.
+  private func startingFile(
+    _ resume: ResumePoint, in directory: RunDirectory, tell: (TrainingEvent) throws -> Void
+  ) throws -> String? {
+    switch resume {
+    case .none: return nil
+    case .file(let path): return path
+    case .last:
+      var best: (step: Int, path: String)?
+      for path in try directory.resumable() {
+        do {
+          let found = try CheckpointReader(path).header.trainer?["step"]?.int ?? 0
+          if found > best?.step ?? -1 { best = (found, path) }
+        } catch let error as DPOError {
+          try tell(.note("not resuming from a damaged file: \(error.message)"))
+        }
+      }
+      if best == nil { try tell(.note("no checkpoint in \(directory.path) yet: starting from the beginning")) }
+      return best?.path
+    }
+  }
+
+  /// Reference log-probs of all rows before the first step, where that is asked for.
+  private func prepareReference(_ directory: RunDirectory, tell: (TrainingEvent) throws -> Void) throws {
+    guard let reference, options.precomputeRefLogProbs else { return }
+    let key = ReferenceCache.Key(
+      data: data.fingerprint, model: referenceFingerprint, ldAlpha: options.ldAlpha)
+    if fileKind(directory.referenceCache) == .file {
+      reference.known = try ReferenceCache.read(directory.referenceCache, key: key, rows: data.count)
+      return
+    }
+    let size = options.perDeviceTrainBatchSize
+    for first in stride(from: 0, to: data.count, by: size) {
+      try checkCancelled()
+      let rows = Array(first..<min(data.count, first + size))
+      let sums = try reference.sums(rows: rows, forest: data.forest(rows: rows), method: method)
+      for (index, row) in rows.enumerated() { reference.known[row] = Array(sums[2 * index..<2 * index + 2]) }
+      try tell(.progress(phase: "reference log-probs", done: rows.count + first, total: data.count))
+    }
+    try ReferenceCache.write(directory.referenceCache, key: key, values: reference.known.compactMap { $0 })
+  }
+
+  /// Runs in a thread of its own and delivers the events. Ending the loop early cancels the run.
+  ///
+  ///     for try await event in trainer.events(outputDirectory: "run") { … }
+  public func events(
+    outputDirectory: String, resume: ResumePoint = .none
+  ) -> AsyncThrowingStream<TrainingEvent, any Error> {
+    AsyncThrowingStream { continuation in
+      continuation.onTermination = { [weak self] reason in
+        if case .cancelled = reason { self?.cancel() }
+      }
+      startThread { [self] in
+        do {
+          try run(outputDirectory: outputDirectory, resume: resume) { event in
+            continuation.yield(event)
+            return true
+          }
+          continuation.finish()
+        } catch {
+          continuation.finish(throwing: error)
+        }
+      }
+    }
+  }
+}
+
+/// Runs `body` on a new thread. A run blocks for hours, which the cooperative pool's threads must not.
+private func startThread(_ body: @escaping @Sendable () -> Void) {
+  final class Box: Sendable {
+    let body: @Sendable () -> Void
+    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  }
+  var thread = pthread_t()
+  var attributes = pthread_attr_t()
+  pthread_attr_init(&attributes)
+  pthread_attr_setstacksize(&attributes, 8 << 20)
+  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+  let box = Unmanaged.passRetained(Box(body))
+  let failed = pthread_create(
+    &thread, &attributes,
+    { pointer in
+      if let pointer { Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body() }
+      return nil
+    }, box.toOpaque())
+  pthread_attr_destroy(&attributes)
+  if failed != 0 { box.takeRetainedValue().body() }
+}
