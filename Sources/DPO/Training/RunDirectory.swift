@@ -19,12 +19,12 @@ struct RunDirectory: Sendable {
     }.sorted()
   }
 
-  /// Makes the directory for a new run, or refuses one that holds something already.
-  func prepare(overwrite: Bool, resuming: Bool) throws {
+  /// Refuses a place that holds something already or cannot be written. Changes nothing.
+  func check(overwrite: Bool, resuming: Bool) throws {
     switch fileKind(path) {
-    case .none: try makeDirectories(path)
+    case .none: return
     case .directory: break
-    default: throw DPOError(.io, "\(path): is not a directory")
+    case .file, .other: throw DPOError(.io, "\(path): is not a directory")
     }
     let names = try directoryNames(path)
     guard resuming || overwrite || names.isEmpty else {
@@ -32,6 +32,12 @@ struct RunDirectory: Sendable {
         "\(path): not empty (it holds \(names[0])); use another --output-dir, --resume-from-checkpoint last, or --overwrite-output-dir")
     }
     try AtomicFile(metrics).discard()
+  }
+
+  /// Makes the directory for a new run.
+  func prepare(overwrite: Bool, resuming: Bool) throws {
+    try makeDirectories(path)
+    try check(overwrite: overwrite, resuming: resuming)
     if overwrite && !resuming {
       for step in try checkpointSteps() { try removeFile(checkpoint(step)) }
       for file in [metrics, autosave, final, report, referenceCache] { try removeFile(file) }

@@ -294,29 +294,92 @@ public final class Trainer: @unchecked Sendable {
   func evaluateNow() throws -> StepRecord {
     guard let evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
     let start = clock.now
+    let metrics = try Trainer.scores(
+      of: evaluation, pass: pass, adapter: adapter, reference: reference, method: method,
+      batchSize: options.perDeviceEvalBatchSize, beforeBatch: checkCancelled
+    ).map { (name: "eval_" + $0.name, value: $0.value) }
+    return StepRecord(
+      step: step, totalSteps: order.totalSteps, epoch: epoch, metrics: metrics,
+      seconds: seconds(since: start))
+  }
+
+  /// Metrics of a model on data, against a reference, without training: names as in evaluation, without "eval_".
+  public static func evaluate(
+    model: ModelFile, adapter: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
+    options: TrainingOptions
+  ) throws -> StepRecord {
+    let method = try TrainingMethod(options)
+    try check(options, method: method, data: data, evaluation: nil, start: nil, model: model)
+    let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    let pass = ForwardPass(
+      decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team)
+    var reference: ReferenceModel?
+    if method.usesReference && !options.referenceFree {
+      let decoder = try referenceModel.map {
+        try Decoder(configuration: $0.configuration, tensors: $0.tensors, trainable: false)
+      }
+      reference = ReferenceModel(
+        pass: decoder.map { ForwardPass(decoder: $0, team: team) } ?? pass, adapter: nil, rows: data.count)
+    }
+    let lora = try adapter.map { try LoRAAdapter($0.configuration, model: model.configuration, tensors: $0.tensors) }
+    let clock = ContinuousClock()
+    let start = clock.now
+    let metrics = try scores(
+      of: data, pass: pass, adapter: lora, reference: reference, method: method,
+      batchSize: options.perDeviceEvalBatchSize, beforeBatch: {})
+    return StepRecord(
+      step: 0, totalSteps: 0, epoch: 0, metrics: metrics, seconds: start.duration(to: clock.now) / .seconds(1))
+  }
+
+  /// The loss is the mean over rows, the other metrics are means over batches.
+  private static func scores(
+    of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
+    method: TrainingMethod, batchSize: Int, beforeBatch: () throws -> Void
+  ) throws -> [(name: String, value: Double)] {
     var means = MetricMeans()
     var loss = 0.0
-    for first in stride(from: 0, to: evaluation.count, by: options.perDeviceEvalBatchSize) {
-      try checkCancelled()
-      let rows = Array(first..<min(evaluation.count, first + options.perDeviceEvalBatchSize))
-      let forest = evaluation.forest(rows: rows)
-      let known = rows.compactMap { evaluation.referenceLogProbs($0) }
+    for first in stride(from: 0, to: data.count, by: batchSize) {
+      try beforeBatch()
+      let rows = Array(first..<min(data.count, first + batchSize))
+      let forest = data.forest(rows: rows)
+      let known = rows.compactMap(data.referenceLogProbs)
       let sums =
         known.count == rows.count
         ? known.flatMap { $0 }
         : try reference.map { try method.referenceSums($0.pass.score(forest, adapter: $0.adapter, extras: [])) }
-      let scores = try pass.score(forest, adapter: adapter, extras: method.extras)
       let result = try method.loss(
         MicroBatch(
-          data: evaluation, rows: rows, policy: scores, reference: sums, stepMicroBatches: 1,
-          stepTargets: forest.targets.count))
+          data: data, rows: rows, policy: pass.score(forest, adapter: adapter, extras: method.extras), reference: sums,
+          stepMicroBatches: 1, stepTargets: forest.targets.count))
       loss += result.loss * Double(rows.count)
       means.add(result.metrics)
     }
-    let metrics = [("eval_loss", loss / Double(evaluation.count))] + means.means.map { ("eval_" + $0.name, $0.value) }
-    return StepRecord(
-      step: step, totalSteps: order.totalSteps, epoch: epoch, metrics: metrics,
-      seconds: seconds(since: start))
+    return [("loss", loss / Double(data.count))] + means.means
+  }
+
+  /// Seconds that the whole run takes, from timing one forward pass: backward costs two, the reference one.
+  public func estimateSeconds() throws -> Double {
+    try exclusively {
+      let rows = order.step(0).microBatches.first ?? []
+      let forest = data.forest(rows: rows)
+      _ = try pass.score(forest, adapter: adapter)
+      let start = clock.now
+      _ = try pass.score(forest, adapter: adapter)
+      let perToken = seconds(since: start) / Double(max(1, forest.tokens.count))
+      let passes = reference == nil || data.referenceLogProbs(0) != nil ? 3.0 : 4.0
+      let epochs = Double(order.totalSteps) / Double(order.stepsPerEpoch)
+      return passes * perToken * Double(plan.distinctTokens) * epochs
+    }
+  }
+
+  /// Compute threads in use.
+  public var threads: Int { team.threads }
+
+  /// Measures every kernel from now on; see `Profile`.
+  public func startProfile() -> Profile {
+    let profile = Profile()
+    team.profile = profile
+    return profile
   }
 
   /// Epochs done.

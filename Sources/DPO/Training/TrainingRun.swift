@@ -86,6 +86,11 @@ extension Trainer {
     }
   }
 
+  /// Refuses an output directory that a run could not use, before a model is read.
+  public static func checkOutputDirectory(_ path: String, options: TrainingOptions, resuming: Bool) throws {
+    try RunDirectory(path: path).check(overwrite: options.overwriteOutputDir, resuming: resuming)
+  }
+
   private func evaluationDue() -> Bool {
     guard evaluation != nil else { return false }
     if options.evalSteps > 0 { return step % options.evalSteps == 0 || step == order.totalSteps }

@@ -9,10 +9,15 @@ extension ModelFile {
     case .huggingFace:
       let directory = HuggingFaceDirectory(path)
       return (try directory.tokenizerJSON(), try directory.tokenizerConfiguration())
-    case .hdf5, .gguf: return (nil, nil)
+    case .gguf:
+      let tokenizer = try tokenizer
+      return (tokenizer?.tokenizerJSON, tokenizer?.configurationJSON)
+    case .hdf5: return (nil, nil)
     }
   }
 }
 
 /// tokenizer.ggml.… of a GGUF file.
-func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] { [] }
+func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] {
+  try model.tokenizer?.ggufMetadata() ?? []
+}

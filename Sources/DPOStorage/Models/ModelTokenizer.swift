@@ -21,6 +21,7 @@ extension ModelFile {
   }
 
   private func readTokenizer() throws -> Tokenizer? {
+    if let metadata { return try Tokenizer.fromGGUF(metadata) }
     let documents = try tokenizerDocuments()
     guard let json = documents.json else { return nil }
     let file = format == .huggingFace ? "\(path)/tokenizer.json" : path

@@ -1,0 +1,72 @@
+import DPO
+import Glibc
+
+/// What people see on stderr: messages, and a progress line that redraws itself on a terminal and is printed now and
+/// then elsewhere.
+enum Terminal {
+  static let isInteractive = isatty(STDERR_FILENO) == 1
+
+  static func tell(_ text: String) {
+    write((Terminal.isInteractive ? "\r\u{1B}[K" : "") + text + "\n")
+  }
+
+  /// To stderr, unbuffered.
+  static func write(_ text: String) {
+    var text = text
+    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+  }
+
+  /// "1:02:03" or "2:03".
+  static func duration(_ seconds: Double) -> String {
+    guard seconds.isFinite, seconds < 1e9 else { return "?" }
+    let total = Int(seconds.rounded())
+    func two(_ value: Int) -> String { value < 10 ? "0\(value)" : "\(value)" }
+    let (hours, minutes, rest) = (total / 3600, total / 60 % 60, total % 60)
+    return hours > 0 ? "\(hours):\(two(minutes)):\(two(rest))" : "\(minutes):\(two(rest))"
+  }
+
+  /// A number with about `digits` significant digits.
+  static func short(_ value: Double, digits: Int = 3) -> String {
+    guard value.isFinite else { return "\(value)" }
+    var buffer = [CChar](repeating: 0, count: 32)
+    withVaList([Int32(digits), value]) { _ = vsnprintf(&buffer, buffer.count, "%.*g", $0) }
+    return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+}
+
+/// A progress line with rate and time left.
+struct Progress {
+  let name: String
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+  private var lastShown: ContinuousClock.Instant
+  private var first: Int?
+
+  init(_ name: String) {
+    self.name = name
+    start = clock.now
+    lastShown = start
+  }
+
+  mutating func show(done: Int, total: Int, detail: String) {
+    let now = clock.now
+    let first = self.first ?? (done - 1)
+    self.first = first
+    let wait: Duration = Terminal.isInteractive ? .milliseconds(100) : .seconds(10)
+    guard done == total || done == first + 1 || lastShown.duration(to: now) >= wait else { return }
+    lastShown = now
+    let elapsed = start.duration(to: now) / .seconds(1)
+    let rate = elapsed / Double(max(1, done - first))
+    let left = rate * Double(max(0, total - done))
+    let width = 20
+    let filled = total > 0 ? min(width, done * width / total) : 0
+    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
+    let speed = "\(Terminal.short(rate)) s each, \(done == total ? "took \(Terminal.duration(elapsed))" : "\(Terminal.duration(left)) left")"
+    let line = "\(name) \(done)/\(total) \(Terminal.isInteractive ? bar + " " : "")\(detail.isEmpty ? "" : detail + "  ")\(speed)"
+    if Terminal.isInteractive {
+      Terminal.write("\r\u{1B}[K" + line + (done == total ? "\n" : ""))
+    } else {
+      Terminal.write(line + "\n")
+    }
+  }
+}

@@ -1,0 +1,70 @@
+import ArgumentParser
+import DPO
+import Glibc
+
+@main
+struct Tool: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "dpo",
+    abstract: "Preference-tune language models on this machine: GGUF, Hugging Face or HDF5 in, LoRA or model out.",
+    discussion: """
+      Exit codes: 0 success, 1 error, 2 usage, 130 interrupted. Results go to stdout (--json: one JSON document), \
+      diagnostics to stderr.
+      """,
+    subcommands: [
+      Inspect.self, Tokenize.self, LogProbs.self, Generate.self, Train.self, Evaluate.self, Export.self, Bench.self,
+      Version.self,
+    ])
+
+  @Flag(name: .customLong("version"), help: "Print the version.")
+  var version = false
+
+  func run() throws {
+    guard version else { throw CleanExit.helpRequest(self) }
+    print(Version.text)
+  }
+
+  static func main() {
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch let error as DPOError {
+      fail(error)
+    } catch {
+      let code = exitCode(for: error)
+      let text = fullMessage(for: error)
+      if code == .success {
+        print(text)
+      } else {
+        Terminal.tell(text)
+      }
+      Glibc.exit(code == .success ? 0 : code == .validationFailure ? 2 : code.rawValue)
+    }
+  }
+
+  /// One sentence on stderr; an interrupted run is 130.
+  private static func fail(_ error: DPOError) -> Never {
+    Terminal.tell(error.code == .cancelled ? error.message : "dpo: error: \(error.message)")
+    Glibc.exit(error.code == .cancelled ? 130 : 1)
+  }
+}
+
+struct Version: ParsableCommand {
+  static let configuration = CommandConfiguration(abstract: "Print the version and what this machine offers.")
+  static let text = "dpo \(DPOVersion.string)"
+
+  @Flag(help: "One JSON document on stdout.")
+  var json = false
+
+  func run() throws {
+    let threads = ThreadTeam.availableProcessors
+    if json {
+      printJSON(["version": .string(DPOVersion.string), "threads": .int(threads), "engine": .string(DPOVersion.engine)])
+    } else {
+      print("\(Version.text)\nengine: \(DPOVersion.engine), \(threads) threads")
+    }
+  }
+}
+
+/// Prints the one document of `--json`.
+func printJSON(_ value: JSON) { print(value.description) }

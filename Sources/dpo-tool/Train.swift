@@ -1,0 +1,144 @@
+import ArgumentParser
+import DPO
+import Glibc
+
+struct Train: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Train a model or a LoRA adapter.",
+    discussion: """
+      Writes metrics.jsonl, checkpoint-N.h5, final.h5 and report.html to --output-dir. Ctrl-C stops after saving; \
+      --resume-from-checkpoint last goes on and ends in the same bits as a run that was never stopped.
+      """)
+
+  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
+  var model: String
+
+  @Option(help: "Rows as JSON lines: {prompt, chosen, rejected}, {prompt, completion}, {text} or {messages}.")
+  var data: String
+
+  @Option(help: "Where the run's files go; new or empty.")
+  var outputDir: String?
+
+  @Option(help: "Rows to evaluate on.")
+  var evalData: String?
+
+  @Option(help: "Adapter to go on from; its frozen copy is then the reference.")
+  var adapter: String?
+
+  @Option(help: "Model to compare with, instead of the one that training starts from.")
+  var refModel: String?
+
+  @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"))
+  var resumeFromCheckpoint: String?
+
+  @Flag(help: "Resume even from a checkpoint of other data, model, loss or seed.")
+  var allowMismatch = false
+
+  @Flag(help: "Print the plan – steps, tokens, memory, time – and stop.")
+  var dryRun = false
+
+  @Flag(help: "One JSON document on stdout.")
+  var json = false
+
+  @OptionGroup(title: "Training options")
+  var flags: TrainingFlags
+
+  func validate() throws {
+    guard outputDir != nil || dryRun else { throw ValidationError("Missing expected argument '--output-dir <output-dir>'") }
+  }
+
+  func run() throws {
+    let options = try flags.options()
+    if let outputDir { try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil) }
+    let model = try ModelFile.open(model)
+    let trainer = try Trainer(
+      model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
+      referenceModel: refModel.map(ModelFile.open),
+      data: try model.dataset(jsonl: data, options: options.dataset()),
+      evaluation: evalData.map { try model.dataset(jsonl: $0, options: options.dataset()) }, options: options)
+    if dryRun { return try showPlan(trainer) }
+    Terminal.tell(planSummary(trainer.plan))
+    Interrupt.install { trainer.cancel() }
+
+    let resume: ResumePoint = resumeFromCheckpoint.map { $0 == "last" ? .last : .file($0) } ?? .none
+    var progress = Progress("step")
+    var preparation: Progress?
+    let result = try trainer.run(
+      outputDirectory: outputDir ?? "", resume: resume, allowMismatch: allowMismatch
+    ) { event in
+      switch event {
+      case .step(let record): progress.show(done: record.step, total: record.totalSteps, detail: summary(record))
+      case .evaluation(let record): Terminal.tell("evaluation after step \(record.step): \(summary(record))")
+      case .saved(let path): Terminal.tell("saved \(path)")
+      case .note(let text): Terminal.tell(text)
+      case .progress(let phase, let done, let total):
+        var line = preparation ?? Progress(phase)
+        line.show(done: done, total: total, detail: "")
+        preparation = line
+      }
+      return true
+    }
+    if json {
+      var object: JSONObject = [
+        "output_dir": .string(outputDir ?? ""), "steps": .int(result.steps), "model": .string(result.modelPath),
+        "report": .string(result.reportPath),
+      ]
+      object["metrics"] = result.last?.json ?? .null
+      printJSON(.object(object))
+    } else {
+      print("done: \(result.steps) steps, result in \(result.modelPath), report in \(result.reportPath)")
+    }
+  }
+
+  private func showPlan(_ trainer: Trainer) throws {
+    let seconds = try trainer.estimateSeconds()
+    if json {
+      var plan = trainer.plan.json.object ?? [:]
+      plan["estimated_seconds"] = .real(seconds)
+      plan["options"] = trainer.options.json
+      printJSON(.object(plan))
+    } else {
+      print(planSummary(trainer.plan))
+      for part in trainer.plan.memory.parts where part.bytes > 0 {
+        print("  \(part.name): \(part.bytes >> 20) MiB")
+      }
+      print("estimated time: \(Terminal.duration(seconds))")
+    }
+  }
+
+  private func planSummary(_ plan: TrainingPlan) -> String {
+    let shared = plan.paddedTokens > 0 ? 100 - plan.distinctTokens * 100 / plan.paddedTokens : 0
+    return """
+      \(plan.steps) steps over \(plan.rows) rows; \(plan.distinctTokens) distinct tokens an epoch \
+      (\(shared)% fewer than with padding and unshared prompts); \(plan.trainableParameters) parameters to train; \
+      \(plan.memory.total >> 20) MiB planned of \(plan.memoryLimit >> 20) MiB
+      """
+  }
+
+  private func summary(_ record: StepRecord) -> String {
+    let shown = [
+      ("loss", "loss"), ("eval_loss", "loss"), ("rewards/margins", "margin"), ("eval_rewards/margins", "margin"),
+      ("rewards/accuracies", "accuracy"), ("eval_rewards/accuracies", "accuracy"),
+      ("mean_token_accuracy", "token accuracy"),
+    ]
+    let isPreference = record["rewards/margins"] != nil
+    return shown.compactMap { name, title in
+      name == "mean_token_accuracy" && isPreference ? nil : record[name].map { "\(title) \(Terminal.short($0))" }
+    }.joined(separator: "  ")
+  }
+}
+
+/// Ctrl-C and a polite kill ask for a stop; a second Ctrl-C ends at once.
+enum Interrupt {
+  nonisolated(unsafe) private static var action: (() -> Void)?
+
+  static func install(_ body: @escaping () -> Void) {
+    action = body
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { number in
+        Interrupt.action?()
+        signal(number, SIG_DFL)
+      }
+    }
+  }
+}
