@@ -59,7 +59,8 @@ struct Bench: ParsableCommand {
       "load_seconds": .real(loaded), "peak_rss_mb": .int(usage.ru_maxrss >> 10),
       "tokens": [
         "pairs": .int(data.count), "prompt": .int((0..<data.count).reduce(0) { $0 + data.sequence($1).prompt.count }),
-        "shared": .int(trainer.plan.distinctTokens), "unshared": .int((0..<data.count).reduce(0) { $0 + data.attendedTokens($1) }),
+        "shared": .int(trainer.plan.distinctTokens),
+        "unshared": .int((0..<data.count).reduce(0) { $0 + data.attendedTokens($1) }),
       ],
       "precision": .string(options.precision), "lora_r": .int(options.loraR), "engine": .string(DPOVersion.engine),
       "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
@@ -74,9 +75,13 @@ struct Bench: ParsableCommand {
     if json {
       printJSON(.object(object))
     } else {
-      print("\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(usage.ru_maxrss >> 10) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)")
+      print(
+        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(usage.ru_maxrss >> 10) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)"
+      )
       for entry in kernels?.entries ?? [] {
-        print("  \(entry.name): \(Terminal.short(entry.seconds * 1e3 / Double(steps))) ms a step, \(Terminal.short(entry.gflops)) GFLOP/s, \(Terminal.short(entry.gigabytesPerSecond)) GB/s")
+        print(
+          "  \(entry.name): \(Terminal.short(entry.seconds * 1e3 / Double(steps))) ms a step, \(Terminal.short(entry.gflops)) GFLOP/s, \(Terminal.short(entry.gigabytesPerSecond)) GB/s"
+        )
       }
     }
   }

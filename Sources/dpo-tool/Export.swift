@@ -34,10 +34,16 @@ struct Export: ParsableCommand {
   var json = false
 
   func run() throws {
-    guard let type = DType(rawValue: dtype.uppercased()) else { throw ValidationError("--dtype is \(dtype), expected f32, f16, bf16 or q8_0") }
+    guard let type = DType(rawValue: dtype.uppercased()) else {
+      throw ValidationError("--dtype is \(dtype), expected f32, f16, bf16 or q8_0")
+    }
     try export(
       input: input, adapter: adapter, to: to, dtype: type, merge: merge, output: output, overwrite: overwrite)
-    if json { printJSON(["output": .string(output), "format": .string(to.rawValue)]) } else { print("wrote \(output)") }
+    if json {
+      printJSON(["output": .string(output), "format": .string(to.rawValue)])
+    } else {
+      print("wrote \(output)")
+    }
   }
 }
 

@@ -34,7 +34,8 @@ struct Inspect: ParsableCommand {
       print("\(key): \(value.string ?? value.description)")
     }
     for tensor in found["tensors"]?.array ?? [] {
-      print("  \(tensor["name"]?.string ?? "")  \(tensor["dtype"]?.string ?? "")  \(tensor["shape"]?.description ?? "")")
+      print(
+        "  \(tensor["name"]?.string ?? "")  \(tensor["dtype"]?.string ?? "")  \(tensor["shape"]?.description ?? "")")
     }
   }
 

@@ -61,8 +61,10 @@ struct Progress {
     let width = 20
     let filled = total > 0 ? min(width, done * width / total) : 0
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-    let speed = "\(Terminal.short(rate)) s each, \(done == total ? "took \(Terminal.duration(elapsed))" : "\(Terminal.duration(left)) left")"
-    let line = "\(name) \(done)/\(total) \(Terminal.isInteractive ? bar + " " : "")\(detail.isEmpty ? "" : detail + "  ")\(speed)"
+    let speed =
+      "\(Terminal.short(rate)) s each, \(done == total ? "took \(Terminal.duration(elapsed))" : "\(Terminal.duration(left)) left")"
+    let line =
+      "\(name) \(done)/\(total) \(Terminal.isInteractive ? bar + " " : "")\(detail.isEmpty ? "" : detail + "  ")\(speed)"
     if Terminal.isInteractive {
       Terminal.write("\r\u{1B}[K" + line + (done == total ? "\n" : ""))
     } else {

@@ -44,12 +44,16 @@ struct Train: ParsableCommand {
   var flags: TrainingFlags
 
   func validate() throws {
-    guard outputDir != nil || dryRun else { throw ValidationError("Missing expected argument '--output-dir <output-dir>'") }
+    guard outputDir != nil || dryRun else {
+      throw ValidationError("Missing expected argument '--output-dir <output-dir>'")
+    }
   }
 
   func run() throws {
     let options = try flags.options()
-    if let outputDir { try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil) }
+    if let outputDir {
+      try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil)
+    }
     let model = try ModelFile.open(model)
     let trainer = try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },

@@ -12,11 +12,17 @@ struct TrainingFlags: ParsableArguments {
   var lossWeights: JSON?
   @Option(name: .customLong("beta"), help: optionHelp("beta"), transform: optionValue("beta"))
   var beta: JSON?
-  @Option(name: .customLong("label-smoothing"), help: optionHelp("label_smoothing"), transform: optionValue("label_smoothing"))
+  @Option(
+    name: .customLong("label-smoothing"), help: optionHelp("label_smoothing"), transform: optionValue("label_smoothing")
+  )
   var labelSmoothing: JSON?
-  @Option(name: .customLong("f-divergence-type"), help: optionHelp("f_divergence_type"), transform: optionValue("f_divergence_type"))
+  @Option(
+    name: .customLong("f-divergence-type"), help: optionHelp("f_divergence_type"),
+    transform: optionValue("f_divergence_type"))
   var fDivergenceType: JSON?
-  @Option(name: .customLong("f-alpha-divergence-coef"), help: optionHelp("f_alpha_divergence_coef"), transform: optionValue("f_alpha_divergence_coef"))
+  @Option(
+    name: .customLong("f-alpha-divergence-coef"), help: optionHelp("f_alpha_divergence_coef"),
+    transform: optionValue("f_alpha_divergence_coef"))
   var fAlphaDivergenceCoef: JSON?
   @Option(name: .customLong("discopop-tau"), help: optionHelp("discopop_tau"), transform: optionValue("discopop_tau"))
   var discopopTau: JSON?
@@ -28,9 +34,12 @@ struct TrainingFlags: ParsableArguments {
   var referenceFree: Bool?
   @Flag(name: .customLong("completion-only-loss"), inversion: .prefixedNo, help: optionHelp("completion_only_loss"))
   var completionOnlyLoss: Bool?
-  @Option(name: .customLong("learning-rate"), help: optionHelp("learning_rate"), transform: optionValue("learning_rate"))
+  @Option(
+    name: .customLong("learning-rate"), help: optionHelp("learning_rate"), transform: optionValue("learning_rate"))
   var learningRate: JSON?
-  @Option(name: .customLong("lr-scheduler-type"), help: optionHelp("lr_scheduler_type"), transform: optionValue("lr_scheduler_type"))
+  @Option(
+    name: .customLong("lr-scheduler-type"), help: optionHelp("lr_scheduler_type"),
+    transform: optionValue("lr_scheduler_type"))
   var lrSchedulerType: JSON?
   @Option(name: .customLong("warmup-steps"), help: optionHelp("warmup_steps"), transform: optionValue("warmup_steps"))
   var warmupSteps: JSON?
@@ -42,15 +51,24 @@ struct TrainingFlags: ParsableArguments {
   var adamBeta2: JSON?
   @Option(name: .customLong("adam-epsilon"), help: optionHelp("adam_epsilon"), transform: optionValue("adam_epsilon"))
   var adamEpsilon: JSON?
-  @Option(name: .customLong("max-grad-norm"), help: optionHelp("max_grad_norm"), transform: optionValue("max_grad_norm"))
+  @Option(
+    name: .customLong("max-grad-norm"), help: optionHelp("max_grad_norm"), transform: optionValue("max_grad_norm"))
   var maxGradNorm: JSON?
-  @Option(name: .customLong("per-device-train-batch-size"), help: optionHelp("per_device_train_batch_size"), transform: optionValue("per_device_train_batch_size"))
+  @Option(
+    name: .customLong("per-device-train-batch-size"), help: optionHelp("per_device_train_batch_size"),
+    transform: optionValue("per_device_train_batch_size"))
   var perDeviceTrainBatchSize: JSON?
-  @Option(name: .customLong("per-device-eval-batch-size"), help: optionHelp("per_device_eval_batch_size"), transform: optionValue("per_device_eval_batch_size"))
+  @Option(
+    name: .customLong("per-device-eval-batch-size"), help: optionHelp("per_device_eval_batch_size"),
+    transform: optionValue("per_device_eval_batch_size"))
   var perDeviceEvalBatchSize: JSON?
-  @Option(name: .customLong("gradient-accumulation-steps"), help: optionHelp("gradient_accumulation_steps"), transform: optionValue("gradient_accumulation_steps"))
+  @Option(
+    name: .customLong("gradient-accumulation-steps"), help: optionHelp("gradient_accumulation_steps"),
+    transform: optionValue("gradient_accumulation_steps"))
   var gradientAccumulationSteps: JSON?
-  @Option(name: .customLong("num-train-epochs"), help: optionHelp("num_train_epochs"), transform: optionValue("num_train_epochs"))
+  @Option(
+    name: .customLong("num-train-epochs"), help: optionHelp("num_train_epochs"),
+    transform: optionValue("num_train_epochs"))
   var numTrainEpochs: JSON?
   @Option(name: .customLong("max-steps"), help: optionHelp("max_steps"), transform: optionValue("max_steps"))
   var maxSteps: JSON?
@@ -62,7 +80,9 @@ struct TrainingFlags: ParsableArguments {
   var dataSeed: JSON?
   @Option(name: .customLong("max-length"), help: optionHelp("max_length"), transform: optionValue("max_length"))
   var maxLength: JSON?
-  @Option(name: .customLong("truncation-mode"), help: optionHelp("truncation_mode"), transform: optionValue("truncation_mode"))
+  @Option(
+    name: .customLong("truncation-mode"), help: optionHelp("truncation_mode"), transform: optionValue("truncation_mode")
+  )
   var truncationMode: JSON?
   @Option(name: .customLong("lora-r"), help: optionHelp("lora_r"), transform: optionValue("lora_r"))
   var loraR: JSON?
@@ -70,29 +90,41 @@ struct TrainingFlags: ParsableArguments {
   var loraAlpha: JSON?
   @Option(name: .customLong("lora-dropout"), help: optionHelp("lora_dropout"), transform: optionValue("lora_dropout"))
   var loraDropout: JSON?
-  @Option(name: .customLong("lora-target-modules"), help: optionHelp("lora_target_modules"), transform: optionValue("lora_target_modules"))
+  @Option(
+    name: .customLong("lora-target-modules"), help: optionHelp("lora_target_modules"),
+    transform: optionValue("lora_target_modules"))
   var loraTargetModules: JSON?
   @Flag(name: .customLong("use-rslora"), inversion: .prefixedNo, help: optionHelp("use_rslora"))
   var useRslora: Bool?
-  @Option(name: .customLong("init-lora-weights"), help: optionHelp("init_lora_weights"), transform: optionValue("init_lora_weights"))
+  @Option(
+    name: .customLong("init-lora-weights"), help: optionHelp("init_lora_weights"),
+    transform: optionValue("init_lora_weights"))
   var initLoraWeights: JSON?
   @Flag(name: .customLong("disable-dropout"), inversion: .prefixedNo, help: optionHelp("disable_dropout"))
   var disableDropout: Bool?
-  @Flag(name: .customLong("precompute-ref-log-probs"), inversion: .prefixedNo, help: optionHelp("precompute_ref_log_probs"))
+  @Flag(
+    name: .customLong("precompute-ref-log-probs"), inversion: .prefixedNo, help: optionHelp("precompute_ref_log_probs"))
   var precomputeRefLogProbs: Bool?
   @Flag(name: .customLong("sync-ref-model"), inversion: .prefixedNo, help: optionHelp("sync_ref_model"))
   var syncRefModel: Bool?
-  @Option(name: .customLong("ref-model-mixup-alpha"), help: optionHelp("ref_model_mixup_alpha"), transform: optionValue("ref_model_mixup_alpha"))
+  @Option(
+    name: .customLong("ref-model-mixup-alpha"), help: optionHelp("ref_model_mixup_alpha"),
+    transform: optionValue("ref_model_mixup_alpha"))
   var refModelMixupAlpha: JSON?
-  @Option(name: .customLong("ref-model-sync-steps"), help: optionHelp("ref_model_sync_steps"), transform: optionValue("ref_model_sync_steps"))
+  @Option(
+    name: .customLong("ref-model-sync-steps"), help: optionHelp("ref_model_sync_steps"),
+    transform: optionValue("ref_model_sync_steps"))
   var refModelSyncSteps: JSON?
   @Option(name: .customLong("eval-steps"), help: optionHelp("eval_steps"), transform: optionValue("eval_steps"))
   var evalSteps: JSON?
   @Option(name: .customLong("save-steps"), help: optionHelp("save_steps"), transform: optionValue("save_steps"))
   var saveSteps: JSON?
-  @Option(name: .customLong("save-total-limit"), help: optionHelp("save_total_limit"), transform: optionValue("save_total_limit"))
+  @Option(
+    name: .customLong("save-total-limit"), help: optionHelp("save_total_limit"),
+    transform: optionValue("save_total_limit"))
   var saveTotalLimit: JSON?
-  @Option(name: .customLong("autosave-steps"), help: optionHelp("autosave_steps"), transform: optionValue("autosave_steps"))
+  @Option(
+    name: .customLong("autosave-steps"), help: optionHelp("autosave_steps"), transform: optionValue("autosave_steps"))
   var autosaveSteps: JSON?
   @Flag(name: .customLong("overwrite-output-dir"), inversion: .prefixedNo, help: optionHelp("overwrite_output_dir"))
   var overwriteOutputDir: Bool?
@@ -100,7 +132,9 @@ struct TrainingFlags: ParsableArguments {
   var precision: JSON?
   @Option(name: .customLong("threads"), help: optionHelp("threads"), transform: optionValue("threads"))
   var threads: JSON?
-  @Option(name: .customLong("memory-limit-mb"), help: optionHelp("memory_limit_mb"), transform: optionValue("memory_limit_mb"))
+  @Option(
+    name: .customLong("memory-limit-mb"), help: optionHelp("memory_limit_mb"), transform: optionValue("memory_limit_mb")
+  )
   var memoryLimitMb: JSON?
 
   /// The flags that were given, by option name.

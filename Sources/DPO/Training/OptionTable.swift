@@ -7,28 +7,36 @@ extension TrainingOptions {
   /// The option table, in the order in which options are documented.
   public static let fields: [OptionField] = [
     .choice("method", \.method, TrainingMethod.names, "what is trained: dpo on pairs, sft on demonstrations"),
-    .strings("loss_type", \.lossType, LossType.allCases.map(\.rawValue),
+    .strings(
+      "loss_type", \.lossType, LossType.allCases.map(\.rawValue),
       "DPO losses, summed with loss_weights (paper, equation 7: sigmoid)"),
     .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each"),
     .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true),
-    .real("label_smoothing", \.labelSmoothing, 0...1,
+    .real(
+      "label_smoothing", \.labelSmoothing, 0...1,
       "ε, assumed rate of swapped labels, for exo_pair, robust, aot, aot_unpaired and conservative"),
-    .choice("f_divergence_type", \.fDivergenceType, FDivergence.allCases.map(\.rawValue),
+    .choice(
+      "f_divergence_type", \.fDivergenceType, FDivergence.allCases.map(\.rawValue),
       "divergence from the reference model that the loss assumes"),
     .real("f_alpha_divergence_coef", \.fAlphaDivergenceCoef, -any...any, "coefficient of alpha_divergence"),
     .real("discopop_tau", \.discopopTau, 0...any, "temperature of the discopop loss; more than 0", open: true),
-    .optionalReal("ld_alpha", \.ldAlpha, 0...1,
+    .optionalReal(
+      "ld_alpha", \.ldAlpha, 0...1,
       "LD-DPO: weight of the tokens that the longer completion has beyond the shorter one; unset: 1"),
     .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it"),
     .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0"),
     .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only"),
 
-    .optionalReal("learning_rate", \.learningRate, 0...any, "peak learning rate; unset: 1e-6 for dpo, 2e-5 for sft", .noted),
-    .choice("lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
+    .optionalReal(
+      "learning_rate", \.learningRate, 0...any, "peak learning rate; unset: 1e-6 for dpo, 2e-5 for sft", .noted),
+    .choice(
+      "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),
-    .real("warmup_steps", \.warmupSteps, 0...Double(most),
+    .real(
+      "warmup_steps", \.warmupSteps, 0...Double(most),
       "steps over which the rate rises from 0; below 1: that fraction of all steps", .noted),
-    .real("weight_decay", \.weightDecay, 0...any, "AdamW's decoupled weight decay; biases and norms are exempt", .noted),
+    .real(
+      "weight_decay", \.weightDecay, 0...any, "AdamW's decoupled weight decay; biases and norms are exempt", .noted),
     .real("adam_beta1", \.adamBeta1, 0...0.999999999, "decay of AdamW's first moment", .noted),
     .real("adam_beta2", \.adamBeta2, 0...0.999999999, "decay of AdamW's second moment", .noted),
     .real("adam_epsilon", \.adamEpsilon, 0...any, "added to AdamW's denominator", .noted),
@@ -37,7 +45,9 @@ extension TrainingOptions {
     .int("per_device_train_batch_size", \.perDeviceTrainBatchSize, 1...most, "rows of a micro-batch"),
     .int("per_device_eval_batch_size", \.perDeviceEvalBatchSize, 1...most, "rows of an evaluation batch", .free),
     .int("gradient_accumulation_steps", \.gradientAccumulationSteps, 1...most, "micro-batches of an optimiser step"),
-    .real("num_train_epochs", \.numTrainEpochs, 0...1e6, "passes over the data, unless max_steps is set", .noted, open: true),
+    .real(
+      "num_train_epochs", \.numTrainEpochs, 0...1e6, "passes over the data, unless max_steps is set", .noted, open: true
+    ),
     .int("max_steps", \.maxSteps, -1...most, "optimiser steps; -1: as many as num_train_epochs gives", .noted),
     .bool("shuffle", \.shuffle, "a new order of rows each epoch, as TRL draws it"),
     .int("seed", \.seed, 0...Int(UInt32.max), "seed of row order, LoRA initialisation and dropout"),
@@ -49,13 +59,15 @@ extension TrainingOptions {
     .int("lora_r", \.loraR, 0...65536, "rank of a new LoRA adapter; 0: train every weight"),
     .optionalReal("lora_alpha", \.loraAlpha, 0...any, "LoRA scale is lora_alpha / lora_r; unset: lora_r"),
     .real("lora_dropout", \.loraDropout, 0...0.999999, "dropout before A; needs disable_dropout off"),
-    .strings("lora_target_modules", \.loraTargetModules, [],
+    .strings(
+      "lora_target_modules", \.loraTargetModules, [],
       "modules that get an adapter: names such as q_proj, or all-linear; empty: PEFT's choice for the family"),
     .bool("use_rslora", \.useRslora, "scale by lora_alpha / √lora_r"),
     .choice("init_lora_weights", \.initLoraWeights, ["kaiming", "gaussian"], "distribution of A; B starts at 0"),
     .bool("disable_dropout", \.disableDropout, "no dropout in policy and reference"),
 
-    .bool("precompute_ref_log_probs", \.precomputeRefLogProbs,
+    .bool(
+      "precompute_ref_log_probs", \.precomputeRefLogProbs,
       "compute the reference log-probs of all rows before the first step and keep them in output_dir"),
     .bool("sync_ref_model", \.syncRefModel, "TR-DPO: move the reference towards the policy every ref_model_sync_steps"),
     .real("ref_model_mixup_alpha", \.refModelMixupAlpha, 0...1, "TR-DPO: weight of the policy in the new reference"),
@@ -63,14 +75,18 @@ extension TrainingOptions {
 
     .int("eval_steps", \.evalSteps, 0...most, "steps between evaluations; 0: at the end of every epoch", .free),
     .int("save_steps", \.saveSteps, 0...most, "steps between checkpoints; 0: only the final model", .free),
-    .optionalInt("save_total_limit", \.saveTotalLimit, 1...most, "checkpoints kept, oldest removed first; null: all", .free),
-    .int("autosave_steps", \.autosaveSteps, -1...most,
-      "steps between writes of the one file that a crashed run resumes from; 0: never, -1: 1 for LoRA, never for full training", .free),
+    .optionalInt(
+      "save_total_limit", \.saveTotalLimit, 1...most, "checkpoints kept, oldest removed first; null: all", .free),
+    .int(
+      "autosave_steps", \.autosaveSteps, -1...most,
+      "steps between writes of the one file that a crashed run resumes from; 0: never, -1: 1 for LoRA, never for full training",
+      .free),
     .bool("overwrite_output_dir", \.overwriteOutputDir, "start anew in a directory that holds an earlier run", .free),
 
     .choice("precision", \.precision, ["fp32"], "arithmetic of matrix products; weights, sums and log-probs are fp32"),
     .int("threads", \.threads, 0...1024, "compute threads; 0: one a core. Results do not depend on it", .free),
-    .int("memory_limit_mb", \.memoryLimitMb, 0...most,
+    .int(
+      "memory_limit_mb", \.memoryLimitMb, 0...most,
       "refuse a run whose plan needs more MiB; 0: what the machine has free", .free),
   ]
 }

@@ -29,7 +29,8 @@ struct RunDirectory: Sendable {
     let names = try directoryNames(path)
     guard resuming || overwrite || names.isEmpty else {
       throw DPOError.argument(
-        "\(path): not empty (it holds \(names[0])); use another --output-dir, --resume-from-checkpoint last, or --overwrite-output-dir")
+        "\(path): not empty (it holds \(names[0])); use another --output-dir, --resume-from-checkpoint last, or --overwrite-output-dir"
+      )
     }
     try AtomicFile(metrics).discard()
   }

@@ -185,7 +185,7 @@ public final class Trainer: @unchecked Sendable {
 
   private func dropout(microBatch: Int) -> CounterRandom? {
     guard !options.disableDropout, (adapter?.configuration.dropout ?? 0) > 0 else { return nil }
-    return CounterRandom(stream: [UInt64(options.seed), 0x44524F50, UInt64(step), UInt64(microBatch)])
+    return CounterRandom(stream: [UInt64(options.seed), 0x4452_4F50, UInt64(step), UInt64(microBatch)])
   }
 
   private func checkFinite(_ result: MethodLoss, rows: [Int]) throws {
@@ -193,7 +193,8 @@ public final class Trainer: @unchecked Sendable {
     let bad = (result.nonFiniteRows.isEmpty ? rows : result.nonFiniteRows).map { String(data.lineNumber($0)) }
     throw DPOError(
       .nonFinite,
-      "step \(step + 1): the loss is \(result.loss) (data row \(bad.prefix(10).joined(separator: ", "))); the step was not applied")
+      "step \(step + 1): the loss is \(result.loss) (data row \(bad.prefix(10).joined(separator: ", "))); the step was not applied"
+    )
   }
 
   /// All-reduce, clip, AdamW, zero gradients. Returns the norm before clipping.

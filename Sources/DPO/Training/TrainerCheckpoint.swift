@@ -26,7 +26,9 @@ extension Trainer {
   }
 
   /// The reference's own numbers, where they are neither the model's file nor the policy with its adapter off.
-  private var changingReference: ParameterStore? { reference?.adapter?.parameters ?? reference?.pass.decoder.parameters }
+  private var changingReference: ParameterStore? {
+    reference?.adapter?.parameters ?? reference?.pass.decoder.parameters
+  }
 
   /// Writes the trained adapter, or the whole model, alone.
   public func saveModel(to path: String) throws {
@@ -79,9 +81,12 @@ extension Trainer {
     guard tokensSeen >= 0 else { throw DPOError.format(path, "attribute tokens_seen of /trainer is \(tokensSeen)") }
     var notes: [String] = []
     var differences: [String] = []
-    if try field("data_fingerprint", \.string) != hexadecimal(data.fingerprint) { differences.append("the training data") }
+    if try field("data_fingerprint", \.string) != hexadecimal(data.fingerprint) {
+      differences.append("the training data")
+    }
     if try field("model_fingerprint", \.string) != hexadecimal(modelFingerprint) { differences.append("the model") }
-    let old = try TrainingOptions(json: field("options") { $0.object == nil ? nil : $0 }, file: "\(path): attribute options")
+    let old = try TrainingOptions(
+      json: field("options") { $0.object == nil ? nil : $0 }, file: "\(path): attribute options")
     for option in TrainingOptions.fields {
       let (before, now) = (option.value(in: old), option.value(in: options))
       guard before != now else { continue }

@@ -10,14 +10,17 @@ extension Trainer {
   ) throws {
     for set in [data, evaluation].compactMap({ $0 }) {
       guard method.purpose.accepts(set.kind) else {
-        throw DPOError.argument("method \(method.name) needs \(method.purpose.expectation); \(set.name) holds \(set.kind.rawValue)")
+        throw DPOError.argument(
+          "method \(method.name) needs \(method.purpose.expectation); \(set.name) holds \(set.kind.rawValue)")
       }
       try set.check(contextLength: model.configuration.contextLength)
       try set.check(vocabularySize: model.configuration.vocabularySize)
     }
     let isLoRA = start != nil || options.loraR > 0
     if options.syncRefModel {
-      if isLoRA { throw DPOError.argument("sync_ref_model does not go with an adapter: the reference is the model without it") }
+      if isLoRA {
+        throw DPOError.argument("sync_ref_model does not go with an adapter: the reference is the model without it")
+      }
       if options.precomputeRefLogProbs {
         throw DPOError.argument("sync_ref_model does not go with precompute_ref_log_probs: the reference changes")
       }
@@ -34,7 +37,8 @@ extension TrainingOptions {
   func lora(for model: DecoderConfiguration) throws -> LoRAConfiguration? {
     guard loraR > 0 else {
       for (name, isSet) in [
-        ("lora_alpha", loraAlpha != nil), ("lora_target_modules", !loraTargetModules.isEmpty), ("use_rslora", useRslora),
+        ("lora_alpha", loraAlpha != nil), ("lora_target_modules", !loraTargetModules.isEmpty),
+        ("use_rslora", useRslora),
         ("lora_dropout", loraDropout > 0),
       ] where isSet {
         throw DPOError.argument("\(name) needs lora_r")

@@ -47,7 +47,9 @@ extension TrainingMethod {
     switch options.method {
     case "dpo": self = .dpo(try options.dpoLoss())
     case "sft": self = .sft
-    default: throw DPOError.argument("method is \(options.method), expected one of \(TrainingMethod.names.joined(separator: ", "))")
+    default:
+      throw DPOError.argument(
+        "method is \(options.method), expected one of \(TrainingMethod.names.joined(separator: ", "))")
     }
   }
 
@@ -89,7 +91,9 @@ extension TrainingMethod {
       let result = try sftLoss(logProbs: batch.policy.logProbs, normalizer: Double(batch.stepTargets))
       var metrics: [(String, Double)] = []
       let count = Double(max(1, batch.policy.logProbs.count))
-      if let entropy = batch.policy.entropy { metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / count)) }
+      if let entropy = batch.policy.entropy {
+        metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / count))
+      }
       if let top1 = batch.policy.top1 { metrics.append(("mean_token_accuracy", Double(top1.count { $0 }) / count)) }
       return MethodLoss(
         loss: result.loss, tokenGradients: result.tokenGradients, metrics: metrics,

@@ -131,7 +131,8 @@ extension TrainingOptions {
 
 extension OptionField {
   static func bool(
-    _ name: String, _ path: WritableKeyPath<TrainingOptions, Bool> & Sendable, _ help: String, _ onResume: OnResume = .fixed
+    _ name: String, _ path: WritableKeyPath<TrainingOptions, Bool> & Sendable, _ help: String,
+    _ onResume: OnResume = .fixed
   ) -> OptionField {
     OptionField(
       name: name, kind: .bool, help: help, choices: [], onResume: onResume,
@@ -153,7 +154,8 @@ extension OptionField {
   }
 
   static func optionalInt(
-    _ name: String, _ path: WritableKeyPath<TrainingOptions, Int?> & Sendable, _ range: ClosedRange<Int>, _ help: String,
+    _ name: String, _ path: WritableKeyPath<TrainingOptions, Int?> & Sendable, _ range: ClosedRange<Int>,
+    _ help: String,
     _ onResume: OnResume = .fixed
   ) -> OptionField {
     OptionField(
@@ -191,7 +193,8 @@ extension OptionField {
       read: { .string($0[keyPath: path]) },
       write: { options, value in
         guard let text = value.string, choices.contains(text) else {
-          throw DPOError.argument("\(name) is \(value.string ?? value.kind), expected one of \(choices.joined(separator: ", "))")
+          throw DPOError.argument(
+            "\(name) is \(value.string ?? value.kind), expected one of \(choices.joined(separator: ", "))")
         }
         options[keyPath: path] = text
       })
@@ -239,7 +242,8 @@ extension OptionField {
     return number
   }
 
-  private static func checked(_ name: String, _ value: JSON, _ range: ClosedRange<Double>, open: Bool) throws -> Double {
+  private static func checked(_ name: String, _ value: JSON, _ range: ClosedRange<Double>, open: Bool) throws -> Double
+  {
     guard let number = value.double else { throw DPOError.argument("\(name) is \(value.kind), expected a number") }
     guard number.isFinite, range.contains(number), !(open && number == range.lowerBound) else {
       let above = open ? "more than \(range.lowerBound)" : "at least \(range.lowerBound)"

@@ -38,7 +38,8 @@ public struct TrainingPlan: Sendable {
   ///   - separateReference: the reference is another decoder than the policy's.
   ///   - mappedBytes: size of the model's weights in their file.
   init(
-    configuration: DecoderConfiguration, lora: LoRAConfiguration?, data: TokenizedDataset, evaluation: TokenizedDataset?,
+    configuration: DecoderConfiguration, lora: LoRAConfiguration?, data: TokenizedDataset,
+    evaluation: TokenizedDataset?,
     order: BatchPlan, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
   ) throws {
     steps = order.totalSteps
@@ -60,7 +61,10 @@ public struct TrainingPlan: Sendable {
     let longest = max(data.longestRow, evaluation?.longestRow ?? 0)
     var memory = MemoryPlan()
     let weights = Family.named(configuration.family).parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
-    trainableParameters = try lora.map { try $0.resolve(configuration).reduce(0) { $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize) } } ?? weights
+    trainableParameters =
+      try lora.map {
+        try $0.resolve(configuration).reduce(0) { $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize) }
+      } ?? weights
     if lora == nil { memory.add("weights", bytes: 4 * weights) }
     if lora != nil || separateReference { memory.add("mapped model file", bytes: mappedBytes) }
     if lora != nil { memory.add("adapter", bytes: 4 * trainableParameters) }
@@ -119,10 +123,12 @@ public struct TrainingPlan: Sendable {
   func checkMemory() throws {
     guard memory.total > memoryLimit else { return }
     func mib(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
-    let parts = memory.parts.sorted { $0.bytes > $1.bytes }.map { "\($0.name) \(mib($0.bytes))" }.joined(separator: ", ")
+    let parts = memory.parts.sorted { $0.bytes > $1.bytes }.map { "\($0.name) \(mib($0.bytes))" }.joined(
+      separator: ", ")
     throw DPOError(
       .memory,
-      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length")
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
+    )
   }
 }
 

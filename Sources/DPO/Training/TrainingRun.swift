@@ -40,7 +40,9 @@ extension Trainer {
       let directory = RunDirectory(path: outputDirectory)
       func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
       try directory.prepare(overwrite: options.overwriteOutputDir, resuming: resume != .none)
-      for warning in data.report(context: model.configuration.contextLength).warnings { try tell(.note("\(data.name): \(warning)")) }
+      for warning in data.report(context: model.configuration.contextLength).warnings {
+        try tell(.note("\(data.name): \(warning)"))
+      }
       if let file = try startingFile(resume, in: directory, tell: tell) {
         let notes = try load(file, allowMismatch: allowMismatch)
         for note in notes { try tell(.note(note)) }
