@@ -63,7 +63,7 @@ CK_CLONES void ck_head_dots(const float *a, size_t lda, const float *b, size_t l
     }
 }
 
-CK_CLONES void ck_logits_statistics(const float *z, size_t ld, size_t rows, size_t columns, int32_t first, int extras,
+CK_CLONES void ck_logits_statistics(const float *z, size_t ld, size_t rows, size_t columns, int32_t first,
                                     ck_logit_statistics *statistics, size_t stride) {
   for (size_t i = 0; i < rows; i++, z += ld, statistics += stride) {
     float max = -INFINITY, total = 0;
@@ -73,17 +73,13 @@ CK_CLONES void ck_logits_statistics(const float *z, size_t ld, size_t rows, size
     }
     float sum = 0, squares = 0, weighted = 0;
     int32_t argmax = INT32_MAX;
-    if (extras) {
-      for (size_t j = 0; j < columns; j++) {
-        float d = z[j] - max, e = ck_expf(d);
-        sum += e;
-        squares += e * e;
-        weighted += e * d;
-        int32_t at = z[j] == max ? (int32_t)j : INT32_MAX;
-        argmax = at < argmax ? at : argmax;
-      }
-    } else {
-      for (size_t j = 0; j < columns; j++) sum += ck_expf(z[j] - max);
+    for (size_t j = 0; j < columns; j++) {
+      float d = z[j] - max, e = ck_expf(d);
+      sum += e;
+      squares += e * e;
+      weighted += e * d;
+      int32_t at = z[j] == max ? (int32_t)j : INT32_MAX;
+      argmax = at < argmax ? at : argmax;
     }
     *statistics = (ck_logit_statistics){max, sum, squares, weighted, total, argmax == INT32_MAX ? INT32_MAX : first + argmax};
   }

@@ -54,7 +54,7 @@ struct Head {
             let count = min(Head.rowBlock, rows - start)
             gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
             ck_logits_statistics(
-              z, columns, count, columns, Int32(first), extras.isEmpty ? 0 : 1, statistics + tile * rows + start, 1)
+              z, columns, count, columns, Int32(first), statistics + tile * rows + start, 1)
             for target in byTile[tile] {
               let row = Int(forest.headRowOfTarget[target]) - start
               if row >= 0, row < count {

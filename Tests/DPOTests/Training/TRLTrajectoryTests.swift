@@ -1,0 +1,61 @@
+import DPO
+import Testing
+import TestSupport
+
+/// Whole runs of six steps beside TRL's trainers: same model, rows, options and starting adapter.
+@Suite struct TRLTrajectoryTests {
+  static let runs = [
+    "gpt2-lora-sigmoid", "gpt2-sigmoid", "llama-tied-chat", "llama-tied-implicit", "llama-tied-lora-sigmoid",
+    "llama-tied-sft-messages", "llama-tied-sigmoid", "llama-untied-ipo", "llama-untied-lora-ipo",
+    "llama-untied-sft-text", "mistral-lora-sigmoid", "mistral-sigmoid", "qwen2-ipo", "qwen2-lora-ipo",
+    "qwen2-lora-sft-completions", "qwen2-sync", "qwen3-lora-sigmoid", "qwen3-sft-completions", "qwen3-sigmoid-sft",
+  ]
+
+  @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {
+    let golden = try Fixtures.json("golden/trl/\(name).json")
+    let trainer = try TRLTrajectoryTests.trainer(golden)
+    for expected in try #require(golden["steps"]?.array) {
+      let record = try trainer.takeStep()
+      // The first step within 1e-5; rounding grows with every update.
+      compare(record, expected, tolerance: record.step == 1 ? 1e-5 : 1e-3, "\(name) step \(record.step)")
+      #expect(abs(record.epoch - (expected["epoch"]?.double ?? -1)) < 1e-9, "\(name) step \(record.step)")
+    }
+    compare(try trainer.evaluate(), try #require(golden["evaluation"]), tolerance: 1e-3, "\(name) evaluation")
+    for (tensor, expected) in golden["tensors"]?.object?.members ?? [] {
+      let entry = try #require(trainer.parameters[tensor], "\(name) \(tensor)")
+      let values = UnsafeBufferPointer(start: trainer.parameters.values.pointer + entry.offset, count: entry.count)
+      let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
+      #expect(abs(norm - (expected["norm"]?.double ?? -1)) <= 2e-4 * norm + 1e-6, "\(name) \(tensor)")
+    }
+  }
+
+  static func trainer(_ golden: JSON) throws -> Trainer {
+    func text(_ key: String) -> String? { golden[key]?.string.map(Fixtures.path) }
+    var options = TrainingOptions()
+    try options.set("method", to: golden["method"] ?? .null)
+    for (name, value) in golden["options"]?.object?.members ?? [] {
+      switch name {
+      case "train_sampling_strategy": options.shuffle = value.string != "sequential"
+      case "loss_type" where value.string != nil: options.lossType = [value.string ?? ""]
+      default: try options.set(name, to: value)
+      }
+    }
+    let model = try ModelFile.open(text("model") ?? "")
+    let data = try model.dataset(jsonl: text("data") ?? "", options: options.dataset())
+    return try Trainer(
+      model: model, adapter: text("adapter").map { try AdapterFile.open($0, for: model) }, data: data, evaluation: data,
+      options: options)
+  }
+
+  private func compare(_ record: StepRecord, _ expected: JSON, tolerance: Double, _ place: String) {
+    for (name, value) in expected.object?.members ?? [] {
+      guard let want = value.double, name != "step", name != "epoch", name != "eval_num_tokens" else { continue }
+      guard let found = record[name] else {
+        Issue.record("\(place): no metric \(name)")
+        continue
+      }
+      // A mean near zero is a difference of larger numbers: the tolerance is that of numbers of order one.
+      #expect(abs(found - want) <= tolerance * max(1, abs(want)), "\(place) \(name): \(found), TRL \(want)")
+    }
+  }
+}
