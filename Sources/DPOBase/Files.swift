@@ -6,6 +6,7 @@ func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(c
 /// A file mapped read-only. Only regular files are mapped: a pipe or device would hang or never end.
 public final class MappedFile: @unchecked Sendable {
   public let path: String
+  /// Valid as long as the object: keep it alive (`withExtendedLifetime`) where nothing else does.
   public let bytes: UnsafeRawBufferPointer
   /// Device, inode, size and change time when it was opened: tells whether the file is still the same one.
   public let identity: FileIdentity
@@ -63,7 +64,7 @@ public func readFile(_ path: String, limit: Int) throws -> [UInt8] {
   guard file.bytes.count <= limit else {
     throw DPOError.format(path, "\(file.bytes.count) bytes, more than the \(limit) that such a file may have")
   }
-  return Array(file.bytes)
+  return withExtendedLifetime(file) { Array(file.bytes) }
 }
 
 public enum FileKind: Sendable { case none, file, directory, other }

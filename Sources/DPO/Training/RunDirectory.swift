@@ -58,11 +58,13 @@ struct RunDirectory: Sendable {
 struct MetricsLog {
   private(set) var records: [JSON] = []
   private let file: AppendFile
+  /// Bytes; a step is about 500.
+  private static let largest = 1 << 30
 
   init(path: String, resumingAt step: Int) throws {
     var kept: [String] = []
     if step > 0 && fileKind(path) == .file {
-      for line in try MappedFile(path).bytes.split(separator: UInt8(ascii: "\n")) {
+      for line in try readFile(path, limit: MetricsLog.largest).split(separator: UInt8(ascii: "\n")) {
         guard let record = try? JSON.parse(Array(line), file: path), let number = record["step"]?.int, number <= step
         else { break }
         kept.append(String(decoding: line, as: UTF8.self))

@@ -17,6 +17,7 @@ package struct SafetensorsFile: Sendable {
 
   package init(_ path: String) throws {
     let mapped = try MappedFile(path)
+    defer { withExtendedLifetime(mapped) {} }
     let bytes = mapped.bytes
     guard bytes.count >= 8 else {
       throw DPOError.format(path, "\(bytes.count) bytes, too short for a safetensors file")

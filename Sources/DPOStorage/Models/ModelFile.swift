@@ -102,6 +102,7 @@ enum FileContent {
     case .other: throw DPOError.format(path, "not a regular file or directory")
     case .file:
       let mapped = try MappedFile(path)
+      defer { withExtendedLifetime(mapped) {} }
       if mapped.bytes.starts(with: GGUFFile.magic) {
         self = .gguf(mapped)
       } else if FileContent.hasHDF5Signature(mapped.bytes) {

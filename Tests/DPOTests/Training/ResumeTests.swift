@@ -1,0 +1,159 @@
+import DPO
+import Glibc
+import Testing
+import TestSupport
+
+/// Runs that stop and go on end in the same bits as runs that never stopped.
+@Suite struct ResumeTests {
+  static let kinds = ["full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft"]
+
+  @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
+    let folder = try TemporaryDirectory()
+    let straight = try makeTrainer(kind)
+    try straight.run(outputDirectory: "\(folder.path)/straight")
+
+    // Stopped after four of nine steps, then taken up by a new trainer from what lies in the directory.
+    let first = try makeTrainer(kind)
+    #expect(throws: DPOError.self) {
+      try first.run(outputDirectory: "\(folder.path)/stopped") { event in
+        if case .step(let record) = event { return record.step < 4 }
+        return true
+      }
+    }
+    let second = try makeTrainer(kind)
+    let result = try second.run(outputDirectory: "\(folder.path)/stopped", resume: .last)
+
+    #expect(result.steps == 9)
+    #expect(bits(second) == bits(straight))
+    let lines = try ["straight", "stopped"].map { try metrics("\(folder.path)/\($0)/metrics.jsonl") }
+    #expect(lines[0] == lines[1])
+    #expect(lines[0].count == 9)
+  }
+
+  @Test func checkpointsOfOtherRunsAreRefusedAndNothingChanges() throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer("full")
+    for _ in 0..<2 { try trainer.takeStep() }
+    try trainer.saveCheckpoint(to: "\(folder.path)/c.h5")
+
+    for (what, change) in [
+      ("beta", { $0.beta = 0.3 }), ("seed", { $0.seed = 1 }), ("loss_type", { $0.lossType = ["ipo"] }),
+      ("max_length", { $0.maxLength = 40 }),
+    ] as [(String, (inout TrainingOptions) -> Void)] {
+      let other = try makeTrainer("full", change: change)
+      let before = bits(other)
+      let error = #expect(throws: DPOError.self) { try other.resume(from: "\(folder.path)/c.h5") }
+      #expect(error?.code == .mismatch)
+      #expect(error?.message.contains(what) == true || error?.message.contains("training data") == true)
+      #expect(bits(other) == before)
+      try other.resume(from: "\(folder.path)/c.h5", allowMismatch: true)
+      #expect(other.step == 2)
+    }
+    let otherModel = try makeTrainer("full", model: "models/llama-untied")
+    #expect(throws: DPOError.self) { try otherModel.resume(from: "\(folder.path)/c.h5") }
+  }
+
+  @Test func stepsThatAreNotFiniteAreNotApplied() throws {
+    let trainer = try makeTrainer("full", change: { $0.learningRate = 1e30; $0.maxGradNorm = 0; $0.lrSchedulerType = "constant" })
+    var error: DPOError?
+    var before: [UInt32] = []
+    for _ in 0..<9 {
+      before = bits(trainer)
+      do { try trainer.takeStep() } catch let failure as DPOError {
+        error = failure
+        break
+      }
+    }
+    #expect(error?.code == .nonFinite)
+    #expect(error?.message.contains("step \(trainer.step + 1)") == true)
+    #expect(bits(trainer) == before)
+  }
+
+  @Test func plansBeyondTheLimitAreRefusedBeforeWork() throws {
+    let error = #expect(throws: DPOError.self) { try makeTrainer("full", change: { $0.memoryLimitMb = 1; $0.perDeviceTrainBatchSize = 12 }) }
+    #expect(error?.code == .memory)
+    #expect(error?.message.contains("--per-device-train-batch-size") == true)
+  }
+
+  @Test func aHostsOwnLossTakesTheSameStep() throws {
+    let planned = try makeTrainer("full", change: { $0.shuffle = false })
+    let own = try makeTrainer("full", change: { $0.shuffle = false })
+    for step in 0..<3 {
+      let record = try planned.takeStep()
+      let rows = Array(step * 4..<step * 4 + 4)
+      var gradients: [Float] = []
+      for half in [rows[..<2], rows[2...]] {
+        let scores = try own.forward(rows: Array(half))
+        let sums = scores.policy.sums
+        let reference = try #require(scores.reference)
+        // −log σ(u), u = β[(C − Cr) − (R − Rr)], mean over the pairs of both micro-batches
+        var perSequence: [Double] = []
+        for pair in 0..<2 {
+          let u = 0.1 * ((sums[2 * pair] - reference[2 * pair]) - (sums[2 * pair + 1] - reference[2 * pair + 1]))
+          let g = -0.1 / (1 + exp(u)) / 4
+          perSequence += [g, -g]
+        }
+        gradients = []
+        for (sequence, count) in scores.policy.counts.enumerated() {
+          gradients += Array(repeating: Float(perSequence[sequence]), count: count)
+        }
+        try own.backward(tokenGradients: gradients)
+      }
+      let applied = try own.applyGradients()
+      #expect(abs((applied["grad_norm"] ?? 0) - (record["grad_norm"] ?? 1)) < 1e-5 * (record["grad_norm"] ?? 1))
+    }
+    let difference = zip(bits(planned), bits(own)).map { abs(Float(bitPattern: $0) - Float(bitPattern: $1)) }.max() ?? 1
+    #expect(difference < 1e-6)
+  }
+
+  private func makeTrainer(
+    _ kind: String, model name: String = "models/llama-tied", change: (inout TrainingOptions) -> Void = { _ in }
+  ) throws -> Trainer {
+    var options = TrainingOptions()
+    options.perDeviceTrainBatchSize = 2
+    options.gradientAccumulationSteps = 2
+    options.learningRate = 1e-3
+    options.warmupSteps = 2
+    options.weightDecay = 0.01
+    options.saveSteps = 3
+    var start: String?
+    var data = "data/pairs.jsonl"
+    switch kind {
+    case "lora with dropout":
+      options.loraR = 4
+      options.loraDropout = 0.2
+      options.disableDropout = false
+      options.loraTargetModules = ["all-linear"]
+    case "reference synced":
+      options.syncRefModel = true
+      options.refModelSyncSteps = 2
+    case "reference precomputed": options.precomputeRefLogProbs = true
+    case "from an adapter": start = "adapters/llama-tied-lora-sigmoid-final"
+    case "sft":
+      options.method = "sft"
+      data = "data/completions.jsonl"
+      options.maxSteps = 9
+    default: break
+    }
+    change(&options)
+    let model = try ModelFile.open(Fixtures.path(name))
+    let rows = try model.dataset(jsonl: Fixtures.path(data), options: options.dataset())
+    return try Trainer(
+      model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows, options: options)
+  }
+
+  private func bits(_ trainer: Trainer) -> [UInt32] {
+    (0..<trainer.parameters.count).map { trainer.parameters.values.pointer[$0].bitPattern }
+  }
+
+  /// Every line without its wall time.
+  private func metrics(_ path: String) throws -> [JSON] {
+    var rows: [JSON] = []
+    try JSONLines(path).forEach { row, _ in
+      var row = row
+      row["seconds"] = nil
+      rows.append(.object(row))
+    }
+    return rows
+  }
+}
