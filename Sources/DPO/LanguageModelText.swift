@@ -37,7 +37,14 @@ extension LanguageModel {
 
   /// Reads and tokenises JSON lines with this model's tokenizer.
   public func dataset(jsonl path: String, options: DatasetOptions) throws -> TokenizedDataset {
-    let data = try TokenizedDataset(jsonl: path, tokenizer: tokenizer, options: options)
+    try file.dataset(jsonl: path, options: options)
+  }
+
+  /// The same from the text of JSON lines; `name` stands for the file in errors.
+  public func dataset(
+    jsonl text: UnsafeRawBufferPointer, name: String = "rows", options: DatasetOptions
+  ) throws -> TokenizedDataset {
+    let data = try TokenizedDataset(lines: JSONLines(text, name: name), tokenizer: tokenizer, options: options)
     try data.check(vocabularySize: configuration.vocabularySize)
     return data
   }

@@ -3,9 +3,11 @@ import DPOBase
 extension TokenizedDataset {
   /// Reads and tokenises JSON lines, one row at a time.
   package convenience init(jsonl path: String, tokenizer: RowTokenizer, options: DatasetOptions) throws {
-    try self.init(name: nameOf(path), unit: "line", tokenizer: tokenizer, options: options) { body in
-      try JSONLines(path).forEach(body)
-    }
+    try self.init(lines: JSONLines(path), tokenizer: tokenizer, options: options)
+  }
+
+  convenience init(lines: JSONLines, tokenizer: RowTokenizer, options: DatasetOptions) throws {
+    try self.init(name: lines.name, unit: "line", tokenizer: tokenizer, options: options, source: lines.forEach)
   }
 
   /// Tokenises rows that a host holds, as objects with the keys of JSON lines.

@@ -12,6 +12,10 @@ extension TokenizedDataset {
     try self.init(jsonl: path, tokenizer: RowTokenizer(tokenizer), options: options)
   }
 
+  convenience init(lines: JSONLines, tokenizer: Tokenizer, options: DatasetOptions) throws {
+    try self.init(lines: lines, tokenizer: RowTokenizer(tokenizer), options: options)
+  }
+
   /// Tokenises rows that a host holds, as objects with the keys of JSON lines. Errors count rows from 1.
   public convenience init(rows: [JSONObject], tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
     try self.init(rows: rows, tokenizer: RowTokenizer(tokenizer), options: options)

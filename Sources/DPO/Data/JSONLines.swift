@@ -7,18 +7,28 @@ public struct JSONLines {
   /// A longer line is refused before it is parsed.
   static let longestLine = 128 << 20
 
-  let file: MappedFile
+  private let bytes: UnsafeRawBufferPointer
+  private let owner: MappedFile?
   /// The name in errors: the path's last component.
   let name: String
 
   public init(_ path: String) throws {
-    file = try MappedFile(path)
+    let file = try MappedFile(path)
+    owner = file
+    bytes = file.bytes
     name = nameOf(path)
+  }
+
+  /// Lines in memory that outlives the value.
+  init(_ bytes: UnsafeRawBufferPointer, name: String) {
+    owner = nil
+    self.bytes = bytes
+    self.name = name
   }
 
   /// Calls `body` with every row and its line number, counted from 1. Errors name the file and the line.
   public func forEach(_ body: (_ row: JSONObject, _ line: Int) throws -> Void) throws {
-    let bytes = file.bytes
+    defer { withExtendedLifetime(owner) {} }
     guard let base = bytes.baseAddress else { throw DPOError.format(name, "the file is empty") }
     var position = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0
     var number = 1

@@ -20,6 +20,9 @@ public final class Trainer: @unchecked Sendable {
   /// Called once a step with the flat gradient before clipping, for an all-reduce over processes.
   public var reduceGradients: ((UnsafeMutableBufferPointer<Float>) throws -> Void)?
 
+  /// Asked between micro-batches: true stops as `cancel()` does. For hosts whose wish to stop lies somewhere else.
+  public var stopRequested: (() -> Bool)?
+
   let model: ModelFile
   private let referenceFile: ModelFile?
   let policy: Decoder
@@ -114,7 +117,7 @@ public final class Trainer: @unchecked Sendable {
   public func cancel() { cancelled.store(true, ordering: .relaxed) }
 
   func checkCancelled() throws {
-    if cancelled.exchange(false, ordering: .relaxed) { throw DPOError(.cancelled, "stopped as asked") }
+    if cancelled.exchange(false, ordering: .relaxed) || stopRequested?() == true { throw DPOError(.cancelled, "stopped as asked") }
   }
 
   /// Runs `body` while no other thread uses the trainer.
@@ -372,6 +375,9 @@ public final class Trainer: @unchecked Sendable {
       return passes * perToken * Double(plan.distinctTokens) * epochs
     }
   }
+
+  /// Scored sequences of a row: chosen and rejected, or one.
+  public var sequencesPerRow: Int { data.sequenceNames.count }
 
   /// Compute threads in use.
   public var threads: Int { team.threads }

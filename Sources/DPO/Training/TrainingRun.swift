@@ -83,6 +83,7 @@ extension Trainer {
       try saveModel(to: directory.final)
       try removeFile(directory.autosave)
       try tell(.saved(path: directory.final))
+      try writeFile(directory.report, report(metrics: log.records).html())
       return TrainingResult(
         steps: step, modelPath: directory.final, reportPath: directory.report, last: last)
     }
@@ -91,6 +92,14 @@ extension Trainer {
   /// Refuses an output directory that a run could not use, before a model is read.
   public static func checkOutputDirectory(_ path: String, options: TrainingOptions, resuming: Bool) throws {
     try RunDirectory(path: path).check(overwrite: options.overwriteOutputDir, resuming: resuming)
+  }
+
+  /// What report.html of a run shows.
+  func report(metrics: [JSON]) -> RunReport {
+    var settings = options.json.object ?? [:]
+    settings["model"] = .string(model.path)
+    settings["plan"] = plan.json
+    return RunReport(settings: .object(settings), data: data.report(context: model.configuration.contextLength).json, metrics: metrics)
   }
 
   private func evaluationDue() -> Bool {

@@ -1,0 +1,51 @@
+import DPOBase
+
+/// What the diagnoses look at: metrics, settings with TRL's defaults, data statistics.
+struct RunFacts {
+  let settings: JSON
+  let data: JSON
+  let metrics: RunMetrics
+  let samples: [RunReport.Sample]
+
+  func setting(_ name: String) -> Double? { settings[name]?.double }
+  var beta: Double { setting("beta") ?? 0.1 }
+  var labelSmoothing: Double { setting("label_smoothing") ?? 0 }
+  var lossTypes: [String] {
+    settings["loss_type"]?.array?.compactMap(\.string) ?? settings["loss_type"]?.string.map { [$0] } ?? ["sigmoid"]
+  }
+  /// As given, else the largest of the run.
+  var learningRate: Double? { setting("learning_rate") ?? metrics["learning_rate"]?.values.max() }
+  var isReferenceFree: Bool { settings["reference_free"]?.bool ?? false }
+
+  func number(_ name: String) -> Double? { data[name]?.double }
+  var rows: Double? { number("rows") }
+  /// Tokens of a typical chosen completion.
+  var chosenTokens: Double? { data["chosen_tokens"]?["median"]?.double ?? data["completion_tokens"]?["median"]?.double }
+
+  var isPreference: Bool { metrics["rewards/margins"] != nil }
+  var margins: RunSeries? { metrics["rewards/margins"] }
+  var accuracy: RunSeries? { metrics["rewards/accuracies"] }
+  var loss: RunSeries? { metrics["loss"] }
+  var evaluationLoss: RunSeries? { metrics["eval_loss"] }
+  var evaluationAccuracy: RunSeries? { metrics["eval_rewards/accuracies"] }
+
+  /// Change of a completion's log-prob against the reference, in nats: reward / β.
+  func drift(_ metric: String) -> RunSeries.Window? {
+    guard let series = metrics[metric], beta > 0 else { return nil }
+    let tail = series.tail
+    return RunSeries.Window(mean: tail.mean / beta, standardError: tail.standardError / beta, count: tail.count)
+  }
+
+  /// The margin is above zero by more than the scatter of its steps.
+  var hasLearned: Bool {
+    guard let margin = margins?.tail else { return false }
+    return margin.mean > max(0.02, 2 * margin.standardError) && (accuracy?.tail.mean ?? 1) > 0.55
+  }
+}
+
+extension RunFacts {
+  /// "5.00 ± 0.12"
+  static func range(_ window: RunSeries.Window) -> String {
+    ReportText.number(window.mean) + (window.count > 1 ? " ± " + ReportText.number(window.standardError) : "")
+  }
+}

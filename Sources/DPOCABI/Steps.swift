@@ -1,0 +1,335 @@
+import CDPO
+import CHandles
+import DPO
+import DPOBase
+import Glibc
+
+// Section 3 of dpo.h, second half: trainers, step by step.
+
+/// A trainer with what its C callers need besides.
+final class TrainerSession {
+  let trainer: Trainer
+  /// Scores of the last forward, until its gradients have come back.
+  var scores: Trainer.BatchScores?
+  /// The callers' names of the parameters; they live as long as the trainer.
+  let names: [UnsafeMutablePointer<CChar>]
+
+  init(_ trainer: Trainer) throws {
+    self.trainer = trainer
+    names = try trainer.parameters.entries.map { try copiedText($0.name).text }
+  }
+
+  deinit { names.forEach { free($0) } }
+}
+
+extension HandleKind where Object == TrainerSession {
+  static var trainer: HandleKind { HandleKind(code: 3, name: "trainer") }
+}
+
+/// Uses a handle that may be NULL.
+private func useOptional<Object, Result>(
+  _ kind: HandleKind<Object>, _ handle: OpaquePointer?, as argument: String, _ body: (Object?) throws -> Result
+) throws -> Result {
+  guard let handle else { return try body(nil) }
+  return try kind.use(handle, as: argument) { try body($0) }
+}
+
+@_cdecl("dpo_trainer_create") @implementation
+public func dpo_trainer_create(
+  _ model: OpaquePointer?, _ reference: OpaquePointer?, _ dataset: OpaquePointer?, _ evaluation: OpaquePointer?,
+  _ options: UnsafePointer<dpo_train_options>?, _ trainer: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  withStatus {
+    let output = try required(trainer, "trainer")
+    let options = try trainingOptions(options)
+    guard reference == nil || reference != model else {
+      throw DPOError.argument("reference is the model itself; NULL compares with the model as it was opened")
+    }
+    let session = try HandleKind.model.use(model) { model in
+      try useOptional(HandleKind.model, reference, as: "reference") { reference in
+        try HandleKind.dataset.use(dataset) { data in
+          // The same data may serve for both; a handle can be taken only once.
+          let isSame = evaluation == dataset
+          return try useOptional(HandleKind.dataset, isSame ? nil : evaluation, as: "evaluation") { evaluation in
+            guard reference?.adapter == nil else {
+              throw DPOError.unsupported("a reference with an adapter on it: merge the adapter into the model first")
+            }
+            return try TrainerSession(
+              Trainer(
+                model: model.file, adapter: model.adapterFile, referenceModel: reference?.file, data: data,
+                evaluation: isSame ? data : evaluation, options: options))
+          }
+        }
+      }
+    }
+    let handle = try HandleKind.trainer.make(session)
+    let flag = ch_cancel_flag(UnsafeRawPointer(handle))
+    session.trainer.stopRequested = {
+      guard let flag, ch_flag_load(flag) != 0 else { return false }
+      ch_flag_clear(flag)
+      return true
+    }
+    output.pointee = handle
+  }
+}
+
+@_cdecl("dpo_trainer_release") @implementation public func dpo_trainer_release(_ trainer: OpaquePointer?) {
+  HandleKind.trainer.release(trainer)
+}
+
+@_cdecl("dpo_trainer_plan") @implementation
+public func dpo_trainer_plan(
+  _ trainer: OpaquePointer?, _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+) -> Int32 {
+  withStatus {
+    let json = try required(json, "json")
+    try HandleKind.trainer.use(trainer) { session in
+      var plan = session.trainer.plan.json.object ?? [:]
+      plan["options"] = session.trainer.options.json
+      json.pointee = try copiedText(JSON.object(plan).description).text
+    }
+  }
+}
+
+// MARK: - Metrics
+
+extension dpo_metrics {
+  /// NaN where the method has none. `prefix`: of the record's names.
+  init(_ record: StepRecord, prefix: String = "") {
+    func value(_ name: String) -> Double { record[prefix + name] ?? .nan }
+    self.init()
+    struct_size = MemoryLayout<dpo_metrics>.stride
+    step = Int64(record.step)
+    total_steps = Int64(record.totalSteps)
+    epoch = record.epoch
+    loss = value("loss")
+    grad_norm = value("grad_norm")
+    learning_rate = value("learning_rate")
+    rewards_chosen = value("rewards/chosen")
+    rewards_rejected = value("rewards/rejected")
+    rewards_accuracies = value("rewards/accuracies")
+    rewards_margins = value("rewards/margins")
+    logps_chosen = value("logps/chosen")
+    logps_rejected = value("logps/rejected")
+    logits_chosen = value("logits/chosen")
+    logits_rejected = value("logits/rejected")
+    entropy = value("entropy")
+    mean_token_accuracy = value("mean_token_accuracy")
+    num_tokens = value("num_tokens")
+    seconds = record.seconds
+  }
+}
+
+/// Fills the caller's metrics, if it wants them. Its struct_size is looked at before the work is done.
+private func withMetrics(
+  _ metrics: UnsafeMutablePointer<dpo_metrics>?, prefix: String = "", _ work: () throws -> StepRecord
+) throws {
+  guard let metrics else {
+    _ = try work()
+    return
+  }
+  try dpo_metrics.check(metrics)
+  try dpo_metrics.write(dpo_metrics(work(), prefix: prefix), to: metrics)
+}
+
+@_cdecl("dpo_trainer_step") @implementation
+public func dpo_trainer_step(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      try withMetrics(metrics) { try session.trainer.takeStep() }
+      session.scores = nil
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_evaluate") @implementation
+public func dpo_trainer_evaluate(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      try withMetrics(required(metrics, "metrics"), prefix: "eval_") { try session.trainer.evaluate() }
+    }
+  }
+}
+
+// MARK: - A host's own loss
+
+@_cdecl("dpo_trainer_forward") @implementation
+public func dpo_trainer_forward(
+  _ trainer: OpaquePointer?, _ rows: UnsafePointer<Int>?, _ count: Int, _ policy_chosen: UnsafeMutablePointer<Double>?,
+  _ policy_rejected: UnsafeMutablePointer<Double>?, _ reference_chosen: UnsafeMutablePointer<Double>?,
+  _ reference_rejected: UnsafeMutablePointer<Double>?
+) -> Int32 {
+  withStatus {
+    let rows = Array(try array(rows, count, "rows"))
+    try HandleKind.trainer.use(trainer) { session in
+      let scores = try session.trainer.forward(rows: rows)
+      session.scores = scores
+      let sides = scores.policy.sums.count / max(1, rows.count)
+      func column(_ sums: [Double]?, _ side: Int) -> [Double] {
+        rows.indices.map { side < sides ? sums?[$0 * sides + side] ?? 0 : 0 }
+      }
+      write(column(scores.policy.sums, 0), to: policy_chosen)
+      write(column(scores.policy.sums, 1), to: policy_rejected)
+      write(column(scores.reference, 0), to: reference_chosen)
+      write(column(scores.reference, 1), to: reference_rejected)
+    }
+  }
+}
+
+/// The scores of the last forward.
+private func scores(_ session: TrainerSession) throws -> Trainer.BatchScores {
+  guard let scores = session.scores else { throw DPOError(.state, "there was no dpo_trainer_forward before this call") }
+  return scores
+}
+
+@_cdecl("dpo_trainer_token_count") @implementation
+public func dpo_trainer_token_count(_ trainer: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?) -> Int32 {
+  withStatus {
+    let count = try required(count, "count")
+    try HandleKind.trainer.use(trainer) { count.pointee = try scores($0).policy.logProbs.count }
+  }
+}
+
+@_cdecl("dpo_trainer_token_logps") @implementation
+public func dpo_trainer_token_logps(
+  _ trainer: OpaquePointer?, _ token_logps: UnsafeMutablePointer<Float>?, _ count: Int
+) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      let values = try scores(session).policy.logProbs
+      guard count == values.count else {
+        throw DPOError.argument("count is \(UInt(bitPattern: count)); the last forward scored \(values.count) tokens")
+      }
+      write(values, to: try required(token_logps, "token_logps"))
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_backward") @implementation
+public func dpo_trainer_backward(
+  _ trainer: OpaquePointer?, _ gradient_chosen: UnsafePointer<Double>?, _ gradient_rejected: UnsafePointer<Double>?,
+  _ count: Int
+) -> Int32 {
+  withStatus {
+    let chosen = try array(gradient_chosen, count, "gradient_chosen")
+    try HandleKind.trainer.use(trainer) { session in
+      let sequences = try scores(session).policy.sums.count
+      guard count > 0, sequences % count == 0, sequences / count <= 2, sequences / count == session.trainer.sequencesPerRow
+      else {
+        throw DPOError.argument(
+          "\(UInt(bitPattern: count)) gradients; the last forward had \(sequences / session.trainer.sequencesPerRow) rows")
+      }
+      var gradients = Array(chosen)
+      if session.trainer.sequencesPerRow == 2 {
+        gradients = zip(chosen, try array(gradient_rejected, count, "gradient_rejected")).flatMap { [$0, $1] }
+      }
+      try session.trainer.backward(sequenceGradients: gradients)
+      session.scores = nil
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_backward_tokens") @implementation
+public func dpo_trainer_backward_tokens(_ trainer: OpaquePointer?, _ gradients: UnsafePointer<Float>?, _ count: Int) -> Int32 {
+  withStatus {
+    let gradients = try array(gradients, count, "gradients")
+    try HandleKind.trainer.use(trainer) { session in
+      let tokens = try scores(session).policy.logProbs.count
+      guard count == tokens else {
+        throw DPOError.argument("\(count) gradients; the last forward scored \(tokens) tokens")
+      }
+      try session.trainer.backward(tokenGradients: Array(gradients))
+      session.scores = nil
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_apply") @implementation
+public func dpo_trainer_apply(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      try withMetrics(metrics) { try session.trainer.applyGradients() }
+      session.scores = nil
+    }
+  }
+}
+
+// MARK: - Parameters
+
+@_cdecl("dpo_trainer_parameters") @implementation
+public func dpo_trainer_parameters(
+  _ trainer: OpaquePointer?, _ values: UnsafeMutablePointer<UnsafeMutablePointer<Float>?>?,
+  _ gradients: UnsafeMutablePointer<UnsafeMutablePointer<Float>?>?, _ count: UnsafeMutablePointer<Int>?
+) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      let parameters = session.trainer.parameters
+      values?.pointee = parameters.values.pointer
+      gradients?.pointee = parameters.gradients.pointer
+      count?.pointee = parameters.count
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_parameter_count") @implementation
+public func dpo_trainer_parameter_count(_ trainer: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?) -> Int32 {
+  withStatus {
+    let count = try required(count, "count")
+    try HandleKind.trainer.use(trainer) { count.pointee = $0.trainer.parameters.entries.count }
+  }
+}
+
+@_cdecl("dpo_trainer_parameter_at") @implementation
+public func dpo_trainer_parameter_at(
+  _ trainer: OpaquePointer?, _ index: Int, _ name: UnsafeMutablePointer<UnsafePointer<CChar>?>?,
+  _ offset: UnsafeMutablePointer<Int>?, _ size: UnsafeMutablePointer<Int>?, _ shape: UnsafeMutablePointer<Int64>?,
+  _ dimensions: UnsafeMutablePointer<Int>?
+) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      let entries = session.trainer.parameters.entries
+      guard entries.indices.contains(index) else {
+        throw DPOError.argument("index is \(UInt(bitPattern: index)); there are \(entries.count) parameters")
+      }
+      let entry = entries[index]
+      name?.pointee = UnsafePointer(session.names[index])
+      offset?.pointee = entry.offset
+      size?.pointee = entry.count
+      write(entry.shape.prefix(4).map { Int64($0) }, to: shape)
+      dimensions?.pointee = entry.shape.count
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_parameter_find") @implementation
+public func dpo_trainer_parameter_find(
+  _ trainer: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ index: UnsafeMutablePointer<Int>?
+) -> Int32 {
+  withStatus {
+    let name = try text(name, "name")
+    let index = try required(index, "index")
+    try HandleKind.trainer.use(trainer) { session in
+      guard let found = session.trainer.parameters.entries.firstIndex(where: { $0.name == name }) else {
+        throw DPOError.argument("no trained parameter is called \(DPOError.printable(name))")
+      }
+      index.pointee = found
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_set_reduce") @implementation
+public func dpo_trainer_set_reduce(
+  _ trainer: OpaquePointer?, _ callback: dpo_reduce_callback?, _ user_data: UnsafeMutableRawPointer?
+) -> Int32 {
+  withStatus {
+    try HandleKind.trainer.use(trainer) { session in
+      session.trainer.reduceGradients = callback.map { callback in
+        { gradients in
+          guard callback(gradients.baseAddress, gradients.count, user_data) == 0 else {
+            throw DPOError(.cancelled, "the reduce callback asked to stop")
+          }
+        }
+      }
+    }
+  }
+}
