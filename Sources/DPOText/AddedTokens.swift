@@ -95,6 +95,7 @@ struct AddedTokens: Sendable {
         if end < text.count, UTF8Text.isWord(UTF8Text.scalar(text, end).0) { continue }
       }
       if added.lstrip {
+        start = max(start, done)
         while start > done {
           let (scalar, previous) = UTF8Text.scalar(text, before: start)
           guard UTF8Text.isWhitespace(scalar) else { break }
@@ -108,10 +109,10 @@ struct AddedTokens: Sendable {
           end = next
         }
       }
-      start = max(start, done)
+      // A match inside of blanks that the one before has taken follows `tokenizers` to the letter.
       if done < start { try between(UnsafeBufferPointer(rebasing: text[done..<start])) }
-      token(match.id)
-      done = max(done, end)
+      if start < end { token(match.id) }
+      done = end
     }
     if done < text.count { try between(UnsafeBufferPointer(rebasing: text[done...])) }
   }

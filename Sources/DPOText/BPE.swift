@@ -13,9 +13,12 @@ struct BPE: Sendable {
   let ignoresMerges: Bool
   private let fusesUnknown: Bool
   private let unknown: (text: String, id: Int32?)?
-  /// The id of each byte: its character in the byte-level alphabet, or "<0xNN>" for byte fallback; -1 if it has none.
+  /// The id of each byte's character in the byte-level alphabet; -1 if it has none.
   private let byteTokens: [Int32]
-  private let fallsBackToBytes: Bool
+  /// The ids of "<0x00>" to "<0xFF>", for characters outside of the vocabulary; -1 where there is none.
+  private let fallbackTokens: [Int32]?
+  /// No character can be unknown, or nothing comes in its place.
+  private let isSimple: Bool
 
   init(_ field: JSONField, vocabulary: Vocabulary, merges: MergeTable, isByteLevel: Bool) throws {
     self.vocabulary = vocabulary
@@ -38,16 +41,21 @@ struct BPE: Sendable {
       let text = try field.string()
       return (text, vocabulary.id(of: text))
     }
-    fallsBackToBytes = try !isByteLevel && field.flag("byte_fallback", default: false)
-    byteTokens = (0..<256).map { byte in
-      if isByteLevel {
-        var name: [UInt8] = []
-        withUnsafePointer(to: UInt8(byte)) { ByteLevel.encode(UnsafeBufferPointer(start: $0, count: 1), into: &name) }
-        return name.withUnsafeBufferPointer { vocabulary.id(of: $0) } ?? -1
-      }
-      let digits = String(byte, radix: 16, uppercase: true)
-      return vocabulary.id(of: "<0x\(digits.count == 1 ? "0" : "")\(digits)>") ?? -1
+    let byteTokens: [Int32] = (0..<256).map { byte in
+      var name: [UInt8] = []
+      withUnsafePointer(to: UInt8(byte)) { ByteLevel.encode(UnsafeBufferPointer(start: $0, count: 1), into: &name) }
+      return name.withUnsafeBufferPointer { vocabulary.id(of: $0) } ?? -1
     }
+    let fallsBack = try field.flag("byte_fallback", default: false)
+    self.byteTokens = byteTokens
+    fallbackTokens =
+      !fallsBack
+      ? nil
+      : (0..<256).map { byte in
+        let digits = String(byte, radix: 16, uppercase: true)
+        return vocabulary.id(of: "<0x\(digits.count == 1 ? "0" : "")\(digits)>") ?? -1
+      }
+    isSimple = isByteLevel && (byteTokens.allSatisfy { $0 >= 0 } || (unknown == nil && !fallsBack))
   }
 
   /// Appends the tokens of one word.
@@ -78,26 +86,34 @@ struct BPE: Sendable {
   /// the unknown token, or nothing.
   @inline(__always)
   private func forEachSymbol(_ word: UnsafeBufferPointer<UInt8>, _ add: (Int32) -> Void) throws {
-    if isByteLevel && unknown == nil {
+    if isSimple {
       for byte in word where byteTokens[Int(byte)] >= 0 { add(byteTokens[Int(byte)]) }
-      return
+    } else if isByteLevel {
+      var characters: [UInt8] = []
+      ByteLevel.encode(word, into: &characters)
+      try characters.withUnsafeBufferPointer { try forEachCharacterSymbol($0, add) }
+    } else {
+      try forEachCharacterSymbol(word, add)
     }
+  }
+
+  private func forEachCharacterSymbol(_ word: UnsafeBufferPointer<UInt8>, _ add: (Int32) -> Void) throws {
     var pendingUnknown: Int32?
     var index = 0
     while index < word.count {
-      let next = isByteLevel ? index + 1 : UTF8Text.scalar(word, index).1
+      let next = UTF8Text.scalar(word, index).1
       let character = UnsafeBufferPointer(rebasing: word[index..<next])
       index = next
-      if let id = isByteLevel ? symbol(character[0]) : vocabulary.id(of: character) {
+      if let id = vocabulary.id(of: character) {
         if let unknown = pendingUnknown { add(unknown) }
         pendingUnknown = nil
         add(id)
-      } else if fallsBackToBytes, character.allSatisfy({ byteTokens[Int($0)] >= 0 }) {
-        for byte in character { add(byteTokens[Int(byte)]) }
+      } else if let fallbackTokens, character.allSatisfy({ fallbackTokens[Int($0)] >= 0 }) {
+        for byte in character { add(fallbackTokens[Int(byte)]) }
       } else if let unknown {
         guard let id = unknown.id else {
           throw DPOError.unsupported(
-            "the text has a character outside of the vocabulary, and so is the tokenizer's unk_token \"\(DPOError.printable(unknown.text))\""
+            "the text has a character outside of the vocabulary, as is unk_token \"\(DPOError.printable(unknown.text))\""
           )
         }
         if let previous = pendingUnknown, !fusesUnknown { add(previous) }
@@ -107,16 +123,13 @@ struct BPE: Sendable {
     if let unknown = pendingUnknown { add(unknown) }
   }
 
-  @inline(__always)
-  private func symbol(_ byte: UInt8) -> Int32? { byteTokens[Int(byte)] >= 0 ? byteTokens[Int(byte)] : nil }
-
   /// Up to here looking at all pairs for every merge beats a queue.
   private static let shortWord = 40
 
   private func encodeShort(_ word: UnsafeBufferPointer<UInt8>, into out: inout [Int32]) throws {
-    // A character is at least one symbol, and never more than its bytes; one more for a pending unknown token.
-    try withUnsafeTemporaryAllocation(of: Int32.self, capacity: BPE.shortWord + 1) { ids in
-      try withUnsafeTemporaryAllocation(of: (rank: UInt32, merged: Int32).self, capacity: BPE.shortWord + 1) { pairs in
+    // At most two symbols a byte: a character of the byte-level alphabet that falls back to its own bytes.
+    try withUnsafeTemporaryAllocation(of: Int32.self, capacity: 2 * BPE.shortWord) { ids in
+      try withUnsafeTemporaryAllocation(of: (rank: UInt32, merged: Int32).self, capacity: 2 * BPE.shortWord) { pairs in
         var count = 0
         try forEachSymbol(word) {
           ids[count] = $0

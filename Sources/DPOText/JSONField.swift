@@ -20,7 +20,10 @@ struct JSONField {
     DPOError.unsupported("\(file): \(path.isEmpty ? "" : DPOError.printable(path, limit: 120) + ": ")\(message)")
   }
 
-  private func mismatch(_ expected: String) -> DPOError { error("expected \(expected), found \(value.kind)") }
+  private func mismatch(_ expected: String) -> DPOError {
+    if case .real(let number) = value { return error("expected \(expected), found \(number)") }
+    return error("expected \(expected), found \(value.kind)")
+  }
 
   /// The member `key`; nil if it is missing or null.
   subscript(key: String) -> JSONField? {

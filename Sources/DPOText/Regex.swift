@@ -45,10 +45,24 @@ final class Regex: @unchecked Sendable {
     return String(decoding: text.prefix { $0 != 0 }, as: UTF8.self)
   }
 
-  /// Oniguruma's meaning in PCRE2's spelling: \s is White_Space (PCRE2 adds U+180E), \w has marks and connectors, \h is
-  /// a hexadecimal digit, \uHHHH a code point. Set operations in classes have no counterpart.
+  private static let word = #"\p{Alphabetic}\p{M}\p{N}\p{Pc}"#
+  private static let bracketNames = [
+    "[:alpha:]": #"\p{Alphabetic}"#, "[:space:]": #"\p{White_Space}"#, "[:upper:]": #"\p{Uppercase}"#,
+    "[:lower:]": #"\p{Lowercase}"#, "[:word:]": word,
+  ]
+
+  /// Oniguruma's meaning in PCRE2's spelling: \s is White_Space (PCRE2 adds U+180E), \w has marks, numbers and connectors,
+  /// \h is a hexadecimal digit, \uHHHH a code point, \p{Han} the script and not the script extensions. Set operations in
+  /// classes have no counterpart.
   private static func translate(_ source: String, _ field: JSONField) throws -> String {
     var out = String.UnicodeScalarView()
+    func append(_ text: String) { out.append(contentsOf: text.unicodeScalars) }
+    func text(_ scalars: some Sequence<Unicode.Scalar>) -> String {
+      var view = String.UnicodeScalarView()
+      view.append(contentsOf: scalars)
+      return String(view)
+    }
+    let shown = "the regular expression \"\(DPOError.printable(source))\""
     let scalars = Array(source.unicodeScalars)
     var index = 0
     var inClass = false
@@ -56,55 +70,68 @@ final class Regex: @unchecked Sendable {
     func at(_ position: Int) -> Unicode.Scalar? { position < scalars.count ? scalars[position] : nil }
     while let scalar = at(index) {
       index += 1
-      if scalar == "\\" {
-        guard let next = at(index) else {
-          out.append("\\")
-          break
-        }
+      switch scalar {
+      case "\\":
+        // PCRE2 reports a backslash at the end.
+        guard let next = at(index) else { break }
         index += 1
         switch next {
-        case "s": out.append(contentsOf: "\\p{White_Space}".unicodeScalars)
-        case "S": out.append(contentsOf: "\\P{White_Space}".unicodeScalars)
-        case "w":
-          let word = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
-          out.append(contentsOf: (inClass ? word : "[\(word)]").unicodeScalars)
-        case "W" where !inClass: out.append(contentsOf: "[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}]".unicodeScalars)
-        case "h": out.append(contentsOf: (inClass ? "0-9a-fA-F" : "[0-9a-fA-F]").unicodeScalars)
+        case "s": append(#"\p{White_Space}"#)
+        case "S": append(#"\P{White_Space}"#)
+        case "w": append(inClass ? word : "[\(word)]")
+        case "W" where !inClass: append("[^\(word)]")
+        case "h": append(inClass ? "0-9a-fA-F" : "[0-9a-fA-F]")
         case "u":
           let digits = scalars[index..<min(index + 4, scalars.count)]
           guard digits.count == 4, digits.allSatisfy({ $0.isASCII && $0.properties.isASCIIHexDigit }) else {
-            throw field.error(
-              "\\u without four hexadecimal digits in the regular expression \"\(DPOError.printable(source))\"")
+            throw field.error("\\u without four hexadecimal digits in \(shown)")
           }
-          out.append(contentsOf: "\\x{".unicodeScalars)
-          out.append(contentsOf: digits)
-          out.append("}")
+          append("\\x{\(text(digits))}")
           index += 4
+        case "p", "P":
+          out.append("\\")
+          out.append(next)
+          guard at(index) == "{", let end = scalars[index...].firstIndex(of: "}"), end - index < 40 else { break }
+          let name = text(scalars[(index + 1)..<end])
+          append(isScript(name) ? "{sc:\(name)}" : "{\(name)}")
+          index = end + 1
         default:
           out.append("\\")
           out.append(next)
         }
         continue
-      }
-      if !inClass, scalar == "[" {
+      case "[" where !inClass:
         inClass = true
-        classStart = index
-        if at(index) == "^" { classStart += 1 }
-      } else if inClass, scalar == "]", index - 1 > classStart {
-        inClass = false
-      } else if inClass, scalar == "[", at(index) != ":" {
-        throw field.unsupported("a class inside a class in the regular expression \"\(DPOError.printable(source))\"")
-      } else if inClass, scalar == "&", at(index) == "&" {
-        throw field.unsupported("&& in a class of the regular expression \"\(DPOError.printable(source))\"")
-      } else if inClass, scalar == "[", let end = scalars[index...].firstIndex(of: "]"), scalars[end - 1] == ":" {
-        out.append(scalar)
-        out.append(contentsOf: scalars[index...end])
+        classStart = index + (at(index) == "^" ? 1 : 0)
+      case "]" where inClass && index - 1 > classStart: inClass = false
+      case "[" where inClass:
+        guard at(index) == ":", let end = scalars[index...].firstIndex(of: "]"), scalars[end - 1] == ":" else {
+          throw field.unsupported("a class inside a class in \(shown)")
+        }
+        let name = text(scalars[(index - 1)...end])
+        append(bracketNames[name] ?? name)
         index = end + 1
         continue
+      case "&" where inClass && at(index) == "&": throw field.unsupported("&& in a class of \(shown)")
+      default: break
       }
       out.append(scalar)
     }
     return String(out)
+  }
+
+  /// Whether PCRE2 knows a script of this name.
+  private static func isScript(_ name: String) -> Bool {
+    guard name.count > 2, name.unicodeScalars.allSatisfy({ $0.isASCII && ($0.properties.isAlphabetic || $0 == "_") })
+    else { return false }
+    let bytes = Array("\\p{sc:\(name)}".utf8)
+    var code: Int32 = 0
+    var offset = 0
+    guard let compiled = pcre2_compile_8(bytes, bytes.count, UInt32(PCRE2_UTF), &code, &offset, nil) else {
+      return false
+    }
+    pcre2_code_free_8(compiled)
+    return true
   }
 }
 
@@ -135,7 +162,7 @@ final class RegexScratch {
   func forEachMatch(
     _ regex: Regex, in text: UnsafeBufferPointer<UInt8>, _ body: (_ start: Int, _ end: Int) throws -> Void
   ) throws {
-    guard let base = text.baseAddress else { return }
+    guard let base = text.baseAddress, !text.isEmpty else { return }
     // A greedy run is given back a character at a time, so the limit has to grow with the text.
     pcre2_set_match_limit_8(context, UInt32(clamping: 100_000 + 4 * text.count))
     var position = 0

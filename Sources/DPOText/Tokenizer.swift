@@ -185,7 +185,10 @@ public final class Tokenizer: Sendable {
   }
 
   /// Whether the token is left out of decoded text when special tokens are skipped.
-  public func isSpecial(_ id: Int32) -> Bool { addedTokens.byID[id]?.special ?? false }
+  public func isSpecial(_ id: Int32) -> Bool {
+    // `tokenizers` compares texts, and does not know a special token again that a normalizer has changed.
+    (addedTokens.byID[id]?.special ?? false) && addedTokens.normalizedText[id] == nil
+  }
 
   /// Whether decoding a list of ids is joining their bytes.
   var decodesBytewise: Bool { decoder.isByteLevel }

@@ -11,7 +11,10 @@ extension Vocabulary {
     var bytes = 0
     var idLimit = 0
     for (key, value) in members {
-      guard let id = value.int else { throw element(key).error("expected a whole number, found \(value.kind)") }
+      guard let id = value.int else {
+        let found = value.double.map { "\($0)" } ?? value.kind
+        throw element(key).error("expected a whole number, found \(found)")
+      }
       guard (0...Vocabulary.largestID).contains(id) else {
         throw element(key).error("id \(id) is outside of 0…\(Vocabulary.largestID)")
       }
