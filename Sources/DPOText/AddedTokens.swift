@@ -76,13 +76,15 @@ struct AddedTokens: Sendable {
 
   enum Stage { case raw, normalized }
 
-  /// Cuts `text` at the added tokens of one stage: calls `text` with what lies between and `token` with their ids.
-  func split(
-    _ text: UnsafeBufferPointer<UInt8>, _ stage: Stage, token: (Int32) -> Void,
-    between: (UnsafeBufferPointer<UInt8>) throws -> Void
-  ) rethrows {
+  enum Part {
+    case token(Int32)
+    case text(UnsafeBufferPointer<UInt8>)
+  }
+
+  /// Cuts `text` at the added tokens of one stage: calls `body` with them and with what lies between, in order.
+  func split(_ text: UnsafeBufferPointer<UInt8>, _ stage: Stage, _ body: (Part) throws -> Void) rethrows {
     let trie = stage == .raw ? raw : normalized
-    guard !trie.isEmpty else { return text.isEmpty ? () : try between(text) }
+    guard !trie.isEmpty else { return text.isEmpty ? () : try body(.text(text)) }
     var done = 0
     var position = 0
     while let match = trie.firstMatch(in: text, from: position) {
@@ -110,11 +112,11 @@ struct AddedTokens: Sendable {
         }
       }
       // A match inside of blanks that the one before has taken follows `tokenizers` to the letter.
-      if done < start { try between(UnsafeBufferPointer(rebasing: text[done..<start])) }
-      if start < end { token(match.id) }
+      if done < start { try body(.text(UnsafeBufferPointer(rebasing: text[done..<start]))) }
+      if start < end { try body(.token(match.id)) }
       done = end
     }
-    if done < text.count { try between(UnsafeBufferPointer(rebasing: text[done...])) }
+    if done < text.count { try body(.text(UnsafeBufferPointer(rebasing: text[done...]))) }
   }
 }
 

@@ -6,6 +6,7 @@ private enum GGUFTokenType: Int {
   case unknown = 2
   case control = 3
   case userDefined = 4
+  case unused = 5
 }
 
 extension Tokenizer {
@@ -31,9 +32,12 @@ extension Tokenizer {
       throw source.unsupported("pre", "pre-tokenizer \"\(DPOError.printable(name))\" is not known")
     }
     let tokens = try source.strings("tokens") ?? { throw source.error("tokens", "is missing") }()
-    let vocabulary = try source.vocabulary(tokens)
-    let merges = try source.merges(vocabulary)
+    guard !tokens.isEmpty, tokens.count <= Vocabulary.largestID + 1 else {
+      throw source.error("tokens", "expected 1 to \(Vocabulary.largestID + 1) tokens, found \(tokens.count)")
+    }
     let types = try source.types(count: tokens.count)
+    let vocabulary = try source.vocabulary(tokens, types)
+    let merges = try source.merges(vocabulary)
 
     var configuration: JSONObject = ["tokenizer_class": "PreTrainedTokenizerFast"]
     func token(_ key: String, _ name: String) throws -> Int? {
@@ -107,8 +111,9 @@ extension Tokenizer {
   }
 
   /// `tokenizer.*` of a GGUF file for this tokenizer.
+  /// - Parameter vocabularySize: rows of the model's embedding; llama.cpp wants a token for each.
   /// - Throws: `.unsupported` if llama.cpp has no name for the way it splits text, or for its kind.
-  public func ggufMetadata() throws -> [(key: String, value: MetadataValue)] {
+  public func ggufMetadata(vocabularySize rows: Int? = nil) throws -> [(key: String, value: MetadataValue)] {
     let preTokenizer = skeleton["pre_tokenizer"] ?? .null
     guard bpe.isByteLevel else {
       throw DPOError.unsupported("a tokenizer that is not byte-level BPE cannot be written to a GGUF file")
@@ -121,15 +126,16 @@ extension Tokenizer {
         "llama.cpp has no name for the tokenizer's pre-tokenizer \(DPOError.printable("\(preTokenizer)", limit: 200))")
     }
     let vocabulary = bpe.vocabulary
-    let types: [Int] = (0..<Int32(vocabularySize)).map { id in
+    let ids = 0..<Int32(max(vocabularySize, min(rows ?? 0, Vocabulary.largestID + 1)))
+    let types: [Int] = ids.map { id in
       if let added = addedTokens.byID[id] { return (added.special ? GGUFTokenType.control : .userDefined).rawValue }
-      return vocabulary.bytes(of: id) == nil ? 5 : GGUFTokenType.normal.rawValue  // 5: unused
+      return (vocabulary.bytes(of: id) == nil ? GGUFTokenType.unused : .normal).rawValue
     }
     var out: [(key: String, value: MetadataValue)] = []
     func set(_ key: String, _ value: MetadataValue) { out.append(("tokenizer.ggml.\(key)", value)) }
     set("model", .string("gpt2"))
     set("pre", .string(pre))
-    set("tokens", .strings((0..<Int32(vocabularySize)).map { token($0) ?? "[PAD\($0)]" }))
+    set("tokens", .strings(ids.map { token($0) ?? "[PAD\($0)]" }))
     set("token_type", .ints(types))
     set(
       "merges",
@@ -189,13 +195,13 @@ private struct GGUFTokenizerSource {
     try value(key, "an array of strings") { if case .strings(let items) = $0 { items } else { nil } }
   }
 
-  func vocabulary(_ tokens: [String]) throws -> Vocabulary {
-    guard !tokens.isEmpty, tokens.count <= Vocabulary.largestID + 1 else {
-      throw error("tokens", "expected 1 to \(Vocabulary.largestID + 1) tokens, found \(tokens.count)")
-    }
+  /// Without what llama.cpp's converter puts in for rows of the embedding that have no token.
+  func vocabulary(_ tokens: [String], _ types: [Int]) throws -> Vocabulary {
+    let isPadding = { (id: Int) in types[id] == GGUFTokenType.unused.rawValue && tokens[id].hasPrefix("[PAD") }
     let vocabulary = Vocabulary(
-      count: tokens.count, bytes: tokens.reduce(0) { $0 + $1.utf8.count }, idLimit: tokens.count)
-    for (id, token) in tokens.enumerated() {
+      count: tokens.count, bytes: tokens.reduce(0) { $0 + $1.utf8.count },
+      idLimit: (tokens.indices.last { !isPadding($0) } ?? 0) + 1)
+    for (id, token) in tokens.enumerated() where !isPadding(id) {
       var token = token
       if case .sameText(let other) = token.withUTF8({ vocabulary.insert($0, id: Int32(id)) }) {
         throw error("tokens", "\(other) and \(id) are the same, \"\(DPOError.printable(token))\"")

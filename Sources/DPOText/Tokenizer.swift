@@ -130,12 +130,16 @@ public final class Tokenizer: Sendable {
       return try pool.use { scratch in
         var out: [Int32] = []
         out.reserveCapacity(text.count / 3 + 8)
-        try addedTokens.split(text, .raw, token: { out.append($0) }) { part in
-          let isStart = part.baseAddress == text.baseAddress
-          if let normal = try normalizer?.apply(part, scratch.regex) {
-            try normal.withUnsafeBufferPointer { try encode($0, isStart: isStart, scratch, into: &out) }
-          } else {
-            try encode(part, isStart: isStart, scratch, into: &out)
+        try addedTokens.split(text, .raw) { part in
+          switch part {
+          case .token(let id): out.append(id)
+          case .text(let part):
+            let isStart = part.baseAddress == text.baseAddress
+            if let normal = try normalizer?.apply(part, scratch.regex) {
+              try normal.withUnsafeBufferPointer { try encode($0, isStart: isStart, scratch, into: &out) }
+            } else {
+              try encode(part, isStart: isStart, scratch, into: &out)
+            }
           }
         }
         return out
@@ -147,13 +151,14 @@ public final class Tokenizer: Sendable {
   private func encode(
     _ text: UnsafeBufferPointer<UInt8>, isStart: Bool, _ scratch: EncodeScratch, into out: inout [Int32]
   ) throws {
-    var found: [Int32] = []
-    swap(&found, &out)
-    defer { swap(&found, &out) }
-    try addedTokens.split(text, .normalized, token: { found.append($0) }) { part in
-      let isStart = isStart && part.baseAddress == text.baseAddress
-      try preTokenizer.forEachWord(of: part, isStart: isStart, scratch.regex) {
-        try bpe.encode($0, scratch, into: &found)
+    try addedTokens.split(text, .normalized) { part in
+      switch part {
+      case .token(let id): out.append(id)
+      case .text(let part):
+        let isStart = isStart && part.baseAddress == text.baseAddress
+        try preTokenizer.forEachWord(of: part, isStart: isStart, scratch.regex) {
+          try bpe.encode($0, scratch, into: &out)
+        }
       }
     }
   }
@@ -253,9 +258,10 @@ private struct SpecialTokens {
       }
     }
     func take(_ field: JSONField) throws -> (id: Int32, text: String)? {
-      let token: AddedToken
+      var token: AddedToken
       if case .object = field.value {
         token = try AddedToken(field)
+        token.special = true
       } else {
         token = AddedToken(special: try field.string())
       }

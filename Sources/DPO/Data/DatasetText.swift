@@ -29,7 +29,8 @@ extension RowTokenizer {
       encode: { try tokenizer.encode($0, addSpecialTokens: $1) }, eos: tokenizer.eosToken?.text,
       render: { messages, generate, row in
         guard let template = try tokenizer.chatTemplate else {
-          throw DPOError(.unsupported, "the model has no chat template; rows of chat messages need one")
+          throw DPOError.unsupported(
+            "the model has no chat template (chat_template of tokenizer_config.json), which rows of messages need")
         }
         var variables = JSONObject()
         let special = [

@@ -19,5 +19,5 @@ extension ModelFile {
 
 /// tokenizer.ggml.… of a GGUF file.
 func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] {
-  try model.tokenizer?.ggufMetadata() ?? []
+  try model.tokenizer?.ggufMetadata(vocabularySize: model.configuration.vocabularySize) ?? []
 }

@@ -1,0 +1,101 @@
+import DPOBase
+import DPOStorage
+import DPOText
+import TestSupport
+import Testing
+
+@Suite struct GGUFTokenizerTests {
+  static let models = ["gpt2", "llama-tied", "llama-untied", "qwen2", "qwen3"]
+
+  private func fromDirectory(_ model: String) throws -> Tokenizer {
+    try Tokenizer(
+      tokenizerJSON: Fixtures.json("models/\(model)/tokenizer.json"),
+      configuration: Fixtures.json("models/\(model)/tokenizer_config.json"), file: "tokenizer.json")
+  }
+
+  private func metadata(_ pairs: [(key: String, value: MetadataValue)]) -> Metadata {
+    var metadata = Metadata(file: "test.gguf")
+    for (key, value) in pairs { metadata[key] = value }
+    return metadata
+  }
+
+  private func expectSame(_ left: Tokenizer, _ right: Tokenizer, _ model: String) throws {
+    #expect(left.eosToken?.id == right.eosToken?.id)
+    #expect(left.bosToken?.text == right.bosToken?.text)
+    for row in try Fixtures.json("golden/tokenize/\(model).json")["rows"]?.array ?? [] {
+      let text = row["text"]?.string ?? ""
+      for special in [false, true] {
+        #expect(try left.encode(text, addSpecialTokens: special) == right.encode(text, addSpecialTokens: special))
+      }
+    }
+  }
+
+  @Test(arguments: models) func metadataMakeTheTokenizerOfTheDirectory(_ model: String) throws {
+    let file = try GGUFFile(Fixtures.path("gguf/\(model).gguf"))
+    let tokenizer = try Tokenizer.fromGGUF(file.metadata)
+    try expectSame(tokenizer, fromDirectory(model), model)
+    #expect(tokenizer.vocabularySize == (try fromDirectory(model)).vocabularySize)
+  }
+
+  @Test(arguments: models) func metadataGoThereAndBack(_ model: String) throws {
+    let original = try fromDirectory(model)
+    let pairs = try original.ggufMetadata()
+    try expectSame(Tokenizer.fromGGUF(metadata(pairs)), original, model)
+    let file = try GGUFFile(Fixtures.path("gguf/\(model).gguf"))
+    guard case .strings(let tokens) = file.metadata["tokenizer.ggml.tokens"] else { throw DPOError.argument("tokens") }
+    let written = metadata(try Tokenizer.fromGGUF(file.metadata).ggufMetadata(vocabularySize: tokens.count))
+    for key in ["model", "pre", "tokens", "merges", "token_type", "bos_token_id", "eos_token_id"] {
+      #expect(written["tokenizer.ggml.\(key)"] == file.metadata["tokenizer.ggml.\(key)"], "\(key)")
+    }
+  }
+
+  @Test(arguments: models) func theDocumentsThatAreStoredMakeTheSameTokenizer(_ model: String) throws {
+    let file = try GGUFFile(Fixtures.path("gguf/\(model).gguf"))
+    let tokenizer = try Tokenizer.fromGGUF(file.metadata)
+    let stored = try JSON.parse("\(tokenizer.tokenizerJSON)", file: "tokenizer.json")
+    let again = try Tokenizer(
+      tokenizerJSON: stored, configuration: tokenizer.configurationJSON, file: "tokenizer.json")
+    try expectSame(again, tokenizer, model)
+    #expect(again.tokenizerJSON == tokenizer.tokenizerJSON)
+  }
+
+  private var tiny: Metadata {
+    metadata([
+      ("tokenizer.ggml.model", .string("gpt2")), ("tokenizer.ggml.pre", .string("gpt-2")),
+      ("tokenizer.ggml.tokens", .strings(["<s>", "a", "b", "ab", "<x>"])),
+      ("tokenizer.ggml.token_type", .ints([3, 1, 1, 1, 4])), ("tokenizer.ggml.merges", .strings(["a b"])),
+      ("tokenizer.ggml.bos_token_id", .int(0)), ("tokenizer.ggml.eos_token_id", .int(0)),
+    ])
+  }
+
+  @Test func tokenTypesAndBOSAreHonoured() throws {
+    var metadata = tiny
+    #expect(try Tokenizer.fromGGUF(metadata).encode("ab<x><s>", addSpecialTokens: true) == [3, 4, 0])
+    metadata["tokenizer.ggml.add_bos_token"] = .bool(true)
+    metadata["tokenizer.ggml.add_eos_token"] = .bool(true)
+    let tokenizer = try Tokenizer.fromGGUF(metadata)
+    #expect(try tokenizer.encode("ab<x>", addSpecialTokens: true) == [0, 3, 4, 0])
+    #expect(tokenizer.decode([0, 3, 4, 0], skipSpecialTokens: true) == "ab<x>")
+    // Llama 3's pre-tokenizer puts BOS where the file does not say.
+    metadata = tiny
+    metadata["tokenizer.ggml.pre"] = .string("llama-bpe")
+    #expect(try Tokenizer.fromGGUF(metadata).encode("ab", addSpecialTokens: true) == [0, 3])
+  }
+
+  @Test(arguments: [
+    ("model", MetadataValue.string("llama"), "SentencePiece"), ("model", .string("nope"), "nope"),
+    ("model", .int(1), "expected a string"), ("pre", .string("nope"), "\"nope\""), ("tokens", .strings([]), "found 0"),
+    ("tokens", .ints([1, 2]), "expected an array of strings"), ("tokens", .strings(["<s>", "a", "b", "ab", "a"]), "the same"),
+    ("merges", .strings(["nospace"]), "merges[0]"), ("merges", .strings(["a b", "zz qq"]), "merges[1]"),
+    ("merges", .strings(["a  b"]), "merges[0]"), ("merges", .doubles([1]), "expected an array of strings"),
+    ("token_type", .ints([1]), "found 1"), ("token_type", .strings(["x"]), "whole numbers"),
+    ("bos_token_id", .int(5), "5 is not an id"), ("eos_token_id", .int(-1), "-1 is not an id"),
+    ("add_bos_token", .string("x"), "expected a boolean"),
+  ]) func damagedMetadataAreNamed(_ key: String, _ value: MetadataValue, _ what: String) throws {
+    var metadata = tiny
+    metadata["tokenizer.ggml.\(key)"] = value
+    let error = #expect(throws: DPOError.self) { try Tokenizer.fromGGUF(metadata) }
+    #expect(error?.message.contains("test.gguf: tokenizer.ggml.\(key)") == true, "\(error?.message ?? "")")
+    #expect(error?.message.contains(what) == true, "\(error?.message ?? "")")
+  }
+}

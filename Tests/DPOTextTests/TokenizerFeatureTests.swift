@@ -1,0 +1,82 @@
+import DPOBase
+import DPOText
+import TestSupport
+import Testing
+
+/// Every step, option and kind of added token against what `tokenizers` makes of it (make_tokenizer_features.py).
+@Suite struct TokenizerFeatureTests {
+  @Test func everyStepDoesWhatTokenizersDoes() throws {
+    let golden = try Fixtures.json("golden/tokenizer_features.json")
+    for entry in golden["cases"]?.array ?? [] {
+      let name = try #require(entry["model"]?.string)
+      var document = try #require(golden["models"]?[name]?.object)
+      for (key, value) in entry["set"]?.object?.members ?? [] {
+        if key == "model" {
+          var model = try #require(document["model"]?.object)
+          for (option, setting) in value.object?.members ?? [] { model[option] = setting }
+          document["model"] = .object(model)
+        } else {
+          document[key] = value
+        }
+      }
+      let tokenizer = try Tokenizer(tokenizerJSON: .object(document), configuration: nil, file: "tokenizer.json")
+      for row in entry["rows"]?.array ?? [] {
+        let text = try #require(row["text"]?.string)
+        let place: Comment = "\(text.debugDescription) with \(name), \(entry["set"] ?? .null)"
+        let ids = try tokenizer.encode(text, addSpecialTokens: false)
+        let special = try tokenizer.encode(text, addSpecialTokens: true)
+        #expect(ids.map(Int.init) == row["ids"]?.array?.compactMap(\.int), place)
+        #expect(special.map(Int.init) == (row["special"] ?? row["ids"])?.array?.compactMap(\.int), place)
+        #expect(tokenizer.decode(special, skipSpecialTokens: true) == row["decoded"]?.string, place)
+      }
+    }
+  }
+
+  /// With a vocabulary of exactly the pieces, and words that are tokens taken whole, ids tell where the text was cut.
+  @Test(arguments: [("gpt2", "gpt-2"), ("llama3", "llama-bpe"), ("qwen2", "qwen2"), ("smollm", "smollm")])
+  func llamaCppsNamesCutTextWhereTheOriginalsDo(_ kind: String, _ pre: String) throws {
+    let golden = try Fixtures.json("golden/pretokenize.json")
+    let strings = golden["strings"]?.array?.compactMap(\.string) ?? []
+    let cuts = golden[kind]?.array?.map { $0.array?.compactMap(\.int) ?? [] } ?? []
+    #expect(strings.count == cuts.count && !strings.isEmpty)
+    var pieces: [[[UInt8]]] = []
+    for (text, lengths) in zip(strings, cuts) {
+      var rest = Array(text.utf8)[...]
+      pieces.append(
+        lengths.map { length in
+          defer { rest = rest.dropFirst(length) }
+          return Array(rest.prefix(length))
+        })
+    }
+    var metadata = Metadata(file: "test.gguf")
+    var tokens = (0..<256).map { String(byteLevel([UInt8($0)])) }
+    var known = Set(tokens)
+    for piece in pieces.joined() where known.insert(byteLevel(piece)).inserted { tokens.append(byteLevel(piece)) }
+    metadata["tokenizer.ggml.model"] = .string("gpt2")
+    metadata["tokenizer.ggml.pre"] = .string(pre)
+    metadata["tokenizer.ggml.tokens"] = .strings(tokens)
+    metadata["tokenizer.ggml.merges"] = .strings([])
+    // Cuts were made without normalization, and words are taken whole.
+    var document = try #require(try Tokenizer.fromGGUF(metadata).tokenizerJSON.object)
+    var model = try #require(document["model"]?.object)
+    model["ignore_merges"] = true
+    document["model"] = .object(model)
+    document["normalizer"] = .null
+    let tokenizer = try Tokenizer(tokenizerJSON: .object(document), configuration: nil, file: "tokenizer.json")
+    for (text, expected) in zip(strings, pieces) {
+      let ids = try tokenizer.encode(text, addSpecialTokens: false)
+      #expect(ids.map { tokenizer.token($0) } == expected.map { byteLevel($0) }, "\(text.debugDescription)")
+    }
+  }
+
+  private func byteLevel(_ bytes: [UInt8]) -> String {
+    var out = String.UnicodeScalarView()
+    for byte in bytes {
+      let printable = (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || byte >= 0xAE
+      // The others follow from U+0100: 0x00…0x20 are 0…32, 0x7F…0xA0 are 33…66, 0xAD is 67.
+      let offset = byte <= 0x20 ? Int(byte) : byte == 0xAD ? 67 : Int(byte) - 0x7F + 33
+      if let scalar = Unicode.Scalar(UInt32(printable ? Int(byte) : 256 + offset)) { out.append(scalar) }
+    }
+    return String(out)
+  }
+}
