@@ -85,7 +85,8 @@ import Testing
   @Test(arguments: [
     ("model", MetadataValue.string("llama"), "SentencePiece"), ("model", .string("nope"), "nope"),
     ("model", .int(1), "expected a string"), ("pre", .string("nope"), "\"nope\""), ("tokens", .strings([]), "found 0"),
-    ("tokens", .ints([1, 2]), "expected an array of strings"), ("tokens", .strings(["<s>", "a", "b", "ab", "a"]), "the same"),
+    ("tokens", .ints([1, 2]), "expected an array of strings"),
+    ("tokens", .strings(["<s>", "a", "b", "ab", "a"]), "the same"),
     ("merges", .strings(["nospace"]), "merges[0]"), ("merges", .strings(["a b", "zz qq"]), "merges[1]"),
     ("merges", .strings(["a  b"]), "merges[0]"), ("merges", .doubles([1]), "expected an array of strings"),
     ("token_type", .ints([1]), "found 1"), ("token_type", .strings(["x"]), "whole numbers"),
