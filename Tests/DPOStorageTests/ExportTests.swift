@@ -85,6 +85,18 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
     }
   }
 
+  @Test(arguments: ["qwen2", "qwen3"])
+  func aGGUFFileNamesRowsOfTheEmbeddingThatTheTokenizerLacks(name: String) throws {
+    try export(input: Fixtures.path("models/\(name)"), to: .gguf, output: path("out.gguf"))
+    let model = try ModelFile.open(path("out.gguf"))
+    guard case .strings(let tokens) = model.metadata?["tokenizer.ggml.tokens"] else {
+      Issue.record("no tokens")
+      return
+    }
+    #expect(tokens.count == model.configuration.vocabularySize)
+    #expect(tokens.last == "[PAD\(model.configuration.vocabularySize - 1)]")
+  }
+
   @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func anAdapterSurvivesEveryFormat(name: String) throws {
     let model = Fixtures.path("models/\(name)")

@@ -12,7 +12,7 @@ import torch
 from make_golden import tokenized
 from support import AutoTokenizer, GGUF, SMOLLM2_GGUF, close, dpo, our_sums, random_model, random_pairs, scratch, write_rows
 
-NAMES = ["llama-tied", "llama-untied", "qwen2", "qwen3", "gpt2"]    # GGUF's "llama" has no sliding window for mistral
+NAMES = ["llama-tied", "llama-untied", "llama-biased", "qwen2", "qwen3", "gpt2"]    # GGUF's "llama" has no sliding window for mistral
 GELU_TABLE = 5e-2    # llama.cpp takes GELU from a table of half floats
 
 
@@ -46,7 +46,7 @@ def ids_of(tokenizer, pairs):
 
 
 def gguf_export(name, seed, dtype, tolerance):
-    model, target, pairs = random_model(name, seed), scratch() / f"{name}-{dtype}.gguf", random_pairs(seed + 6, 6)
+    model, target, pairs = random_model(name, seed), scratch() / f"{name}-llama-{dtype}.gguf", random_pairs(seed + 6, 6)
     dpo("export", model, to="gguf", dtype=dtype, output=target)
     tokenizer, data = AutoTokenizer.from_pretrained(model), write_rows(scratch() / "llama.jsonl", pairs)
     ours = our_sums(target, data)
@@ -87,7 +87,7 @@ def smollm2(seed):
     flat = lambda value: np.array(value).ravel()
     counts = np.array([[len(side) for side in row[1:]] for row in ids]).ravel()
     base = np.abs(flat(before) - flat(their_before))
-    assert (base < 0.3 + 0.08 * counts).all(), f"log-prob sums without adapter are off by {base.max():.2f}"
+    assert (base < 0.5 + 0.08 * counts).all(), f"log-prob sums of {counts} tokens without adapter are off by {base.round(2)}"
     ours, theirs = flat(after) - flat(before), flat(their_after) - flat(their_before)
     assert np.abs(ours).max() > 3, f"training moved no sum by more than {np.abs(ours).max():.2f} nats"
     off = np.abs(ours - theirs)

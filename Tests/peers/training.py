@@ -44,6 +44,12 @@ def train(model, data, settings, method=DPOTrainer, lora=None, first=1e-5, later
         **command_flags(settings), **flags)
     compare_steps(metrics(output), theirs["steps"], first, later)
     if final and method is DPOTrainer:
+        options = {key: settings[key] for key in ("loss_type", "beta", "max_length", "per_device_eval_batch_size") if key in settings}
+        ours = dpo("evaluate", model, adapter=output / "final.h5", data=file, json=True, **options) if lora else \
+            dpo("evaluate", output / "final.h5", ref_model=model, data=file, json=True, **options)
+        for key, value in theirs["evaluation"].items():
+            if key.removeprefix("eval_") not in LEFT_OUT and key.startswith("eval_"):
+                close(ours[key.removeprefix("eval_")], value, 1e-3, later, f"evaluation's {key.removeprefix('eval_')}")
         tokenizer = AutoTokenizer.from_pretrained(model)
         trained = PeftModel.from_pretrained(model_of(model), end).eval() if lora else model_of(end)
         ours = our_sums(model, file, adapter=output / "final.h5") if lora else our_sums(output / "final.h5", file)
@@ -76,7 +82,7 @@ def checks(seed):
         for loss in ("sigmoid", "ipo"):
             for lora in (False, True):
                 yield f"train {name} {loss} {'lora' if lora else 'full'}", partial(tiny, name, seed, loss, lora)
-    for name in ("llama-untied", "qwen3", "gpt2"):
+    for name in ("llama-untied", "mistral", "qwen3"):     # GPT-2's configuration has dropout, which SFTTrainer leaves on
         yield f"train {name} sft full", partial(supervised, name, seed, False)
     yield "train qwen2 sft lora", partial(supervised, "qwen2", seed, True)
     for loss in ("sigmoid", "ipo"):
