@@ -93,11 +93,11 @@ def hostile() -> "tuple[int, int]":
 
 
 def unittests(directory: pathlib.Path) -> "tuple[int, int]":
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "bindings/python"), "LIBDPO_LIBRARY": str(BUILD / "lib/libdpo.so.0")}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'bindings/python'}:{directory}", "LIBDPO_LIBRARY": str(BUILD / "lib/libdpo.so.0")}
     passed = failed = 0
     for source in sorted(directory.glob("test_*.py")):
         tested = run(
-            [sys.executable, "-m", "unittest", "-b", str(source)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "unittest", "-b", source.stem], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=environment,
         )
         found = re.search(r"^Ran (\d+) tests?", tested.stdout, re.MULTILINE)

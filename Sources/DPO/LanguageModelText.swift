@@ -8,7 +8,7 @@ extension LanguageModel {
   public var tokenizer: Tokenizer {
     get throws {
       guard let tokenizer = try file.tokenizer else {
-        throw DPOError.unsupported("\(file.path) has no tokenizer; give token ids")
+        throw DPOError.noTokenizer(file)
       }
       return tokenizer
     }

@@ -30,6 +30,9 @@ private func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event
   var value = dpo_event()
   value.struct_size = MemoryLayout<dpo_event>.stride
   switch event {
+  case .started(let plan):
+    value.kind = Int32(DPO_EVENT_NOTE.rawValue)
+    message = plan.summary
   case .step(let record):
     value.kind = Int32(DPO_EVENT_STEP.rawValue)
     metrics = dpo_metrics(record)

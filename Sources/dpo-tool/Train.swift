@@ -61,7 +61,6 @@ struct Train: ParsableCommand {
       data: try model.dataset(jsonl: data, options: options.dataset()),
       evaluation: evalData.map { try model.dataset(jsonl: $0, options: options.dataset()) }, options: options)
     if dryRun { return try showPlan(trainer) }
-    Terminal.tell(planSummary(trainer.plan))
     Interrupt.install { trainer.cancel() }
 
     let resume: ResumePoint = resumeFromCheckpoint.map { $0 == "last" ? .last : .file($0) } ?? .none
@@ -71,6 +70,7 @@ struct Train: ParsableCommand {
       outputDirectory: outputDir ?? "", resume: resume, allowMismatch: allowMismatch
     ) { event in
       switch event {
+      case .started(let plan): Terminal.tell(plan.summary)
       case .step(let record): progress.show(done: record.step, total: record.totalSteps, detail: summary(record))
       case .evaluation(let record): Terminal.tell("evaluation after step \(record.step): \(summary(record))")
       case .saved(let path): Terminal.tell("saved \(path)")
@@ -102,21 +102,12 @@ struct Train: ParsableCommand {
       plan["options"] = trainer.options.json
       printJSON(.object(plan))
     } else {
-      print(planSummary(trainer.plan))
+      print(trainer.plan.summary)
       for part in trainer.plan.memory.parts where part.bytes > 0 {
         print("  \(part.name): \(part.bytes >> 20) MiB")
       }
       print("estimated time: \(Terminal.duration(seconds))")
     }
-  }
-
-  private func planSummary(_ plan: TrainingPlan) -> String {
-    let shared = plan.paddedTokens > 0 ? 100 - plan.distinctTokens * 100 / plan.paddedTokens : 0
-    return """
-      \(plan.steps) steps over \(plan.rows) rows; \(plan.distinctTokens) distinct tokens an epoch \
-      (\(shared)% fewer than with padding and unshared prompts); \(plan.trainableParameters) parameters to train; \
-      \(plan.memory.total >> 20) MiB planned of \(plan.memoryLimit >> 20) MiB
-      """
   }
 
   private func summary(_ record: StepRecord) -> String {

@@ -361,7 +361,7 @@ class Refusals(Case):
 
     def test_another_reference_and_an_adapter_to_go_on_from(self) -> None:
         reference = libdpo.Model(FIXTURES / "models" / "llama-untied")
-        self.assertRaises(ValueError, lambda: DPOTrainer(MODEL, "missing.gguf", train_dataset=[]))
+        self.assertRaises(OSError, lambda: DPOTrainer(MODEL, "missing.gguf", train_dataset=[]))
         adapter = FIXTURES / "adapters" / "llama-tied-random"
         trainer = DPOTrainer(libdpo.Model(MODEL, adapter), args=small(self.directory), train_dataset=PAIRS)
         first = trainer.step()

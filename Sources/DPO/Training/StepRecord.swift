@@ -48,6 +48,8 @@ struct MetricMeans {
 
 /// What happens in a run, in order.
 public enum TrainingEvent: Sendable {
+  /// Everything was accepted; work begins.
+  case started(TrainingPlan)
   /// An optimiser step was applied.
   case step(StepRecord)
   /// The evaluation data were scored; names start with eval_.

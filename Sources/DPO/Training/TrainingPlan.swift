@@ -21,6 +21,14 @@ public struct TrainingPlan: Sendable {
   /// Bytes that the run may take.
   public let memoryLimit: Int
 
+  /// The plan in a sentence.
+  public var summary: String {
+    let shared = paddedTokens > 0 ? 100 - distinctTokens * 100 / paddedTokens : 0
+    return "\(steps) steps over \(rows) rows; \(distinctTokens) distinct tokens an epoch (\(shared) % fewer than with "
+      + "padding and unshared prompts); \(trainableParameters) parameters to train; \(memory.total >> 20) MiB planned of "
+      + "\(memoryLimit >> 20) MiB"
+  }
+
   public var json: JSON {
     var parts = JSONObject()
     for part in memory.parts { parts[part.name] = .int(part.bytes) }

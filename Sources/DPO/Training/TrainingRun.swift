@@ -39,15 +39,20 @@ extension Trainer {
     try exclusively {
       let directory = RunDirectory(path: outputDirectory)
       func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
+      // All that may refuse the run comes before the first change on the disk.
+      try directory.check(overwrite: options.overwriteOutputDir, resuming: resume != .none)
+      var notes: [String] = []
+      let start = try startingFile(resume, in: directory) { notes.append($0) }
+      if let start {
+        notes += try load(start, allowMismatch: allowMismatch)
+        notes.append("resumed from \(start) after step \(step) of \(order.totalSteps)")
+      }
       try directory.prepare(overwrite: options.overwriteOutputDir, resuming: resume != .none)
+      try tell(.started(plan))
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
       }
-      if let file = try startingFile(resume, in: directory, tell: tell) {
-        let notes = try load(file, allowMismatch: allowMismatch)
-        for note in notes { try tell(.note(note)) }
-        try tell(.note("resumed from \(file) after step \(step) of \(order.totalSteps)"))
-      }
+      for note in notes { try tell(.note(note)) }
       var log = try MetricsLog(path: directory.metrics, resumingAt: step)
       try prepareReference(directory, tell: tell)
 
@@ -115,7 +120,7 @@ extension Trainer {
 
   /// The checkpoint to start from. A damaged one is told and passed over for the one before it.
   private func startingFile(
-    _ resume: ResumePoint, in directory: RunDirectory, tell: (TrainingEvent) throws -> Void
+    _ resume: ResumePoint, in directory: RunDirectory, note: (String) -> Void
   ) throws -> String? {
     switch resume {
     case .none: return nil
@@ -127,10 +132,10 @@ extension Trainer {
           let found = try CheckpointReader(path).header.trainer?["step"]?.int ?? 0
           if found > best?.step ?? -1 { best = (found, path) }
         } catch let error as DPOError {
-          try tell(.note("not resuming from a damaged file: \(error.message)"))
+          note("not resuming from a damaged file: \(error.message)")
         }
       }
-      if best == nil { try tell(.note("no checkpoint in \(directory.path) yet: starting from the beginning")) }
+      if best == nil { note("no checkpoint in \(directory.path) yet: starting from the beginning") }
       return best?.path
     }
   }

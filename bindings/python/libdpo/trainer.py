@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
-from collections.abc import Callable, Sequence
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
@@ -93,6 +96,29 @@ class Forward:
     policy_rejected: Any
     reference_chosen: Any
     reference_rejected: Any
+
+
+@contextlib.contextmanager
+def _interrupts(cancel: "Callable[[], None]") -> "Iterator[list[bool]]":
+    """Ctrl-C calls `cancel` instead of raising inside a C callback, where Python could only drop the exception. The list
+    is not empty when that happened. Only Python's own handler is replaced, and only in the main thread."""
+    happened: "list[bool]" = []
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield happened
+        return
+
+    def handle(*_: object) -> None:
+        happened.append(True)
+        cancel()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield happened
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class _Trainer(_native.Handle):
@@ -198,15 +224,18 @@ class _Trainer(_native.Handle):
             try:
                 handle(event.contents)
                 return 1 if self.control.should_training_stop else 0
-            except BaseException as error:  # KeyboardInterrupt, too: carried over the C frames
+            except BaseException as error:  # carried over the C frames
                 raised.append(error)
                 return 1
 
         self._call("on_train_begin")
-        status = _native.lib.dpo_trainer_run(
-            self._handle, _native.path_bytes(self.args.output_dir), resume, _native.EventCallback(on_event), None
-        )
+        with _interrupts(self.cancel) as interrupted:
+            status = _native.lib.dpo_trainer_run(
+                self._handle, _native.path_bytes(self.args.output_dir), resume, _native.EventCallback(on_event), None
+            )
         progress.close()
+        if interrupted:
+            raise KeyboardInterrupt
         if raised:
             raise raised[0]
         if not (status == errors.CancelledError.code and self.control.should_training_stop):
