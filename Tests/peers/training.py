@@ -23,18 +23,18 @@ def command_flags(settings):
     return flags
 
 
-def compare_steps(ours, theirs, first, later):
+def compare_steps(ours, theirs, first, later, norm):
     assert len(ours) == len(theirs), f"{len(ours)} steps, expected {len(theirs)}"
     for index, (a, b) in enumerate(zip(ours, theirs)):
-        tolerance = first if index == 0 else later
         for key in b.keys() - LEFT_OUT:
+            tolerance = later if index else norm if key == "grad_norm" else first
             assert key in a, f"metrics.jsonl has no {key}"
             # Rewards are differences of nearly equal sums: their round-off is that of the sums, times β.
             floor = 1e-5 if key.startswith("rewards/") or key == "entropy" else 1e-7
             close(a[key], b[key], floor if index == 0 else max(floor, 10 * later * 1e-2), tolerance, f"step {index + 1} {key}")
 
 
-def train(model, data, settings, method=DPOTrainer, lora=None, first=1e-5, later=1e-3, name="run", final=True):
+def train(model, data, settings, method=DPOTrainer, lora=None, first=1e-5, later=1e-3, norm=1e-5, name="run", final=True):
     file = write_rows(scratch() / f"{name}.jsonl", data)
     output, adapter, end = scratch() / f"{name}-out", scratch() / f"{name}-start", scratch() / f"{name}-end"
     theirs = trajectory(method, model, data, settings, lora, lambda trained: lora and save_adapter(trained, adapter, str(model)),
@@ -42,7 +42,7 @@ def train(model, data, settings, method=DPOTrainer, lora=None, first=1e-5, later
     flags = dict(adapter=adapter) if lora else {}
     dpo("train", model, method="dpo" if method is DPOTrainer else "sft", data=file, output_dir=output, json=True,
         **command_flags(settings), **flags)
-    compare_steps(metrics(output), theirs["steps"], first, later)
+    compare_steps(metrics(output), theirs["steps"], first, later, norm)
     if final and method is DPOTrainer:
         options = {key: settings[key] for key in ("loss_type", "beta", "max_length", "per_device_eval_batch_size") if key in settings}
         ours = dpo("evaluate", model, adapter=output / "final.h5", data=file, json=True, **options) if lora else \
@@ -73,8 +73,8 @@ def supervised(name, seed, lora):
 def real(seed, loss, lora):
     settings = {**BASE, "max_steps": 2, "loss_type": loss, "learning_rate": 1e-5, "max_length": 64, "seed": seed}
     options = dict(r=8, lora_alpha=16, target_modules="all-linear") if lora else None
-    # 135 million gradients summed in fp32 in another order: the norm agrees to about 1e-5, later steps inherit it.
-    train(SMOLLM2, random_pairs(seed + 4, 4), settings, lora=options, first=3e-5, name=f"smollm2-{loss}-{bool(lora)}", final=False)
+    # torch sums the squares of 135 million gradients in fp32, which loses 3e-5; summed in double they agree with ours to 2e-6.
+    train(SMOLLM2, random_pairs(seed + 4, 4), settings, lora=options, norm=2e-5 if lora else 1e-4, name=f"smollm2-{loss}-{bool(lora)}", final=False)
 
 
 def checks(seed):
