@@ -4,9 +4,9 @@ public struct StreamingDecoder: Sendable {
   private let skipSpecialTokens: Bool
   /// Bytes of a character that is not complete yet.
   private var bytes: [UInt8] = []
-  /// For decoders that look at neighbours: the tokens whose text may still change, and how much of it is out.
-  private var ids: [Int32] = []
-  private var given = ""
+  /// For decoders that look at neighbours: the tokens of the text that went out last, and those behind them.
+  private var context: [Int32] = []
+  private var pending: [Int32] = []
 
   public init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true) {
     self.tokenizer = tokenizer
@@ -23,13 +23,13 @@ public struct StreamingDecoder: Sendable {
       bytes.removeFirst(bytes.count - rest)
       return text
     }
-    ids.append(id)
-    let text = tokenizer.decode(ids, skipSpecialTokens: false)
-    guard !text.isEmpty, text.unicodeScalars.last != "\u{FFFD}" else { return "" }
-    let new = rest(of: text)
-    // The last token alone is context enough for the next: what it stands for at a start is known to be out.
-    ids = [id]
-    given = tokenizer.decode(ids, skipSpecialTokens: false)
+    pending.append(id)
+    let text = tokenizer.decode(context + pending, skipSpecialTokens: false)
+    guard text.unicodeScalars.last != "\u{FFFD}" else { return "" }
+    let new = behindContext(text)
+    guard !new.isEmpty else { return "" }
+    context = pending
+    pending = []
     return new
   }
 
@@ -37,15 +37,17 @@ public struct StreamingDecoder: Sendable {
   public mutating func finish() -> String {
     defer {
       bytes = []
-      ids = []
-      given = ""
+      context = []
+      pending = []
     }
     if tokenizer.decodesBytewise { return String(decoding: bytes, as: UTF8.self) }
-    return rest(of: tokenizer.decode(ids, skipSpecialTokens: false))
+    return behindContext(tokenizer.decode(context + pending, skipSpecialTokens: false))
   }
 
-  private func rest(of text: String) -> String {
-    text.utf8.starts(with: given.utf8) ? String(decoding: text.utf8.dropFirst(given.utf8.count), as: UTF8.self) : text
+  private func behindContext(_ text: String) -> String {
+    let known = tokenizer.decode(context, skipSpecialTokens: false)
+    return text.utf8.starts(with: known.utf8)
+      ? String(decoding: text.utf8.dropFirst(known.utf8.count), as: UTF8.self) : text
   }
 
   /// How many bytes at the end are the beginning of a character.

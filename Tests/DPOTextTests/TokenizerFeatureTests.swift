@@ -28,6 +28,8 @@ import Testing
         #expect(ids.map(Int.init) == row["ids"]?.array?.compactMap(\.int), place)
         #expect(special.map(Int.init) == (row["special"] ?? row["ids"])?.array?.compactMap(\.int), place)
         #expect(tokenizer.decode(special, skipSpecialTokens: true) == row["decoded"]?.string, place)
+        var stream = StreamingDecoder(tokenizer)
+        #expect(special.map { stream.append($0) }.joined() + stream.finish() == row["decoded"]?.string, place)
       }
     }
   }
