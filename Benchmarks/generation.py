@@ -8,7 +8,9 @@ reading the prompt counts.
 import argparse
 import json
 import os
+import random
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -17,17 +19,18 @@ import common
 
 
 def ours(args, prompts, batch):
-    with tempfile.TemporaryDirectory() as scratch:
-        data = Path(scratch) / "prompts.jsonl"
-        data.write_text("".join(json.dumps({"prompt": text}) + "\n" for text, _ in prompts[:batch]), encoding="utf-8")
+    data = Path(args.scratch) / f"{batch}.jsonl"
+    data.write_text("".join(json.dumps({"prompt": text}) + "\n" for text, _ in prompts[:batch]), encoding="utf-8")
 
-        def run(new):
-            start = time.perf_counter()
-            result = subprocess.run([args.dpo, "generate", args.gguf, "--data", data, "--max-new-tokens", str(new), "--temperature", "0",
-                                     "--threads", str(args.threads), "--json"], capture_output=True, text=True, check=True)
-            seconds = time.perf_counter() - start
-            return seconds, sum(len(ids) for row in json.loads(result.stdout)["rows"] for ids in row["token_ids"])
-        return run
+    def run(new):
+        start = time.perf_counter()
+        result = subprocess.run([args.dpo, "generate", args.gguf, "--data", data, "--max-new-tokens", str(new), "--temperature", "0",
+                                 "--threads", str(args.threads), "--json"], capture_output=True, text=True)
+        seconds = time.perf_counter() - start
+        if result.returncode:
+            sys.exit(f"dpo generate: {result.stderr.strip()}")
+        return seconds, sum(len(ids) for row in json.loads(result.stdout)["rows"] for ids in row["token_ids"])
+    return run
 
 
 def transformers(args, prompts, batch):
@@ -50,6 +53,8 @@ def llama(args, prompts, batch):
     """llama.cpp's batch interface: every sequence decodes one token a call, as its server does."""
     import llama_cpp as ll
     import numpy as np
+    quiet = ll.llama_log_callback(lambda *_: None)
+    ll.llama_log_set(quiet, None)
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(str(args.gguf).encode(), ll.llama_model_default_params())
     settings = ll.llama_context_default_params()
@@ -83,6 +88,7 @@ def llama(args, prompts, batch):
         seconds = time.perf_counter() - start
         ll.llama_free(context)
         return seconds, new * batch
+    run.keep = quiet    # llama.cpp calls it as long as it runs
     return run
 
 
@@ -98,9 +104,10 @@ def main():
     options.add_argument("--dpo", default=common.ROOT / "build/bin/dpo")
     args = options.parse_args()
     common.limit_threads(args.threads)
+    scratch = tempfile.TemporaryDirectory()
+    args.scratch = scratch.name
     from tokenizers import Tokenizer
     from workload import words
-    import random
     tokenizer, prompts = Tokenizer.from_file(f"{args.model}/tokenizer.json"), []
     for index in range(max(map(int, args.batches.split(",")))):
         source, ids = words(random.Random(index)), []
