@@ -36,7 +36,9 @@ build: deps ## compile, and stage build/{bin,lib,include} that works where it li
 	@scripts/stage "$(RELEASE)" "$(BUILD)" "$(VERSION)" "$(ABI)"
 
 demo: build ## preference-tune a real model on film reviews, about 5 minutes: the paper's experiment in small
-	@examples/paper/demo
+	@echo "== Compiling the demo"
+	@$(SWIFT_BUILD) --product sentiment-demo
+	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo
 
 test: build ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py

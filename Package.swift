@@ -21,6 +21,7 @@ let package = Package(
     .library(name: "DPO", targets: ["DPO"]),
     .library(name: "DPOShared", type: .dynamic, targets: ["DPOShared", "DPOCABI"]),
     .executable(name: "dpo", targets: ["dpo-tool"]),
+    .executable(name: "sentiment-demo", targets: ["sentiment-demo"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -52,6 +53,8 @@ let package = Package(
         .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"), .linkedLibrary("_FoundationCShims"),
         .linkedLibrary("swiftSynchronization"),
       ]),
+
+    .executableTarget(name: "sentiment-demo", dependencies: ["DPO"], path: "examples/sentiment", exclude: ["run"]),
 
     .target(name: "TestSupport", dependencies: ["DPOStorage"], path: "Tests/TestSupport"),
     .testTarget(name: "DPOBaseTests", dependencies: ["DPOBase"]),

@@ -20,6 +20,8 @@ extension dpo_train_options {
     options.use_weighting = flag(values.useWeighting)
     options.reference_free = flag(values.referenceFree)
     options.completion_only_loss = flag(values.completionOnlyLoss)
+    options.desirable_weight = values.desirableWeight
+    options.undesirable_weight = values.undesirableWeight
     options.learning_rate = values.learningRate ?? .nan
     options.lr_scheduler_type = staticText("linear")
     options.warmup_steps = values.warmupSteps
@@ -77,6 +79,8 @@ extension dpo_train_options {
       ("use_weighting", .bool(use_weighting != 0)),
       ("reference_free", .bool(reference_free != 0)),
       ("completion_only_loss", .bool(completion_only_loss != 0)),
+      ("desirable_weight", .real(desirable_weight)),
+      ("undesirable_weight", .real(undesirable_weight)),
       ("learning_rate", optional(learning_rate)),
       ("lr_scheduler_type", try string(lr_scheduler_type, "lr_scheduler_type")),
       ("warmup_steps", .real(warmup_steps)),

@@ -35,6 +35,14 @@ struct TrainingFlags: ParsableArguments {
   @Flag(name: .customLong("completion-only-loss"), inversion: .prefixedNo, help: optionHelp("completion_only_loss"))
   var completionOnlyLoss: Bool?
   @Option(
+    name: .customLong("desirable-weight"), help: optionHelp("desirable_weight"),
+    transform: optionValue("desirable_weight"))
+  var desirableWeight: JSON?
+  @Option(
+    name: .customLong("undesirable-weight"), help: optionHelp("undesirable_weight"),
+    transform: optionValue("undesirable_weight"))
+  var undesirableWeight: JSON?
+  @Option(
     name: .customLong("learning-rate"), help: optionHelp("learning_rate"), transform: optionValue("learning_rate"))
   var learningRate: JSON?
   @Option(
@@ -152,6 +160,8 @@ struct TrainingFlags: ParsableArguments {
       ("use_weighting", useWeighting.map(JSON.bool)),
       ("reference_free", referenceFree.map(JSON.bool)),
       ("completion_only_loss", completionOnlyLoss.map(JSON.bool)),
+      ("desirable_weight", desirableWeight),
+      ("undesirable_weight", undesirableWeight),
       ("learning_rate", learningRate),
       ("lr_scheduler_type", lrSchedulerType),
       ("warmup_steps", warmupSteps),

@@ -88,10 +88,14 @@ public final class TokenizedDataset: Sendable {
   /// What `sequences` are called.
   public var sequenceNames: [String] { isPaired ? ["chosen", "rejected"] : ["completion"] }
 
-  /// KTO's mismatched rows of a micro-batch: each prompt with the completion of the row before it, the first one with
-  /// that of the last row.
-  public func mismatched(_ rows: [Int]) -> [Sequence] {
-    rows.indices.map { cut(segment(rows[$0], 0), segment(rows[$0 == 0 ? rows.count - 1 : $0 - 1], 1)) }
+  /// KTO's mismatched rows: each prompt with the completion of the row before it. As in TRL, completions rotate within
+  /// consecutive groups of `group` rows of the data, whatever micro-batch a row is in: a group's first prompt gets its last
+  /// completion.
+  public func mismatched(_ rows: [Int], group: Int) -> [Sequence] {
+    rows.map { row in
+      let start = row / group * group
+      return cut(segment(row, 0), segment(row == start ? min(start + group, count) - 1 : row - 1, 1))
+    }
   }
 
   /// "data.jsonl: line 7", for messages about a row.

@@ -6,7 +6,9 @@ extension TrainingOptions {
 
   /// The option table, in the order in which options are documented.
   public static let fields: [OptionField] = [
-    .choice("method", \.method, TrainingMethod.names, "what is trained: dpo on pairs, sft on demonstrations"),
+    .choice(
+      "method", \.method, TrainingMethod.names,
+      "what is trained: dpo on pairs, sft on demonstrations, kto on thumbs up and down"),
     .strings(
       "loss_type", \.lossType, LossType.allCases.map(\.rawValue),
       "DPO losses, summed with loss_weights (paper, equation 7: sigmoid)"),
@@ -26,9 +28,11 @@ extension TrainingOptions {
     .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it"),
     .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0"),
     .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only"),
+    .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up"),
+    .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down"),
 
     .optionalReal(
-      "learning_rate", \.learningRate, 0...any, "peak learning rate; unset: 1e-6 for dpo, 2e-5 for sft", .noted),
+      "learning_rate", \.learningRate, 0...any, "peak learning rate; unset: 1e-6 for dpo and kto, 2e-5 for sft", .noted),
     .choice(
       "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),

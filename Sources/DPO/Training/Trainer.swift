@@ -61,12 +61,13 @@ public final class Trainer: @unchecked Sendable {
     let order = try BatchPlan(
       rows: data.count, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
       length: options.maxSteps > 0 ? .steps(options.maxSteps) : .epochs(options.numTrainEpochs),
-      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle)
+      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle && !method.isSequential)
     let lora = try start?.configuration ?? options.lora(for: configuration)
     let isLoRA = lora != nil
     let usesReference = method.usesReference && !options.referenceFree
     plan = try TrainingPlan(
-      configuration: configuration, lora: lora, data: data, evaluation: evaluation, order: order, options: options,
+      configuration: configuration, lora: lora, data: data, evaluation: evaluation, order: order, method: method,
+      options: options,
       separateReference: usesReference && (!isLoRA || referenceModel != nil),
       mappedBytes: model.mappedBytes)
     try plan.checkMemory()
@@ -117,7 +118,9 @@ public final class Trainer: @unchecked Sendable {
   public func cancel() { cancelled.store(true, ordering: .relaxed) }
 
   func checkCancelled() throws {
-    if cancelled.exchange(false, ordering: .relaxed) || stopRequested?() == true { throw DPOError(.cancelled, "stopped as asked") }
+    if cancelled.exchange(false, ordering: .relaxed) || stopRequested?() == true {
+      throw DPOError(.cancelled, "stopped as asked")
+    }
   }
 
   /// Runs `body` while no other thread uses the trainer.
@@ -148,7 +151,7 @@ public final class Trainer: @unchecked Sendable {
     do {
       var loss = 0.0
       var means = MetricMeans()
-      let forests = batches.map(data.forest)
+      let forests = batches.map { method.forest(data, $0) }
       let targets = forests.reduce(0) { $0 + $1.targets.count }
       for (index, rows) in batches.enumerated() {
         try checkCancelled()
@@ -345,7 +348,7 @@ public final class Trainer: @unchecked Sendable {
     for first in stride(from: 0, to: data.count, by: batchSize) {
       try beforeBatch()
       let rows = Array(first..<min(data.count, first + batchSize))
-      let forest = data.forest(rows: rows)
+      let forest = method.forest(data, rows)
       let known = rows.compactMap(data.referenceLogProbs)
       let sums =
         known.count == rows.count
@@ -365,7 +368,7 @@ public final class Trainer: @unchecked Sendable {
   public func estimateSeconds() throws -> Double {
     try exclusively {
       let rows = order.step(0).microBatches.first ?? []
-      let forest = data.forest(rows: rows)
+      let forest = method.forest(data, rows)
       _ = try pass.score(forest, adapter: adapter)
       let start = clock.now
       _ = try pass.score(forest, adapter: adapter)

@@ -48,21 +48,21 @@ public struct TrainingPlan: Sendable {
   init(
     configuration: DecoderConfiguration, lora: LoRAConfiguration?, data: TokenizedDataset,
     evaluation: TokenizedDataset?,
-    order: BatchPlan, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
+    order: BatchPlan, method: TrainingMethod, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
   ) throws {
     steps = order.totalSteps
     stepsPerEpoch = order.stepsPerEpoch
     rows = data.count
     evaluationRows = evaluation?.count ?? 0
-    var largest = TrainingPlan.largestMicroBatch(data, order: order)
+    var largest = TrainingPlan.largestMicroBatch(data, order: order, size: method.size)
     if let evaluation {
       let size = options.perDeviceEvalBatchSize
-      let evaluated = TrainingPlan.bound(evaluation, rows: size)
+      let evaluated = TrainingPlan.bound(evaluation, rows: size, size: method.size)
       largest = (max(largest.tokens, evaluated.tokens), max(largest.targets, evaluated.targets))
     }
     largestTokens = largest.tokens
     largestTargets = largest.targets
-    distinctTokens = (0..<data.count).reduce(0) { $0 + data.size($1).tokens }
+    distinctTokens = (0..<data.count).reduce(0) { $0 + method.size(data, $1).tokens }
     paddedTokens = TrainingPlan.paddedTokens(data, batchSize: options.perDeviceTrainBatchSize)
 
     let threads = options.threads == 0 ? ThreadTeam.availableProcessors : options.threads
@@ -91,9 +91,13 @@ public struct TrainingPlan: Sendable {
     memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : availableMemory()
   }
 
-  private static func largestMicroBatch(_ data: TokenizedDataset, order: BatchPlan) -> (tokens: Int, targets: Int) {
+  private typealias Size = (TokenizedDataset, Int) -> (tokens: Int, targets: Int)
+
+  private static func largestMicroBatch(_ data: TokenizedDataset, order: BatchPlan, size: Size) -> (
+    tokens: Int, targets: Int
+  ) {
     guard order.totalSteps < 10_000_000 / max(1, order.batchSize * order.accumulation) else {
-      return bound(data, rows: order.batchSize)
+      return bound(data, rows: order.batchSize, size: size)
     }
     var order = order
     var largest = (tokens: 0, targets: 0)
@@ -101,8 +105,8 @@ public struct TrainingPlan: Sendable {
       for batch in order.step(step).microBatches {
         var sum = (tokens: 0, targets: 0)
         for row in batch {
-          let size = data.size(row)
-          sum = (sum.tokens + size.tokens, sum.targets + size.targets)
+          let (tokens, targets) = size(data, row)
+          sum = (sum.tokens + tokens, sum.targets + targets)
         }
         largest = (max(largest.tokens, sum.tokens), max(largest.targets, sum.targets))
       }
@@ -111,8 +115,8 @@ public struct TrainingPlan: Sendable {
   }
 
   /// No `rows` rows have more than this.
-  private static func bound(_ data: TokenizedDataset, rows: Int) -> (tokens: Int, targets: Int) {
-    let sizes = (0..<data.count).map(data.size)
+  private static func bound(_ data: TokenizedDataset, rows: Int, size: Size) -> (tokens: Int, targets: Int) {
+    let sizes = (0..<data.count).map { size(data, $0) }
     func top(_ values: [Int]) -> Int { values.sorted(by: >).prefix(rows).reduce(0, +) }
     return (top(sizes.map(\.tokens)), top(sizes.map(\.targets)))
   }

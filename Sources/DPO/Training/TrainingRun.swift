@@ -104,7 +104,8 @@ extension Trainer {
     var settings = options.json.object ?? [:]
     settings["model"] = .string(model.path)
     settings["plan"] = plan.json
-    return RunReport(settings: .object(settings), data: data.report(context: model.configuration.contextLength).json, metrics: metrics)
+    return RunReport(
+      settings: .object(settings), data: data.report(context: model.configuration.contextLength).json, metrics: metrics)
   }
 
   private func evaluationDue() -> Bool {

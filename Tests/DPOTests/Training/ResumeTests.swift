@@ -1,11 +1,13 @@
 import DPO
 import Glibc
-import Testing
 import TestSupport
+import Testing
 
 /// Runs that stop and go on end in the same bits as runs that never stopped.
 @Suite struct ResumeTests {
-  static let kinds = ["full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft"]
+  static let kinds = [
+    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft",
+  ]
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
     let folder = try TemporaryDirectory()
@@ -54,7 +56,13 @@ import TestSupport
   }
 
   @Test func stepsThatAreNotFiniteAreNotApplied() throws {
-    let trainer = try makeTrainer("full", change: { $0.learningRate = 1e30; $0.maxGradNorm = 0; $0.lrSchedulerType = "constant" })
+    let trainer = try makeTrainer(
+      "full",
+      change: {
+        $0.learningRate = 1e30
+        $0.maxGradNorm = 0
+        $0.lrSchedulerType = "constant"
+      })
     var error: DPOError?
     var before: [UInt32] = []
     for _ in 0..<9 {
@@ -70,7 +78,14 @@ import TestSupport
   }
 
   @Test func plansBeyondTheLimitAreRefusedBeforeWork() throws {
-    let error = #expect(throws: DPOError.self) { try makeTrainer("full", change: { $0.memoryLimitMb = 1; $0.perDeviceTrainBatchSize = 12 }) }
+    let error = #expect(throws: DPOError.self) {
+      try makeTrainer(
+        "full",
+        change: {
+          $0.memoryLimitMb = 1
+          $0.perDeviceTrainBatchSize = 12
+        })
+    }
     #expect(error?.code == .memory)
     #expect(error?.message.contains("--per-device-train-batch-size") == true)
   }
@@ -139,7 +154,8 @@ import TestSupport
     let model = try ModelFile.open(Fixtures.path(name))
     let rows = try model.dataset(jsonl: Fixtures.path(data), options: options.dataset())
     return try Trainer(
-      model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows, options: options)
+      model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows,
+      options: options)
   }
 
   private func bits(_ trainer: Trainer) -> [UInt32] {

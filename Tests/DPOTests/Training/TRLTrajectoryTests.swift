@@ -1,6 +1,6 @@
 import DPO
-import Testing
 import TestSupport
+import Testing
 
 /// Whole runs of six steps beside TRL's trainers: same model, rows, options and starting adapter.
 @Suite struct TRLTrajectoryTests {
@@ -9,6 +9,7 @@ import TestSupport
     "llama-tied-sft-messages", "llama-tied-sigmoid", "llama-untied-ipo", "llama-untied-lora-ipo",
     "llama-untied-sft-text", "mistral-lora-sigmoid", "mistral-sigmoid", "qwen2-ipo", "qwen2-lora-ipo",
     "qwen2-lora-sft-completions", "qwen2-sync", "qwen3-lora-sigmoid", "qwen3-sft-completions", "qwen3-sigmoid-sft",
+    "llama-tied-kto", "qwen2-lora-kto",
   ]
 
   @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {
@@ -29,10 +30,21 @@ import TestSupport
     }
   }
 
+  @Test func everyLossTakesTRLsSteps() throws {
+    for (name, golden) in try #require(Fixtures.json("golden/losses.json").object).members {
+      let trainer = try TRLTrajectoryTests.trainer(golden)
+      for expected in try #require(golden["steps"]?.array) {
+        let record = try trainer.takeStep()
+        compare(record, expected, tolerance: record.step == 1 ? 1e-5 : 1e-3, "\(name) step \(record.step)")
+      }
+      compare(try trainer.evaluate(), try #require(golden["evaluation"]), tolerance: 1e-3, "\(name) evaluation")
+    }
+  }
+
   static func trainer(_ golden: JSON) throws -> Trainer {
     func text(_ key: String) -> String? { golden[key]?.string.map(Fixtures.path) }
     var options = TrainingOptions()
-    try options.set("method", to: golden["method"] ?? .null)
+    try options.set("method", to: golden["method"] ?? "dpo")
     for (name, value) in golden["options"]?.object?.members ?? [] {
       switch name {
       case "train_sampling_strategy": options.shuffle = value.string != "sequential"

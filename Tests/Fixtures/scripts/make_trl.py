@@ -20,7 +20,7 @@ from datasets import Dataset
 from make_golden import save_adapter
 from peft import LoraConfig
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
 COMMON = dict(use_cpu=True, bf16=False, gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
               disable_tqdm=True, dataset_num_proc=None, model_init_kwargs={"attn_implementation": "eager", "dtype": "float32"})
@@ -53,13 +53,19 @@ SFT_RUNS = {
     "llama-tied-sft-messages": ("llama-tied", "messages", dict(), None),
     "qwen2-lora-sft-completions": ("qwen2", "completions", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
 }
+KTO_RUNS = {
+    "llama-tied-kto": ("llama-tied", "unpaired", dict(per_device_train_batch_size=4, desirable_weight=1.2), None),
+    "qwen2-lora-kto": ("qwen2", "pairs", dict(per_device_train_batch_size=3, gradient_accumulation_steps=2, undesirable_weight=0.7),
+                       dict(r=4, lora_alpha=8, target_modules="all-linear")),
+}
+METHODS = {DPOTrainer: "dpo", SFTTrainer: "sft", KTOTrainer: "kto"}
 FORGET = ("runtime", "per_second", "total_flos", "train_loss")
 
 
 def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None):
     """What a run of TRL's trainer logs. `model`: a directory, `data`: rows, `lora`: LoraConfig's options; `before` and `after`
     are called with the trainer's model."""
-    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig}[trainer_type]
+    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig}[trainer_type]
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_type(
             model=str(model), args=config_type(output_dir=scratch, **COMMON, **settings),
@@ -89,7 +95,7 @@ def run(name, table, trainer_type):
     save = lambda part: (lambda trained: save_adapter(trained, FIXTURES / "adapters" / f"{name}-{part}", model)) if lora else None
     return {
         "model": f"models/{model}", "data": f"data/{data}.jsonl",
-        "method": "dpo" if trainer_type is DPOTrainer else "sft", "options": settings, "lora": lora,
+        "method": METHODS[trainer_type], "options": settings, "lora": lora,
         **({"adapter": f"adapters/{name}-start", "final_adapter": f"adapters/{name}-final"} if lora else {}),
         **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final")),
     }
@@ -117,7 +123,7 @@ LOSSES = {
 
 def main():
     wanted = sys.argv[1:]
-    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer)):
+    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer), (KTO_RUNS, KTOTrainer)):
         for name in table:
             if not wanted or name in wanted:
                 record = run(name, table, trainer)

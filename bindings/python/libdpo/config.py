@@ -154,6 +154,17 @@ class SFTConfig(_TrainingConfig):
 
 
 @dataclass
+class KTOConfig(_TrainingConfig):
+    """Options of KTO, on completions with a thumb up or down. ``learning_rate`` None is 1e-6."""
+
+    beta: float = 0.1
+    desirable_weight: float = 1.0
+    undesirable_weight: float = 1.0
+
+    _method = "kto"
+
+
+@dataclass
 class LoraConfig:
     """A new LoRA adapter, with PEFT's names and defaults; PEFT's own ``LoraConfig`` is taken as well."""
 

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
-from .config import DPOConfig, SFTConfig, _TrainingConfig, with_adapter
+from .config import DPOConfig, KTOConfig, SFTConfig, _TrainingConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
 
-__all__ = ["DPOTrainer", "Forward", "SFTTrainer", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
+__all__ = ["DPOTrainer", "Forward", "KTOTrainer", "SFTTrainer", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
 
 #: TRL's names of the fields of ``dpo_metrics``.
 _METRICS = {
@@ -405,3 +405,21 @@ class SFTTrainer(_Trainer):
         peft_config: Any = None,
     ) -> None:
         super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+
+class KTOTrainer(_Trainer):
+    """KTO on thumbs up and down: rows of ``prompt``, ``completion`` and ``label``, or pairs, which are taken apart."""
+
+    _config = KTOConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        ref_model: Optional[Union[Model, str, "os.PathLike[str]"]] = None,
+        args: Optional[KTOConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
