@@ -27,7 +27,8 @@ struct ReportScenario {
   var settings: JSONObject = [:]
   var data: JSONObject = [
     "kind": "pairs", "rows": 2000, "dropped_rows": 0, "truncated_rows": 3, "duplicate_rows": 0, "identical_rows": 0,
-    "contradicting_rows": 0, "longer_is_chosen": 0.52, "chosen_tokens": ["median": 64, "max": 180], "rejected_tokens": ["median": 63, "max": 170],
+    "contradicting_rows": 0, "longer_is_chosen": 0.52, "chosen_tokens": ["median": 64, "max": 180],
+    "rejected_tokens": ["median": 63, "max": 170],
   ]
   var samples: [RunReport.Sample] = []
 
@@ -51,19 +52,25 @@ struct ReportScenario {
       let loss = pairs.map { log(1 + exp(-$0)) }.reduce(0, +) / 4 + rise * part * part * part
       let gradient = 12 * sigmoid(-margin) * exp(0.3 * noise()) * (1 + rise * part * 8)
       rows.append([
-        "step": .int(step), "epoch": .real(epochs * Double(step) / Double(steps)), "loss": brokenSteps.contains(step) ? .null : .real(loss), "grad_norm": .real(gradient),
-        "learning_rate": .real(learningRate * (1 - part)), "rewards/chosen": .real(chosen), "rewards/rejected": .real(rejected),
+        "step": .int(step), "epoch": .real(epochs * Double(step) / Double(steps)),
+        "loss": brokenSteps.contains(step) ? .null : .real(loss), "grad_norm": .real(gradient),
+        "learning_rate": .real(learningRate * (1 - part)), "rewards/chosen": .real(chosen),
+        "rewards/rejected": .real(rejected),
         "rewards/margins": .real(margin), "rewards/accuracies": .real(Double(pairs.count { $0 > 0 }) / 4),
-        "logps/chosen": .real(-140 + chosen / beta + 12 * noise()), "logps/rejected": .real(-138 + rejected / beta + 12 * noise()),
+        "logps/chosen": .real(-140 + chosen / beta + 12 * noise()),
+        "logps/rejected": .real(-138 + rejected / beta + 12 * noise()),
         "logits/chosen": .real(1.2 + 0.05 * noise()), "logits/rejected": .real(1.1 + 0.05 * noise()),
-        "entropy": .real(2.1 * (1 + entropyGrowth * progress) + 0.05 * noise()), "mean_token_accuracy": .real(0.46 + 0.01 * noise()), "num_tokens": .int(step * 1100),
+        "entropy": .real(2.1 * (1 + entropyGrowth * progress) + 0.05 * noise()),
+        "mean_token_accuracy": .real(0.46 + 0.01 * noise()), "num_tokens": .int(step * 1100),
       ])
       if evaluates, step % max(1, steps / 8) == 0 {
         let held = heldOut * (beta * (chosenDrift - rejectedDrift)) * progress
         let worse = evaluationRise * max(0, part - 0.4) / 0.6
         rows.append([
-          "step": .int(step), "epoch": .real(epochs * part), "eval_loss": .real(log(1 + exp(-held)) * 0.5 + 0.25 + worse), "eval_rewards/margins": .real(held),
-          "eval_rewards/accuracies": .real(min(0.97, 0.5 + 0.45 * heldOut * progress)), "eval_rewards/chosen": .real(held * 0.3), "eval_rewards/rejected": .real(-held * 0.7),
+          "step": .int(step), "epoch": .real(epochs * part),
+          "eval_loss": .real(log(1 + exp(-held)) * 0.5 + 0.25 + worse), "eval_rewards/margins": .real(held),
+          "eval_rewards/accuracies": .real(min(0.97, 0.5 + 0.45 * heldOut * progress)),
+          "eval_rewards/chosen": .real(held * 0.3), "eval_rewards/rejected": .real(-held * 0.7),
         ])
       }
     }
@@ -72,8 +79,10 @@ struct ReportScenario {
 
   var report: RunReport {
     var options: JSONObject = [
-      "method": "dpo", "model": "SmolLM2-135M-Instruct.gguf", "loss_type": "sigmoid", "beta": .real(beta), "learning_rate": .real(learningRate),
-      "num_train_epochs": .real(epochs), "per_device_train_batch_size": 4, "lr_scheduler_type": "linear", "lora_r": 8, "seed": 42,
+      "method": "dpo", "model": "SmolLM2-135M-Instruct.gguf", "loss_type": "sigmoid", "beta": .real(beta),
+      "learning_rate": .real(learningRate),
+      "num_train_epochs": .real(epochs), "per_device_train_batch_size": 4, "lr_scheduler_type": "linear", "lora_r": 8,
+      "seed": 42,
     ]
     for (key, value) in settings.members { options[key] = value }
     return RunReport(settings: .object(options), data: .object(data), metrics: metrics, samples: samples)
@@ -82,8 +91,19 @@ struct ReportScenario {
 
 extension ReportScenario {
   static let healthy = ReportScenario()
-  static var fallingHealthy: ReportScenario { var run = ReportScenario(); run.chosenDrift = -3; run.rejectedDrift = -16; return run }
-  static var fallingBadly: ReportScenario { var run = ReportScenario(); run.chosenDrift = -45; run.rejectedDrift = -58; run.entropyGrowth = 0.5; return run }
+  static var fallingHealthy: ReportScenario {
+    var run = ReportScenario()
+    run.chosenDrift = -3
+    run.rejectedDrift = -16
+    return run
+  }
+  static var fallingBadly: ReportScenario {
+    var run = ReportScenario()
+    run.chosenDrift = -45
+    run.rejectedDrift = -58
+    run.entropyGrowth = 0.5
+    return run
+  }
   static var saturated: ReportScenario {
     var run = ReportScenario()
     run.chosenDrift = -20
@@ -102,7 +122,29 @@ extension ReportScenario {
     run.data["rows"] = 160
     return run
   }
-  static var diverged: ReportScenario { var run = ReportScenario(); run.learningRate = 1e-3; run.rise = 3; run.scatter = 1.5; run.rejectedDrift = 2; run.brokenSteps = [170, 188, 189]; return run }
-  static var idle: ReportScenario { var run = ReportScenario(); run.learningRate = 5e-8; run.chosenDrift = 0.02; run.rejectedDrift = -0.02; run.scatter = 0.01; run.evaluates = false; return run }
-  static var noisy: ReportScenario { var run = ReportScenario(); run.chosenDrift = -6; run.rejectedDrift = -6; run.scatter = 0.1; return run }
+  static var diverged: ReportScenario {
+    var run = ReportScenario()
+    run.learningRate = 1e-3
+    run.rise = 3
+    run.scatter = 1.5
+    run.rejectedDrift = 2
+    run.brokenSteps = [170, 188, 189]
+    return run
+  }
+  static var idle: ReportScenario {
+    var run = ReportScenario()
+    run.learningRate = 5e-8
+    run.chosenDrift = 0.02
+    run.rejectedDrift = -0.02
+    run.scatter = 0.01
+    run.evaluates = false
+    return run
+  }
+  static var noisy: ReportScenario {
+    var run = ReportScenario()
+    run.chosenDrift = -6
+    run.rejectedDrift = -6
+    run.scatter = 0.1
+    return run
+  }
 }

@@ -2,24 +2,143 @@ import DPO
 import DPOBase
 import Testing
 
-@Suite struct ScratchReport {
-  @Test func write() throws {
-    var healthy = ReportScenario.healthy
-    healthy.samples = (0..<9).map {
-      .init(prompt: "The film begins with a long <ride> through the \"desert\" & then \($0)", before: "it goes on and on, and nobody knows why. The actors look tired.", after: "it finds its feet: a warm, funny, beautifully shot story that I could watch again tomorrow.\n\nTwice.", beforeScore: 0.31, afterScore: 0.94)
+@Suite struct RunReportTests {
+  private func found(_ scenario: ReportScenario) -> [Diagnosis.Rule: Diagnosis.Severity] {
+    Dictionary(scenario.report.diagnoses().map { ($0.rule, $0.severity) }, uniquingKeysWith: max)
+  }
+
+  private func changed(_ scenario: ReportScenario = .healthy, _ change: (inout ReportScenario) -> Void)
+    -> ReportScenario
+  {
+    var scenario = scenario
+    change(&scenario)
+    return scenario
+  }
+
+  @Test func aHealthyRunIsCalledHealthy() {
+    #expect(found(.healthy) == [.learned: .good, .chosenFalls: .good])
+  }
+
+  @Test func divergenceIsToldFromARisingLossOrBrokenSteps() {
+    #expect(found(.diverged)[.divergence] == .problem)
+    #expect(found(.diverged)[.learned] == nil)
+    #expect(found(changed { $0.brokenSteps = [7] })[.divergence] == .problem)
+    for run in [ReportScenario.healthy, .idle, .saturated, .overfitted] { #expect(found(run)[.divergence] == nil) }
+  }
+
+  @Test func noLearningTellsAStandingModelFromWrongLabels() throws {
+    let idle = try #require(ReportScenario.idle.report.diagnoses().first { $0.rule == .noLearning })
+    #expect(idle.severity == .warning)
+    #expect(idle.title.contains("hardly moved"))
+    #expect(idle.suggestions.first?.option == "--learning-rate 5e-7")
+    let noisy = try #require(ReportScenario.noisy.report.diagnoses().first { $0.rule == .noLearning })
+    #expect(noisy.title.contains("not towards the chosen"))
+    for run in [ReportScenario.healthy, .saturated, .fallingBadly] { #expect(found(run)[.noLearning] == nil) }
+  }
+
+  @Test func fallingChosenLogProbsAreJudgedByTheirSize() {
+    #expect(found(.fallingHealthy)[.chosenFalls] == .note)
+    #expect(found(.fallingBadly)[.chosenFalls] == .warning)
+    #expect(found(.healthy)[.chosenFalls] == .good)
+    #expect(found(.idle)[.chosenFalls] == nil)
+    #expect(found(changed(.fallingBadly) { $0.settings["reference_free"] = true })[.chosenFalls] == nil)
+  }
+
+  @Test func saturationIsToldFromTheStepOnWhichNothingIsLeft() throws {
+    let diagnosis = try #require(ReportScenario.saturated.report.diagnoses().first { $0.rule == .saturation })
+    #expect(diagnosis.severity == .warning)
+    #expect(diagnosis.suggestions.contains { $0.option == "--beta 0.3" })
+    #expect(found(.healthy)[.saturation] == nil)
+    #expect(found(.noisy)[.saturation] == nil)
+  }
+
+  @Test func overfittingIsToldFromHeldOutRows() throws {
+    let diagnosis = try #require(ReportScenario.overfitted.report.diagnoses().first { $0.rule == .overfitting })
+    #expect(diagnosis.severity == .warning)
+    #expect(diagnosis.title.contains("Over-fitting since step"))
+    #expect(diagnosis.suggestions.contains { $0.option == "--num-train-epochs 1" })
+    #expect(found(.healthy)[.overfitting] == nil)
+    #expect(found(changed(.overfitted) { $0.evaluates = false })[.overfitting] == nil)
+    #expect(found(changed(.overfitted) { $0.evaluates = false })[.noEvaluation] == .note)
+    #expect(found(.healthy)[.noEvaluation] == nil)
+  }
+
+  @Test func lengthBiasIsToldFromTheDataOrTheSamples() {
+    #expect(found(changed { $0.data["longer_is_chosen"] = 0.65 })[.lengthBias] == .note)
+    #expect(found(changed { $0.data["longer_is_chosen"] = 0.8 })[.lengthBias] == .warning)
+    #expect(found(changed { $0.data["longer_is_chosen"] = 0.2 })[.lengthBias] == .warning)
+    func samples(_ after: String) -> [RunReport.Sample] {
+      (0..<9).map { _ in .init(prompt: "p", before: "ten letter", after: after) }
     }
-    var report = healthy.report
-    report.verdict = "The model now writes more positive continuations: mean score 0.31 → 0.94 (95 % interval of the difference 0.55 … 0.71)."
-    report.comparisons = [.init(name: "score of the sentiment classifier", before: .init(0.31, low: 0.27, high: 0.35), after: .init(0.94, low: 0.91, high: 0.96)), .init(name: "KL to the reference, nats an answer", before: .init(0, low: 0, high: 0), after: .init(6.2, low: 5.8, high: 6.7))]
-    var biased = ReportScenario.fallingHealthy
-    biased.data["longer_is_chosen"] = 0.77
-    biased.data["contradicting_rows"] = 90
-    biased.data["truncated_rows"] = 300
-    biased.steps = 5000
-    for (name, report) in [("healthy", report), ("falling", biased.report), ("fallingBadly", ReportScenario.fallingBadly.report), ("saturated", ReportScenario.saturated.report), ("overfitted", ReportScenario.overfitted.report), ("diverged", ReportScenario.diverged.report), ("idle", ReportScenario.idle.report), ("noisy", ReportScenario.noisy.report)] {
-      try writeFile("/tmp/reports/\(name).html", report.html())
-      try writeFile("/tmp/reports/\(name).svg", report.curvesSVG())
-      print(name, report.diagnoses().map { "\($0.rule.rawValue):\($0.severity)" })
+    #expect(found(changed { $0.samples = samples("ten letters and many more") })[.lengthBias] == .warning)
+    #expect(found(changed { $0.samples = samples("ten others") })[.lengthBias] == nil)
+    #expect(found(.healthy)[.lengthBias] == nil)
+  }
+
+  @Test func fewContradictingAndWastedRowsAreTold() {
+    #expect(found(changed { $0.data["rows"] = 30 })[.fewPairs] == .warning)
+    #expect(found(changed { $0.data["rows"] = 150 })[.fewPairs] == .note)
+    #expect(found(.healthy)[.fewPairs] == nil)
+    #expect(found(changed { $0.data["contradicting_rows"] = 90 })[.contradictions] == .warning)
+    #expect(found(changed { $0.data["contradicting_rows"] = 3 })[.contradictions] == .note)
+    #expect(found(.healthy)[.contradictions] == nil)
+    for key in ["identical_rows", "truncated_rows", "dropped_rows", "duplicate_rows"] {
+      #expect(found(changed { $0.data[key] = 300 })[.wastedRows] == .note, "\(key)")
+    }
+    #expect(found(.healthy)[.wastedRows] == nil)
+  }
+
+  @Test func aShortRunIsNotJudged() {
+    #expect(found(changed { $0.steps = 5 })[.shortRun] == .note)
+    #expect(found(changed { $0.steps = 5 })[.learned] == nil)
+    #expect(found(.healthy)[.shortRun] == nil)
+  }
+
+  @Test func lossOnlyRunsAreJudgedByTheirLoss() {
+    func report(_ loss: (Double) -> Double) -> RunReport {
+      let rows = (1...100).map { step -> JSON in
+        ["step": .int(step), "loss": .real(loss(Double(step)) + (step % 2 == 0 ? 0.01 : -0.01))]
+      }
+      return RunReport(settings: ["method": "sft"], data: .null, metrics: rows)
+    }
+    #expect(report { 3 - 0.01 * $0 }.diagnoses().contains { $0.rule == .learned })
+    #expect(report { _ in 3 }.diagnoses().contains { $0.rule == .noLearning })
+    #expect(report { 3 + 0.02 * $0 }.diagnoses().first?.rule == .divergence)
+  }
+
+  @Test func theMostSeriousComesFirst() {
+    let severities = changed(.overfitted) { $0.data["contradicting_rows"] = 1 }.report.diagnoses().map(\.severity)
+    #expect(severities == severities.sorted(by: >))
+  }
+
+  @Test func textFromDataIsEscaped() {
+    var run = changed(.healthy) {
+      $0.steps = 20
+      $0.settings["model"] = "<script>alert('m')</script>"
+      $0.data["<b>"] = "\"&\u{1B}"
+      $0.samples = [.init(prompt: "<script>p</script>", before: "</div><img src=x onerror=y>", after: "a & b")]
+    }.report
+    run.title = "<i>title</i>"
+    run.verdict = "1 < 2"
+    let page = run.html()
+    #expect(
+      !page.contains("<script") && !page.contains("<img") && !page.contains("<i>") && !page.contains("<b>")
+        && !page.contains("\u{1B}"))
+    #expect(page.contains("&lt;script&gt;p&lt;/script&gt;") && page.contains("a &amp; b") && page.contains("1 &lt; 2"))
+    #expect(!page.contains("http://") || !page.contains("src=\"http"))
+    #expect(run.curvesSVG().contains("&lt;i&gt;title&lt;/i&gt;"))
+  }
+
+  @Test func emptyAndStrangeMetricsGiveAPage() {
+    for metrics: [JSON] in [
+      [], [1, "x", .null], [["step": 1, "loss": 0.5]], [["loss": .real(.nan)], ["loss": .null]],
+      [["step": "x", "loss": 1e308], ["step": 2, "loss": -1e308]],
+      [["step": 1, "loss": 0, "grad_norm": 0, "rewards/margins": 0, "rewards/accuracies": 0]],
+    ] {
+      let report = RunReport(settings: [1, 2], data: "x", metrics: metrics)
+      _ = report.diagnoses()
+      #expect(report.html().hasSuffix("</html>\n"))
+      #expect(report.curvesSVG().hasSuffix("</svg>\n"))
     }
   }
 }

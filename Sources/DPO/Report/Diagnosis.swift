@@ -43,7 +43,8 @@ public struct Diagnosis: Sendable, Equatable {
   }
 
   init(
-    _ rule: Rule, _ severity: Severity, _ title: String, _ text: String, evidence: [String] = [], try suggestions: [Suggestion] = []
+    _ rule: Rule, _ severity: Severity, _ title: String, _ text: String, evidence: [String] = [],
+    try suggestions: [Suggestion] = []
   ) {
     self.rule = rule
     self.severity = severity

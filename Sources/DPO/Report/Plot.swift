@@ -12,7 +12,8 @@ struct PlotPalette {
     back: "var(--back)", text: "var(--text)", muted: "var(--muted)", grid: "var(--grid)",
     lines: ["var(--blue)", "var(--green)", "var(--orange)", "var(--purple)"])
   static let paper = PlotPalette(
-    back: "#ffffff", text: "#1b1f24", muted: "#57606a", grid: "#e3e6ea", lines: ["#0969b3", "#0b7f5c", "#c2500a", "#9a3f86"])
+    back: "#ffffff", text: "#1b1f24", muted: "#57606a", grid: "#e3e6ea",
+    lines: ["#0969b3", "#0b7f5c", "#c2500a", "#9a3f86"])
 }
 
 /// A line chart over training steps, drawn as SVG.
@@ -158,23 +159,28 @@ struct Plot {
     out += legend(palette)
     for (tick, label) in zip(vertical.ticks, tickLabels) {
       let height = py(tick)
-      out += "<path d=\"M\(c(left)) \(c(height))H\(c(left + plotWidth))\" style=\"stroke:\(palette.grid);stroke-width:1\"/>\n"
+      out +=
+        "<path d=\"M\(c(left)) \(c(height))H\(c(left + plotWidth))\" style=\"stroke:\(palette.grid);stroke-width:1\"/>\n"
       out += text(label, left: left - 6, baseline: height + 4, palette.muted, attributes: " text-anchor=\"end\"")
     }
     for tick in horizontal.ticks {
       let label = Self.tickLabel(tick, horizontal)
       let place = min(px(tick), left + plotWidth - Double(label.count) * 3)
-      out += text(label, left: place, baseline: top + plotHeight + 16, palette.muted, attributes: " text-anchor=\"middle\"")
+      out += text(
+        label, left: place, baseline: top + plotHeight + 16, palette.muted, attributes: " text-anchor=\"middle\"")
     }
-    out += text("step", left: left + plotWidth, baseline: Self.height - 4, palette.muted, attributes: " text-anchor=\"end\"")
+    out += text(
+      "step", left: left + plotWidth, baseline: Self.height - 4, palette.muted, attributes: " text-anchor=\"end\"")
     for line in lines {
       let color = palette.lines[line.color.rawValue]
       let points = zip(line.series.steps, line.series.values).map { (px($0), py($1)) }
       if line.isEvaluation {
         out += path(points, "stroke:\(color);stroke-width:1.6;stroke-dasharray:5 3")
         for (index, point) in points.enumerated() where points.count <= 60 {
-          let label = "step \(ReportText.number(line.series.steps[index])): \(ReportText.number(line.series.values[index]))"
-          out += "<circle cx=\"\(c(point.0))\" cy=\"\(c(point.1))\" r=\"3\" style=\"fill:\(color)\"><title>\(ReportText.escape(label))</title></circle>\n"
+          let label =
+            "step \(ReportText.number(line.series.steps[index])): \(ReportText.number(line.series.values[index]))"
+          out +=
+            "<circle cx=\"\(c(point.0))\" cy=\"\(c(point.1))\" r=\"3\" style=\"fill:\(color)\"><title>\(ReportText.escape(label))</title></circle>\n"
         }
       } else if points.count == 1 {
         out += "<circle cx=\"\(c(points[0].0))\" cy=\"\(c(points[0].1))\" r=\"3\" style=\"fill:\(color)\"/>\n"
@@ -184,14 +190,19 @@ struct Plot {
         out += path(thinned(points), "stroke:\(color);stroke-width:1;opacity:0.28")
         let smooth = zip(line.series.steps, line.series.smoothed).map { (px($0), py($1)) }
         let every = max(1, smooth.count / Self.maximumPoints)
-        out += path(smooth.indices.filter { $0 % every == 0 || $0 == smooth.count - 1 }.map { smooth[$0] }, "stroke:\(color);stroke-width:2.2")
+        out += path(
+          smooth.indices.filter { $0 % every == 0 || $0 == smooth.count - 1 }.map { smooth[$0] },
+          "stroke:\(color);stroke-width:2.2")
       }
     }
     if let reference, reference.value >= vertical.low, reference.value <= vertical.high {
       let height = py(reference.value)
-      out += "<path d=\"M\(c(left)) \(c(height))H\(c(left + plotWidth))\" style=\"stroke:\(palette.muted);stroke-width:1;stroke-dasharray:2 3\"/>\n"
-      out += text(reference.label, left: left + plotWidth, baseline: height - 4, palette.muted,
-        attributes: " text-anchor=\"end\" font-size=\"11\" stroke=\"\(palette.back)\" stroke-width=\"3\" paint-order=\"stroke\"")
+      out +=
+        "<path d=\"M\(c(left)) \(c(height))H\(c(left + plotWidth))\" style=\"stroke:\(palette.muted);stroke-width:1;stroke-dasharray:2 3\"/>\n"
+      out += text(
+        reference.label, left: left + plotWidth, baseline: height - 4, palette.muted,
+        attributes:
+          " text-anchor=\"end\" font-size=\"11\" stroke=\"\(palette.back)\" stroke-width=\"3\" paint-order=\"stroke\"")
     }
     return out + "</svg>\n"
   }
@@ -199,11 +210,14 @@ struct Plot {
   /// The chart in words: where each curve begins and ends.
   var description: String {
     title + ". "
-      + lines.map { "\($0.label): from \(ReportText.number($0.series.head.mean)) to \(ReportText.number($0.series.tail.mean))" }
+      + lines.map {
+        "\($0.label): from \(ReportText.number($0.series.head.mean)) to \(ReportText.number($0.series.tail.mean))"
+      }
       .joined(separator: "; ")
   }
 
-  private func text(_ text: String, left: Double, baseline: Double, _ color: String, attributes: String = "") -> String {
+  private func text(_ text: String, left: Double, baseline: Double, _ color: String, attributes: String = "") -> String
+  {
     "<text x=\"\(ReportText.coordinate(left))\" y=\"\(ReportText.coordinate(baseline))\"\(attributes) "
       + "style=\"fill:\(color)\">\(ReportText.escape(text))</text>\n"
   }
@@ -219,7 +233,9 @@ struct Plot {
       out += text(label, left: left + 23, baseline: 39, palette.text)
       left += 23 + Double(label.count) * Self.characterWidth + 14
     }
-    for line in lines where !line.isEvaluation { entry(line.label, palette.lines[line.color.rawValue], isEvaluation: false) }
+    for line in lines where !line.isEvaluation {
+      entry(line.label, palette.lines[line.color.rawValue], isEvaluation: false)
+    }
     let evaluations = lines.filter(\.isEvaluation)
     if let first = evaluations.first {
       // Several share the colours of the training curves they belong to: one entry explains the dashes.

@@ -23,7 +23,8 @@ enum ReportText {
 
   /// The first `limit` characters.
   static func cut(_ text: String, _ limit: Int) -> String {
-    text.unicodeScalars.count <= limit ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(limit))) + " …"
+    text.unicodeScalars.count <= limit
+      ? text : String(String.UnicodeScalarView(text.unicodeScalars.prefix(limit))) + " …"
   }
 
   /// `digits` after the point.
@@ -61,7 +62,8 @@ enum ReportText {
   /// A value that someone chose: every digit of it, 5e-7 rather than 5.00e-07.
   static func setting(_ value: Double) -> String {
     let text = "\(value)"
-    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text.contains("e-0") ? text.split(separator: "e-0").joined(separator: "e-") : text
+    return text.hasSuffix(".0")
+      ? String(text.dropLast(2)) : text.contains("e-0") ? text.split(separator: "e-0").joined(separator: "e-") : text
   }
 
   static func grouped(_ value: Int) -> String {

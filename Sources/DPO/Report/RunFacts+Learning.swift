@@ -11,7 +11,9 @@ extension RunFacts {
 
   private func slowerRate(_ factor: Double) -> Diagnosis.Suggestion {
     guard let rate = learningRate, rate > 0 else { return .init("--learning-rate", "smaller") }
-    return .init("--learning-rate \(Text.option(rate / factor))", "a \(factor == 3 ? "third" : factor == 10 ? "tenth" : "part") of the present one")
+    return .init(
+      "--learning-rate \(Text.option(rate / factor))",
+      "a \(factor == 3 ? "third" : factor == 10 ? "tenth" : "part") of the present one")
   }
 
   /// NaN or infinity, or a loss that ends far above where it began.
@@ -28,10 +30,14 @@ extension RunFacts {
     guard !broken.isEmpty || risen != nil else { return nil }
     var evidence: [String] = []
     if let first = broken.first {
-      evidence.append("\(Text.grouped(broken.count)) step\(broken.count == 1 ? "" : "s") with a loss or gradient that is not finite, first at step \(Text.number(first))")
+      evidence.append(
+        "\(Text.grouped(broken.count)) step\(broken.count == 1 ? "" : "s") with a loss or gradient that is not finite, first at step \(Text.number(first))"
+      )
     }
     if let risen {
-      evidence.append("loss \(Text.number(risen.head)) in the first tenth of the steps, \(Self.range(risen.tail)) in the last; lowest \(Text.number(risen.low))")
+      evidence.append(
+        "loss \(Text.number(risen.head)) in the first tenth of the steps, \(Self.range(risen.tail)) in the last; lowest \(Text.number(risen.low))"
+      )
     }
     if let gradient = metrics["grad_norm"], let largest = gradient.values.max() {
       evidence.append("largest gradient norm \(Text.number(largest)), typical \(Text.number(gradient.median))")
@@ -45,8 +51,10 @@ extension RunFacts {
     return Diagnosis(
       .divergence, .problem, "Training diverged", text, evidence: evidence,
       try: [
-        slowerRate(10), .init("--warmup-steps \(max(10, metrics.steps / 10))", "the first steps are the most dangerous"),
-        .init("--max-grad-norm 0.5", "single batches pull less"), .init("--beta \(Text.option(beta * 3))", "a stronger tie to the reference"),
+        slowerRate(10),
+        .init("--warmup-steps \(max(10, metrics.steps / 10))", "the first steps are the most dangerous"),
+        .init("--max-grad-norm 0.5", "single batches pull less"),
+        .init("--beta \(Text.option(beta * 3))", "a stronger tie to the reference"),
       ])
   }
 
@@ -68,7 +76,9 @@ extension RunFacts {
     if let accuracy { evidence.append("accuracy \(Text.percent(accuracy.tail.mean)) at the end; guessing gives 50 %") }
     let moved = [drift("rewards/chosen"), drift("rewards/rejected")].compactMap { $0.map { abs($0.mean) } }.max() ?? 0
     evidence.append("log-probs of whole completions moved by \(Text.number(moved)) nats against the reference")
-    if let rate = learningRate { evidence.append("learning rate \(Text.option(rate)), \(Text.grouped(metrics.steps)) steps") }
+    if let rate = learningRate {
+      evidence.append("learning rate \(Text.option(rate)), \(Text.grouped(metrics.steps)) steps")
+    }
     if moved < 1 {
       return Diagnosis(
         .noLearning, .warning, "Nothing was learned: the model has hardly moved",
@@ -118,7 +128,9 @@ extension RunFacts {
       evidence.append("gradient norm \(Text.number(gradient.head.mean)) → \(Text.number(gradient.tail.mean))")
     }
     if let margin = margins?.tail {
-      evidence.append("margin \(Text.number(margin.mean)), which is \(Text.number(beta > 0 ? margin.mean / beta : 0)) nats at β = \(Text.option(beta))")
+      evidence.append(
+        "margin \(Text.number(margin.mean)), which is \(Text.number(beta > 0 ? margin.mean / beta : 0)) nats at β = \(Text.option(beta))"
+      )
     }
     var options: [Diagnosis.Suggestion] = [
       .init("--max-steps \(Text.option(loss.steps[begin]))", "stop where it was learned"),
@@ -126,7 +138,9 @@ extension RunFacts {
       slowerRate(3),
     ]
     if labelSmoothing == 0 { options.append(.init("--label-smoothing 0.1", "keeps a finite target margin (cDPO)")) }
-    if !lossTypes.contains("ipo") { options.append(.init("--loss-type ipo", "a loss that aims at a margin instead of an ever larger one")) }
+    if !lossTypes.contains("ipo") {
+      options.append(.init("--loss-type ipo", "a loss that aims at a margin instead of an ever larger one"))
+    }
     return Diagnosis(
       .saturation, share >= 0.5 ? .warning : .note, "The training pairs are exhausted",
       "Every training pair is ordered right with room to spare, so the loss and its gradient are close to zero: the last "
@@ -150,13 +164,18 @@ extension RunFacts {
       "held-out loss: lowest \(Text.number(lowest)) at step \(Text.number(evaluationLoss.steps[best])), \(Text.number(last)) at the end; training loss \(Text.number(loss.tail.mean))"
     ]
     if let gap, let held = evaluationAccuracy?.last, let training = accuracy?.tail.mean {
-      evidence.append("accuracy \(Text.percent(training)) on training pairs, \(Text.percent(held)) on held-out ones: a gap of \(Text.number(gap * 100)) points")
+      evidence.append(
+        "accuracy \(Text.percent(training)) on training pairs, \(Text.percent(held)) on held-out ones: a gap of \(Text.number(gap * 100)) points"
+      )
     }
     if let held = metrics["eval_rewards/margins"]?.last, let training = margins?.tail.mean {
       evidence.append("margin \(Text.number(training)) on training pairs, \(Text.number(held)) on held-out ones")
     }
     var options: [Diagnosis.Suggestion] = []
-    if risesAgain { options.append(.init("--max-steps \(Text.option(evaluationLoss.steps[best]))", "or take the checkpoint nearest to it")) }
+    if risesAgain {
+      options.append(
+        .init("--max-steps \(Text.option(evaluationLoss.steps[best]))", "or take the checkpoint nearest to it"))
+    }
     if (setting("num_train_epochs") ?? 1) > 1 { options.append(.init("--num-train-epochs 1", "each pair once")) }
     options.append(slowerRate(3))
     if isPreference {
@@ -167,7 +186,9 @@ extension RunFacts {
     options.append(.init("more data", "the surest remedy"))
     return Diagnosis(
       .overfitting, risesAgain && rise > 0.15 * abs(lowest) || (gap ?? 0) > 0.25 ? .warning : .note,
-      risesAgain ? "Over-fitting since step \(Text.number(evaluationLoss.steps[best]))" : "Better on training pairs than on held-out ones",
+      risesAgain
+        ? "Over-fitting since step \(Text.number(evaluationLoss.steps[best]))"
+        : "Better on training pairs than on held-out ones",
       risesAgain
         ? "The loss on held-out rows rises again while the training loss still falls: what is learned now holds for the "
           + "training rows only."
@@ -187,14 +208,18 @@ extension RunFacts {
     guard divergence == nil else { return nil }
     if isPreference {
       guard hasLearned, metrics.steps >= 10, let margin = margins?.tail, let accuracy else { return nil }
-      var evidence = ["margin \(Self.range(margin)), accuracy \(Text.percent(accuracy.tail.mean)) at the end of training"]
+      var evidence = [
+        "margin \(Self.range(margin)), accuracy \(Text.percent(accuracy.tail.mean)) at the end of training"
+      ]
       var isConfirmed = false
       if let held = evaluationAccuracy?.last {
         evidence.append("held-out accuracy \(Text.percent(held))")
         isConfirmed = held > 0.55 && overfitting == nil
       }
       return Diagnosis(
-        .learned, .good, isConfirmed ? "The preference was learned, and holds on new rows" : "The preference was learned on the training rows",
+        .learned, .good,
+        isConfirmed
+          ? "The preference was learned, and holds on new rows" : "The preference was learned on the training rows",
         "The model now gives chosen answers a higher probability, relative to rejected ones and to its reference, than before.",
         evidence: evidence)
     }

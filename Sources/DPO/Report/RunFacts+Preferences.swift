@@ -14,9 +14,12 @@ extension RunFacts {
     ]
     let perToken = chosenTokens.flatMap { $0 > 0 ? chosen.mean / $0 : nil }
     if let perToken, let chosenTokens {
-      evidence.append("a typical chosen completion has \(Text.number(chosenTokens)) tokens: \(Text.number(perToken)) nats a token")
+      evidence.append(
+        "a typical chosen completion has \(Text.number(chosenTokens)) tokens: \(Text.number(perToken)) nats a token")
     }
-    if let entropy = metrics["entropy"] { evidence.append("entropy \(Text.number(entropy.head.mean)) → \(Text.number(entropy.tail.mean)) nats a token") }
+    if let entropy = metrics["entropy"] {
+      evidence.append("entropy \(Text.number(entropy.head.mean)) → \(Text.number(entropy.tail.mean)) nats a token")
+    }
     guard chosen.mean < -max(0.1, 2 * chosen.standardError) else {
       return Diagnosis(
         .chosenFalls, .good, "Chosen answers did not lose probability",
@@ -31,15 +34,24 @@ extension RunFacts {
       + "A fall in the chosen log-probs while margins rise is therefore usual. "
     var options: [Diagnosis.Suggestion] = []
     if !lossTypes.contains("sft") {
-      options.append(.init("--loss-type \((lossTypes + ["sft"]).joined(separator: ",")) --loss-weights \(lossTypes.map { _ in "1" }.joined(separator: ",")),0.1", "rewards the chosen answers as such"))
+      options.append(
+        .init(
+          "--loss-type \((lossTypes + ["sft"]).joined(separator: ",")) --loss-weights \(lossTypes.map { _ in "1" }.joined(separator: ",")),0.1",
+          "rewards the chosen answers as such"))
     }
     options.append(.init("--beta \(Text.option(beta * 3))", "a stronger tie to the reference"))
-    if let rate = learningRate { options.append(.init("--learning-rate \(Text.option(rate / 3))", "a third of the present one")) }
-    if !lossTypes.contains("apo_zero") { options.append(.init("--loss-type apo_zero", "pushes chosen answers up explicitly")) }
+    if let rate = learningRate {
+      options.append(.init("--learning-rate \(Text.option(rate / 3))", "a third of the present one"))
+    }
+    if !lossTypes.contains("apo_zero") {
+      options.append(.init("--loss-type apo_zero", "pushes chosen answers up explicitly"))
+    }
     if isLarge {
       var reasons: [String] = []
       if (perToken ?? 0) < -0.3 { reasons.append("the fall is large for each token") }
-      if togetherShare > 0.75, chosen.mean < -5 { reasons.append("chosen answers fell almost as much as rejected ones") }
+      if togetherShare > 0.75, chosen.mean < -5 {
+        reasons.append("chosen answers fell almost as much as rejected ones")
+      }
       if entropyRise > 0.3 { reasons.append("the model became much less certain of its words") }
       return Diagnosis(
         .chosenFalls, .warning, "Chosen answers became much less likely",
@@ -48,7 +60,8 @@ extension RunFacts {
     }
     return Diagnosis(
       .chosenFalls, .note, "Chosen log-probs fell while margins rose: healthy here",
-      cause + "Here the fall is small beside that of the rejected answers (\(Text.percent(max(0, togetherShare))) of it)"
+      cause
+        + "Here the fall is small beside that of the rejected answers (\(Text.percent(max(0, togetherShare))) of it)"
         + (perToken.map { " and for each token (\(Text.number($0)) nats)" } ?? "") + ", so nothing needs to be done.",
       evidence: evidence, try: options)
   }
@@ -59,24 +72,37 @@ extension RunFacts {
     let share = longer.map { max($0, 1 - $0) } ?? 0.5
     let before = samples.compactMap { $0.before.map { Double($0.unicodeScalars.count) } }.sorted()
     let after = samples.filter { $0.before != nil }.map { Double($0.after.unicodeScalars.count) }.sorted()
-    let growth = before.count >= 8 && before[before.count / 2] > 0 ? after[after.count / 2] / before[before.count / 2] : 1
-    let correlation = metrics["eval_rewards/length_correlation"]?.last ?? metrics["rewards/length_correlation"]?.tail.mean ?? 0
+    let growth =
+      before.count >= 8 && before[before.count / 2] > 0 ? after[after.count / 2] / before[before.count / 2] : 1
+    let correlation =
+      metrics["eval_rewards/length_correlation"]?.last ?? metrics["rewards/length_correlation"]?.tail.mean ?? 0
     let grew = growth > 1.3 || growth < 0.7
     guard share > 0.6 || grew || abs(correlation) > 0.4 else { return nil }
     var evidence: [String] = []
     if let longer, share > 0.6 {
-      evidence.append("the longer answer is the chosen one in \(Text.percent(longer)) of the pairs (50 % would be neutral)")
-      evidence.append("\"\(longer > 0.5 ? "longer" : "shorter") wins\" alone scores \(Text.percent(share)); compare the accuracy with that, not with 50 %")
+      evidence.append(
+        "the longer answer is the chosen one in \(Text.percent(longer)) of the pairs (50 % would be neutral)")
+      evidence.append(
+        "\"\(longer > 0.5 ? "longer" : "shorter") wins\" alone scores \(Text.percent(share)); compare the accuracy with that, not with 50 %"
+      )
     }
     if let chosen = chosenTokens, let rejected = data["rejected_tokens"]?["median"]?.double {
       evidence.append("median tokens: chosen \(Text.number(chosen)), rejected \(Text.number(rejected))")
     }
-    if abs(correlation) > 0 { evidence.append("correlation of reward and length on completions: \(Text.number(correlation))") }
-    if grew { evidence.append("median length of the samples below: \(Text.number(growth)) times what it was before training") }
+    if abs(correlation) > 0 {
+      evidence.append("correlation of reward and length on completions: \(Text.number(correlation))")
+    }
+    if grew {
+      evidence.append("median length of the samples below: \(Text.number(growth)) times what it was before training")
+    }
     let word = (longer ?? 0.5) > 0.5 || growth > 1 && longer == nil ? "longer" : "shorter"
     var options: [Diagnosis.Suggestion] = []
-    if setting("ld_alpha") == nil { options.append(.init("--ld-alpha 0.5", "tokens beyond the shorter answer count half (LD-DPO)")) }
-    if !lossTypes.contains("sigmoid_norm") { options.append(.init("--loss-type sigmoid_norm", "log-probs are averaged over tokens")) }
+    if setting("ld_alpha") == nil {
+      options.append(.init("--ld-alpha 0.5", "tokens beyond the shorter answer count half (LD-DPO)"))
+    }
+    if !lossTypes.contains("sigmoid_norm") {
+      options.append(.init("--loss-type sigmoid_norm", "log-probs are averaged over tokens"))
+    }
     options.append(.init("more data", "with pairs of similar length"))
     let separates =
       share > 0.6
@@ -85,7 +111,9 @@ extension RunFacts {
     let result =
       grew
       ? "After training its samples are \(growth > 1 ? "longer" : "shorter"): \(Text.number(growth)) times the length of before. "
-        + (separates.isEmpty ? "The training pairs do not explain this by themselves; read some to see whether the added words say anything." : "")
+        + (separates.isEmpty
+          ? "The training pairs do not explain this by themselves; read some to see whether the added words say anything."
+          : "")
       : abs(correlation) > 0.4 ? "The reward follows the length of an answer." : ""
     return Diagnosis(
       .lengthBias, share > 0.7 || grew ? .warning : .note, "Length may stand in for quality", separates + result,
@@ -95,14 +123,17 @@ extension RunFacts {
   var fewPairs: Diagnosis? {
     guard let rows, rows < 200 else { return nil }
     var evidence = ["\(Text.number(rows)) rows"]
-    if let epochs = metrics.lastEpoch, epochs > 1.5 { evidence.append("each was seen about \(Text.number(epochs)) times") }
+    if let epochs = metrics.lastEpoch, epochs > 1.5 {
+      evidence.append("each was seen about \(Text.number(epochs)) times")
+    }
     return Diagnosis(
       .fewPairs, rows < 50 ? .warning : .note, "Few rows",
       "With so few rows the model can learn each by heart; single odd rows weigh a lot, and held-out numbers scatter by several points. "
         + "A few hundred clear pairs are a beginning for a narrow style; broad behaviour takes thousands.",
       evidence: evidence,
       try: [
-        .init("more data", "for instance from dpo sample and dpo label"), .init("--beta \(Text.option(beta * 3))", "stays close to the reference"),
+        .init("more data", "for instance from dpo sample and dpo label"),
+        .init("--beta \(Text.option(beta * 3))", "stays close to the reference"),
         .init("--label-smoothing 0.1", "trusts single labels less"),
       ])
   }
@@ -117,8 +148,16 @@ extension RunFacts {
     let stuck = hasLearned && epochs >= 2 && (accuracy?.tail.mean ?? 1) < 0.7 && metrics.steps >= 20
     guard opposed > 0 || stuck else { return nil }
     var evidence: [String] = []
-    if opposed > 0 { evidence.append("\(Text.grouped(Int(min(opposed, 1e15)))) of \(Text.number(rows)) rows (\(Text.percent(share))) prefer the answer that another row of the same prompt rejects") }
-    if stuck, let accuracy { evidence.append("accuracy on the training pairs themselves is only \(Text.percent(accuracy.tail.mean)) after \(Text.number(epochs)) passes") }
+    if opposed > 0 {
+      evidence.append(
+        "\(Text.grouped(Int(min(opposed, 1e15)))) of \(Text.number(rows)) rows (\(Text.percent(share))) prefer the answer that another row of the same prompt rejects"
+      )
+    }
+    if stuck, let accuracy {
+      evidence.append(
+        "accuracy on the training pairs themselves is only \(Text.percent(accuracy.tail.mean)) after \(Text.number(epochs)) passes"
+      )
+    }
     let noise = max(0.05, min(0.4, stuck ? 1 - (accuracy?.tail.mean ?? 0.7) : share / 2))
     let rounded = (noise * 20).rounded() / 20
     return Diagnosis(
@@ -126,7 +165,9 @@ extension RunFacts {
       "No model can satisfy a pair and its opposite: they pull in opposite directions, cost steps and cap the accuracy that can be reached.",
       evidence: evidence,
       try: [
-        .init("--loss-type robust --label-smoothing \(Text.option(rounded))", "allows for labels of which that share is flipped"),
+        .init(
+          "--loss-type robust --label-smoothing \(Text.option(rounded))",
+          "allows for labels of which that share is flipped"),
         .init("--label-smoothing \(Text.option(rounded))", "cDPO: a finite target margin"),
         .init("clean data", "keep the majority's choice for each prompt, or give pairs a weight"),
       ])
@@ -139,13 +180,20 @@ extension RunFacts {
     var options: [Diagnosis.Suggestion] = []
     func tell(_ key: String, over limit: Double, _ words: String, _ option: Diagnosis.Suggestion) {
       guard let count = number(key), count / rows > limit else { return }
-      evidence.append("\(Text.grouped(Int(min(count, 1e15)))) of \(Text.number(rows)) rows (\(Text.percent(count / rows))) \(words)")
+      evidence.append(
+        "\(Text.grouped(Int(min(count, 1e15)))) of \(Text.number(rows)) rows (\(Text.percent(count / rows))) \(words)")
       options.append(option)
     }
-    tell("identical_rows", over: 0.01, "have chosen equal to rejected and give no gradient", .init("clean data", "drop pairs without a difference"))
+    tell(
+      "identical_rows", over: 0.01, "have chosen equal to rejected and give no gradient",
+      .init("clean data", "drop pairs without a difference"))
     tell("truncated_rows", over: 0.05, "were cut to max_length", .init("--max-length", "larger, if memory allows"))
-    tell("dropped_rows", over: 0.01, "were left out because the prompt alone fills max_length", .init("--max-length", "larger, or shorter prompts"))
-    tell("duplicate_rows", over: 0.05, "repeat an earlier row", .init("clean data", "drop repeated rows, or give one a weight"))
+    tell(
+      "dropped_rows", over: 0.01, "were left out because the prompt alone fills max_length",
+      .init("--max-length", "larger, or shorter prompts"))
+    tell(
+      "duplicate_rows", over: 0.05, "repeat an earlier row",
+      .init("clean data", "drop repeated rows, or give one a weight"))
     guard !evidence.isEmpty else { return nil }
     return Diagnosis(
       .wastedRows, .note, "Rows that teach little",

@@ -11,7 +11,8 @@ extension RunReport {
           let isAlone = parts.count == 1
           lines.append(
             Plot.Line(
-              label: isAlone ? "held out" : "\(label), held out", color: isAlone ? .purple : color, series: series, isEvaluation: true))
+              label: isAlone ? "held out" : "\(label), held out", color: isAlone ? .purple : color, series: series,
+              isEvaluation: true))
         }
         return lines
       }
@@ -29,20 +30,28 @@ extension RunReport {
     accuracy?.range = 0...1
     accuracy?.reference = (0.5, "guessing")
     var loss = plot("Loss", [("loss", "training", .blue)])
-    if facts.isPreference, facts.lossTypes == ["sigmoid"] { loss?.reference = (0.6931471805599453, "ln 2: no preference") }
+    if facts.isPreference, facts.lossTypes == ["sigmoid"] {
+      loss?.reference = (0.6931471805599453, "ln 2: no preference")
+    }
     var rewards = pair("Implicit rewards: β·log π/π_ref", "rewards/chosen", "rewards/rejected")
     rewards?.reference = (0, "reference")
     var gradient = plot("Gradient norm", [("grad_norm", "before clipping", .blue)])
-    if let values = gradient?.lines.first?.series.values, let low = values.min(), let high = values.max(), low > 0, high > 30 * low {
+    if let values = gradient?.lines.first?.series.values, let low = values.min(), let high = values.max(), low > 0,
+      high > 30 * low
+    {
       gradient?.isLogarithmic = true
     }
-    let divergence = ["kl", "objective/kl"].compactMap { plot("KL to the reference (nats)", [($0, "training", .blue)]) }.first
+    let divergence = ["kl", "objective/kl"].compactMap { plot("KL to the reference (nats)", [($0, "training", .blue)]) }
+      .first
     let main = [
-      margin, accuracy, loss, rewards, pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), divergence, gradient,
+      margin, accuracy, loss, rewards, pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), divergence,
+      gradient,
     ]
     let more = [
-      plot("Learning rate", [("learning_rate", "learning rate", .blue)]), plot("Entropy (nats a token)", [("entropy", "training", .blue)]),
-      plot("Token accuracy", [("mean_token_accuracy", "training", .blue)]), pair("Mean logits", "logits/chosen", "logits/rejected"),
+      plot("Learning rate", [("learning_rate", "learning rate", .blue)]),
+      plot("Entropy (nats a token)", [("entropy", "training", .blue)]),
+      plot("Token accuracy", [("mean_token_accuracy", "training", .blue)]),
+      pair("Mean logits", "logits/chosen", "logits/rejected"),
       plot("Score", [("objective/scores", "training", .blue)]),
     ]
     return (main.compactMap(\.self), more.compactMap(\.self))
@@ -64,10 +73,12 @@ extension RunReport {
       + "fill=\"\(PlotPalette.paper.text)\">\(ReportText.escape(ReportText.cut(title, 80)))</text>\n"
     for (index, plot) in plots.enumerated() {
       out += plot.svg(
-        palette: .paper, x: gap + Double(index % columns) * (Plot.width + gap), y: heading + Double(index / columns) * (Plot.height + gap))
+        palette: .paper, x: gap + Double(index % columns) * (Plot.width + gap),
+        y: heading + Double(index / columns) * (Plot.height + gap))
     }
     if plots.isEmpty {
-      out += "<text x=\"\(c(gap + 4))\" y=\"90\" font-family=\"sans-serif\" font-size=\"14\" fill=\"\(PlotPalette.paper.muted)\">No metrics were recorded.</text>\n"
+      out +=
+        "<text x=\"\(c(gap + 4))\" y=\"90\" font-family=\"sans-serif\" font-size=\"14\" fill=\"\(PlotPalette.paper.muted)\">No metrics were recorded.</text>\n"
     }
     return out + "</svg>\n"
   }

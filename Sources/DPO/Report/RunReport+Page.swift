@@ -30,11 +30,13 @@ extension RunReport {
     page += comparisonTable()
     if !plots.main.isEmpty { page += "<h2>Curves</h2>\n<div class=\"charts\">\n\(figures(plots.main))</div>\n" }
     if !plots.more.isEmpty {
-      page += "<details><summary>More curves</summary>\n<div class=\"charts\">\n\(figures(plots.more))</div>\n</details>\n"
+      page +=
+        "<details><summary>More curves</summary>\n<div class=\"charts\">\n\(figures(plots.more))</div>\n</details>\n"
     }
     page += sampleList()
     page += tables()
-    return page + "<footer>Written by libdpo. Means at the start and the end are over a tenth of the steps, ± their standard error.</footer>\n"
+    return page
+      + "<footer>Written by libdpo. Means at the start and the end are over a tenth of the steps, ± their standard error.</footer>\n"
       + "</main>\n</body>\n</html>\n"
   }
 
@@ -53,13 +55,15 @@ extension RunReport {
       }
     }
     if let rows = facts.rows { words.append("\(ReportText.number(rows)) rows") }
-    var out = words.isEmpty ? "" : "<p class=\"sub\">\(escape(ReportText.cut(words.joined(separator: " · "), 400)))</p>\n"
+    var out =
+      words.isEmpty ? "" : "<p class=\"sub\">\(escape(ReportText.cut(words.joined(separator: " · "), 400)))</p>\n"
     if let verdict { out += "<p class=\"verdict\">\(escape(ReportText.cut(verdict, Self.maximumText)))</p>\n" }
     let tiles = tiles()
     if !tiles.isEmpty {
       out += "<dl class=\"tiles\">\n"
       for (name, value, detail) in tiles {
-        out += "<div class=\"tile\"><dt>\(escape(name))</dt><dd>\(escape(value))\(detail.isEmpty ? "" : "<small>\(escape(detail))</small>")</dd></div>\n"
+        out +=
+          "<div class=\"tile\"><dt>\(escape(name))</dt><dd>\(escape(value))\(detail.isEmpty ? "" : "<small>\(escape(detail))</small>")</dd></div>\n"
       }
       out += "</dl>\n"
     }
@@ -70,7 +74,11 @@ extension RunReport {
     var tiles: [(name: String, value: String, detail: String)] = []
     let metrics = facts.metrics
     if metrics.steps > 0 {
-      tiles.append(("Steps", ReportText.grouped(metrics.steps), metrics.lastEpoch.map { "\(ReportText.number($0)) epoch\($0 == 1 ? "" : "s")" } ?? ""))
+      tiles.append(
+        (
+          "Steps", ReportText.grouped(metrics.steps),
+          metrics.lastEpoch.map { "\(ReportText.number($0)) epoch\($0 == 1 ? "" : "s")" } ?? ""
+        ))
     }
     func tile(_ name: String, _ metric: String, asPercent: Bool = false) {
       guard let series = metrics[metric] else { return }
@@ -82,8 +90,11 @@ extension RunReport {
     tile("Margin", "rewards/margins")
     tile("Loss", "loss")
     if !facts.isPreference { tile("Token accuracy", "mean_token_accuracy", asPercent: true) }
-    if let chosen = facts.drift("rewards/chosen"), let rejected = facts.drift("rewards/rejected"), !facts.isReferenceFree {
-      tiles.append(("Chosen log-probs", signed(chosen.mean) + " nats", "rejected \(signed(rejected.mean)), against the reference"))
+    if let chosen = facts.drift("rewards/chosen"), let rejected = facts.drift("rewards/rejected"),
+      !facts.isReferenceFree
+    {
+      tiles.append(
+        ("Chosen log-probs", signed(chosen.mean) + " nats", "rejected \(signed(rejected.mean)), against the reference"))
     }
     return tiles
   }
@@ -104,7 +115,8 @@ extension RunReport {
         case .warning: ("warning", "Warning")
         case .problem: ("problem", "Problem")
         }
-      out += "<section class=\"found \(name)\">\n<h3><span class=\"tag\">\(word)</span>\(escape(diagnosis.title))</h3>\n"
+      out +=
+        "<section class=\"found \(name)\">\n<h3><span class=\"tag\">\(word)</span>\(escape(diagnosis.title))</h3>\n"
       out += "<p>\(escape(diagnosis.text))</p>\n"
       if !diagnosis.evidence.isEmpty {
         out += "<ul>\n\(diagnosis.evidence.map { "<li>\(escape($0))</li>\n" }.joined())</ul>\n"
@@ -131,10 +143,12 @@ extension RunReport {
       + "<tr><th>95 % intervals</th><th class=\"n\">before</th><th class=\"n\">after</th></tr>\n"
     func show(_ estimate: Comparison.Estimate?) -> String {
       guard let estimate else { return "–" }
-      return "\(ReportText.number(estimate.value)) <span class=\"label\">\(ReportText.number(estimate.low)) … \(ReportText.number(estimate.high))</span>"
+      return
+        "\(ReportText.number(estimate.value)) <span class=\"label\">\(ReportText.number(estimate.low)) … \(ReportText.number(estimate.high))</span>"
     }
     for comparison in comparisons {
-      out += "<tr><td>\(escape(comparison.name))</td><td class=\"n\">\(show(comparison.before))</td><td class=\"n\">\(show(comparison.after))</td></tr>\n"
+      out +=
+        "<tr><td>\(escape(comparison.name))</td><td class=\"n\">\(show(comparison.before))</td><td class=\"n\">\(show(comparison.after))</td></tr>\n"
     }
     return out + "</table></div>\n"
   }
@@ -144,10 +158,12 @@ extension RunReport {
     var out = "<h2>Samples</h2>\n"
     func answer(_ label: String, _ text: String, _ score: Double?) -> String {
       let score = score.map { " · score \(ReportText.number($0))" } ?? ""
-      return "<div><span class=\"label\">\(label)\(score)</span><div class=\"words\">\(escape(ReportText.cut(text, Self.maximumText)))</div></div>\n"
+      return
+        "<div><span class=\"label\">\(label)\(score)</span><div class=\"words\">\(escape(ReportText.cut(text, Self.maximumText)))</div></div>\n"
     }
     for sample in facts.samples.prefix(Self.maximumSamples) {
-      out += "<article class=\"sample\">\n<div class=\"prompt\"><span class=\"label\">prompt</span>"
+      out +=
+        "<article class=\"sample\">\n<div class=\"prompt\"><span class=\"label\">prompt</span>"
         + "<div class=\"words\">\(escape(ReportText.cut(sample.prompt, Self.maximumText)))</div></div>\n<div class=\"answers\">\n"
       if let before = sample.before { out += answer("before", before, sample.beforeScore) }
       out += answer("after", sample.after, sample.afterScore) + "</div>\n</article>\n"
@@ -162,12 +178,14 @@ extension RunReport {
     var out = ""
     let metrics = facts.metrics
     if !metrics.names.isEmpty {
-      out += "<h2>Numbers</h2>\n<div class=\"scroll\"><table class=\"wide\">\n"
+      out +=
+        "<h2>Numbers</h2>\n<div class=\"scroll\"><table class=\"wide\">\n"
         + "<tr><th>metric</th><th class=\"n\">at first</th><th class=\"n\">at the end</th><th class=\"n\">lowest</th><th class=\"n\">highest</th></tr>\n"
       for name in metrics.names.prefix(200) {
         guard let series = metrics[name] else { continue }
         let cells = [series.head.mean, series.tail.mean, series.values.min() ?? 0, series.values.max() ?? 0]
-        out += "<tr><td>\(escape(ReportText.cut(name, 80)))</td>"
+        out +=
+          "<tr><td>\(escape(ReportText.cut(name, 80)))</td>"
           + cells.map { "<td class=\"n\">\(escape(ReportText.number($0)))</td>" }.joined() + "</tr>\n"
       }
       out += "</table></div>\n"
@@ -179,7 +197,8 @@ extension RunReport {
     for (heading, rows) in [("Settings", settings), ("Data", data)] where !rows.isEmpty {
       out += "<section><h2>\(heading)</h2>\n<table>\n"
       for (key, value) in rows.prefix(300) {
-        out += "<tr><th>\(escape(ReportText.cut(key, 80)))</th><td class=\"value\">\(escape(ReportText.cut(value, 400)))</td></tr>\n"
+        out +=
+          "<tr><th>\(escape(ReportText.cut(key, 80)))</th><td class=\"value\">\(escape(ReportText.cut(value, 400)))</td></tr>\n"
       }
       out += "</table></section>\n"
     }

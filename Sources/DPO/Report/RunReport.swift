@@ -13,7 +13,9 @@ public struct RunReport: Sendable {
     public var beforeScore: Double?
     public var afterScore: Double?
 
-    public init(prompt: String, before: String? = nil, after: String, beforeScore: Double? = nil, afterScore: Double? = nil) {
+    public init(
+      prompt: String, before: String? = nil, after: String, beforeScore: Double? = nil, afterScore: Double? = nil
+    ) {
       self.prompt = prompt
       self.before = before
       self.after = after
@@ -70,6 +72,7 @@ public struct RunReport: Sendable {
       facts.divergence, facts.noLearning, facts.contradictions, facts.overfitting, facts.saturation, facts.chosenFalls,
       facts.lengthBias, facts.fewPairs, facts.wastedRows, facts.noEvaluation, facts.shortRun, facts.learned,
     ].compactMap(\.self)
-    return found.enumerated().sorted { ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset) }.map(\.element)
+    return found.enumerated().sorted { ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset) }.map(
+      \.element)
   }
 }
