@@ -7,6 +7,9 @@ CXX ?= c++
 PREFIX ?= /usr/local
 DESTDIR ?=
 
+# SwiftPM takes CC and CXX from the environment for its own C targets, which need its clang.
+unexport CC CXX
+
 BUILD := build
 VENV := .cache/venv
 VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* //p' include/dpo.h | paste -sd.)

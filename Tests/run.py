@@ -25,7 +25,12 @@ def run(command: "list[str]", **options: object) -> "subprocess.CompletedProcess
 def swift() -> "tuple[int, int]":
     """The Swift tests of all modules."""
     tool = os.environ.get("SWIFT", "swift")
-    built = run([tool, "build", "-c", "release", "--build-tests", "-q"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # SwiftPM would compile its C targets with CC, which is for the hosts of the C suite and need not be clang.
+    environment = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX")}
+    built = run(
+        [tool, "build", "-c", "release", "--build-tests", "-q"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
+    )
     if built.returncode:
         print(built.stdout)
         return 0, 1
@@ -33,7 +38,7 @@ def swift() -> "tuple[int, int]":
         report = pathlib.Path(directory) / "report.xml"
         tested = run(
             [tool, "test", "-c", "release", "--skip-build", "--xunit-output", str(report)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
         )
         passed = failed = 0
         for path in pathlib.Path(directory).glob("*.xml"):
