@@ -50,7 +50,8 @@ let package = Package(
       dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       linkerSettings: [
         .unsafeFlags(["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections"]),
-        .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"), .linkedLibrary("_FoundationCShims"),
+        .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"),
+        .linkedLibrary("_FoundationCShims"),
         .linkedLibrary("swiftSynchronization"),
       ]),
 

@@ -114,7 +114,8 @@ public func dpo_completions_get(
     try HandleKind.completions.use(completions) { table in
       guard table.rows.indices.contains(prompt), table.rows[prompt].indices.contains(index) else {
         throw DPOError.argument(
-          "completion \(UInt(bitPattern: index)) of prompt \(UInt(bitPattern: prompt)); there are \(table.rows.first?.count ?? 0) of each of \(table.rows.count)")
+          "completion \(UInt(bitPattern: index)) of prompt \(UInt(bitPattern: prompt)); there are \(table.rows.first?.count ?? 0) of each of \(table.rows.count)"
+        )
       }
       let entry = table.rows[prompt][index]
       text?.pointee = UnsafePointer(entry.text)

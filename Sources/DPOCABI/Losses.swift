@@ -80,7 +80,9 @@ public func dpo_loss_compute(
     let needsCounts = options.losses.contains { [.ipo, .sigmoidNorm, .sft].contains($0.type) }
     func counts(_ pointer: UnsafePointer<Int32>?, _ name: String) throws -> [Int] {
       guard let pointer else {
-        guard !needsCounts else { throw DPOError.argument("\(name) is NULL; ipo, sigmoid_norm and sft need token counts") }
+        guard !needsCounts else {
+          throw DPOError.argument("\(name) is NULL; ipo, sigmoid_norm and sft need token counts")
+        }
         return [Int](repeating: 1, count: pairs)
       }
       return UnsafeBufferPointer(start: pointer, count: pairs).map { Int($0) }

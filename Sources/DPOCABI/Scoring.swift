@@ -56,7 +56,9 @@ private func copyName<Characters>(_ name: String, to field: inout Characters) {
 }
 
 @_cdecl("dpo_inspect") @implementation
-public func dpo_inspect(_ path: UnsafePointer<CChar>?, _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?) -> Int32 {
+public func dpo_inspect(_ path: UnsafePointer<CChar>?, _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?)
+  -> Int32
+{
   withStatus {
     let json = try required(json, "json")
     json.pointee = try copiedText(inspectFile(text(path, "path")).description).text
@@ -122,7 +124,9 @@ public func dpo_model_apply_chat_template(
 /// UTF-8 of a given length, which may hold any character.
 private func utf8Text(_ pointer: UnsafePointer<CChar>?, _ size: Int, _ name: String) throws -> String {
   let bytes = UnsafeRawBufferPointer(try array(pointer, size, name))
-  guard let text = String(validating: bytes, as: UTF8.self) else { throw DPOError.argument("\(name) is not valid UTF-8") }
+  guard let text = String(validating: bytes, as: UTF8.self) else {
+    throw DPOError.argument("\(name) is not valid UTF-8")
+  }
   return text
 }
 

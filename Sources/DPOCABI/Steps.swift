@@ -214,10 +214,12 @@ public func dpo_trainer_backward(
     let chosen = try array(gradient_chosen, count, "gradient_chosen")
     try HandleKind.trainer.use(trainer) { session in
       let sequences = try scores(session).policy.sums.count
-      guard count > 0, sequences % count == 0, sequences / count <= 2, sequences / count == session.trainer.sequencesPerRow
+      guard count > 0, sequences % count == 0, sequences / count <= 2,
+        sequences / count == session.trainer.sequencesPerRow
       else {
         throw DPOError.argument(
-          "\(UInt(bitPattern: count)) gradients; the last forward had \(sequences / session.trainer.sequencesPerRow) rows")
+          "\(UInt(bitPattern: count)) gradients; the last forward had \(sequences / session.trainer.sequencesPerRow) rows"
+        )
       }
       var gradients = Array(chosen)
       if session.trainer.sequencesPerRow == 2 {
@@ -230,7 +232,9 @@ public func dpo_trainer_backward(
 }
 
 @_cdecl("dpo_trainer_backward_tokens") @implementation
-public func dpo_trainer_backward_tokens(_ trainer: OpaquePointer?, _ gradients: UnsafePointer<Float>?, _ count: Int) -> Int32 {
+public func dpo_trainer_backward_tokens(_ trainer: OpaquePointer?, _ gradients: UnsafePointer<Float>?, _ count: Int)
+  -> Int32
+{
   withStatus {
     let gradients = try array(gradients, count, "gradients")
     try HandleKind.trainer.use(trainer) { session in

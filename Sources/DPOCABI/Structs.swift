@@ -22,7 +22,8 @@ extension SizedStruct {
   private static func checkedSize(_ size: Int) throws -> Int {
     guard size >= firstSize, size <= largestStruct else {
       throw DPOError.argument(
-        "\(name): struct_size is \(UInt(bitPattern: size)); expected sizeof(\(name)), \(MemoryLayout<Self>.stride) in this version")
+        "\(name): struct_size is \(UInt(bitPattern: size)); expected sizeof(\(name)), \(MemoryLayout<Self>.stride) in this version"
+      )
     }
     return size
   }
@@ -35,11 +36,14 @@ extension SizedStruct {
     let known = MemoryLayout<Self>.stride
     if size > known {
       guard (known..<size).allSatisfy({ source.load(fromByteOffset: $0, as: UInt8.self) == 0 }) else {
-        throw DPOError(.unsupported, "\(name) sets options of a newer version of libdpo than \(String(cString: versionText))")
+        throw DPOError(
+          .unsupported, "\(name) sets options of a newer version of libdpo than \(String(cString: versionText))")
       }
     }
     var value = defaults
-    withUnsafeMutableBytes(of: &value) { $0.copyMemory(from: UnsafeRawBufferPointer(start: source, count: min(size, known))) }
+    withUnsafeMutableBytes(of: &value) {
+      $0.copyMemory(from: UnsafeRawBufferPointer(start: source, count: min(size, known)))
+    }
     return value
   }
 

@@ -28,7 +28,8 @@ public struct StoredTensor: Sendable {
       throw DPOError.format(file, "tensor \(name): shape \(shape) is not possible for \(dtype.rawValue)")
     }
     guard size == bytes.count else {
-      throw DPOError.format(file, "tensor \(name): \(bytes.count) bytes, expected \(size) for \(dtype.rawValue) \(shape)")
+      throw DPOError.format(
+        file, "tensor \(name): \(bytes.count) bytes, expected \(size) for \(dtype.rawValue) \(shape)")
     }
     self.name = name
     self.dtype = dtype

@@ -74,9 +74,6 @@ extension Trainer {
       return value
     }
     let step = try field("step", \.int)
-    guard step >= 0, step <= order.totalSteps else {
-      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(order.totalSteps) steps")
-    }
     let tokensSeen = try field("tokens_seen", \.int)
     guard tokensSeen >= 0 else { throw DPOError.format(path, "attribute tokens_seen of /trainer is \(tokensSeen)") }
     var notes: [String] = []
@@ -101,6 +98,9 @@ extension Trainer {
         throw DPOError.mismatch("\(path): belongs to another run; what differs: \(differences.joined(separator: ", "))")
       }
       notes += differences.map { "resuming although it differs: \($0)" }
+    }
+    guard step >= 0, step <= order.totalSteps else {
+      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(order.totalSteps) steps")
     }
     let configuration = model.configuration
     let group = adapter == nil ? "/model" : "/adapter"

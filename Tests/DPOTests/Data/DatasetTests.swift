@@ -96,8 +96,10 @@ import Testing
       """, DatasetOptions(.unpaired))
     #expect(data.labels == [true, false, true])
     #expect(
-      try data.mismatched([0, 1, 2], group: 3).map { Array($0.completion) } == [ids("3"), ids("1"), ids("2")].map { $0 + [2] })
-    #expect(try data.mismatched([0, 1], group: 2).map { Array($0.completion) } == [ids("2"), ids("1")].map { $0 + [2] })
+      try data.mismatched([0, 1, 2], group: 3).map { Array($0.completion) }
+        == [ids("3"), ids("1"), ids("2")].map { $0 + [2] })
+    #expect(
+      try data.mismatched([0, 1], group: 2).map { Array($0.completion) } == [ids("2"), ids("1")].map { $0 + [2] })
   }
 
   @Test func pairsAreTakenApartInBlocks() throws {

@@ -1,0 +1,214 @@
+"""The command `dpo`: what each verb prints, exit codes, bad input, crashes and interruptions."""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import h5py
+import numpy
+
+from support import BUILD, FIXTURES, MODEL, PAIRS, ROOT, Case, dpo, golden, rows
+
+GGUF = FIXTURES / "gguf" / "llama-tied.gguf"
+
+
+def parsed(*arguments: object) -> dict:
+    result = dpo(*arguments, "--json")
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def values(path: pathlib.Path, group: str) -> "dict[str, bytes]":
+    with h5py.File(path) as file:
+        return {name: numpy.asarray(file[group][name]).tobytes() for name in file[group]}
+
+
+class Verbs(Case):
+    def test_inspect_tells_what_a_file_holds(self) -> None:
+        for path, form in ((MODEL, "huggingface"), (GGUF, "gguf")):
+            found = parsed("inspect", path)
+            self.assertEqual((found["kind"], found["format"], found["architecture"]), ("model", form, "llama"))
+            self.assertEqual(found["parameters"], sum(numpy.prod(t["shape"]) for t in found["tensors"]))
+        doctor = parsed("inspect", PAIRS, "--model", MODEL)
+        self.assertEqual(doctor["rows"], len(rows(PAIRS)))
+        self.assertIn("‖", dpo("inspect", PAIRS, "--model", MODEL).stdout)
+
+    def test_tokenize_gives_ids_and_tokens(self) -> None:
+        row = parsed("tokenize", MODEL, "--text", "Hello")["rows"][0]
+        self.assertEqual(len(row["ids"]), len(row["tokens"]))
+        pairs = parsed("tokenize", MODEL, "--data", PAIRS)["rows"]
+        run = golden("trl/llama-tied-lora-sigmoid.json")["rows"]
+        self.assertEqual([{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in pairs], run)
+
+    def test_logps_are_the_same_from_every_file_and_batch_size(self) -> None:
+        first = parsed("logps", MODEL, "--data", PAIRS, "--per-token")["rows"]
+        second = parsed("logps", GGUF, "--data", PAIRS, "--batch-size", 1)["rows"]
+        for a, b in zip(first, second):
+            for side in ("chosen", "rejected"):
+                self.assertAlmostEqual(a[side], b[side], delta=1e-4 * abs(a[side]))
+                self.assertAlmostEqual(a[side], sum(a[side + "_logps"]), delta=1e-4)
+
+    def test_generate_is_seeded_and_greedy_at_zero(self) -> None:
+        arguments = ("generate", MODEL, "--prompt", "The", "--max-new-tokens", 8, "--num-return-sequences", 2)
+        one, two = (parsed(*arguments, "--seed", 5) for _ in range(2))
+        self.assertEqual(one, two)
+        greedy = parsed(*arguments, "--temperature", 0)["rows"][0]
+        self.assertEqual(greedy["token_ids"][0], greedy["token_ids"][1])
+        self.assertIn(greedy["finish_reasons"][0], ("stop", "length"))
+
+    def test_evaluate_of_an_untrained_model_is_log_2(self) -> None:
+        self.assertAlmostEqual(parsed("evaluate", MODEL, "--data", PAIRS)["loss"], 0.693147, 5)
+
+    def test_dry_run_prints_the_plan_and_writes_nothing(self) -> None:
+        plan = parsed("train", MODEL, "--data", PAIRS, "--dry-run", "--max-steps", 3)
+        self.assertEqual(plan["steps"], 3)
+        self.assertEqual(plan["memory_total_bytes"], sum(plan["memory_bytes"].values()))
+        self.assertLess(plan["distinct_tokens"], plan["padded_tokens"])
+
+    def test_kto_and_sft_train(self) -> None:
+        for method, data in (("kto", "unpaired"), ("sft", "completions")):
+            out = self.directory / method
+            done = parsed(
+                "train", MODEL, "--method", method, "--data", FIXTURES / "data" / f"{data}.jsonl", "--output-dir", out,
+                "--max-steps", 4, "--learning-rate", 1e-3, "--per-device-train-batch-size", 4, "--lora-r", 2,
+            )
+            losses = [row["loss"] for row in rows(out / "metrics.jsonl")]
+            self.assertEqual((done["steps"], len(losses)), (4, 4))
+            self.assertTrue((out / "report.html").read_text().startswith("<!"))
+
+
+class Survival(Case):
+    def train(self, out: pathlib.Path, *extra: object) -> "list[str]":
+        return [
+            str(part) for part in (
+                BUILD / "bin/dpo", "train", MODEL, "--data", PAIRS, "--output-dir", out, "--max-steps", 300,
+                "--per-device-train-batch-size", 2, "--learning-rate", 1e-3, "--save-steps", 20, *extra,
+            )
+        ]
+
+    def wait_for_steps(self, process: "subprocess.Popen[bytes]", out: pathlib.Path, count: int) -> None:
+        log = out / "metrics.jsonl"
+        end = time.monotonic() + 60
+        while time.monotonic() < end and process.poll() is None:
+            if log.exists() and log.read_bytes().count(b"\n") >= count:
+                return
+            time.sleep(0.002)
+
+    def test_a_killed_run_ends_in_the_same_bits(self) -> None:
+        for extra, group in (((), "model"), (("--lora-r", 4), "adapter")):
+            name = group
+            straight, killed = self.directory / f"{name}-straight", self.directory / f"{name}-killed"
+            subprocess.run(self.train(straight, *extra), check=True, capture_output=True)
+            process = subprocess.Popen(self.train(killed, *extra), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.wait_for_steps(process, killed, 50)
+            process.send_signal(signal.SIGKILL)
+            self.assertEqual(process.wait(), -signal.SIGKILL, "the run ended before it could be killed")
+            again = subprocess.run(
+                self.train(killed, *extra, "--resume-from-checkpoint", "last"), capture_output=True, text=True
+            )
+            self.assertEqual(again.returncode, 0, again.stderr)
+            self.assertIn("resumed from", again.stderr)
+            self.assertEqual(values(straight / "final.h5", group), values(killed / "final.h5", group))
+            drop = lambda path: [{k: v for k, v in row.items() if k != "seconds"} for row in rows(path / "metrics.jsonl")]
+            self.assertEqual(drop(straight), drop(killed))
+
+    def test_ctrl_c_is_130_and_leaves_a_run_to_resume(self) -> None:
+        out = self.directory / "run"
+        process = subprocess.Popen(self.train(out), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        self.wait_for_steps(process, out, 5)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.assertTrue((out / "autosave.h5").exists())
+        again = subprocess.run(self.train(out, "--resume-from-checkpoint", "last"), capture_output=True, text=True)
+        self.assertEqual(again.returncode, 0, again.stderr)
+
+
+class BadInput(Case):
+    def refused(self, *arguments: object, code: int = 1, says: str = "") -> None:
+        out = self.directory / "out"
+        result = dpo(*arguments)
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertIn(says, result.stderr)
+        self.assertNotIn("Fatal error", result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertFalse(out.exists(), "the output directory was made")
+
+    def train(self, model: object = MODEL, data: object = PAIRS, *extra: object) -> "tuple[object, ...]":
+        return ("train", model, "--data", data, "--output-dir", self.directory / "out", "--max-steps", 1, *extra)
+
+    def write(self, name: str, text: str) -> pathlib.Path:
+        path = self.directory / name
+        path.write_text(text)
+        return path
+
+    def test_files_that_are_no_models(self) -> None:
+        self.refused(*self.train("missing.gguf"), says="missing.gguf")
+        self.refused(*self.train(PAIRS), says="not a model")
+        cut = self.directory / "cut.gguf"
+        cut.write_bytes(GGUF.read_bytes()[:-1000])
+        self.refused(*self.train(cut), says="cut.gguf")
+
+    def test_rows_that_cannot_be_learned_from(self) -> None:
+        good = '{"prompt": "a", "chosen": " b", "rejected": " c"}\n'
+        for bad, says in (
+            ("nonsense", "line 2"), ('{"prompt": "a", "chosen": " b"}', "rejected"), ('{"prompt": 7, "chosen": "b", "rejected": "c"}', "prompt"),
+            ('{"prompt": "a", "completion": "b"}', "line 2"),
+        ):
+            self.refused(*self.train(MODEL, self.write("bad.jsonl", good + bad + "\n")), says=says)
+        long = json.dumps({"prompt": "word " * 5000, "chosen": " b", "rejected": " c"})
+        self.refused(*self.train(MODEL, self.write("long.jsonl", good + long + "\n"), "--max-length", "none"), says="context")
+        self.refused(*self.train(MODEL, self.write("empty.jsonl", "\n\n")), says="empty.jsonl")
+
+    def test_equal_sides_are_counted_and_trained_on(self) -> None:
+        data = self.write("same.jsonl", '{"prompt": "a", "chosen": " b", "rejected": " b"}\n' * 3)
+        result = dpo(*self.train(MODEL, data))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("3 of 3 rows: chosen equals rejected", result.stderr)
+
+    def test_options_that_make_no_sense(self) -> None:
+        self.refused(*self.train(MODEL, PAIRS, "--beta", 0), code=2, says="beta")
+        self.refused(*self.train(MODEL, PAIRS, "--loss-type", "nope"), code=2, says="nope")
+        self.refused(*self.train(MODEL, PAIRS, "--nope"), code=2, says="--nope")
+        self.refused(*self.train(MODEL, PAIRS, "--loss-type", "sigmoid,sft", "--loss-weights", 1), says="loss_weights")
+        self.refused(*self.train(MODEL, PAIRS, "--loss-type", "nca_pair", "--f-divergence-type", "forward_kl"))
+        self.refused(*self.train(MODEL, PAIRS, "--sync-ref-model", "--lora-r", 4), says="sync_ref_model")
+        self.refused(*self.train(MODEL, PAIRS, "--lora-alpha", 4), says="lora_r")
+        self.refused(*self.train(MODEL, PAIRS, "--memory-limit-mb", 1, "--per-device-train-batch-size", 12), says="MiB")
+        self.refused("train", MODEL, "--data", PAIRS, code=2, says="output-dir")
+
+    def test_output_that_is_not_ours_to_use(self) -> None:
+        out = self.directory / "used"
+        out.mkdir()
+        (out / "mine.txt").write_text("x")
+        result = dpo("train", MODEL, "--data", PAIRS, "--output-dir", out, "--max-steps", 1)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("mine.txt", result.stderr)
+        self.assertEqual(os.listdir(out), ["mine.txt"])
+        self.refused("train", MODEL, "--data", PAIRS, "--output-dir", out / "mine.txt", says="not a directory")
+
+    def test_checkpoints_of_another_run(self) -> None:
+        run = self.directory / "run"
+        self.assertEqual(dpo("train", MODEL, "--data", PAIRS, "--output-dir", run, "--max-steps", 2).returncode, 0)
+        checkpoint = run / "checkpoint-2.h5"
+        other = self.write("other.jsonl", PAIRS.read_text() + '{"prompt": "a", "chosen": " b", "rejected": " c"}\n')
+        self.refused(*self.train(MODEL, other, "--resume-from-checkpoint", checkpoint), says="belongs to another run")
+        self.refused(*self.train(FIXTURES / "models/llama-untied", PAIRS, "--resume-from-checkpoint", checkpoint, "--max-steps", 3))
+        self.refused(*self.train(MODEL, PAIRS, "--resume-from-checkpoint", checkpoint, "--max-steps", 3, "--seed", 1), says="seed")
+        damaged = self.directory / "damaged.h5"
+        shutil.copy(checkpoint, damaged)
+        with open(damaged, "r+b") as file:
+            file.seek(os.path.getsize(damaged) // 2)
+            byte = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte[0] ^ 1]))
+        self.refused(*self.train(MODEL, PAIRS, "--resume-from-checkpoint", damaged, "--max-steps", 3), says="damaged.h5")
+
+
+if __name__ == "__main__":
+    unittest.main()
