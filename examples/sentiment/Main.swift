@@ -104,10 +104,10 @@ struct Experiment {
     let rewards = (before.rewards.map(mean), after.rewards.map(mean))
     let positive = (before.rewards.map(share), after.rewards.map(share))
     let change = estimate(zip(rewards.1, rewards.0).map { $0 - $1 })
-    let measured: [(name: String, before: Estimate?, after: Estimate)] = [
-      ("reward: log-odds of positive", estimate(rewards.0), estimate(rewards.1)),
-      ("share of positive continuations", estimate(positive.0), estimate(positive.1)),
-      ("KL from the untrained model, nats a continuation", nil, estimate(kl)),
+    let measured: [RunReport.Comparison] = [
+      .init(name: "reward: log-odds of positive", before: estimate(rewards.0), after: estimate(rewards.1)),
+      .init(name: "share of positive continuations", before: estimate(positive.0), after: estimate(positive.1)),
+      .init(name: "KL from the untrained model, nats a continuation", before: nil, after: estimate(kl)),
     ]
     for row in measured { print("  \(row.name): \(row.before.map { $0.text + " → " } ?? "")\(row.after.text)") }
 
@@ -146,7 +146,7 @@ struct Experiment {
       judge: judge, phase: phase)
   }
 
-  private func estimate(_ groups: [Double]) -> Estimate { Estimate(groups: groups, seed: Experiment.seed) }
+  private func estimate(_ groups: [Double]) -> Estimate { Estimate(bootstrap: groups, seed: Experiment.seed) }
   private func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(max(1, values.count)) }
   private func share(_ rewards: [Double]) -> Double { mean(rewards.map { $0 > 0 ? 1 : 0 }) }
 
@@ -154,7 +154,7 @@ struct Experiment {
 
   private func report(
     _ records: [JSON], data: TokenizedDataset, options: TrainingOptions, verdict: String,
-    comparisons: [(name: String, before: Estimate?, after: Estimate)], before: Samples, after: Samples
+    comparisons: [RunReport.Comparison], before: Samples, after: Samples
   ) throws {
     let samples = prompts.test.indices.prefix(12).map { index in
       RunReport.Sample(
@@ -166,23 +166,19 @@ struct Experiment {
     var report = RunReport(settings: .object(settings), data: data.report.json, metrics: records, samples: samples)
     report.title = "A small language model learns to like films"
     report.verdict = verdict
-    report.comparisons = comparisons.map { .init(name: $0.name, before: $0.before?.reported, after: $0.after.reported) }
+    report.comparisons = comparisons
     try writeFile("\(output)/report.html", report.html())
     try writeFile("\(output)/curves.svg", report.curvesSVG())
   }
 
   private func saveNumbers(
-    quality pairs: Int, change: Estimate, measured: [(name: String, before: Estimate?, after: Estimate)]
+    quality pairs: Int, change: Estimate, measured: [RunReport.Comparison]
   ) throws {
-    func json(_ estimate: Estimate?) -> JSON {
-      guard let estimate else { return .null }
-      return ["value": .real(estimate.value), "low": .real(estimate.low), "high": .real(estimate.high)]
-    }
     var object: JSONObject = [
       "train_prompts": .int(prompts.train.count), "pairs": .int(pairs), "test_prompts": .int(prompts.test.count),
-      "samples_per_prompt": .int(Experiment.samplesPerPrompt), "reward_change": json(change),
+      "samples_per_prompt": .int(Experiment.samplesPerPrompt), "reward_change": change.json,
     ]
-    for row in measured { object[row.name] = ["before": json(row.before), "after": json(row.after)] }
+    for row in measured { object[row.name] = ["before": row.before?.json ?? .null, "after": row.after.json] }
     try writeFile("\(output)/numbers.json", JSON.object(object).pretty)
   }
 

@@ -141,7 +141,7 @@ extension RunReport {
     var out =
       "<h2>Before and after, on held-out prompts</h2>\n<div class=\"scroll\"><table class=\"wide\">\n"
       + "<tr><th>95 % intervals</th><th class=\"n\">before</th><th class=\"n\">after</th></tr>\n"
-    func show(_ estimate: Comparison.Estimate?) -> String {
+    func show(_ estimate: Estimate?) -> String {
       guard let estimate else { return "–" }
       return
         "\(ReportText.number(estimate.value)) <span class=\"label\">\(ReportText.number(estimate.low)) … \(ReportText.number(estimate.high))</span>"

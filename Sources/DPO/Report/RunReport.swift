@@ -26,17 +26,6 @@ public struct RunReport: Sendable {
 
   /// A quantity measured before and after training on held-out prompts, each with a 95 % interval.
   public struct Comparison: Sendable, Equatable {
-    public struct Estimate: Sendable, Equatable {
-      public var value: Double
-      public var low: Double
-      public var high: Double
-
-      public init(_ value: Double, low: Double, high: Double) {
-        self.value = value
-        self.low = low
-        self.high = high
-      }
-    }
     public var name: String
     public var before: Estimate?
     public var after: Estimate
