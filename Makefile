@@ -28,7 +28,7 @@ help: ## this list
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
 	@scripts/deps "$(PYTHON)" "$(VENV)"
 
-model: deps ## download the 135M-parameter model that demo, bench and some tests use (93 MB, once)
+model: deps ## download the 135M-parameter model that demo, tests and bench use (93 MB, once)
 	@$(VENV)/bin/python examples/data/fetch_model.py .cache
 
 build: deps ## compile, and stage build/{bin,lib,include} that works where it lies
@@ -43,7 +43,7 @@ demo: build ## preference-tune a real model on film reviews, about 5 minutes: th
 	@$(SWIFT_BUILD) --product sentiment-demo
 	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo
 
-test: build ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
+test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
 
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)
@@ -70,7 +70,7 @@ wheel: build ## a Python wheel that carries libdpo.so, in build/wheel
 	@ls $(BUILD)/wheel/*.whl | sed 's/^/Wheel: /'
 
 format: ## format the Swift sources in place
-	@$(SWIFT) format -i -r -p Sources Tests Package.swift && echo "Formatted."
+	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift && echo "Formatted."
 
 clean: ## remove what was built; downloads in .cache stay
 	@rm -rf $(BUILD) .build && echo "Removed build and .build."

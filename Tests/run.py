@@ -1,6 +1,6 @@
 """Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
 
-Usage: Tests/run.py [SUITE...]    suites: swift c python hostile (all without arguments)
+Usage: Tests/run.py [SUITE...]    suites: style swift c python hostile (all without arguments)
 """
 
 import os
@@ -20,6 +20,17 @@ SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 def run(command: "list[str]", **options: object) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, text=True, errors="replace", **options)  # type: ignore[call-overload]
+
+
+def style() -> "tuple[int, int]":
+    """The format of the Swift sources, as `make format` leaves it."""
+    linted = run(
+        [os.environ.get("SWIFT", "swift"), "format", "lint", "--strict", "-r", "-p", "Sources", "Tests", "examples", "Package.swift"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    if linted.returncode:
+        print(linted.stdout)
+    return (0, 1) if linted.returncode else (1, 0)
 
 
 def swift() -> "tuple[int, int]":
@@ -127,7 +138,7 @@ def add(
     return counts[0] + passed, counts[1] + failed
 
 
-SUITES = {"swift": swift, "c": c, "python": python, "hostile": hostile}
+SUITES = {"style": style, "swift": swift, "c": c, "python": python, "hostile": hostile}
 
 
 def main() -> int:

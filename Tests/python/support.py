@@ -12,8 +12,8 @@ BUILD = ROOT / "build"
 FIXTURES = ROOT / "Tests" / "Fixtures"
 MODEL = FIXTURES / "models" / "llama-tied"
 PAIRS = FIXTURES / "data" / "pairs.jsonl"
-#: The 135M-parameter model, where it has been downloaded (`make model`).
-SMOLLM2 = next((ROOT / ".cache").glob("**/*.gguf"), None) if (ROOT / ".cache").is_dir() else None
+#: The 135M-parameter model (`make model`).
+SMOLLM2 = ROOT / ".cache" / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def golden(name: str) -> dict:
@@ -25,10 +25,9 @@ def rows(path: pathlib.Path) -> "list[dict]":
 
 
 def run(*command: object, **options: object) -> "subprocess.CompletedProcess[str]":
-    environment = {**os.environ, **options.pop("env", {})}  # type: ignore[arg-type]
-    return subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, cwd=ROOT, env=environment, **options
-    )
+    options["env"] = {**os.environ, **options.get("env", {})}  # type: ignore[dict-item]
+    options.setdefault("cwd", ROOT)
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
 
 
 def dpo(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":

@@ -150,15 +150,27 @@ class Files(Case):
         self.assertRaises(ValueError, libdpo.export, MODEL, "peft", self.directory / "x")
 
 
-@unittest.skipIf(SMOLLM2 is None, "the 135M model is not downloaded (make model)")
 class RealModel(Case):
-    def test_log_probs_of_smollm2(self) -> None:
-        expected = golden("smollm2.json")["pairs"]
+    """The quantised GGUF against transformers in double precision on the same dequantised weights."""
+
+    def test_smollm2(self) -> None:
+        expected = golden("smollm2.json")
         with libdpo.Model(SMOLLM2) as model:
-            for pair in expected[:2]:
-                sums, _ = model.score_tokens([pair["prompt_ids"]], [pair["chosen_ids"], pair["rejected_ids"]], [0, 0])
-                self.assertLess(abs(sums[0] - pair["chosen"]), 2e-3)
-                self.assertLess(abs(sums[1] - pair["rejected"]), 2e-3)
+            for text in expected["texts"]:
+                self.assertEqual(model.encode(text["text"]), text["ids"])
+                sums, tokens = model.score_tokens([[]], [text["ids"]])
+                self.assertLess(abs(sums[0] - text["sum"]), 1e-4)
+                for found, value in zip(tokens[0][1:], text["logps"], strict=True):
+                    self.assertLess(abs(found - value), 5e-5)
+            for pair in expected["pairs"]:
+                sums, tokens = model.score_tokens([pair["prompt_ids"]], [pair["chosen_ids"], pair["rejected_ids"]], [0, 0])
+                self.assertLess(abs(sums[0] - pair["chosen"]), 1e-4)
+                self.assertLess(abs(sums[1] - pair["rejected"]), 1e-4)
+            for row in expected["greedy"]:
+                prompt = model.decode(row["prompt_ids"])
+                self.assertEqual(model.encode(prompt), row["prompt_ids"])
+                found = model.generate(prompt, max_new_tokens=len(row["token_ids"]), temperature=0)
+                self.assertEqual(list(found[0][0].token_ids), row["token_ids"])
 
 
 if __name__ == "__main__":

