@@ -15,26 +15,7 @@ struct Generate: ParsableCommand {
   @Flag(help: "Put --prompt into the model's chat template as a user's message.")
   var chat = false
 
-  @Option(help: ArgumentHelp("Most tokens of a completion.", valueName: "N"))
-  var maxNewTokens = 128
-
-  @Option(help: ArgumentHelp("Sampling temperature; 0: greedy.", valueName: "T"))
-  var temperature = 1.0
-
-  @Option(help: ArgumentHelp("Sample among the K likeliest tokens; 0: all.", valueName: "K"))
-  var topK = 0
-
-  @Option(help: ArgumentHelp("Sample among the likeliest tokens that have probability P together.", valueName: "P"))
-  var topP = 1.0
-
-  @Option(help: ArgumentHelp("Leave out tokens less likely than P times the likeliest.", valueName: "P"))
-  var minP = 0.0
-
-  @Option(help: ArgumentHelp("Seed; the same seed gives the same text.", valueName: "S"))
-  var seed: UInt64 = 42
-
-  @Option(help: ArgumentHelp("Completions a prompt.", valueName: "N"))
-  var numReturnSequences = 1
+  @OptionGroup var generation: GenerationFlags
 
   @Flag(help: "One JSON document on stdout.")
   var json = false
@@ -45,14 +26,7 @@ struct Generate: ParsableCommand {
 
   func run() throws {
     let model = try model.open()
-    var options = GenerationOptions()
-    options.maxNewTokens = maxNewTokens
-    options.temperature = temperature
-    options.topK = topK
-    options.topP = topP
-    options.minP = minP
-    options.seed = seed
-    options.completionsPerPrompt = numReturnSequences
+    let options = generation.options
     let prompts: [JSON]
     if let prompt {
       prompts = [chat ? [["role": "user", "content": .string(prompt)]] : .string(prompt)]
@@ -61,7 +35,7 @@ struct Generate: ParsableCommand {
     }
     let tokens = try prompts.map { try model.promptTokens($0) }
     // A single answer is shown as it comes; several would mix.
-    let streams = !json && tokens.count == 1 && numReturnSequences == 1
+    let streams = !json && tokens.count == 1 && options.completionsPerPrompt == 1
     var decoder = try StreamingDecoder(model.tokenizer)
     let results = try model.generate(tokens, options: options) { _, _, token in
       if streams { print(model.isStop(token) ? "" : decoder.append(token), terminator: "") }
@@ -79,18 +53,5 @@ struct Generate: ParsableCommand {
       if !json { texts.forEach { print($0) } }
     }
     if json { printJSON(["rows": .array(rows)]) }
-  }
-
-  private func readPrompts(_ path: String) throws -> [JSON] {
-    var prompts: [JSON] = []
-    try JSONLines(path).forEach { row, line in
-      guard let prompt = row["prompt"], prompt.string != nil || prompt.array != nil else {
-        throw DPOError.format(
-          path, "line \(line): \"prompt\" is \(row["prompt"]?.kind ?? "missing"), expected text or messages")
-      }
-      prompts.append(prompt)
-    }
-    guard !prompts.isEmpty else { throw DPOError.format(path, "no rows; expected at least one prompt") }
-    return prompts
   }
 }

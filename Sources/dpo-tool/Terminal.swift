@@ -41,9 +41,12 @@ struct Progress {
   private let start: ContinuousClock.Instant
   private var lastShown: ContinuousClock.Instant
   private var first: Int?
+  private var isNew = true
 
-  init(_ name: String) {
+  /// - Parameter first: what was done before the start; unset: all but one of what the first call of `show` tells.
+  init(_ name: String, from first: Int? = nil) {
     self.name = name
+    self.first = first
     start = clock.now
     lastShown = start
   }
@@ -53,7 +56,8 @@ struct Progress {
     let first = self.first ?? (done - 1)
     self.first = first
     let wait: Duration = Terminal.isInteractive ? .milliseconds(100) : .seconds(10)
-    guard done == total || done == first + 1 || lastShown.duration(to: now) >= wait else { return }
+    guard done == total || isNew || lastShown.duration(to: now) >= wait else { return }
+    isNew = false
     lastShown = now
     let elapsed = start.duration(to: now) / .seconds(1)
     let rate = elapsed / Double(max(1, done - first))
@@ -61,8 +65,8 @@ struct Progress {
     let width = 20
     let filled = total > 0 ? min(width, done * width / total) : 0
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
-    let speed =
-      "\(Terminal.short(rate)) s each, \(done == total ? "took \(Terminal.duration(elapsed))" : "\(Terminal.duration(left)) left")"
+    let ending = done == total ? "took \(Terminal.duration(elapsed))" : "\(Terminal.duration(left)) left"
+    let speed = done > first ? "\(Terminal.short(rate)) s each, \(ending)" : ""
     let line =
       "\(name) \(done)/\(total) \(Terminal.isInteractive ? bar + " " : "")\(detail.isEmpty ? "" : detail + "  ")\(speed)"
     if Terminal.isInteractive {

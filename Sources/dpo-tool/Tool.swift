@@ -12,7 +12,8 @@ struct Tool: ParsableCommand {
       diagnostics to stderr.
       """,
     subcommands: [
-      Inspect.self, Tokenize.self, LogProbs.self, Generate.self, Train.self, Evaluate.self, Export.self, Bench.self,
+      Inspect.self, Tokenize.self, LogProbs.self, Generate.self, Sample.self, Classifier.self, Label.self, Train.self,
+      Evaluate.self, Export.self, Bench.self,
       Version.self,
     ])
 

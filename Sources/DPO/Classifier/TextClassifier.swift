@@ -1,7 +1,8 @@
 import DPOBase
 
 /// A labeller of texts in two classes: tf-idf of word and character n-grams under logistic regression. It stands in for
-/// human judgement in the demo's experiment, as the sentiment classifier does in the DPO paper's.
+/// human judgement in the demo's experiment, as the sentiment classifier does in the DPO paper's, and labels samples for
+/// `dpo label`.
 ///
 /// Training and scoring are deterministic. The model keeps hashes of n-grams, no text.
 public struct TextClassifier: Sendable, Equatable {
@@ -14,6 +15,11 @@ public struct TextClassifier: Sendable, Equatable {
   /// - Parameter cost: C, the weight of the data against the regulariser.
   /// - Throws: `.invalidArgument` unless there are as many labels as texts and both classes occur.
   public static func train(texts: [String], labels: [Bool], cost: Double = 3) throws -> TextClassifier {
+    try check(texts: texts, labels: labels, cost: cost)
+    return TextClassifier(texts.map(TextGrams.init), labels: labels, cost: cost)
+  }
+
+  static func check(texts: [String], labels: [Bool], cost: Double) throws {
     guard texts.count == labels.count else {
       throw DPOError.argument("\(texts.count) texts and \(labels.count) labels; expected one label for each text")
     }
@@ -21,51 +27,30 @@ public struct TextClassifier: Sendable, Equatable {
       throw DPOError.argument("a classifier needs texts of both labels")
     }
     guard cost > 0, cost.isFinite else { throw DPOError.argument("cost is \(cost); expected a finite number > 0") }
-    let grams = texts.map(TextGrams.init)
-    let vocabulary = TextVocabulary(grams)
+  }
+
+  init(_ grams: [TextGrams], labels: [Bool], cost: Double) {
+    vocabulary = TextVocabulary(grams)
     var rows = SparseRows()
     for text in grams { rows.append(vocabulary.vector(text)) }
-    let regression = LogisticRegression(rows: rows, labels: labels, cost: cost)
-    let solution = regression.minimum(features: vocabulary.count)
-    return TextClassifier(vocabulary: vocabulary, weights: solution.dropLast(), bias: solution.last ?? 0)
+    let solution = LogisticRegression(rows: rows, labels: labels, cost: cost).minimum(features: vocabulary.count)
+    weights = solution.dropLast()
+    bias = solution.last ?? 0
+  }
+
+  init(vocabulary: TextVocabulary, weights: [Double], bias: Double) {
+    self.vocabulary = vocabulary
+    self.weights = weights
+    self.bias = bias
   }
 
   /// ln(p / (1 − p)) of the positive class.
-  public func logOdds(_ text: String) -> Double {
-    vocabulary.vector(TextGrams(text)).reduce(bias) { $0 + weights[Int($1.feature)] * Double($1.value) }
+  public func logOdds(_ text: String) -> Double { logOdds(TextGrams(text)) }
+
+  func logOdds(_ grams: TextGrams) -> Double {
+    vocabulary.vector(grams).reduce(bias) { $0 + weights[Int($1.feature)] * Double($1.value) }
   }
 
   /// p of the positive class.
   public func probability(_ text: String) -> Double { sigmoid(logOdds(text)) }
-}
-
-/// How well scores separate two classes.
-public struct ClassifierQuality: Sendable, Equatable {
-  public let count: Int
-  /// Share of rows whose score's sign is the label's.
-  public let accuracy: Double
-  /// Probability that a positive row has a higher score than a negative one, ties counted half.
-  public let auc: Double
-  /// Accuracy of always naming the more frequent class.
-  public let majority: Double
-
-  public init(scores: [Double], labels: [Bool]) {
-    count = min(scores.count, labels.count)
-    let rows = zip(scores, labels).sorted { $0.0 < $1.0 }
-    let positives = rows.lazy.filter { $0.1 }.count
-    let negatives = rows.count - positives
-    accuracy = Double(rows.lazy.filter { ($0.0 > 0) == $0.1 }.count) / Double(max(count, 1))
-    majority = Double(max(positives, negatives)) / Double(max(count, 1))
-    // Mann–Whitney: mean rank of the positive rows, ties at their mean rank.
-    var rankSum = 0.0
-    var start = 0
-    while start < rows.count {
-      var end = start
-      while end < rows.count, rows[end].0 == rows[start].0 { end += 1 }
-      rankSum += Double(rows[start..<end].lazy.filter { $0.1 }.count) * Double(start + 1 + end) / 2
-      start = end
-    }
-    let pairs = Double(positives) * Double(negatives)
-    auc = pairs > 0 ? (rankSum - Double(positives) * Double(positives + 1) / 2) / pairs : 0.5
-  }
 }

@@ -13,6 +13,8 @@ public struct GenerationOptions: Sendable, Equatable {
   /// 0: off
   public var minP = 0.0
   public var seed: UInt64 = 0
+  /// What the first prompt counts as in the draws: prompts of one list may come in several calls.
+  public var firstPrompt = 0
   public var completionsPerPrompt = 1
   /// A completion ends with the first of these, which is part of it.
   public var stopTokens: [Int32] = []
@@ -28,6 +30,7 @@ public struct GenerationOptions: Sendable, Equatable {
     guard topK >= 0 else { throw DPOError.argument("top_k: \(topK), expected 0 (off) or more") }
     guard topP > 0, topP <= 1 else { throw DPOError.argument("top_p: \(topP), expected 0 < p ≤ 1") }
     guard minP >= 0, minP <= 1 else { throw DPOError.argument("min_p: \(minP), expected 0 ≤ p ≤ 1") }
+    guard firstPrompt >= 0 else { throw DPOError.argument("first_prompt: \(firstPrompt), expected 0 or more") }
     guard completionsPerPrompt >= 1 else {
       throw DPOError.argument("num_return_sequences: \(completionsPerPrompt), expected at least 1")
     }
@@ -190,7 +193,9 @@ public final class Generator {
           let place = active[index]
           let position = results[place.prompt][place.completion].tokens.count
           let draw = CounterRandom(
-            stream: [options.seed, UInt64(place.prompt), UInt64(place.completion), UInt64(position)])
+            stream: [
+              options.seed, UInt64(options.firstPrompt &+ place.prompt), UInt64(place.completion), UInt64(position),
+            ])
           drawn[index] = samplers[index].sample(
             step.logits.pointer + logitRows[index] * vocabulary, vocabulary, draw: draw)
         }

@@ -51,6 +51,9 @@ public struct AdapterFile: Sendable {
     try open(path, for: model.configuration)
   }
 
+  /// XXH3 over names, shapes and numbers.
+  public func fingerprint() -> UInt64 { DPOStorage.fingerprint(tensors) }
+
   private static func openHDF5(_ path: String, for model: DecoderConfiguration) throws -> AdapterFile {
     let reader = try CheckpointReader(path)
     guard reader.hasAdapter, let settings = reader.header.adapterConfiguration else {

@@ -66,14 +66,16 @@ public struct ModelFile: Sendable {
   public var mappedBytes: Int { tensors.values.reduce(0) { $0 + $1.bytes.count } }
 
   /// XXH3 over names, encodings, shapes and numbers: equal for equal weights in equal encodings, whatever the file is called.
-  public func fingerprint() -> UInt64 {
-    var text = ""
-    for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
-      let hash = tensor.bytes.baseAddress.map { ck_xxh3($0, tensor.bytes.count) } ?? 0
-      text += "\(name) \(tensor.dtype.rawValue) \(tensor.shape) \(tensor.rowOrder) \(hash)\n"
-    }
-    return text.withUTF8 { ck_xxh3($0.baseAddress, $0.count) }
+  public func fingerprint() -> UInt64 { DPOStorage.fingerprint(tensors) }
+}
+
+func fingerprint(_ tensors: [String: StoredTensor]) -> UInt64 {
+  var text = ""
+  for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
+    let hash = tensor.bytes.baseAddress.map { ck_xxh3($0, tensor.bytes.count) } ?? 0
+    text += "\(name) \(tensor.dtype.rawValue) \(tensor.shape) \(tensor.rowOrder) \(hash)\n"
   }
+  return text.withUTF8 { ck_xxh3($0.baseAddress, $0.count) }
 }
 
 /// What kind of thing lies at a path, by its first bytes or its files.

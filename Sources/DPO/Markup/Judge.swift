@@ -1,0 +1,38 @@
+import CKernels
+import DPOBase
+
+/// Whoever says which answer is better by giving each a number: a classifier, a reward model, a program of one's own.
+public struct Judge {
+  /// Tells this judge from others, in the log of its judgements.
+  public let identity: String
+  /// One score a completion of a prompt, higher is better.
+  public let scores: (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]
+
+  public init(identity: String, scores: @escaping (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]) {
+    self.identity = identity
+    self.scores = scores
+  }
+
+  /// The log-odds of the positive class.
+  ///
+  /// - Parameter completionOnly: judge the completion by itself. Otherwise, as always after chat messages, a text prompt and its
+  ///   completion are one text.
+  public static func classifier(_ classifier: TextClassifier, completionOnly: Bool = false) -> Judge {
+    Judge(identity: "classifier \(classifier.fingerprint)\(completionOnly ? " of completions" : "")") {
+      prompt, completions in
+      let start = completionOnly ? "" : prompt.string ?? ""
+      return completions.map { classifier.logOdds(start + MarkupRow.text($0)) }
+    }
+  }
+}
+
+extension TextClassifier {
+  /// XXH3 of its numbers.
+  var fingerprint: String {
+    let hashes = [
+      vocabulary.grams.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) },
+      (weights + [bias]).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) },
+    ]
+    return String(hashes.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }, radix: 16)
+  }
+}

@@ -1,0 +1,165 @@
+import DPOBase
+import DPOModel
+import DPOStorage
+
+/// How far sampling has come.
+public struct SamplingProgress: Sendable {
+  /// Prompts whose completions are in the file, and of how many.
+  public let prompts, total: Int
+  /// Drawn in this call, and the seconds that took.
+  public let tokens: Int
+  public let seconds: Double
+}
+
+/// What a file of samples holds.
+public struct SamplingResult: Sendable, Equatable {
+  public let prompts: Int
+  /// Prompts that were there before.
+  public let resumedAt: Int
+  public let rows: Int
+  /// Drawn in this call.
+  public let tokens: Int
+}
+
+extension LanguageModel {
+  /// Samples completions of prompts into a JSON-lines file that only grows:
+  /// `{"prompt", "completions": […], "finish_reasons": […], "index", "sampling"}`. `index` counts prompts from 0, `sampling`
+  /// tells model, adapter and options.
+  ///
+  /// A file of the same prompts and sampling is continued, and becomes what it would be had nothing interrupted it: a draw
+  /// depends on the seed, the prompt's index, the completion and the position, and prompts are computed in groups that do not
+  /// depend on where the run started. Rows are on the disk, group after group.
+  ///
+  /// - Parameters:
+  ///   - prompts: text, or chat messages.
+  ///   - pairs: rows of two different completions, the first with the second, the third with the fourth and so on,
+  ///     ready to be compared; equal ones are left out.
+  ///   - onProgress: called as tokens are drawn; false stops with `.cancelled`.
+  /// - Throws: `.mismatch` if the file holds something else.
+  @discardableResult
+  public func sample(
+    _ prompts: [JSON], options: GenerationOptions, pairs: Bool = false, to path: String, overwrite: Bool = false,
+    onProgress: @escaping (SamplingProgress) -> Bool = { _ in true }
+  ) throws -> SamplingResult {
+    try options.validate()
+    let settings = samplingSettings(options, pairs: pairs)
+    let tokens = try prompts.map { try promptTokens($0) }
+    for (index, prompt) in tokens.enumerated() where prompt.isEmpty || prompt.count >= configuration.contextLength {
+      throw DPOError.argument(
+        "prompt \(index + 1): \(prompt.count) tokens; a context of \(configuration.contextLength) needs 1 or more, and room for an answer"
+      )
+    }
+    let found = overwrite ? [] : try SampleRows.read(path, prompts: prompts, settings: settings)
+    let group = max(1, SampleRows.sequencesOfGroup / options.completionsPerPrompt)
+    // The last group may be incomplete; what is missing of it comes from drawing it again.
+    let done = found.last.map { pairs || ($0.index + 1) % group != 0 ? $0.index / group * group : $0.index + 1 } ?? 0
+    var known = found.count { $0.index >= done }
+    let file = try AppendFile(path, keeping: found.map(\.line))
+    var rows = found.count
+    var drawn = 0
+    let clock = ContinuousClock()
+    let start = clock.now
+    for first in stride(from: done, to: prompts.count, by: group) {
+      let range = first..<min(prompts.count, first + group)
+      var options = options
+      options.firstPrompt = first
+      var goesOn = onProgress(progress(first))
+      let results =
+        try goesOn
+        ? generate(Array(tokens[range]), options: options) { _, _, _ in
+          drawn += 1
+          if drawn % 64 == 0 { goesOn = onProgress(progress(first)) }
+          return goesOn
+        } : []
+      guard goesOn else {
+        throw DPOError(.cancelled, "stopped after \(first) of \(prompts.count) prompts; the same command goes on")
+      }
+      for (index, completions) in zip(range, results) {
+        for row in try sampleRows(prompts[index], completions, pairs: pairs) {
+          guard known == 0 else {
+            known -= 1
+            continue
+          }
+          var row = row
+          row["index"] = .int(index)
+          row["sampling"] = settings
+          try file.append(JSON.object(row).description)
+          rows += 1
+        }
+      }
+      try file.flush()
+    }
+    _ = onProgress(progress(prompts.count))
+    return SamplingResult(prompts: prompts.count, resumedAt: min(done, prompts.count), rows: rows, tokens: drawn)
+
+    func progress(_ done: Int) -> SamplingProgress {
+      SamplingProgress(
+        prompts: done, total: prompts.count, tokens: drawn, seconds: start.duration(to: clock.now) / .seconds(1))
+    }
+  }
+
+  private func sampleRows(_ prompt: JSON, _ completions: [Completion], pairs: Bool) throws -> [JSONObject] {
+    let texts = try completions.map(text)
+    func row(_ chosen: [Int]) -> JSONObject {
+      [
+        "prompt": prompt, "completions": .array(chosen.map { .string(texts[$0]) }),
+        "finish_reasons": .array(chosen.map { .string(completions[$0].finish.rawValue) }),
+      ]
+    }
+    guard pairs else { return [row(Array(texts.indices))] }
+    return distinctPairs(texts).map { row([$0.0, $0.1]) }
+  }
+
+  private func samplingSettings(_ options: GenerationOptions, pairs: Bool) -> JSON {
+    func hexadecimal(_ value: UInt64) -> JSON {
+      let digits = String(value, radix: 16)
+      return .string(String(repeating: "0", count: 16 - digits.count) + digits)
+    }
+    return [
+      "model": hexadecimal(file.fingerprint()), "adapter": adapterFile.map { hexadecimal($0.fingerprint()) } ?? .null,
+      "num_return_sequences": .int(options.completionsPerPrompt), "pairs": .bool(pairs),
+      "max_new_tokens": .int(options.maxNewTokens), "temperature": .real(options.temperature),
+      "top_k": .int(options.topK), "top_p": .real(options.topP), "min_p": .real(options.minP),
+      "seed": .string(String(options.seed)),
+    ]
+  }
+}
+
+/// Disjoint pairs of different texts, in order: each text is in at most one, and equal texts count once.
+func distinctPairs(_ texts: [String]) -> [(Int, Int)] {
+  var seen = Set<String>()
+  let distinct = texts.indices.filter { seen.insert(texts[$0]).inserted }
+  return stride(from: 0, to: distinct.count - 1, by: 2).map { (distinct[$0], distinct[$0 + 1]) }
+}
+
+/// Rows of a file of samples that is to be continued.
+enum SampleRows {
+  /// Completions that are drawn between two looks at the disk.
+  static let sequencesOfGroup = 64
+
+  /// The whole lines of a file, none if there is no file. A last line without an end was torn by a crash and is left out.
+  static func read(_ path: String, prompts: [JSON], settings: JSON) throws -> [(line: String, index: Int)] {
+    guard fileKind(path) != .none else { return [] }
+    var rows: [(line: String, index: Int)] = []
+    let mapped = try MappedFile(path)
+    defer { withExtendedLifetime(mapped) {} }
+    guard let end = mapped.bytes.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
+    let whole = UnsafeRawBufferPointer(rebasing: mapped.bytes[...end])
+    let instead = "; give another file, or --overwrite"
+    try JSONLines(whole, name: nameOf(path)).forEach { row, line in
+      let place = "\(nameOf(path)): line \(line)"
+      guard let found = row["sampling"]?.object, let index = row["index"]?.int, row["completions"]?.array != nil else {
+        throw DPOError.mismatch("\(place) is no row of samples\(instead)")
+      }
+      for (key, value) in settings.object?.members ?? [] where found[key] != value {
+        let was = found[key].map { DPOError.printable($0.description, limit: 40) } ?? "missing"
+        throw DPOError.mismatch("\(place) was sampled with \(key) = \(was), now \(value)\(instead)")
+      }
+      guard prompts.indices.contains(index), prompts[index] == row["prompt"], index >= rows.last?.index ?? 0 else {
+        throw DPOError.mismatch("\(place) is not of prompt \(index) of these \(prompts.count)\(instead)")
+      }
+      rows.append((JSON.object(row).description, index))
+    }
+    return rows
+  }
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import DPO
+
+/// How completions are drawn.
+struct GenerationFlags: ParsableArguments {
+  @Option(help: ArgumentHelp("Most tokens of a completion.", valueName: "N"))
+  var maxNewTokens = 128
+
+  @Option(help: ArgumentHelp("Sampling temperature; 0: greedy.", valueName: "T"))
+  var temperature = 1.0
+
+  @Option(help: ArgumentHelp("Sample among the K likeliest tokens; 0: all.", valueName: "K"))
+  var topK = 0
+
+  @Option(help: ArgumentHelp("Sample among the likeliest tokens that have probability P together.", valueName: "P"))
+  var topP = 1.0
+
+  @Option(help: ArgumentHelp("Leave out tokens less likely than P times the likeliest.", valueName: "P"))
+  var minP = 0.0
+
+  @Option(help: ArgumentHelp("Seed; the same seed gives the same text.", valueName: "S"))
+  var seed: UInt64 = 42
+
+  @Option(help: ArgumentHelp("Completions a prompt.", valueName: "N"))
+  var numReturnSequences = 1
+
+  var options: GenerationOptions {
+    var options = GenerationOptions()
+    options.maxNewTokens = maxNewTokens
+    options.temperature = temperature
+    options.topK = topK
+    options.topP = topP
+    options.minP = minP
+    options.seed = seed
+    options.completionsPerPrompt = numReturnSequences
+    return options
+  }
+}
