@@ -255,7 +255,7 @@ void dpo_dataset_release(dpo_dataset *dataset);
 /* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. */
 struct dpo_train_options {
     size_t struct_size;
-    const char *method;    /* "dpo"; or "sft", "kto" */
+    const char *method;    /* "dpo"; or "sft", "kto", "reward" */
     const char *loss_type; /* "sigmoid"; names joined by commas */
     const double *loss_weights; /* NULL: 1 each */
     size_t loss_weight_count;   /* 0, or the number of losses */
@@ -270,7 +270,8 @@ struct dpo_train_options {
     int32_t completion_only_loss;   /* 1 */
     double desirable_weight;        /* 1; kto: factor on rows with a thumb up */
     double undesirable_weight;      /* 1; kto: factor on rows with a thumb down */
-    double learning_rate;           /* NaN: 1e-6 for dpo, 2e-5 for sft */
+    double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
+    double learning_rate;           /* NaN: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward */
     const char *lr_scheduler_type;  /* "linear" */
     double warmup_steps;            /* 0; below 1 a fraction of all steps */
     double weight_decay;            /* 0 */

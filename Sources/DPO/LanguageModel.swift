@@ -23,8 +23,9 @@ public final class LanguageModel {
   ///   - threads: 0: one a processor.
   public init(path: String, adapter: String? = nil, threads: Int = 0) throws {
     guard threads >= 0, threads <= 1024 else { throw DPOError.argument("threads is \(threads), expected 0 to 1024") }
-    let file = try ModelFile.open(path)
+    var file = try ModelFile.open(path)
     let adapterFile = try adapter.map { try AdapterFile.open($0, for: file.configuration) }
+    if let adapterFile { file = try file.with(heads: adapterFile.heads) }
     self.file = file
     self.adapterFile = adapterFile
     self.adapter = try adapterFile.map {
@@ -52,26 +53,8 @@ public final class LanguageModel {
   public func score(
     prompts: [[Int32]], completions: [(prompt: Int, tokens: [Int32])], extras: ScoreExtras = []
   ) throws -> [CompletionScores] {
-    for (prompt, _) in completions where !prompts.indices.contains(prompt) {
-      throw DPOError.argument("a completion continues prompt \(prompt); there are \(prompts.count)")
-    }
-    // Completions of one prompt come together, so that they share it.
-    let order = completions.indices.sorted { (completions[$0].prompt, $0) < (completions[$1].prompt, $1) }
     var results = [CompletionScores?](repeating: nil, count: completions.count)
-    var next = 0
-    while next < order.count {
-      var forest = TokenForest()
-      var batch: [Int] = []
-      var current: (prompt: Int, segment: Int?)?
-      while next < order.count {
-        let (prompt, tokens) = completions[order[next]]
-        let added = tokens.count + (current?.prompt == prompt ? 0 : prompts[prompt].count)
-        if !batch.isEmpty && forest.tokens.count + added > LanguageModel.batchTokens { break }
-        if current?.prompt != prompt { current = (prompt, forest.addPrompt(prompts[prompt])) }
-        forest.addCompletion(tokens, parent: current?.segment)
-        batch.append(order[next])
-        next += 1
-      }
+    try eachBatch(prompts: prompts, completions: completions, labels: nil) { forest, batch in
       let scores = try score(forest, extras: extras)
       var start = 0
       for (sequence, completion) in batch.enumerated() {
@@ -83,6 +66,34 @@ public final class LanguageModel {
       }
     }
     return results.compactMap { $0 }
+  }
+
+  /// Forests of the completions, each with the indices of its sequences, in the order of the prompts: completions of one
+  /// prompt come together, so that they share it.
+  func eachBatch(
+    prompts: [[Int32]], completions: [(prompt: Int, tokens: [Int32])], labels: [Bool]?,
+    _ body: (TokenForest, [Int]) throws -> Void
+  ) throws {
+    for (prompt, _) in completions where !prompts.indices.contains(prompt) {
+      throw DPOError.argument("a completion continues prompt \(prompt); there are \(prompts.count)")
+    }
+    let order = completions.indices.sorted { (completions[$0].prompt, $0) < (completions[$1].prompt, $1) }
+    var next = 0
+    while next < order.count {
+      var forest = TokenForest()
+      var batch: [Int] = []
+      var current: (prompt: Int, segment: Int?)?
+      while next < order.count {
+        let (prompt, tokens) = completions[order[next]]
+        let added = tokens.count + (current?.prompt == prompt ? 0 : prompts[prompt].count)
+        if !batch.isEmpty && forest.tokens.count + added > LanguageModel.batchTokens { break }
+        if current?.prompt != prompt { current = (prompt, forest.addPrompt(prompts[prompt])) }
+        forest.addCompletion(tokens, parent: current?.segment, labels: labels, keepLast: labels != nil)
+        batch.append(order[next])
+        next += 1
+      }
+      try body(forest, batch)
+    }
   }
 
   /// Enough tokens to keep the products busy, few enough to stay small.

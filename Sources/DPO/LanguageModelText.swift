@@ -59,14 +59,19 @@ extension LanguageModel {
   /// Scores completions of texts, with EOS appended and boundaries as in training.
   public func score(texts: [(prompt: String, completion: String)]) throws -> [CompletionScores] {
     guard !texts.isEmpty else { return [] }
+    let sequences = try sequences(texts: texts)
+    return try score(
+      prompts: sequences.map { Array($0.prompt) },
+      completions: sequences.enumerated().map { ($0.offset, Array($0.element.completion)) })
+  }
+
+  /// Tokens of texts as training sees them.
+  func sequences(texts: [(prompt: String, completion: String)]) throws -> [TokenizedDataset.Sequence] {
     var options = DatasetOptions(.supervised)
     options.maxLength = nil
     let rows = texts.map { JSONObject(dictionaryLiteral: ("prompt", .string($0)), ("completion", .string($1))) }
     let data = try dataset(rows: rows, options: options)
-    let sequences = (0..<data.count).map(data.sequence)
-    return try score(
-      prompts: sequences.map { Array($0.prompt) },
-      completions: sequences.enumerated().map { ($0.offset, Array($0.element.completion)) })
+    return (0..<data.count).map(data.sequence)
   }
 
   // MARK: - Generation

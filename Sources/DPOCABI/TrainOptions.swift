@@ -22,6 +22,7 @@ extension dpo_train_options {
     options.completion_only_loss = flag(values.completionOnlyLoss)
     options.desirable_weight = values.desirableWeight
     options.undesirable_weight = values.undesirableWeight
+    options.center_rewards_coefficient = values.centerRewardsCoefficient ?? .nan
     options.learning_rate = values.learningRate ?? .nan
     options.lr_scheduler_type = staticText("linear")
     options.warmup_steps = values.warmupSteps
@@ -81,6 +82,7 @@ extension dpo_train_options {
       ("completion_only_loss", .bool(completion_only_loss != 0)),
       ("desirable_weight", .real(desirable_weight)),
       ("undesirable_weight", .real(undesirable_weight)),
+      ("center_rewards_coefficient", optional(center_rewards_coefficient)),
       ("learning_rate", optional(learning_rate)),
       ("lr_scheduler_type", try string(lr_scheduler_type, "lr_scheduler_type")),
       ("warmup_steps", .real(warmup_steps)),

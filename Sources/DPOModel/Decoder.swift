@@ -12,7 +12,7 @@ struct WeightMatrix {
 }
 
 /// A vector of weights, always as f32.
-struct WeightVector {
+struct WeightVector: @unchecked Sendable {
   let values: UnsafePointer<Float>
   let gradient: UnsafeMutablePointer<Float>?
 }
@@ -50,8 +50,10 @@ public final class Decoder: @unchecked Sendable {
   let positions: WeightMatrix?
   let blocks: [DecoderBlock]
   let finalNorm: NormWeights
-  /// The embedding's, when tied.
-  let head: WeightMatrix
+  /// The embedding's, when tied; nil in a reward model.
+  let head: WeightMatrix?
+  /// w of v = w·h, where the model says one number.
+  let scalarHead: WeightVector?
   /// Bytes of weights as they are stored, for a frozen model.
   package let storedBytes: Int
   private let vectors: [FloatBuffer]
@@ -85,14 +87,14 @@ public final class Decoder: @unchecked Sendable {
         tensor.dequantize(rows: 0..<tensor.rows, into: target)
         values = UnsafePointer(target)
         gradient = store.gradients.pointer + entry.offset
-      } else if description.shape.count == 1 {
+      } else if description.isVector {
         let buffer = try tensor.floats()
         vectors.append(buffer)
         values = UnsafePointer(buffer.pointer)
       } else {
         values = tensor.directFloats
       }
-      if description.shape.count == 1 {
+      if description.isVector {
         guard let values else { continue }
         vectorOf[description.name] = WeightVector(values: values, gradient: gradient)
       } else {
@@ -132,7 +134,14 @@ public final class Decoder: @unchecked Sendable {
     }
     embedding = try matrix(-1, .tokenEmbedding)
     positions = configuration.ropeBase == nil ? try matrix(-1, .positionEmbedding) : nil
-    head = configuration.tiedHead ? embedding : try matrix(-1, .head)
+    switch configuration.heads {
+    case .score:
+      head = nil
+      scalarHead = vector(-1, .scoreHead, ".weight")
+    case .language, .languageAndValue:
+      head = configuration.tiedHead ? embedding : try matrix(-1, .head)
+      scalarHead = vector(-1, .valueHead, ".weight")
+    }
     finalNorm = try norm(-1, .finalNorm)
     blocks = try (0..<configuration.layerCount).map { layer in
       let queryKeyValue: [ModelPart] = configuration.fusedQKV ? [.fusedQueryKeyValue] : [.query, .key, .value]
@@ -147,7 +156,7 @@ public final class Decoder: @unchecked Sendable {
 
   /// Some matrix inside a block or the head is not f32 in memory.
   var needsDequantisation: Bool {
-    head.values == nil
+    (head != nil && head?.values == nil)
       || blocks.contains { block in
         ([block.output, block.down] + block.queryKeyValue + block.gateUp).contains { $0.weight.values == nil }
       }
@@ -155,4 +164,9 @@ public final class Decoder: @unchecked Sendable {
 
   /// Keeps mapped files alive.
   private let owners: [any AnyObject & Sendable]
+}
+
+extension ParameterDescription {
+  /// One row of numbers, which a decoder holds as f32.
+  fileprivate var isVector: Bool { shape.count == 1 || part.isScalarHead }
 }

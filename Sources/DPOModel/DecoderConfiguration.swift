@@ -49,6 +49,16 @@ public enum RopeScaling: Sendable, Equatable {
   }
 }
 
+/// What reads the hidden states after the last norm.
+public enum Heads: Sendable, Equatable {
+  /// Log-probs of tokens.
+  case language
+  /// One number a sequence, read at its last token: a reward model.
+  case score
+  /// Log-probs, and one number at every row that predicts a token: a policy with its value function.
+  case languageAndValue
+}
+
 /// Everything that the decoder needs to know about a model besides its weights. Sizes count elements.
 public struct DecoderConfiguration: Sendable, Equatable {
   public var family: Family.Name
@@ -85,6 +95,9 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public var initializerRange: Double
   public var bosToken: Int?
   public var eosTokens: [Int]
+  public var heads = Heads.language
+  /// A reward model reads its score at the last token that is not this one.
+  public var padToken: Int?
 
   public init(
     family: Family.Name, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,

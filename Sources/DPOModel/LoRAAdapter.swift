@@ -6,29 +6,49 @@ import Glibc
 public final class LoRAAdapter: Sendable {
   public let configuration: LoRAConfiguration
   public let places: [LoRAConfiguration.Place]
-  /// A then B of each place, under PEFT's names: [rank, in] and [out, rank].
+  /// A then B of each place, under PEFT's names: [rank, in] and [out, rank]. The scalar head of a model that has one is
+  /// trained whole and stands last ("modules_to_save").
   public let parameters: ParameterStore
+  /// The adapter's own copy of the model's scalar head.
+  let scalarHead: WeightVector?
   private let indices: [Int: [ModelPart: Int]]
+  private let model: DecoderConfiguration
 
-  private init(_ configuration: LoRAConfiguration, places: [LoRAConfiguration.Place]) throws {
+  private init(_ configuration: LoRAConfiguration, model: DecoderConfiguration) throws {
+    let places = try configuration.resolve(model)
     self.configuration = configuration
     self.places = places
-    parameters = try ParameterStore(
-      places.flatMap { place in
-        let module = place.module
-        return [
-          (LoRAAdapter.name(module, "A"), [place.rank, module.inputSize], true),
-          (LoRAAdapter.name(module, "B"), [module.outputSize, place.rank], true),
-        ]
-      })
+    self.model = model
+    let head = LoRAAdapter.scalarHead(model)
+    let matrices = places.flatMap { place in
+      let module = place.module
+      return [
+        (LoRAAdapter.name(module, "A"), [place.rank, module.inputSize], true),
+        (LoRAAdapter.name(module, "B"), [module.outputSize, place.rank], true),
+      ]
+    }
+    let store = try ParameterStore(matrices + (head.map { [($0.name, $0.shape, true)] } ?? []))
+    parameters = store
+    scalarHead = head.flatMap { store[$0.name] }.map {
+      WeightVector(
+        values: UnsafePointer(store.values.pointer + $0.offset), gradient: store.gradients.pointer + $0.offset)
+    }
     var indices: [Int: [ModelPart: Int]] = [:]
     for (index, place) in places.enumerated() { indices[place.module.layer, default: [:]][place.module.part] = index }
     self.indices = indices
   }
 
-  /// A fresh adapter, which changes nothing: B is zero.
-  public convenience init(_ configuration: LoRAConfiguration, model: DecoderConfiguration, seed: UInt64) throws {
-    try self.init(configuration, places: configuration.resolve(model))
+  /// A fresh adapter, which changes nothing: B is zero, and the scalar head is the model's own.
+  ///
+  /// - Parameter tensors: the model's; what it lacks of a scalar head is zero.
+  public convenience init(
+    _ configuration: LoRAConfiguration, model: DecoderConfiguration, seed: UInt64,
+    tensors: [String: StoredTensor] = [:]
+  ) throws {
+    try self.init(configuration, model: model)
+    if let head = LoRAAdapter.scalarHead(model), let entry = parameters[head.name], let tensor = tensors[head.source] {
+      tensor.dequantize(rows: 0..<tensor.rows, into: parameters.values.pointer + entry.offset)
+    }
     for (index, place) in places.enumerated() {
       let entry = parameters.entries[2 * index]
       let a = parameters.values.pointer + entry.offset
@@ -47,7 +67,7 @@ public final class LoRAAdapter: Sendable {
   public convenience init(
     _ configuration: LoRAConfiguration, model: DecoderConfiguration, tensors: [String: StoredTensor]
   ) throws {
-    try self.init(configuration, places: configuration.resolve(model))
+    try self.init(configuration, model: model)
     for entry in parameters.entries {
       guard let tensor = tensors[entry.name] else {
         throw DPOError.mismatch("the adapter lacks the tensor \(entry.name), which its configuration promises")
@@ -65,7 +85,7 @@ public final class LoRAAdapter: Sendable {
 
   /// The same numbers in memory of their own (a frozen reference).
   public func copy() throws -> LoRAAdapter {
-    let copy = try LoRAAdapter(configuration, places: places)
+    let copy = try LoRAAdapter(configuration, model: model)
     memcpy(copy.parameters.values.pointer, parameters.values.pointer, parameters.count * 4)
     return copy
   }
@@ -73,6 +93,13 @@ public final class LoRAAdapter: Sendable {
   /// PEFT's name of a matrix; `which` is "A" or "B".
   public static func name(_ module: LinearModule, _ which: String) -> String {
     "base_model.model.\(module.path).lora_\(which).weight"
+  }
+
+  /// PEFT's name of a model's scalar head, the model's own name of it, and its shape.
+  package static func scalarHead(_ model: DecoderConfiguration) -> (name: String, source: String, shape: [Int])? {
+    Family.named(model.family).parameters(model).first(where: \.part.isScalarHead).map {
+      ("base_model.model.\($0.name)", $0.name, $0.shape)
+    }
   }
 
   /// The matrices beside one linear layer.
@@ -95,7 +122,7 @@ public final class LoRAAdapter: Sendable {
 
 extension CounterRandom {
   /// Standard normal (Box and Muller 1958), one of the pair.
-  mutating func normal() -> Double {
+  package mutating func normal() -> Double {
     let radius = (-2 * log(1 - uniform())).squareRoot()
     return radius * cos(2 * Double.pi * uniform())
   }

@@ -26,7 +26,7 @@ public struct TokenForest: Sendable {
   /// In the order of sequences, then of tokens.
   public private(set) var targets: [Target] = []
   public private(set) var sequenceCount = 0
-  /// Row of each sequence's last forwarded token of its own; −1 if it has none.
+  /// Row of each sequence's last forwarded token, its prompt's where it has none of its own; −1 without both.
   public private(set) var lastRows: [Int] = []
 
   public init() {}
@@ -57,7 +57,7 @@ public struct TokenForest: Sendable {
       forwarded = max(forwarded, index)
     }
     if forwarded > 0 { _ = append(ids[..<forwarded], parent: parent) }
-    lastRows.append(forwarded > 0 ? tokens.count - 1 : -1)
+    lastRows.append(forwarded > 0 ? tokens.count - 1 : before ?? -1)
     return sequence
   }
 
@@ -94,4 +94,7 @@ public struct TokenScores: Sendable {
   public internal(set) var meanLogit: [Float]?
   public internal(set) var top1: [Bool]?
   public internal(set) var logSumSquares: [Float]?
+  /// What the scalar head says: of a reward model one number a sequence, of a policy with a value head one a target;
+  /// empty for others.
+  public internal(set) var values: [Float] = []
 }

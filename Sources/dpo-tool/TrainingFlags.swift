@@ -43,6 +43,10 @@ struct TrainingFlags: ParsableArguments {
     transform: optionValue("undesirable_weight"))
   var undesirableWeight: JSON?
   @Option(
+    name: .customLong("center-rewards-coefficient"), help: optionHelp("center_rewards_coefficient"),
+    transform: optionValue("center_rewards_coefficient"))
+  var centerRewardsCoefficient: JSON?
+  @Option(
     name: .customLong("learning-rate"), help: optionHelp("learning_rate"), transform: optionValue("learning_rate"))
   var learningRate: JSON?
   @Option(
@@ -162,6 +166,7 @@ struct TrainingFlags: ParsableArguments {
       ("completion_only_loss", completionOnlyLoss.map(JSON.bool)),
       ("desirable_weight", desirableWeight),
       ("undesirable_weight", undesirableWeight),
+      ("center_rewards_coefficient", centerRewardsCoefficient),
       ("learning_rate", learningRate),
       ("lr_scheduler_type", lrSchedulerType),
       ("warmup_steps", warmupSteps),

@@ -62,7 +62,7 @@ import Testing
     #expect(forest.tokens == [1, 2, 3, 4, 7, 7, 8])
     #expect(forest.targets.map(\.row) == [2, 3, 2, 4, 5])
     #expect(forest.targets.map(\.token) == [4, 5, 6, 8, 8])
-    #expect(forest.lastRows == [3, -1, 4, 6])
+    #expect(forest.lastRows == [3, 2, 4, 6])
     #expect(forest.addPrompt([]) == nil)
   }
 

@@ -24,7 +24,7 @@ import Testing
     arguments: [
       ("use_dora", JSON.bool(true)), ("bias", "all"), ("lora_bias", true), ("layer_replication", [[0, 1]]),
       ("target_parameters", ["x"]), ("trainable_token_indices", [1]), ("modules_to_save", ["lm_head"]),
-      ("init_lora_weights", "pissa"), ("peft_type", "IA3"), ("task_type", "SEQ_CLS"), ("r", 0), ("r", .null),
+      ("init_lora_weights", "pissa"), ("peft_type", "IA3"), ("task_type", "TOKEN_CLS"), ("r", 0), ("r", .null),
       ("lora_alpha", "x"), ("target_modules", []), ("rank_pattern", ["q_proj": 0]),
     ] as [(String, JSON)])
   func settingsThatLibdpoDoesNotKnowAreRefusedByName(key: String, value: JSON) throws {

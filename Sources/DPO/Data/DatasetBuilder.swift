@@ -46,11 +46,12 @@ struct DatasetBuilder {
         prompt: [], completions: row.completions.map { row.prompt + $0 }, droppedPrompt: row.droppedPrompt)
     }
     if let limit = options.maxLength {
-      if options.truncation == .keepStart, row.prompt.count >= limit {
+      let isLonger = row.completions.contains { row.prompt.count + $0.count > limit }
+      if options.dropsLongRows ? isLonger : options.truncation == .keepStart && row.prompt.count >= limit {
         report.droppedRows += 1
         return
       }
-      if row.completions.contains(where: { row.prompt.count + $0.count > limit }) { report.truncatedRows += 1 }
+      if isLonger { report.truncatedRows += 1 }
     }
     if row.droppedPrompt > 0 {
       report.movedBoundaries += 1

@@ -5,14 +5,21 @@ extension TokenizedDataset {
   /// order of `sequences`, row after row: chosen and rejected of a pair are sequences 2i and 2i + 1.
   public func forest(rows: [Int]) -> TokenForest { forest(of: rows.flatMap(sequences)) }
 
+  /// The same for a reward model: whole sequences, of which no token is predicted.
+  public func scoringForest(rows: [Int]) -> TokenForest {
+    forest(of: rows.flatMap(sequences), labels: [], keepLast: true)
+  }
+
   /// The token forest of any sequences, such as KTO's mismatched ones.
-  public func forest(of sequences: [Sequence]) -> TokenForest {
+  public func forest(of sequences: [Sequence]) -> TokenForest { forest(of: sequences, labels: nil, keepLast: false) }
+
+  private func forest(of sequences: [Sequence], labels: [Bool]?, keepLast: Bool) -> TokenForest {
     var forest = TokenForest()
     var prompts: [ArraySlice<Int32>: Int] = [:]
     for sequence in sequences {
       let parent = prompts[sequence.prompt] ?? forest.addPrompt(sequence.prompt)
       prompts[sequence.prompt] = parent
-      forest.addCompletion(sequence.completion, parent: parent)
+      forest.addCompletion(sequence.completion, parent: parent, labels: labels, keepLast: keepLast)
     }
     return forest
   }

@@ -23,6 +23,9 @@ public struct DatasetOptions: Sendable, Equatable {
   /// Supervised rows with prompt and completion: whether only the completion is learned.
   public var completionOnlyLoss = true
 
+  /// Rows longer than `maxLength` are left out, as TRL does for reward models, instead of cut.
+  public var dropsLongRows = false
+
   public init() {}
   public init(_ purpose: DatasetPurpose) { self.purpose = purpose }
 

@@ -56,6 +56,7 @@ public final class Trainer: @unchecked Sendable {
     evaluation: TokenizedDataset? = nil, options: TrainingOptions
   ) throws {
     let method = try TrainingMethod(options)
+    let model = try model.with(heads: method.heads, seed: UInt64(options.seed))
     try Trainer.check(options, method: method, data: data, evaluation: evaluation, start: start, model: model)
     let configuration = model.configuration
     let order = try BatchPlan(
@@ -77,7 +78,7 @@ public final class Trainer: @unchecked Sendable {
     if let start {
       adapter = try LoRAAdapter(start.configuration, model: configuration, tensors: start.tensors)
     } else if let lora {
-      adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.seed))
+      adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.seed), tensors: model.tensors)
     } else {
       adapter = nil
     }
@@ -166,7 +167,7 @@ public final class Trainer: @unchecked Sendable {
         try checkFinite(result, rows: rows)
         loss += result.loss
         means.add(result.metrics)
-        try pass.backward(logProbGradients: result.tokenGradients)
+        try pass.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
       }
       let norm = try update(rows: batches.flatMap { $0 })
       for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
@@ -316,6 +317,13 @@ public final class Trainer: @unchecked Sendable {
     options: TrainingOptions
   ) throws -> StepRecord {
     let method = try TrainingMethod(options)
+    guard method.heads != .score || (adapter?.heads ?? model.configuration.heads) == .score else {
+      throw DPOError.argument("\(model.path): not a reward model; expected one for method \(method.name)")
+    }
+    let model = try model.with(heads: adapter?.heads ?? model.configuration.heads)
+    guard method.heads == .score || model.configuration.heads != .score else {
+      throw DPOError.argument("\(model.path): a reward model is evaluated with method reward")
+    }
     try check(options, method: method, data: data, evaluation: nil, start: nil, model: model)
     let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
     let pass = ForwardPass(
@@ -345,6 +353,7 @@ public final class Trainer: @unchecked Sendable {
   ) throws -> [(name: String, value: Double)] {
     var means = MetricMeans()
     var loss = 0.0
+    var rowNumbers: [Double] = []
     for first in stride(from: 0, to: data.count, by: batchSize) {
       try beforeBatch()
       let rows = Array(first..<min(data.count, first + batchSize))
@@ -360,8 +369,9 @@ public final class Trainer: @unchecked Sendable {
           stepMicroBatches: 1, stepTargets: forest.targets.count))
       loss += result.loss * Double(rows.count)
       means.add(result.metrics)
+      rowNumbers += result.rowNumbers
     }
-    return [("loss", loss / Double(data.count))] + means.means
+    return [("loss", loss / Double(data.count))] + means.means + method.overallMetrics(rowNumbers)
   }
 
   /// Seconds that the whole run takes, from timing one forward pass: backward costs two, the reference one.

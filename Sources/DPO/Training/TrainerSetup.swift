@@ -16,6 +16,11 @@ extension Trainer {
       try set.check(contextLength: model.configuration.contextLength)
       try set.check(vocabularySize: model.configuration.vocabularySize)
     }
+    if let start, start.heads != (method.heads == .score ? .score : .language) {
+      let (found, expected) = start.heads == .score ? ("reward", "language") : ("language", "reward")
+      throw DPOError.mismatch(
+        "\(start.path): an adapter of a \(found) model; method \(method.name) trains that of a \(expected) model")
+    }
     let isLoRA = start != nil || options.loraR > 0
     if options.syncRefModel {
       if isLoRA {

@@ -11,6 +11,10 @@ struct TrainingMethod: Sendable {
   /// Whether the loss or the metrics compare with a reference model.
   let usesReference: Bool
   let extras: ScoreExtras
+  /// What the trained model says beside or instead of log-probs.
+  var heads = Heads.language
+  /// Rows longer than max_length are left out instead of cut.
+  var dropsLongRows = false
   /// Rows come in the order of the file: the loss compares neighbours.
   var isSequential = false
   /// Scored sequences of a micro-batch.
@@ -20,6 +24,8 @@ struct TrainingMethod: Sendable {
   /// What the reference model's token log-probs become, one number a sequence.
   let referenceSums: @Sendable (TokenScores) throws -> [Double]
   let loss: @Sendable (MicroBatch) throws -> MethodLoss
+  /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
+  var overallMetrics: @Sendable ([Double]) -> [(name: String, value: Double)] = { _ in [] }
 }
 
 /// Log-probs of some rows of the data, and what they are a part of.
@@ -40,19 +46,24 @@ struct MethodLoss {
   /// Adds up to the step's loss.
   var loss: Double
   /// d step loss / d log-prob, one a target.
-  var tokenGradients: [Float]
+  var tokenGradients: [Float] = []
+  /// d step loss / d number of the scalar head; empty: 0.
+  var valueGradients: [Float] = []
   var metrics: [(name: String, value: Double)]
   /// Rows whose loss is NaN or infinite.
   var nonFiniteRows: [Int] = []
+  /// One number a row for `overallMetrics`.
+  var rowNumbers: [Double] = []
 }
 
 extension TrainingMethod {
-  static let names = ["dpo", "sft", "kto"]
+  static let names = ["dpo", "sft", "kto", "reward"]
 
   init(_ options: TrainingOptions) throws {
     switch options.method {
     case "dpo": self = .dpo(try options.dpoLoss())
     case "sft": self = .sft
+    case "reward": self = .reward(centerCoefficient: options.centerRewardsCoefficient)
     case "kto": self = .kto(try options.ktoLoss(), group: options.perDeviceTrainBatchSize)
     default:
       throw DPOError.argument(
@@ -225,7 +236,9 @@ extension TrainingOptions {
 
   /// How the method's rows become tokens.
   public func dataset() throws -> DatasetOptions {
-    var dataset = DatasetOptions(try TrainingMethod(self).purpose)
+    let method = try TrainingMethod(self)
+    var dataset = DatasetOptions(method.purpose)
+    dataset.dropsLongRows = method.dropsLongRows
     dataset.maxLength = maxLength
     dataset.truncation = try TruncationMode(named: truncationMode)
     dataset.completionOnlyLoss = completionOnlyLoss

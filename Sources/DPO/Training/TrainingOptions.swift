@@ -19,6 +19,7 @@ public struct TrainingOptions: Sendable, Equatable {
   public var completionOnlyLoss = true
   public var desirableWeight = 1.0
   public var undesirableWeight = 1.0
+  public var centerRewardsCoefficient: Double?
 
   // Optimisation
   public var learningRate: Double?

@@ -24,6 +24,9 @@ public struct Family: Sendable {
   let readHuggingFace: @Sendable (HuggingFaceReader) throws -> DecoderConfiguration
   let readGGUF: @Sendable (GGUFReader) throws -> DecoderConfiguration
 
+  /// The same in all families: transformers' name of a reward model's head, and ours of a value head.
+  private static let scalarHeads: [(part: ModelPart, path: String)] = [(.scoreHead, "score"), (.valueHead, "v_head")]
+
   static let all: [Family] = [llama, mistral, qwen2, qwen3, gpt2]
 
   /// The family of a `model_type`.
@@ -60,7 +63,12 @@ public struct Family: Sendable {
   /// The configuration that a config.json describes; `file` names it in errors.
   public static func configuration(huggingFace json: JSON, file: String) throws -> DecoderConfiguration {
     let reader = try HuggingFaceReader(json, file: file)
-    return try named(try reader.string("model_type"), file: file).readHuggingFace(reader)
+    var configuration = try named(try reader.string("model_type"), file: file).readHuggingFace(reader)
+    configuration.heads = try reader.heads()
+    if configuration.heads == .score {
+      configuration.padToken = try reader.token("pad_token_id", default: nil, configuration.vocabularySize)
+    }
+    return configuration
   }
 
   /// The configuration that a GGUF file's metadata describe.
@@ -81,7 +89,7 @@ public struct Family: Sendable {
         append(part, layer: layer, path: Family.replaceHash(path, with: layer), configuration, to: &out)
       }
     }
-    for (part, path) in modules.dropFirst(head.count + block.count) {
+    for (part, path) in modules.dropFirst(head.count + block.count) + Family.scalarHeads {
       append(part, layer: nil, path: path, configuration, to: &out)
     }
     return out

@@ -7,7 +7,7 @@ extension Family {
   /// config.json of a configuration, in the form that every version of transformers reads.
   public func huggingFaceJSON(_ configuration: DecoderConfiguration) -> JSON {
     var json: JSONObject = [
-      "architectures": [.string(architectureName)],
+      "architectures": [.string(architectureName(configuration.heads))],
       "model_type": .string(name.rawValue),
       "vocab_size": .int(configuration.vocabularySize),
       "tie_word_embeddings": .bool(configuration.tiedHead),
@@ -16,6 +16,11 @@ extension Family {
       "eos_token_id": configuration.eosTokens.count > 1
         ? .array(configuration.eosTokens.map(JSON.int)) : configuration.eosTokens.first.map(JSON.int) ?? .null,
     ]
+    if configuration.heads == .score {
+      json["id2label"] = ["0": "LABEL_0"]
+      json["label2id"] = ["LABEL_0": 0]
+      json["pad_token_id"] = configuration.padToken.map(JSON.int) ?? .null
+    }
     guard let ropeBase = configuration.ropeBase else {
       json["n_embd"] = .int(configuration.hiddenSize)
       json["n_head"] = .int(configuration.headCount)
@@ -46,14 +51,17 @@ extension Family {
     return .object(json)
   }
 
-  private var architectureName: String {
-    switch name {
-    case .llama: "LlamaForCausalLM"
-    case .mistral: "MistralForCausalLM"
-    case .qwen2: "Qwen2ForCausalLM"
-    case .qwen3: "Qwen3ForCausalLM"
-    case .gpt2: "GPT2LMHeadModel"
-    }
+  /// transformers' class of a model with these heads.
+  package func architectureName(_ heads: Heads) -> String {
+    let (stem, language) =
+      switch name {
+      case .llama: ("Llama", "ForCausalLM")
+      case .mistral: ("Mistral", "ForCausalLM")
+      case .qwen2: ("Qwen2", "ForCausalLM")
+      case .qwen3: ("Qwen3", "ForCausalLM")
+      case .gpt2: ("GPT2", "LMHeadModel")
+      }
+    return stem + (heads == .score ? "ForSequenceClassification" : language)
   }
 
   private static func name(of activation: Activation) -> String {

@@ -120,6 +120,19 @@ struct HuggingFaceReader {
     }
   }
 
+  /// transformers' …ForSequenceClassification with one label is a reward model.
+  func heads() throws -> Heads {
+    guard let name = json["architectures"]?.array?.first?.string, name.hasSuffix("ForSequenceClassification") else {
+      return .language
+    }
+    let labels = value("id2label")?.object?.count ?? value("num_labels")?.int ?? 2
+    guard labels == 1 else {
+      throw DPOError(
+        .unsupported, "\(file): \(DPOError.printable(name)) with \(labels) labels; a reward model has one")
+    }
+    return .score
+  }
+
   /// Settings that change the computation in ways the decoder does not know.
   func refuse(_ key: String, unless expected: Bool) throws {
     guard try bool(key, default: expected) == expected else {

@@ -18,14 +18,21 @@ public enum ModelPart: String, Sendable, CaseIterable {
   case down = "ffn_down"
   case finalNorm = "output_norm"
   case head = "output"
+  /// A reward model's linear layer to one number.
+  case scoreHead = "cls.output"
+  /// The same of a policy's value function; in no file but checkpoints.
+  case valueHead = "value_head"
 
   /// Stands once in every block.
   public var isInBlock: Bool {
     switch self {
-    case .tokenEmbedding, .positionEmbedding, .finalNorm, .head: false
+    case .tokenEmbedding, .positionEmbedding, .finalNorm, .head, .scoreHead, .valueHead: false
     default: true
     }
   }
+
+  /// A linear layer from the last norm to one number.
+  public var isScalarHead: Bool { self == .scoreHead || self == .valueHead }
 
   /// A linear layer within a block: LoRA's "all-linear".
   public var isLinear: Bool {
@@ -79,6 +86,7 @@ extension DecoderConfiguration {
   func shape(of part: ModelPart) -> [Int] {
     switch part {
     case .tokenEmbedding, .head: [vocabularySize, hiddenSize]
+    case .scoreHead, .valueHead: [1, hiddenSize]
     case .positionEmbedding: [contextLength, hiddenSize]
     case .attentionNorm, .mlpNorm, .finalNorm: [hiddenSize]
     case .query: [queryWidth, hiddenSize]
@@ -98,7 +106,9 @@ extension DecoderConfiguration {
     case .fusedQueryKeyValue: fusedQKV
     case .queryNorm, .keyNorm: queryKeyNorm
     case .gate: gatedMLP
-    case .head: !tiedHead
+    case .head: !tiedHead && heads != .score
+    case .scoreHead: heads == .score
+    case .valueHead: heads == .languageAndValue
     default: true
     }
   }

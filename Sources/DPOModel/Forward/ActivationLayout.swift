@@ -108,12 +108,13 @@ struct ActivationLayout {
     headInput = take("head", headRows * hidden)
     headNormed = take("head", headRows * hidden)
     headRowNumbers = take("head", 8 * (headRows + 16))
+    if trains { headGradient = take("head", headRows * hidden) }
+    guard c.heads != .score else { return }
     let tiles = (c.vocabularySize + Head.tileColumns - 1) / Head.tileColumns
     headStatistics = take("head", tiles * headRows * Head.statisticsFloats)
     headTileCount = min(headRows, Head.rowBlock) * Head.tileColumns + (frozen ? Head.tileColumns * hidden : 0) + 16
     headTiles = take("head", threads * headTileCount)
     if trains {
-      headGradient = take("head", headRows * hidden)
       headPartials = take("head", Head.slots * min(headRows, Head.rowBlock) * hidden)
     }
   }

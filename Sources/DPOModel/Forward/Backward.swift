@@ -3,13 +3,23 @@ import DPOKernels
 import Glibc
 
 extension Pass {
-  /// Adds d loss / d weight to the gradients, given d loss / d log-prob of each target.
-  func backward(_ logProbGradients: [Float]) {
-    guard count > 0, !forest.targets.isEmpty else { return }
+  /// Adds d loss / d weight to the gradients, given d loss / d log-prob of each target and d loss / d value of each
+  /// number of the scalar head (none: 0).
+  func backward(_ logProbGradients: [Float], _ valueGradients: [Float]) {
+    guard count > 0, !forest.headRows.isEmpty else { return }
     let rows = forest.headRows.count
     let dx = at(layout.gradient)
     let dhead = at(layout.headGradient)
-    head.backward(logProbGradients, into: dhead, partials: at(layout.headPartials))
+    if let head {
+      head.backward(logProbGradients, into: dhead, partials: at(layout.headPartials))
+    } else {
+      memset(dhead, 0, rows * hidden * 4)
+    }
+    if let scalarHead, !valueGradients.isEmpty {
+      var perRow = [Float](repeating: 0, count: rows)
+      for (place, gradient) in zip(forest.headRowOfValue, valueGradients) { perRow[Int(place)] += gradient }
+      scalarHead.backward(perRow, at(layout.headNormed), into: dhead)
+    }
     // d of the rows before the last norm, in place of the normed ones, which nobody needs any more.
     let dinput = at(layout.headNormed)
     memset(dinput, 0, rows * hidden * 4)

@@ -78,15 +78,19 @@ public final class ForwardPass {
   }
 
   /// Adds to the gradients of `decoder.parameters` or of the adapter: `logProbGradients` are d loss / d log-prob, one a
-  /// target of the last `forward`, which it uses up.
-  public func backward(logProbGradients: [Float]) throws {
+  /// target of the last `forward`, which it uses up, and `valueGradients` d loss / d value, one a number of its `values`
+  /// or none.
+  public func backward(logProbGradients: [Float], valueGradients: [Float] = []) throws {
     guard let pass = kept else { throw DPOError(.state, "backward without a forward pass before it") }
     guard logProbGradients.count == pass.forest.targets.count else {
       throw DPOError.argument(
         "\(logProbGradients.count) log-prob gradients for \(pass.forest.targets.count) targets")
     }
+    guard valueGradients.isEmpty || valueGradients.count == pass.forest.headRowOfValue.count else {
+      throw DPOError.argument("\(valueGradients.count) gradients for \(pass.forest.headRowOfValue.count) values")
+    }
     kept = nil
-    pass.backward(logProbGradients)
+    pass.backward(logProbGradients, valueGradients)
   }
 
   /// The residual stream after the last block, one row a token, until the next call.

@@ -39,20 +39,28 @@ struct Pass {
       scratchCount: layout.attentionScratchCount)
   }
 
-  var head: Head {
+  /// nil in a reward model.
+  var head: Head? {
     let rows = forest.headRows.count
+    guard let weight = trainsModel ? decoder.head : decoder.head?.frozen else { return nil }
     return Head(
-      team: team, weight: trainsModel ? decoder.head : decoder.head.frozen, forest: forest,
+      team: team, weight: weight, forest: forest,
       hidden: UnsafePointer(at(layout.headNormed)),
       statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
       tiles: at(layout.headTiles), tileCount: layout.headTileCount, lse: headRows + 2 * rows,
       scales: headRows + 3 * rows)
   }
 
+  /// The adapter's own where there is one.
+  var scalarHead: ScalarHead? {
+    guard let weight = adapter?.scalarHead ?? decoder.scalarHead else { return nil }
+    return ScalarHead(weight: weight, width: hidden)
+  }
+
   // MARK: Forward
 
   func forward(_ extras: ScoreExtras) -> TokenScores {
-    guard count > 0 else { return head.merge([], extras) }
+    guard count > 0 else { return head?.merge([], extras) ?? TokenScores(forest) }
     runBlocks()
     let rows = forest.headRows.count
     let (input, last) = (at(layout.headInput), at(layout.input, c.layerCount))
@@ -62,7 +70,11 @@ struct Pass {
     normForward(
       decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows
     )
-    return head.scores(extras: extras)
+    var scores = head?.scores(extras: extras) ?? TokenScores(forest)
+    if let values = scalarHead?.forward(at(layout.headNormed), rows) {
+      scores.values = forest.headRowOfValue.map { values[Int($0)] }
+    }
+    return scores
   }
 
   /// The residual stream after the last block, which stands at the input of the block that would follow.
@@ -221,5 +233,14 @@ extension WeightMatrix {
     } else {
       stored?.dequantize(rows: row..<row + 1, into: out)
     }
+  }
+}
+
+extension TokenScores {
+  /// No log-probs of any token.
+  fileprivate init(_ forest: PreparedForest) {
+    self.init(
+      logProbs: [], sums: [Double](repeating: 0, count: forest.sequenceCount),
+      counts: [Int](repeating: 0, count: forest.sequenceCount))
   }
 }

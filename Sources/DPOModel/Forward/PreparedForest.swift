@@ -29,9 +29,12 @@ struct PreparedForest {
   let mostKeys: Int
   let targets: [TokenForest.Target]
   let sequenceCount: Int
-  /// Rows whose logits are needed, ascending, and each target's place among them.
+  /// Rows that the head reads, ascending, and the place among them of what each target or, in a reward model, each
+  /// sequence needs.
   let headRows: [Int32]
   let headRowOfTarget: [Int32]
+  /// The same of each number that a scalar head says; empty without such a head.
+  let headRowOfValue: [Int32]
 
   var count: Int { tokens.count }
 
@@ -90,14 +93,49 @@ struct PreparedForest {
     self.trees = trees
     self.treeBlocks = treeBlocks
     var place = [Int32](repeating: -1, count: forest.tokens.count)
-    for target in forest.targets { place[Int(target.row)] = 0 }
+    let isScored = configuration.heads == .score
+    guard !isScored || forest.targets.isEmpty else {
+      throw DPOError.unsupported("a reward model has no log-probs of tokens, only a score")
+    }
+    if isScored, let sequence = forest.lastRows.firstIndex(of: -1) {
+      throw DPOError.argument("sequence \(sequence) has no tokens to score")
+    }
+    let needed =
+      isScored
+      ? PreparedForest.scoredRows(forest, padToken: configuration.padToken) : forest.targets.map { Int($0.row) }
+    for row in needed { place[row] = 0 }
     var headRows: [Int32] = []
     for row in place.indices where place[row] == 0 {
       place[row] = Int32(headRows.count)
       headRows.append(Int32(row))
     }
     self.headRows = headRows
-    headRowOfTarget = forest.targets.map { place[Int($0.row)] }
+    let places = needed.map { place[$0] }
+    headRowOfTarget = isScored ? [] : places
+    headRowOfValue = configuration.heads == .language ? [] : places
+  }
+
+  /// The row of each sequence's last token that is not `padToken`, its first row if all are.
+  private static func scoredRows(_ forest: TokenForest, padToken: Int?) -> [Int] {
+    guard let padToken else { return forest.lastRows }
+    var segmentOfRow = [Int](repeating: 0, count: forest.tokens.count)
+    for (index, segment) in forest.segments.enumerated() {
+      for row in segment.start..<segment.start + segment.count { segmentOfRow[row] = index }
+    }
+    return forest.lastRows.map { last in
+      var row = last
+      while forest.tokens[row] == padToken {
+        let segment = forest.segments[segmentOfRow[row]]
+        if row > segment.start {
+          row -= 1
+        } else if let parent = segment.parent {
+          row = forest.segments[parent].start + forest.segments[parent].count - 1
+        } else {
+          break
+        }
+      }
+      return row
+    }
   }
 
   /// Rows from the root to the end of a segment, neighbours joined.

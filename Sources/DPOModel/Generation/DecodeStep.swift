@@ -76,8 +76,7 @@ final class DecodeStep {
       }
     }
     for layer in 0..<c.layerCount { block(layer, batch, positions) }
-    norm(decoder.finalNorm, add: nil, bias: nil)
-    project(layer: nil, part: nil, decoder.head, normed.pointer, into: logits.pointer, c.vocabularySize)
+    vocabulary()
   }
 
   /// Logits of rows of the residual stream that a prefill left.
@@ -86,8 +85,13 @@ final class DecodeStep {
     for (index, row) in chosen.enumerated() {
       (x.pointer + index * c.hiddenSize).update(from: residuals + row * c.hiddenSize, count: c.hiddenSize)
     }
+    vocabulary()
+  }
+
+  private func vocabulary() {
+    guard let head = decoder.head else { return }
     norm(decoder.finalNorm, add: nil, bias: nil)
-    project(layer: nil, part: nil, decoder.head, normed.pointer, into: logits.pointer, c.vocabularySize)
+    project(layer: nil, part: nil, head, normed.pointer, into: logits.pointer, c.vocabularySize)
   }
 
   private func block(_ layer: Int, _ batch: [Row], _ positions: UnsafeMutablePointer<Int32>) {

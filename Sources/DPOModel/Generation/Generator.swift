@@ -73,6 +73,7 @@ public final class Generator {
     prompts: [[Int32]], options: GenerationOptions, onToken: ((Int, Int, Int32) -> Bool)? = nil
   ) throws -> [[Completion]] {
     try options.validate()
+    guard decoder.head != nil else { throw DPOError.unsupported("a reward model scores text; it generates none") }
     let context = decoder.configuration.contextLength
     for (index, prompt) in prompts.enumerated() {
       guard !prompt.isEmpty else { throw DPOError.argument("prompt \(index) is empty") }

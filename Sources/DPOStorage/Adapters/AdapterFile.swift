@@ -11,19 +11,24 @@ public struct AdapterFile: Sendable {
   public let path: String
   public let format: Format
   public let configuration: LoRAConfiguration
-  /// By PEFT's names: `base_model.model.<module>.lora_A.weight` [rank, in] and `….lora_B.weight` [out, rank].
+  /// By PEFT's names: `base_model.model.<module>.lora_A.weight` [rank, in] and `….lora_B.weight` [out, rank]; of a reward
+  /// model's adapter the whole of `base_model.model.score.weight` as well.
   public let tensors: [String: StoredTensor]
   /// Where the adapter says its base model is.
   public let basePath: String?
+  /// `.score`: it makes the model a reward model.
+  public let heads: Heads
 
   package init(
-    path: String, format: Format, configuration: LoRAConfiguration, tensors: [String: StoredTensor], basePath: String?
+    path: String, format: Format, configuration: LoRAConfiguration, tensors: [String: StoredTensor], basePath: String?,
+    heads: Heads = .language
   ) {
     self.path = path
     self.format = format
     self.configuration = configuration
     self.tensors = tensors
     self.basePath = basePath
+    self.heads = heads
   }
 
   /// Opens a PEFT directory, a GGUF adapter or a libdpo HDF5 adapter, and checks that it fits `model`: a pair of matrices in
@@ -36,8 +41,9 @@ public struct AdapterFile: Sendable {
       return AdapterFile(
         path: path, format: .peft, configuration: adapter.configuration,
         tensors: try check(
-          adapter.tensors, adapter.configuration, model, file: adapter.weights, source: "adapter_config.json"),
-        basePath: adapter.basePath)
+          adapter.tensors, adapter.configuration, try model.with(heads: adapter.heads, adapter: path),
+          file: adapter.weights, source: "adapter_config.json"),
+        basePath: adapter.basePath, heads: adapter.heads)
     }
     switch try FileContent(path) {
     case .gguf(let mapped): return try openGGUF(mapped, for: model)
@@ -59,12 +65,14 @@ public struct AdapterFile: Sendable {
     guard reader.hasAdapter, let settings = reader.header.adapterConfiguration else {
       throw DPOError.format(path, "a libdpo file without an adapter")
     }
-    let configuration = try PEFTSettings(json: settings, file: "\(path): attribute adapter_config").configuration()
+    let peft = PEFTSettings(json: settings, file: "\(path): attribute adapter_config")
+    let (configuration, heads) = (try peft.configuration(), try peft.heads())
     return AdapterFile(
       path: path, format: .hdf5, configuration: configuration,
       tensors: try check(
-        reader.fileTensors(CheckpointFormat.adapter), configuration, model, file: path, source: "its adapter_config"),
-      basePath: reader.header.baseModel?.path)
+        reader.fileTensors(CheckpointFormat.adapter), configuration, model.with(heads: heads, adapter: path),
+        file: path, source: "its adapter_config"),
+      basePath: reader.header.baseModel?.path, heads: heads)
   }
 
   /// The tensors under their own names, if they are exactly those that the configuration asks for.
@@ -83,6 +91,7 @@ public struct AdapterFile: Sendable {
       expected.append((LoRAAdapter.name(place.module, "A"), [place.rank, place.module.inputSize]))
       expected.append((LoRAAdapter.name(place.module, "B"), [place.module.outputSize, place.rank]))
     }
+    if let head = LoRAAdapter.scalarHead(model) { expected.append((head.name, head.shape)) }
     let names = Set(expected.map(\.name))
     if let extra = tensors.map(\.name).sorted().first(where: { !names.contains($0) }) {
       throw DPOError.mismatch(
@@ -103,5 +112,17 @@ public struct AdapterFile: Sendable {
       out[name] = stored
     }
     return out
+  }
+}
+
+extension DecoderConfiguration {
+  /// The configuration that an adapter belongs to: an adapter of a reward model makes one of a language model.
+  fileprivate func with(heads: Heads, adapter: String) throws -> DecoderConfiguration {
+    guard heads != .language || self.heads != .score else {
+      throw DPOError.mismatch("\(adapter): an adapter of a language model; the model is a reward model")
+    }
+    var configuration = self
+    configuration.heads = heads
+    return configuration
   }
 }

@@ -4,6 +4,7 @@ import DPOModel
 /// The files of a PEFT directory: adapter_config.json and adapter_model.safetensors.
 struct PEFTAdapter {
   let configuration: LoRAConfiguration
+  let heads: Heads
   let basePath: String?
   /// The file with the tensors.
   let weights: String
@@ -17,6 +18,7 @@ struct PEFTAdapter {
     let settings = PEFTSettings(
       json: try directory.json("adapter_config.json"), file: directory.file("adapter_config.json"))
     configuration = try settings.configuration()
+    heads = try settings.heads()
     basePath = try settings.text("base_model_name_or_path")
     guard directory.has("adapter_model.safetensors") else {
       let other =
@@ -36,7 +38,7 @@ struct PEFTSettings {
   /// Variants of LoRA: off if absent, null, false or empty.
   private static let variants = [
     "use_dora", "lora_bias", "layer_replication", "target_parameters", "trainable_token_indices", "layers_to_transform",
-    "layers_pattern", "exclude_modules", "modules_to_save", "megatron_config", "use_qalora", "alora_invocation_tokens",
+    "layers_pattern", "exclude_modules", "megatron_config", "use_qalora", "alora_invocation_tokens",
     "use_bdlora", "arrow_config", "velora_config", "monteclora_config", "kasa_config",
   ]
 
@@ -55,7 +57,6 @@ struct PEFTSettings {
       }
     }
     if let bias = value("bias"), bias != "none" { throw unsupported("bias") }
-    if let task = value("task_type"), task != "CAUSAL_LM" { throw unsupported("task_type") }
     if let initial = value("init_lora_weights"), initial.bool == nil, initial != "gaussian" {
       throw unsupported("init_lora_weights")
     }
@@ -75,6 +76,16 @@ struct PEFTSettings {
     configuration.rankPattern = try pattern("rank_pattern") { $0.int.flatMap { (1...65_536).contains($0) ? $0 : nil } }
     configuration.alphaPattern = try pattern("alpha_pattern") { $0.double.flatMap { $0.isFinite ? $0 : nil } }
     return configuration
+  }
+
+  /// A task of SEQ_CLS is a reward model's, whose score PEFT saves whole.
+  func heads() throws -> Heads {
+    let task = value("task_type")
+    guard task == nil || task == "CAUSAL_LM" || task == "SEQ_CLS" else { throw unsupported("task_type") }
+    let saved = value("modules_to_save")?.array ?? (value("modules_to_save") == nil ? [] : [.null])
+    let allowed: [JSON] = task == "SEQ_CLS" ? ["score", "classifier"] : []
+    guard saved.allSatisfy(allowed.contains) else { throw unsupported("modules_to_save") }
+    return task == "SEQ_CLS" ? .score : .language
   }
 
   func text(_ key: String) throws -> String? {

@@ -3,13 +3,19 @@ import DPOModel
 import DPOTensor
 
 extension AdapterFile {
-  /// Names of the matrices, in the model's order.
-  fileprivate func entries(
+  /// Names of the low-rank matrices, in the model's order.
+  fileprivate func matrices(
     _ model: DecoderConfiguration
   ) throws -> [(place: LoRAConfiguration.Place, which: String, name: String)] {
     try configuration.resolve(model).flatMap { place in
       ["A", "B"].map { (place, $0, LoRAAdapter.name(place.module, $0)) }
     }
+  }
+
+  /// All tensors: the matrices, and a scalar head.
+  fileprivate func outputs(_ model: DecoderConfiguration) throws -> [OutputTensor] {
+    let names = try matrices(model).map(\.name) + (LoRAAdapter.scalarHead(model).map { [$0.name] } ?? [])
+    return try names.map { try output($0, name: $0) }
   }
 
   /// A matrix under another name, multiplied by `factor`, its rows in `rowOrder`.
@@ -35,7 +41,7 @@ func exportPEFT(
   _ adapter: AdapterFile, model: DecoderConfiguration, basePath: String?, to directory: String, overwrite: Bool
 ) throws {
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
-  let tensors = try adapter.entries(model).map { try adapter.output($0.name, name: $0.name) }
+  let tensors = try adapter.outputs(model)
   try writeDirectory(directory, overwrite: overwrite) { directory in
     try writeSafetensors("\(directory)/adapter_model.safetensors", tensors)
     try writeFile("\(directory)/adapter_config.json", configuration.pretty)
@@ -49,8 +55,7 @@ func exportHDF5(
   try checkOutputFile(path, overwrite: overwrite)
   let writer = try HDF5Writer(path)
   try header.write(to: writer)
-  for entry in try adapter.entries(model) {
-    let tensor = try adapter.output(entry.name, name: entry.name)
+  for tensor in try adapter.outputs(model) {
     try writer.dataset(
       "\(CheckpointFormat.adapter)/\(tensor.name)", shape: tensor.shape, element: .float32,
       source: .produced { buffer in
@@ -65,6 +70,9 @@ func exportHDF5(
 /// llama.cpp computes W x + (alpha/rank)·B(A x) with one alpha for all; where s differs from that (rsLoRA, patterns), B takes
 /// the rest. Rows of q's and k's B are in the order of the model file's q and k.
 func exportGGUFLoRA(_ adapter: AdapterFile, model: DecoderConfiguration, to path: String, overwrite: Bool) throws {
+  guard model.heads == .language else {
+    throw DPOError.unsupported("\(adapter.path): llama.cpp has no adapters of reward models; choose peft or hdf5")
+  }
   try checkOutputFile(path, overwrite: overwrite)
   let family = Family.named(model.family)
   // llama.cpp takes an alpha of 0 for "scale 1".
@@ -72,7 +80,7 @@ func exportGGUFLoRA(_ adapter: AdapterFile, model: DecoderConfiguration, to path
   var parameters: [String: ParameterDescription] = [:]
   for parameter in family.parameters(model) where !parameter.isBias { parameters[parameter.module] = parameter }
   var tensors: [OutputTensor] = []
-  for (place, which, name) in try adapter.entries(model) {
+  for (place, which, name) in try adapter.matrices(model) {
     guard let parameter = parameters[place.module.path] else { continue }
     let suffix = which == "A" ? ".lora_a" : ".lora_b"
     let ratio = place.scale / (alpha / Float(place.rank))

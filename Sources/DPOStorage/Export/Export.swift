@@ -46,8 +46,9 @@ public func export(
   }
 
   if let adapterPath = subject.adapterPath, !merge {
-    let model = try subject.configuration()
+    var model = try subject.configuration()
     let adapter = try AdapterFile.open(adapterPath, for: model)
+    model.heads = adapter.heads
     switch format {
     case .peft:
       try exportPEFT(adapter, model: model, basePath: subject.basePath, to: output, overwrite: overwrite)
@@ -144,7 +145,7 @@ private final class ExportSubject {
       header.trainer = nil
       return header
     }
-    let model = try model()
+    let model = try model().with(heads: adapter.heads)
     let tokenizer = try model.tokenizerDocuments()
     return CheckpointHeader(
       kind: .adapter, configuration: model.huggingFaceConfiguration,

@@ -64,8 +64,11 @@ func exportHDF5(_ weights: WeightSource, to path: String, overwrite: Bool) throw
 
 /// A model for llama.cpp.
 func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrite: Bool) throws {
-  try checkOutputFile(path, overwrite: overwrite)
   let model = weights.model
+  guard model.configuration.heads == .language else {
+    throw DPOError.unsupported("\(model.path): a reward model cannot be written as gguf; choose safetensors or hdf5")
+  }
+  try checkOutputFile(path, overwrite: overwrite)
   let metadata = try ggufMetadata(
     model, tokenizer: model.metadata == nil ? tokenizerMetadata(model) : [], dtype: dtype)
   var tensors = weights.parameters.map { parameter in

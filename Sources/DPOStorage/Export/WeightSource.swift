@@ -8,9 +8,12 @@ struct WeightSource {
   let parameters: [ParameterDescription]
   let provenance: JSON
   private let deltas: [String: LowRankDelta]
+  /// Parameters that the adapter holds whole, by the model's names.
+  private let replaced: [String: StoredTensor]
 
   /// `adapter` must fit the model.
   init(_ model: ModelFile, adapter: AdapterFile? = nil) throws {
+    let model = try model.with(heads: adapter?.heads ?? model.configuration.heads)
     self.model = model
     provenance = adapter.map { ["base": model.provenance, "merged_adapter": .string($0.path)] } ?? model.provenance
     parameters = Family.named(model.configuration.family).parameters(model.configuration)
@@ -21,13 +24,15 @@ struct WeightSource {
       }
     }
     self.deltas = deltas
+    let head = LoRAAdapter.scalarHead(model.configuration)
+    replaced = head.flatMap { head in adapter?.tensors[head.name].map { [head.source: $0] } } ?? [:]
   }
 
   /// Rows of a matrix in our layout ([out, in]; a vector is one row): W + s·B·A.
   func values(
     _ parameter: ParameterDescription, rows: Range<Int>, into out: UnsafeMutablePointer<Float>
   ) throws {
-    guard let tensor = model.tensors[parameter.name] else {
+    guard let tensor = replaced[parameter.name] ?? model.tensors[parameter.name] else {
       throw DPOError(.internal, "\(model.path): tensor \(parameter.name) is missing")
     }
     tensor.dequantize(rows: rows, into: out)

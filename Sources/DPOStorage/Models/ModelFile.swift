@@ -25,12 +25,27 @@ public struct ModelFile: Sendable {
   public let provenance: JSON
   /// tokenizer.json and tokenizer_config.json, where the file with the weights holds them as such.
   let embeddedTokenizer: (json: JSON?, configuration: JSON?)?
-  let tokenizerCache = TokenizerCache()
+  let tokenizerCache: TokenizerCache
+  /// The weights as the file has them, whatever heads were put on the model since.
+  let source: [String: StoredTensor]
 
   package init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
     huggingFaceConfiguration: JSON, generationConfiguration: JSON? = nil,
     metadata: Metadata? = nil, provenance: JSON, embeddedTokenizer: (json: JSON?, configuration: JSON?)? = nil
+  ) {
+    self.init(
+      path: path, format: format, configuration: configuration, tensors: tensors,
+      huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
+      metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, source: tensors,
+      tokenizerCache: TokenizerCache())
+  }
+
+  init(
+    path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
+    huggingFaceConfiguration: JSON, generationConfiguration: JSON?, metadata: Metadata?, provenance: JSON,
+    embeddedTokenizer: (json: JSON?, configuration: JSON?)?, source: [String: StoredTensor],
+    tokenizerCache: TokenizerCache
   ) {
     self.path = path
     self.format = format
@@ -41,6 +56,8 @@ public struct ModelFile: Sendable {
     self.metadata = metadata
     self.provenance = provenance
     self.embeddedTokenizer = embeddedTokenizer
+    self.source = source
+    self.tokenizerCache = tokenizerCache
   }
 
   /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file; which one, its content tells. Every name and shape
@@ -66,7 +83,8 @@ public struct ModelFile: Sendable {
   public var mappedBytes: Int { tensors.values.reduce(0) { $0 + $1.bytes.count } }
 
   /// XXH3 over names, encodings, shapes and numbers: equal for equal weights in equal encodings, whatever the file is called.
-  public func fingerprint() -> UInt64 { DPOStorage.fingerprint(tensors) }
+  /// Heads that were put on the model after it was read do not count.
+  public func fingerprint() -> UInt64 { DPOStorage.fingerprint(source) }
 }
 
 func fingerprint(_ tensors: [String: StoredTensor]) -> UInt64 {

@@ -6,7 +6,7 @@ import Testing
 /// Runs that stop and go on end in the same bits as runs that never stopped.
 @Suite struct ResumeTests {
   static let kinds = [
-    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft",
+    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward", "reward lora",
   ]
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
@@ -148,6 +148,9 @@ import Testing
       options.method = "sft"
       data = "data/completions.jsonl"
       options.maxSteps = 9
+    case "reward", "reward lora":
+      options.method = "reward"
+      if kind == "reward lora" { options.loraR = 4 }
     default: break
     }
     change(&options)

@@ -1,4 +1,4 @@
-"""Makes Tests/Fixtures/data/{pairs,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions}.jsonl: small
+"""Makes Tests/Fixtures/data/{pairs,margins,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions}.jsonl: small
 rows in every form that trainers accept, with unicode, long rows, shared prompts and merges across the boundary.
 
     python3 Tests/Fixtures/scripts/make_data.py           standard library
@@ -32,6 +32,8 @@ def main():
     pairs.insert(5, {"prompt": "Straße, naïve café: ", "chosen": "très bien! 👍🏽 今天天气很好。", "rejected": "non… 👎 Привет, мир"})
     pairs.insert(7, {"prompt": "Count: 1 2 3", "chosen": "4 5 6 7 8", "rejected": "45, 678"})     # merges across the boundary
     write("pairs", pairs)
+
+    write("margins", [{**row, "margin": [0, 0.5, 1.25][index % 3]} for index, row in enumerate(pairs)])
 
     shared = []
     for _ in range(3):

@@ -20,7 +20,7 @@ from datasets import Dataset
 from make_golden import save_adapter
 from peft import LoraConfig
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback
-from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 COMMON = dict(use_cpu=True, bf16=False, gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
               disable_tqdm=True, dataset_num_proc=None, model_init_kwargs={"attn_implementation": "eager", "dtype": "float32"})
@@ -58,19 +58,29 @@ KTO_RUNS = {
     "qwen2-lora-kto": ("qwen2", "pairs", dict(per_device_train_batch_size=3, gradient_accumulation_steps=2, undesirable_weight=0.7),
                        dict(r=4, lora_alpha=8, target_modules="all-linear")),
 }
-METHODS = {DPOTrainer: "dpo", SFTTrainer: "sft", KTOTrainer: "kto"}
+REWARD_RUNS = {
+    "mistral-reward": ("mistral", "shared", dict(weight_decay=0.1, center_rewards_coefficient=0.01), None),
+    "llama-tied-reward-margins": ("llama-tied", "margins", dict(lr_scheduler_type="cosine", warmup_steps=1), None),
+    "gpt2-reward": ("gpt2", "pairs", dict(gradient_accumulation_steps=2, max_length=32), None),
+    "llama-untied-reward-implicit": ("llama-untied", "implicit", dict(), None),
+    "qwen2-lora-reward": ("qwen2", "pairs", dict(per_device_train_batch_size=3),
+                          dict(r=4, lora_alpha=8, target_modules="all-linear", modules_to_save=["score"])),
+    "llama-tied-lora-reward-chat": ("llama-tied", "chat", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear", modules_to_save=["score"])),
+}
+METHODS = {DPOTrainer: "dpo", SFTTrainer: "sft", KTOTrainer: "kto", RewardTrainer: "reward"}
 FORGET = ("runtime", "per_second", "total_flos", "train_loss")
 
 
 def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None):
     """What a run of TRL's trainer logs. `model`: a directory, `data`: rows, `lora`: LoraConfig's options; `before` and `after`
     are called with the trainer's model."""
-    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig}[trainer_type]
+    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig, RewardTrainer: RewardConfig}[trainer_type]
+    task = "SEQ_CLS" if trainer_type is RewardTrainer else "CAUSAL_LM"
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_type(
             model=str(model), args=config_type(output_dir=scratch, **COMMON, **settings),
             processing_class=AutoTokenizer.from_pretrained(model), train_dataset=Dataset.from_list(data), eval_dataset=Dataset.from_list(data),
-            peft_config=LoraConfig(task_type="CAUSAL_LM", **lora) if lora else None)
+            peft_config=LoraConfig(task_type=task, **lora) if lora else None)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         if before:
@@ -82,10 +92,12 @@ def trajectory(trainer_type, model, data, settings, lora=None, before=None, afte
         evaluation = trainer.evaluate()
         if after:
             after(trainer.model)
-    tensors = {key.replace(".default.", "."): {"norm": number(p.detach().norm()), "change": number((p.detach() - start[key]).norm()),
+    name = lambda key: key.replace(".modules_to_save", "").replace(".default.", ".")
+    tensors = {name(key): {"norm": number(p.detach().norm()), "change": number((p.detach() - start[key]).norm()),
                                                "first": numbers(p.detach().flatten()[:4])}
                for key, p in trainer.model.named_parameters() if p.requires_grad}
-    return {"rows": ids, "steps": [entry for entry in trainer.state.log_history if "loss" in entry],
+    score = {"score": numbers(start["score.weight"].flatten())} if "score.weight" in start else {}   # drawn by torch
+    return {"rows": ids, **score, "steps": [entry for entry in trainer.state.log_history if "loss" in entry],
             "evaluation": {key: value for key, value in evaluation.items() if not any(word in key for word in FORGET)}, "tensors": tensors}
 
 
@@ -123,7 +135,7 @@ LOSSES = {
 
 def main():
     wanted = sys.argv[1:]
-    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer), (KTO_RUNS, KTOTrainer)):
+    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer), (KTO_RUNS, KTOTrainer), (REWARD_RUNS, RewardTrainer)):
         for name in table:
             if not wanted or name in wanted:
                 record = run(name, table, trainer)

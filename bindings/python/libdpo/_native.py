@@ -81,7 +81,7 @@ class TrainOptions(SizedStructure):
         ("loss_weight_count", c_size_t), ("beta", c_double), ("label_smoothing", c_double),
         ("f_divergence_type", c_char_p), ("f_alpha_divergence_coef", c_double), ("discopop_tau", c_double),
         ("ld_alpha", c_double), ("use_weighting", c_int32), ("reference_free", c_int32),
-        ("completion_only_loss", c_int32), ("desirable_weight", c_double), ("undesirable_weight", c_double),
+        ("completion_only_loss", c_int32), ("desirable_weight", c_double), ("undesirable_weight", c_double), ("center_rewards_coefficient", c_double),
         ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
         ("warmup_steps", c_double), ("weight_decay", c_double), ("adam_beta1", c_double), ("adam_beta2", c_double),
         ("adam_epsilon", c_double), ("max_grad_norm", c_double), ("per_device_train_batch_size", c_int32),

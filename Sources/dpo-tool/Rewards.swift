@@ -1,0 +1,47 @@
+import ArgumentParser
+import DPO
+
+struct Score: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "What a reward model says of answers: one score for each completion.",
+    discussion: """
+      For pairs also the margin (score of chosen - score of rejected). A higher score is a better answer to the same \
+      prompt; zero and unit mean nothing by themselves. Accuracy and calibration over pairs: dpo evaluate --method reward.
+      """)
+
+  @OptionGroup var model: ModelArguments
+  @OptionGroup var rows: RowArguments
+
+  @Option(help: ArgumentHelp("Rows of a batch.", valueName: "N"))
+  var batchSize = 8
+
+  @Flag(help: "One JSON document on stdout.")
+  var json = false
+
+  func validate() throws {
+    guard batchSize >= 1 else { throw ValidationError("--batch-size is \(batchSize), expected at least 1") }
+  }
+
+  func run() throws {
+    let model = try model.open()
+    let data = try model.dataset(jsonl: rows.data, options: rows.options)
+    try data.check(contextLength: model.configuration.contextLength)
+    let names = data.sequenceNames
+    var progress = Progress("row")
+    var out: [JSON] = []
+    for first in stride(from: 0, to: data.count, by: batchSize) {
+      let batch = Array(first..<min(data.count, first + batchSize))
+      let scores = try model.rewards(data, rows: batch)
+      for (index, row) in batch.enumerated() {
+        var object: JSONObject = ["line": .int(data.lineNumber(row))]
+        let own = scores[index * names.count..<(index + 1) * names.count]
+        for (name, score) in zip(names, own) { object[name] = .real(score) }
+        if data.isPaired, let chosen = own.first, let rejected = own.last { object["margin"] = .real(chosen - rejected) }
+        out.append(.object(object))
+        if !json { print(JSON.object(object)) }
+      }
+      if json { progress.show(done: out.count, total: data.count, detail: "") }
+    }
+    if json { printJSON(["rows": .array(out)]) }
+  }
+}
