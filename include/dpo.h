@@ -164,6 +164,7 @@ typedef struct dpo_model_info {
     int32_t has_adapter;
     char architecture[32];    /* "llama", "mistral", "qwen2", "qwen3", "gpt2" */
     char format[16];          /* "gguf", "huggingface", "hdf5" */
+    int32_t is_reward_model;  /* it scores text (dpo_model_reward_…) and has no log-probs */
 } dpo_model_info;
 
 /* Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file. Weights stay where they are, memory-mapped: the
@@ -206,6 +207,17 @@ int32_t dpo_model_score_tokens(dpo_model *model, const int32_t *prompt_ids, cons
  * be NULL. */
 int32_t dpo_model_score_texts(dpo_model *model, const char *const *prompts, const char *const *completions, size_t count,
                               double *sum_logps, int32_t *token_counts);
+
+/* A reward model's scores of completions after their prompts, [completion_count]; arguments as in dpo_model_score_tokens.
+ * A higher score is a better answer to the same prompt; zero and unit mean nothing by themselves. The score is read at the
+ * last token that is not the model's padding token. DPO_ERROR_UNSUPPORTED for a model that is no reward model. */
+int32_t dpo_model_reward_tokens(dpo_model *model, const int32_t *prompt_ids, const size_t *prompt_lengths,
+                                size_t prompt_count, const int32_t *completion_ids, const size_t *completion_lengths,
+                                const size_t *completion_prompts, size_t completion_count, double *rewards);
+
+/* The same for texts: completion i after prompt i, EOS appended, tokenised together as in training. rewards: [count]. */
+int32_t dpo_model_reward_texts(dpo_model *model, const char *const *prompts, const char *const *completions, size_t count,
+                               double *rewards);
 
 /* -------------------------------------------------------------------------------------------------------- data sets */
 
@@ -353,6 +365,10 @@ typedef struct dpo_metrics {
     double seconds; /* wall time of the step */
 } dpo_metrics;
 
+/* Everything that the last step or evaluation measured, as a JSON object by TRL's names (evaluations with the prefix
+ * eval_): also what dpo_metrics has no field for. "{}" before the first. Free *json with dpo_string_free. */
+int32_t dpo_trainer_last_metrics(dpo_trainer *trainer, char **json);
+
 /* The next optimiser step of the plan. After the last one: DPO_ERROR_STATE. `metrics` may be NULL. */
 int32_t dpo_trainer_step(dpo_trainer *trainer, dpo_metrics *metrics);
 
@@ -414,6 +430,7 @@ typedef struct dpo_event {
     const char *text;           /* "" where there is none */
     uint64_t done;
     uint64_t total;
+    const char *metrics_json;   /* all metrics by name, as dpo_trainer_last_metrics has them; NULL where there are none */
 } dpo_event;
 
 /* Non-zero stops the run cleanly after a checkpoint; the run returns DPO_ERROR_CANCELLED. Called on the thread that called

@@ -16,6 +16,8 @@ public func dpo_trainer_run(
     try HandleKind.trainer.use(trainer) { session in
       session.scores = nil
       try session.trainer.run(outputDirectory: directory, resume: point) { event in
+        if case .step(let record) = event { session.record = record }
+        if case .evaluation(let record) = event { session.record = record }
         guard let callback else { return true }
         return withCEvent(event) { callback($0, user_data) } == 0
       }
@@ -26,6 +28,7 @@ public func dpo_trainer_run(
 /// The event as dpo.h has it, for the duration of `body`.
 private func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event>) -> Int32) -> Int32 {
   var metrics: dpo_metrics?
+  var json = ""
   var message = ""
   var value = dpo_event()
   value.struct_size = MemoryLayout<dpo_event>.stride
@@ -36,9 +39,11 @@ private func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event
   case .step(let record):
     value.kind = Int32(DPO_EVENT_STEP.rawValue)
     metrics = dpo_metrics(record)
+    json = record.json.description
   case .evaluation(let record):
     value.kind = Int32(DPO_EVENT_EVALUATION.rawValue)
     metrics = dpo_metrics(record, prefix: "eval_")
+    json = record.json.description
   case .saved(let path):
     value.kind = Int32(DPO_EVENT_CHECKPOINT.rawValue)
     message = path
@@ -54,9 +59,12 @@ private func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event
   return message.withCString { text in
     value.text = text
     guard var metrics else { return body(&value) }
-    return withUnsafePointer(to: &metrics) { pointer in
-      value.metrics = pointer
-      return body(&value)
+    return json.withCString { json in
+      value.metrics_json = json
+      return withUnsafePointer(to: &metrics) { pointer in
+        value.metrics = pointer
+        return body(&value)
+      }
     }
   }
 }

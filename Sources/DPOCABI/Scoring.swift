@@ -43,6 +43,7 @@ public func dpo_model_get_info(_ model: OpaquePointer?, _ info: UnsafeMutablePoi
       values.has_adapter = model.adapter == nil ? 0 : 1
       copyName(configuration.family.rawValue, to: &values.architecture)
       copyName(model.file.format.rawValue, to: &values.format)
+      values.is_reward_model = model.isRewardModel ? 1 : 0
       try dpo_model_info.write(values, to: info)
     }
   }
@@ -154,6 +155,37 @@ public func dpo_model_score_tokens(
         (next + missing).update(from: score.tokenLogProbs, count: score.tokenLogProbs.count)
         next += tokens.count
       }
+    }
+  }
+}
+
+@_cdecl("dpo_model_reward_tokens") @implementation
+public func dpo_model_reward_tokens(
+  _ model: OpaquePointer?, _ prompt_ids: UnsafePointer<Int32>?, _ prompt_lengths: UnsafePointer<Int>?,
+  _ prompt_count: Int, _ completion_ids: UnsafePointer<Int32>?, _ completion_lengths: UnsafePointer<Int>?,
+  _ completion_prompts: UnsafePointer<Int>?, _ completion_count: Int, _ rewards: UnsafeMutablePointer<Double>?
+) -> Int32 {
+  withStatus {
+    let rewards = try required(rewards, "rewards")
+    let prompts = try lists(prompt_ids, prompt_lengths, prompt_count, "prompt_ids", "prompt_lengths")
+    let tokens = try lists(completion_ids, completion_lengths, completion_count, "completion_ids", "completion_lengths")
+    let parents = try array(completion_prompts, completion_count, "completion_prompts")
+    try HandleKind.model.use(model) { model in
+      write(try model.rewards(prompts: prompts, completions: zip(parents, tokens).map { ($0, $1) }), to: rewards)
+    }
+  }
+}
+
+@_cdecl("dpo_model_reward_texts") @implementation
+public func dpo_model_reward_texts(
+  _ model: OpaquePointer?, _ prompts: UnsafePointer<UnsafePointer<CChar>?>?,
+  _ completions: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, _ rewards: UnsafeMutablePointer<Double>?
+) -> Int32 {
+  withStatus {
+    let rewards = try required(rewards, "rewards")
+    let rows = zip(try texts(prompts, count, "prompts"), try texts(completions, count, "completions"))
+    try HandleKind.model.use(model) { model in
+      write(try model.rewards(texts: rows.map { (prompt: $0, completion: $1) }), to: rewards)
     }
   }
 }

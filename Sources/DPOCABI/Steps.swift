@@ -11,6 +11,8 @@ final class TrainerSession {
   let trainer: Trainer
   /// Scores of the last forward, until its gradients have come back.
   var scores: Trainer.BatchScores?
+  /// Of the last step or evaluation.
+  var record: StepRecord?
   /// The callers' names of the parameters; they live as long as the trainer.
   let names: [UnsafeMutablePointer<CChar>]
 
@@ -122,21 +124,32 @@ extension dpo_metrics {
 
 /// Fills the caller's metrics, if it wants them. Its struct_size is looked at before the work is done.
 private func withMetrics(
-  _ metrics: UnsafeMutablePointer<dpo_metrics>?, prefix: String = "", _ work: () throws -> StepRecord
+  _ metrics: UnsafeMutablePointer<dpo_metrics>?, of session: TrainerSession, prefix: String = "",
+  _ work: () throws -> StepRecord
 ) throws {
-  guard let metrics else {
-    _ = try work()
-    return
+  if let metrics { try dpo_metrics.check(metrics) }
+  let record = try work()
+  session.record = record
+  if let metrics { try dpo_metrics.write(dpo_metrics(record, prefix: prefix), to: metrics) }
+}
+
+@_cdecl("dpo_trainer_last_metrics") @implementation
+public func dpo_trainer_last_metrics(
+  _ trainer: OpaquePointer?, _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+) -> Int32 {
+  withStatus {
+    let json = try required(json, "json")
+    try HandleKind.trainer.use(trainer) { session in
+      json.pointee = try copiedText(session.record?.json.description ?? "{}").text
+    }
   }
-  try dpo_metrics.check(metrics)
-  try dpo_metrics.write(dpo_metrics(work(), prefix: prefix), to: metrics)
 }
 
 @_cdecl("dpo_trainer_step") @implementation
 public func dpo_trainer_step(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
   withStatus {
     try HandleKind.trainer.use(trainer) { session in
-      try withMetrics(metrics) { try session.trainer.takeStep() }
+      try withMetrics(metrics, of: session) { try session.trainer.takeStep() }
       session.scores = nil
     }
   }
@@ -146,7 +159,7 @@ public func dpo_trainer_step(_ trainer: OpaquePointer?, _ metrics: UnsafeMutable
 public func dpo_trainer_evaluate(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
   withStatus {
     try HandleKind.trainer.use(trainer) { session in
-      try withMetrics(required(metrics, "metrics"), prefix: "eval_") { try session.trainer.evaluate() }
+      try withMetrics(required(metrics, "metrics"), of: session, prefix: "eval_") { try session.trainer.evaluate() }
     }
   }
 }
@@ -252,7 +265,7 @@ public func dpo_trainer_backward_tokens(_ trainer: OpaquePointer?, _ gradients: 
 public func dpo_trainer_apply(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
   withStatus {
     try HandleKind.trainer.use(trainer) { session in
-      try withMetrics(metrics) { try session.trainer.applyGradients() }
+      try withMetrics(metrics, of: session) { try session.trainer.applyGradients() }
       session.scores = nil
     }
   }

@@ -70,6 +70,8 @@ static void refuse_everywhere(dpo_model *m, dpo_dataset *d, dpo_trainer *t, dpo_
     size = 1;
     CHECK_STATUS(status, dpo_model_score_tokens(m, &id, &size, 1, &id, &size, &zero, 1, &number, &sum));
     CHECK_STATUS(status, dpo_model_score_texts(m, texts, texts, 1, &sum, NULL));
+    CHECK_STATUS(status, dpo_model_reward_tokens(m, &id, &size, 1, &id, &size, &zero, 1, &sum));
+    CHECK_STATUS(status, dpo_model_reward_texts(m, texts, texts, 1, &sum));
     CHECK_STATUS(status, dpo_model_generate(m, texts, 1, NULL, NULL, NULL, &new_completions));
     CHECK_STATUS(status, dpo_dataset_open_jsonl(m, PAIRS, &options, &new_dataset));
     CHECK_STATUS(status, dpo_dataset_from_jsonl(m, "{}", 2, &options, &new_dataset));
@@ -77,6 +79,7 @@ static void refuse_everywhere(dpo_model *m, dpo_dataset *d, dpo_trainer *t, dpo_
     CHECK_STATUS(status, dpo_dataset_get_info(d, &dataset_info));
     CHECK_STATUS(status, dpo_trainer_create(m, NULL, d, NULL, &options, &new_trainer));
     CHECK_STATUS(status, dpo_trainer_plan(t, &text));
+    CHECK_STATUS(status, dpo_trainer_last_metrics(t, &text));
     CHECK_STATUS(status, dpo_trainer_step(t, &metrics));
     CHECK_STATUS(status, dpo_trainer_forward(t, &zero, 1, NULL, NULL, NULL, NULL));
     CHECK_STATUS(status, dpo_trainer_token_count(t, &size));

@@ -8,6 +8,7 @@ import traceback
 import support
 import exports
 import llama
+import rewards
 import scoring
 import training
 
@@ -21,7 +22,7 @@ def main():
         sys.exit(f"{support.COMMAND} does not exist: run make build first")
     print(f"seed {args.seed}", flush=True)
     passed, failed = 0, []
-    for module in (scoring, training, exports, llama):
+    for module in (scoring, training, exports, rewards, llama):
         for name, check in module.checks(args.seed):
             if args.names and not any(part in name for part in args.names):
                 continue

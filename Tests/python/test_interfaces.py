@@ -118,7 +118,7 @@ class Options(Case):
     def test_python_configurations_have_every_option_with_its_default(self) -> None:
         own = {"output_dir", "logging_steps", "disable_tqdm"}
         found = {}
-        for kind in (libdpo.DPOConfig, libdpo.SFTConfig, libdpo.KTOConfig):
+        for kind in (libdpo.DPOConfig, libdpo.SFTConfig, libdpo.KTOConfig, libdpo.RewardConfig):
             for field in dataclasses.fields(kind):
                 found[field.name] = field.default
         self.assertEqual(sorted(set(found) - own), sorted(set(TABLE) - {"method"}))

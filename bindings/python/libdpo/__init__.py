@@ -12,7 +12,7 @@ and come out as NumPy arrays.
 """
 
 from ._native import lib as _lib
-from .config import DPOConfig, KTOConfig, LoraConfig, SFTConfig, describe_options
+from .config import DPOConfig, KTOConfig, LoraConfig, RewardConfig, SFTConfig, describe_options
 from .dataset import Dataset, DatasetInfo
 from .errors import (
     CancelledError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
@@ -21,7 +21,7 @@ from .errors import (
 from .losses import LOSS_TYPES, DPOLoss, dpo_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
 from .trainer import (
-    DPOTrainer, Forward, KTOTrainer, SFTTrainer, TrainerCallback, TrainerControl, TrainerState, TrainOutput,
+    DPOTrainer, Forward, KTOTrainer, RewardTrainer, SFTTrainer, TrainerCallback, TrainerControl, TrainerState, TrainOutput,
 )
 
 __version__: str = _lib.dpo_version().decode()
@@ -29,7 +29,8 @@ __version__: str = _lib.dpo_version().decode()
 __all__ = [
     "CancelledError", "Completion", "DPOConfig", "DPOError", "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo",
     "FileError", "FormatError", "Forward", "InternalError", "InvalidArgumentError", "LOSS_TYPES", "LoraConfig",
-    "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OutOfMemoryError", "SFTConfig", "SFTTrainer", "StateError",
+    "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OutOfMemoryError",
+    "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
     "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError",
     "describe_options", "dpo_loss", "export", "inspect",
 ]

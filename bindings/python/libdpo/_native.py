@@ -63,7 +63,7 @@ class ModelInfo(SizedStructure):
         ("struct_size", c_size_t), ("parameters", c_uint64), ("mapped_bytes", c_uint64), ("vocabulary_size", c_int32),
         ("hidden_size", c_int32), ("layers", c_int32), ("context_length", c_int32), ("eos_token", c_int32),
         ("bos_token", c_int32), ("has_chat_template", c_int32), ("has_adapter", c_int32), ("architecture", c_char * 32),
-        ("format", c_char * 16),
+        ("format", c_char * 16), ("is_reward_model", c_int32),
     ]
 
 
@@ -81,7 +81,8 @@ class TrainOptions(SizedStructure):
         ("loss_weight_count", c_size_t), ("beta", c_double), ("label_smoothing", c_double),
         ("f_divergence_type", c_char_p), ("f_alpha_divergence_coef", c_double), ("discopop_tau", c_double),
         ("ld_alpha", c_double), ("use_weighting", c_int32), ("reference_free", c_int32),
-        ("completion_only_loss", c_int32), ("desirable_weight", c_double), ("undesirable_weight", c_double), ("center_rewards_coefficient", c_double),
+        ("completion_only_loss", c_int32), ("desirable_weight", c_double), ("undesirable_weight", c_double),
+        ("center_rewards_coefficient", c_double),
         ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
         ("warmup_steps", c_double), ("weight_decay", c_double), ("adam_beta1", c_double), ("adam_beta2", c_double),
         ("adam_epsilon", c_double), ("max_grad_norm", c_double), ("per_device_train_batch_size", c_int32),
@@ -110,7 +111,7 @@ class Metrics(SizedStructure):
 class Event(Structure):
     _fields_ = [
         ("struct_size", c_size_t), ("kind", c_int32), ("metrics", POINTER(Metrics)), ("text", c_char_p),
-        ("done", c_uint64), ("total", c_uint64),
+        ("done", c_uint64), ("total", c_uint64), ("metrics_json", c_char_p),
     ]
 
 
@@ -178,6 +179,11 @@ _prototype(
 )
 _prototype("dpo_model_score_texts", c_int32, _handle, _strings, _strings, c_size_t, _doubles, _ids)
 
+_prototype(
+    "dpo_model_reward_tokens", c_int32, _handle, _ids, _sizes, c_size_t, _ids, _sizes, _sizes, c_size_t, _doubles
+)
+_prototype("dpo_model_reward_texts", c_int32, _handle, _strings, _strings, c_size_t, _doubles)
+
 _prototype("dpo_dataset_open_jsonl", c_int32, _handle, c_char_p, POINTER(TrainOptions), POINTER(_handle))
 _prototype("dpo_dataset_from_jsonl", c_int32, _handle, c_char_p, c_size_t, POINTER(TrainOptions), POINTER(_handle))
 _prototype(
@@ -198,6 +204,7 @@ _prototype(
 )
 _prototype("dpo_trainer_release", None, _handle)
 _prototype("dpo_trainer_plan", c_int32, _handle, _text_out)
+_prototype("dpo_trainer_last_metrics", c_int32, _handle, _text_out)
 _prototype("dpo_trainer_step", c_int32, _handle, POINTER(Metrics))
 _prototype("dpo_trainer_forward", c_int32, _handle, _sizes, c_size_t, _doubles, _doubles, _doubles, _doubles)
 _prototype("dpo_trainer_token_count", c_int32, _handle, _sizes)

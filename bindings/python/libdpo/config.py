@@ -16,7 +16,7 @@ from typing import Any, Optional, Union
 
 from . import _native, errors
 
-__all__ = ["DPOConfig", "LoraConfig", "SFTConfig", "describe_options"]
+__all__ = ["DPOConfig", "LoraConfig", "RewardConfig", "SFTConfig", "describe_options"]
 
 
 def describe_options() -> "list[dict[str, Any]]":
@@ -165,6 +165,15 @@ class KTOConfig(_TrainingConfig):
 
 
 @dataclass
+class RewardConfig(_TrainingConfig):
+    """Options of a reward model. ``learning_rate`` None is 1e-4; rows longer than ``max_length`` are left out."""
+
+    center_rewards_coefficient: Optional[float] = None
+
+    _method = "reward"
+
+
+@dataclass
 class LoraConfig:
     """A new LoRA adapter, with PEFT's names and defaults; PEFT's own ``LoraConfig`` is taken as well."""
 
@@ -178,7 +187,7 @@ class LoraConfig:
 
 #: What PEFT's configuration may say besides, and the values that mean nothing is changed.
 _NEUTRAL = {
-    "bias": ("none",), "use_dora": (False,), "lora_bias": (False,), "modules_to_save": (None, []),
+    "bias": ("none",), "use_dora": (False,), "lora_bias": (False,), "modules_to_save": (None, [], ["score"]),
     "rank_pattern": (None, {}), "alpha_pattern": (None, {}), "layers_to_transform": (None,), "layers_pattern": (None,),
     "layer_replication": (None,), "target_parameters": (None, []), "trainable_token_indices": (None,),
     "exclude_modules": (None, []), "fan_in_fan_out": (False, True), "megatron_config": (None,),

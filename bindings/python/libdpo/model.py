@@ -33,6 +33,7 @@ class ModelInfo:
     bos_token: Optional[int]
     has_chat_template: bool
     has_adapter: bool
+    is_reward_model: bool
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,7 @@ class Model(_native.Handle):
             bos_token=None if values.bos_token < 0 else values.bos_token,
             has_chat_template=bool(values.has_chat_template),
             has_adapter=bool(values.has_adapter),
+            is_reward_model=bool(values.is_reward_model),
             **{
                 name: getattr(values, name)
                 for name in ("parameters", "mapped_bytes", "vocabulary_size", "hidden_size", "layers", "context_length")
@@ -175,6 +177,35 @@ class Model(_native.Handle):
             each.append(tokens.values[start : start + len(completion)])
             start += len(completion)
         return sums.values, each
+
+    def rewards(self, prompts: Sequence[str], completions: Sequence[str]) -> "list[float]":
+        """A reward model's score of each completion after its prompt, EOS appended, tokenised as in training."""
+        if len(prompts) != len(completions):
+            raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
+        rewards = _arrays.Output(len(prompts), c_double)
+        _native.check(
+            _native.lib.dpo_model_reward_texts(
+                self._handle, _native.string_array(list(prompts), "a prompt"),
+                _native.string_array(list(completions), "a completion"), len(prompts), rewards.pointer,
+            )
+        )
+        return [float(reward) for reward in rewards.values]
+
+    def reward_tokens(self, prompts: "Sequence[Any]", completions: "Sequence[Any]") -> "list[float]":
+        """The same of token ids: completion j continues prompt j."""
+        if len(prompts) != len(completions):
+            raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
+        prompt_ids, prompt_lengths = _arrays.flattened(list(prompts), "prompts")
+        ids, lengths = _arrays.flattened(list(completions), "completions")
+        parents = _arrays.Input(list(range(len(completions))), c_size_t, "completion_prompts")
+        rewards = _arrays.Output(len(completions), c_double)
+        _native.check(
+            _native.lib.dpo_model_reward_tokens(
+                self._handle, prompt_ids.pointer, prompt_lengths.pointer, len(prompts), ids.pointer, lengths.pointer,
+                parents.pointer, len(completions), rewards.pointer,
+            )
+        )
+        return [float(reward) for reward in rewards.values]
 
     # ------------------------------------------------------------------------------------------------- generation
 

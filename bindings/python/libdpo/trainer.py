@@ -13,33 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
-from .config import DPOConfig, KTOConfig, SFTConfig, _TrainingConfig, with_adapter
+from .config import DPOConfig, KTOConfig, RewardConfig, SFTConfig, _TrainingConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
 
-__all__ = ["DPOTrainer", "Forward", "KTOTrainer", "SFTTrainer", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
+__all__ = ["DPOTrainer", "Forward", "KTOTrainer", "RewardTrainer", "SFTTrainer", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
 
-#: TRL's names of the fields of ``dpo_metrics``.
-_METRICS = {
-    "loss": "loss", "grad_norm": "grad_norm", "learning_rate": "learning_rate", "rewards_chosen": "rewards/chosen",
-    "rewards_rejected": "rewards/rejected", "rewards_accuracies": "rewards/accuracies",
-    "rewards_margins": "rewards/margins", "logps_chosen": "logps/chosen", "logps_rejected": "logps/rejected",
-    "logits_chosen": "logits/chosen", "logits_rejected": "logits/rejected", "entropy": "entropy",
-    "mean_token_accuracy": "mean_token_accuracy", "num_tokens": "num_tokens",
-}
-
-
-def _metrics(values: _native.Metrics, prefix: str = "") -> "dict[str, Any]":
-    """A dict of the metrics that the method has, by TRL's names."""
-    result: "dict[str, Any]" = {}
-    for name, label in _METRICS.items():
-        value = getattr(values, name)
-        if value == value:  # NaN: the method has none
-            result[prefix + label] = value
-    if values.epoch == values.epoch:
-        result["epoch"] = values.epoch
-    return result
+def _metrics(text: bytes) -> "dict[str, Any]":
+    """The metrics of a step or evaluation by TRL's names."""
+    values = json.loads(text)
+    return {name: value for name, value in values.items() if name not in ("step", "seconds")}
 
 
 @dataclass
@@ -197,7 +181,7 @@ class _Trainer(_native.Handle):
             text = (event.text or b"").decode("utf-8", "replace")
             if event.kind == _native.EVENT_STEP:
                 values = event.metrics.contents
-                metrics = _metrics(values)
+                metrics = _metrics(event.metrics_json)
                 last.clear()
                 last.update(metrics)
                 losses.append(values.loss)
@@ -209,7 +193,7 @@ class _Trainer(_native.Handle):
                     self.state.log_history.append(entry)
                     self._call("on_log", logs=entry)
             elif event.kind == _native.EVENT_EVALUATION:
-                entry = {**_metrics(event.metrics.contents, "eval_"), "step": self.state.global_step}
+                entry = {**_metrics(event.metrics_json), "step": self.state.global_step}
                 self.state.log_history.append(entry)
                 progress.note(f"evaluation after step {self.state.global_step}: {summary(entry)}")
                 self._call("on_evaluate", metrics=entry)
@@ -252,7 +236,7 @@ class _Trainer(_native.Handle):
         """Metrics of the evaluation data set now, under TRL's names."""
         values = _native.Metrics()
         _native.check(_native.lib.dpo_trainer_evaluate(self._handle, byref(values)))
-        return _metrics(values, "eval_")
+        return self._last_metrics()
 
     def cancel(self) -> None:
         """Asks a running call to stop within one micro-batch. Any thread."""
@@ -277,7 +261,12 @@ class _Trainer(_native.Handle):
         values = _native.Metrics()
         _native.check(_native.lib.dpo_trainer_step(self._handle, byref(values)))
         self.state.global_step, self.state.epoch = values.step, values.epoch
-        return {**_metrics(values), "step": values.step}
+        return {**self._last_metrics(), "step": values.step}
+
+    def _last_metrics(self) -> "dict[str, Any]":
+        text = c_void_p()
+        _native.check(_native.lib.dpo_trainer_last_metrics(self._handle, byref(text)))
+        return _metrics(_native.take_text(text).encode())
 
     def forward(self, rows: Any) -> Forward:
         """Log-probs of rows of the training data, for a loss of your own. ``backward`` takes its gradients."""
@@ -320,7 +309,7 @@ class _Trainer(_native.Handle):
         values = _native.Metrics()
         _native.check(_native.lib.dpo_trainer_apply(self._handle, byref(values)))
         self.state.global_step = values.step
-        return {**_metrics(values), "step": values.step}
+        return {**self._last_metrics(), "step": values.step}
 
     def parameters(self) -> "dict[str, tuple[Any, Any]]":
         """(values, gradients) of each trained parameter by name: views of the trainer's own memory, without a copy.
@@ -423,3 +412,24 @@ class KTOTrainer(_Trainer):
         peft_config: Any = None,
     ) -> None:
         super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+
+class RewardTrainer(_Trainer):
+    """A reward model from pairs, as TRL's class of this name trains it: a score head on ``model``, read at the last token.
+
+    What it saves is opened by ``Model``, whose ``rewards`` then scores text; exported to "safetensors", transformers'
+    ``AutoModelForSequenceClassification`` loads it.
+    """
+
+    _config = RewardConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        args: Optional[RewardConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
