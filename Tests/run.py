@@ -15,6 +15,8 @@ import xml.etree.ElementTree as xml
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
+#: Why tests were left out, one entry a test; never counted as passed.
+NOT_RUN: "list[str]" = []
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
@@ -113,7 +115,7 @@ def unittests(directory: pathlib.Path) -> "tuple[int, int]":
     passed = failed = 0
     for source in sorted(directory.glob("test_*.py")):
         tested = run(
-            [sys.executable, "-m", "unittest", "-b", source.stem], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "unittest", "-b", "-v", source.stem], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             env=environment,
         )
         found = re.search(r"^Ran (\d+) tests?", tested.stdout, re.MULTILINE)
@@ -121,7 +123,11 @@ def unittests(directory: pathlib.Path) -> "tuple[int, int]":
         if tested.returncode or not found:
             print(f"{source.name}:\n{tested.stdout}")
             broken = max(broken, 1)
-        passed += max(0, int(found.group(1)) - broken) if found else 0
+        skipped = re.findall(r"\.\.\. skipped (.*)$", tested.stdout, re.MULTILINE)
+        for reason in sorted(set(skipped)):
+            print(f"   {source.name}: {skipped.count(reason)} not run: {reason}")
+        NOT_RUN.extend(skipped)
+        passed += max(0, int(found.group(1)) - broken - len(skipped)) if found else 0
         failed += broken
     return passed, failed
 
@@ -152,7 +158,8 @@ def main() -> int:
         print(f"   {passed} passed, {failed} failed in {time.monotonic() - start:.0f} s", flush=True)
         total_passed += passed
         total_failed += failed
-    print(f"{total_passed} passed, {total_failed} failed")
+    left_out = f", {len(NOT_RUN)} skipped" if NOT_RUN else ""
+    print(f"{total_passed} passed, {total_failed} failed{left_out}")
     return 1 if total_failed or not total_passed else 0
 
 

@@ -10,6 +10,10 @@ struct Label: ParsableCommand {
 
       A program (--command) reads a line of JSON a row, {"prompt", "completions"}, and answers each with one line: \
       {"scores": […]}, or {"choice": 0} with the index of the better answer, null for a tie.
+
+      People (--serve) get a web page that only this machine can open, at the address that is printed. Every click is kept at \
+      once; Ctrl-C ends. Several annotators can label to the same output, one after the other: a row is written where their \
+      votes are not equal.
       """)
 
   @Option(help: "Rows to label, as JSON lines.")
@@ -20,6 +24,15 @@ struct Label: ParsableCommand {
 
   @Option(help: "Judge by a text classifier of `dpo classifier train`.")
   var classifier: String?
+
+  @Option(help: "Judge by a reward model.")
+  var rewardModel: String?
+
+  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
+  var adapter: String?
+
+  @Option(help: ArgumentHelp("The reward model's compute threads; 0: one a core.", valueName: "N"))
+  var threads = 0
 
   @Option(help: "Judge by a program; see above.")
   var command: String?
@@ -36,6 +49,24 @@ struct Label: ParsableCommand {
   @Option(help: ArgumentHelp("Scores that are not further apart are a tie and make no row.", valueName: "G"))
   var gap = 0.0
 
+  @Flag(help: "Let people judge, on a web page of this machine.")
+  var serve = false
+
+  @Option(help: ArgumentHelp("Port of the page; 0: any that is free.", valueName: "P"))
+  var port: UInt16 = 0
+
+  @Option(help: ArgumentHelp("Who judges on the page.", valueName: "NAME"))
+  var annotator = "me"
+
+  @Option(help: "What people are asked: pairs (which of two is better), thumbs (is it good).")
+  var mode: MarkupSession.Mode = .pairs
+
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Compare annotators: labelled files, or logs of --serve; prints raw agreement and Cohen's κ.", valueName: "FILE"))
+  var agreement: [String] = []
+
   @Flag(help: "Forget earlier judgements and start again.")
   var overwrite = false
 
@@ -43,15 +74,19 @@ struct Label: ParsableCommand {
   var json = false
 
   func validate() throws {
-    guard [classifier, command].count(where: { $0 != nil }) == 1 else {
-      throw ValidationError("give one judge: --classifier or --command")
+    guard agreement.isEmpty else { return }
+    guard [classifier != nil, rewardModel != nil, command != nil, serve].count(where: \.self) == 1 else {
+      throw ValidationError("give one judge: --classifier, --reward-model, --command or --serve")
     }
+    guard !serve || !overwrite else { throw ValidationError("--overwrite does not go with --serve") }
     guard data != nil, output != nil else { throw ValidationError("--data and --output are needed") }
   }
 
   func run() throws {
+    guard agreement.isEmpty else { return try showAgreement() }
     let output = output ?? ""
     let rows = try readMarkupRows(data ?? "")
+    guard !serve else { return try ask(rows, output: output) }
     let judge = try judge()
     var options = LabelOptions()
     options.form = form
@@ -70,6 +105,9 @@ struct Label: ParsableCommand {
 
   private func judge() throws -> Judge {
     if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
+    if let rewardModel {
+      return try .rewardModel(LanguageModel(path: rewardModel, adapter: adapter, threads: threads))
+    }
     return try .command(command ?? "", timeout: timeout) { Interrupt.requested }
   }
 
@@ -97,3 +135,54 @@ struct Label: ParsableCommand {
 }
 
 extension LabelForm: ExpressibleByArgument {}
+extension MarkupSession.Mode: ExpressibleByArgument {}
+
+extension Label {
+  /// Serves the page until Ctrl-C, then tells what there is.
+  private func ask(_ rows: [MarkupRow], output: String) throws {
+    let session = try MarkupSession(rows: rows, mode: mode, annotator: annotator, output: output)
+    let server = try LabelServer(session: session, port: port)
+    Interrupt.install()
+    Terminal.tell("\(session.done) of \(session.total) judged. Open this address in a browser; Ctrl-C ends:")
+    Terminal.tell(server.address)
+    try server.run()
+    if json {
+      var counts = JSONObject()
+      for (verdict, count) in session.counts() { counts[verdict.rawValue] = .int(count) }
+      printJSON([
+        "output": .string(output), "done": .int(session.done), "total": .int(session.total),
+        "counts": .object(counts), "agreements": .array(session.agreements().map(describe)),
+      ])
+    } else {
+      print("\(session.done) of \(session.total) judged; labelled rows in \(output)")
+      for (name, agreement) in session.agreements() { print("agreement with \(name): \(agreement.line)") }
+    }
+  }
+
+  /// Every two annotators of the files who judged the same questions.
+  private func showAgreement() throws {
+    let found = try agreement.flatMap(readJudgements)
+    var table: [JSON] = []
+    for (index, first) in found.enumerated() {
+      for second in found.dropFirst(index + 1) {
+        let agreement = Agreement(first.judgements, second.judgements)
+        guard agreement.count > 0 else { continue }
+        var row = describe((second.name, agreement)).object ?? [:]
+        row["with"] = .string(first.name)
+        table.append(.object(row))
+        if !json { print("\(first.name) and \(second.name): \(agreement.line)") }
+      }
+    }
+    guard !table.isEmpty else {
+      throw DPOError.mismatch("no two annotators in \(agreement.joined(separator: ", ")) judged the same questions")
+    }
+    if json { printJSON(["agreements": .array(table)]) }
+  }
+}
+
+extension Agreement {
+  var line: String {
+    let kappa = kappa.map { ", Cohen's κ \(Terminal.short($0))" } ?? ""
+    return "\(Terminal.short(100 * observed)) % of \(count) equal\(kappa)"
+  }
+}

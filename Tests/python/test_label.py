@@ -8,7 +8,7 @@ import sys
 import time
 import unittest
 
-from support import BUILD, MODEL, Case, dpo, golden, rows
+from support import BUILD, FIXTURES, MODEL, Case, dpo, golden, rows
 
 #: A judge that prefers the longer answer; what it does on a row that holds a word is told by its arguments.
 JUDGE = """
@@ -156,6 +156,23 @@ class Labels(Case):
         self.label("--classifier", model, "--completion-only", code=1, says="another judge")
         self.label("--classifier", model, "--completion-only", "--overwrite")
         self.assertEqual(rows(self.out)[0]["score_chosen"], alone)
+
+    def test_a_reward_model_labels(self) -> None:
+        prompts = [f"Story {index} is" for index in range(3)]
+        chat = [[{"role": "user", "content": prompt}] for prompt in prompts]
+        for name, given in (("qwen2-lora-reward", prompts), ("llama-tied-lora-reward-chat", chat)):
+            model = ("--adapter", FIXTURES / "adapters" / f"{name}-final")
+            base = FIXTURES / "models" / name.split("-lora")[0]
+            self.write([{"prompt": prompt, "completions": [" good.", " bad and long.", " so so"]} for prompt in given])
+            self.label("--overwrite", "--reward-model", base, *model)
+            pairs = rows(self.out)
+            self.assertEqual(len(pairs), 3)
+            # `dpo score` says the same of the labelled pairs.
+            scored = json.loads(dpo("score", base, *model, "--data", self.out, "--json").stdout)["rows"]
+            for row, score in zip(pairs, scored):
+                self.assertNear(row["score_chosen"], score["chosen"], 1e-5)
+                self.assertNear(row["score_rejected"], score["rejected"], 1e-5)
+        self.label("--reward-model", MODEL, code=1, says="reward model")
 
     def test_bad_input(self) -> None:
         self.label(code=2, says="judge")

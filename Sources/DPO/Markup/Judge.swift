@@ -24,6 +24,27 @@ public struct Judge {
       return completions.map { classifier.logOdds(start + MarkupRow.text($0)) }
     }
   }
+
+  /// A reward model's scores, tokenised as in training.
+  ///
+  /// - Throws: `.unsupported` if the model is none.
+  public static func rewardModel(_ model: LanguageModel) throws -> Judge {
+    guard model.isRewardModel else {
+      throw DPOError.unsupported("\(model.file.path): a language model, which has no score; expected a reward model")
+    }
+    let adapter = model.adapterFile.map { " \(String($0.fingerprint(), radix: 16))" } ?? ""
+    return Judge(identity: "reward model \(String(model.file.fingerprint(), radix: 16))\(adapter)") {
+      prompt, completions in
+      var options = DatasetOptions(.any)
+      options.maxLength = nil
+      let rows = completions.map { completion -> JSONObject in
+        ["prompt": prompt, "completion": MarkupRow.answer(completion, to: prompt)]
+      }
+      let data = try model.dataset(rows: rows, options: options)
+      try data.check(contextLength: model.configuration.contextLength)
+      return try model.rewards(data, rows: Array(0..<data.count))
+    }
+  }
 }
 
 extension TextClassifier {

@@ -11,9 +11,10 @@ public struct MarkupRow: Sendable, Equatable {
   /// At least one; text, or chat messages.
   public let completions: [JSON]
 
+  func answer(_ index: Int) -> JSON { MarkupRow.answer(completions[index], to: prompt) }
+
   /// A completion as `dpo train` takes it: where the prompt is chat messages, text becomes the assistant's message.
-  func answer(_ index: Int) -> JSON {
-    let completion = completions[index]
+  static func answer(_ completion: JSON, to prompt: JSON) -> JSON {
     guard prompt.array != nil, completion.string != nil else { return completion }
     return [["role": "assistant", "content": completion]]
   }

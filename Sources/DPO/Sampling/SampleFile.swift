@@ -49,12 +49,13 @@ extension LanguageModel {
         "prompt \(index + 1): \(prompt.count) tokens; a context of \(configuration.contextLength) needs 1 or more, and room for an answer"
       )
     }
-    let found = overwrite ? [] : try SampleRows.read(path, prompts: prompts, settings: settings)
+    let file = try OwnedAppendFile(path)
+    if overwrite { try file.clear() }
+    let found = try SampleRows.read(file, prompts: prompts, settings: settings)
     let group = max(1, SampleRows.sequencesOfGroup / options.completionsPerPrompt)
     // The last group may be incomplete; what is missing of it comes from drawing it again.
-    let done = found.last.map { pairs || ($0.index + 1) % group != 0 ? $0.index / group * group : $0.index + 1 } ?? 0
-    var known = found.count { $0.index >= done }
-    let file = try AppendFile(path, keeping: found.map(\.line))
+    let done = found.last.map { pairs || ($0 + 1) % group != 0 ? $0 / group * group : $0 + 1 } ?? 0
+    var known = found.count { $0 >= done }
     var rows = found.count
     var drawn = 0
     let clock = ContinuousClock()
@@ -137,29 +138,27 @@ enum SampleRows {
   /// Completions that are drawn between two looks at the disk.
   static let sequencesOfGroup = 64
 
-  /// The whole lines of a file, none if there is no file. A last line without an end was torn by a crash and is left out.
-  static func read(_ path: String, prompts: [JSON], settings: JSON) throws -> [(line: String, index: Int)] {
-    guard fileKind(path) != .none else { return [] }
-    var rows: [(line: String, index: Int)] = []
-    let mapped = try MappedFile(path)
-    defer { withExtendedLifetime(mapped) {} }
-    guard let end = mapped.bytes.lastIndex(of: UInt8(ascii: "\n")) else { return [] }
-    let whole = UnsafeRawBufferPointer(rebasing: mapped.bytes[...end])
+  /// The prompts' indices of the rows of a file, in order.
+  static func read(_ file: OwnedAppendFile, prompts: [JSON], settings: JSON) throws -> [Int] {
+    var indices: [Int] = []
+    let name = nameOf(file.path)
     let instead = "; give another file, or --overwrite"
-    try JSONLines(whole, name: nameOf(path)).forEach { row, line in
-      let place = "\(nameOf(path)): line \(line)"
-      guard let found = row["sampling"]?.object, let index = row["index"]?.int, row["completions"]?.array != nil else {
-        throw DPOError.mismatch("\(place) is no row of samples\(instead)")
+    try file.withLines { bytes in
+      guard !bytes.isEmpty else { return }
+      try JSONLines(bytes, name: name).forEach { row, line in
+        let place = "\(name): line \(line)"
+        guard let found = row["sampling"]?.object, let index = row["index"]?.int, row["completions"]?.array != nil
+        else { throw DPOError.mismatch("\(place) is no row of samples\(instead)") }
+        for (key, value) in settings.object?.members ?? [] where found[key] != value {
+          let was = found[key].map { DPOError.printable($0.description, limit: 40) } ?? "missing"
+          throw DPOError.mismatch("\(place) was sampled with \(key) = \(was), now \(value)\(instead)")
+        }
+        guard prompts.indices.contains(index), prompts[index] == row["prompt"], index >= indices.last ?? 0 else {
+          throw DPOError.mismatch("\(place) is not of prompt \(index) of these \(prompts.count)\(instead)")
+        }
+        indices.append(index)
       }
-      for (key, value) in settings.object?.members ?? [] where found[key] != value {
-        let was = found[key].map { DPOError.printable($0.description, limit: 40) } ?? "missing"
-        throw DPOError.mismatch("\(place) was sampled with \(key) = \(was), now \(value)\(instead)")
-      }
-      guard prompts.indices.contains(index), prompts[index] == row["prompt"], index >= rows.last?.index ?? 0 else {
-        throw DPOError.mismatch("\(place) is not of prompt \(index) of these \(prompts.count)\(instead)")
-      }
-      rows.append((JSON.object(row).description, index))
     }
-    return rows
+    return indices
   }
 }
