@@ -36,7 +36,9 @@ struct Score: ParsableCommand {
         var object: JSONObject = ["line": .int(data.lineNumber(row))]
         let own = scores[index * names.count..<(index + 1) * names.count]
         for (name, score) in zip(names, own) { object[name] = .real(score) }
-        if data.isPaired, let chosen = own.first, let rejected = own.last { object["margin"] = .real(chosen - rejected) }
+        if data.isPaired, let chosen = own.first, let rejected = own.last {
+          object["margin"] = .real(chosen - rejected)
+        }
         out.append(.object(object))
         if !json { print(JSON.object(object)) }
       }

@@ -12,7 +12,8 @@ struct Tool: ParsableCommand {
       diagnostics to stderr.
       """,
     subcommands: [
-      Inspect.self, Tokenize.self, LogProbs.self, Score.self, Generate.self, Sample.self, Classifier.self, Label.self, Train.self,
+      Inspect.self, Tokenize.self, LogProbs.self, Score.self, Generate.self, Sample.self, Classifier.self, Label.self,
+      Train.self,
       Evaluate.self, Export.self, Bench.self,
       Version.self,
     ])
