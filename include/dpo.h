@@ -494,6 +494,22 @@ int32_t dpo_completions_get(const dpo_completions *completions, size_t prompt, s
                             const int32_t **ids, size_t *count, int32_t *stopped);
 void dpo_completions_release(dpo_completions *completions);
 
+/* A text classifier: tf-idf of words and characters under logistic regression, a judge of answers (`dpo classifier`). */
+typedef struct dpo_classifier dpo_classifier;
+
+/* Learns from `count` texts and their labels, 1 or 0, and calibrates the probabilities on `folds` (2 or more, 5 is usual)
+ * held-out folds; 0: without calibration. `cost` is the weight of the data against the regulariser, 3 is usual. */
+int32_t dpo_classifier_train(const char *const *texts, const int32_t *labels, size_t count, double cost, int32_t folds,
+                             dpo_classifier **classifier);
+
+/* What `dpo classifier train` or dpo_classifier_save wrote. */
+int32_t dpo_classifier_open(const char *path, dpo_classifier **classifier);
+int32_t dpo_classifier_save(const dpo_classifier *classifier, const char *path);
+
+/* ln(p / (1 - p)) of label 1 for each text; log_odds: [count]. */
+int32_t dpo_classifier_score(const dpo_classifier *classifier, const char *const *texts, size_t count, double *log_odds);
+void dpo_classifier_release(dpo_classifier *classifier);
+
 typedef enum dpo_export_format {
     DPO_EXPORT_HDF5 = 0,
     DPO_EXPORT_SAFETENSORS = 1, /* a Hugging Face directory */

@@ -377,7 +377,32 @@ static void many_handles(void) {
     CHECK(good);
 }
 
+static void classifiers_learn_and_are_handles(void) {
+    const char *texts[] = {"good and warm", "bad and dull", "good film", "dull film"};
+    const int32_t labels[] = {1, 0, 1, 0}, wrong[] = {1, 0, 2, 0};
+    double log_odds[4] = {0};
+    dpo_classifier *classifier = NULL;
+    CHECK_REFUSED(INVALID, "labels", dpo_classifier_train(texts, wrong, 4, 3, 2, &classifier));
+    CHECK_REFUSED(INVALID, "folds", dpo_classifier_train(texts, labels, 4, 3, 3, &classifier));
+    CHECK_REFUSED(INVALID, "cost", dpo_classifier_train(texts, labels, 4, NAN, 0, &classifier));
+    CHECK_REFUSED(INVALID, "NULL", dpo_classifier_train(NULL, labels, 4, 3, 2, &classifier));
+    CHECK(classifier == NULL);
+    CHECK_STATUS(DPO_OK, dpo_classifier_train(texts, labels, 4, 3, 0, &classifier));
+    CHECK_STATUS(DPO_OK, dpo_classifier_score(classifier, texts, 4, log_odds));
+    CHECK(log_odds[0] > 0 && log_odds[1] < 0 && log_odds[2] > 0 && log_odds[3] < 0);
+    CHECK_REFUSED(INVALID, "log_odds", dpo_classifier_score(classifier, texts, 4, NULL));
+    CHECK_REFUSED(INVALID, "another kind", dpo_model_get_info((dpo_model *)classifier, NULL));
+    CHECK_STATUS(DPO_ERROR_IO, dpo_classifier_save(classifier, "/nonexistent/file"));
+    CHECK_STATUS(DPO_ERROR_IO, dpo_classifier_open("/nonexistent/file", &classifier));
+    dpo_classifier_release(classifier);
+    CHECK_STATUS(STATE, dpo_classifier_score(classifier, texts, 4, log_odds));
+    CHECK_STATUS(INVALID, dpo_classifier_score(NULL, texts, 4, log_odds));
+    dpo_classifier_release(classifier);
+    dpo_classifier_release(NULL);
+}
+
 int main(void) {
+    classifiers_learn_and_are_handles();
     CHECK(mkdtemp(directory) != NULL);
     null_foreign_released_and_other_handles();
     any_order_of_release();

@@ -4,6 +4,8 @@ import json
 import math
 import unittest
 
+import libdpo
+
 from support import Case, dpo, golden, rows
 
 
@@ -48,6 +50,27 @@ class Classifier(Case):
         told = dpo("classifier", "train", "--data", self.train, "-o", self.model).stdout
         for word in ("accuracy", "AUC", "calibration error", "Brier"):
             self.assertIn(word, told)
+
+    def test_python_trains_and_scores_like_the_command(self) -> None:
+        self.fit()
+        data = self.golden
+        with libdpo.TextClassifier(self.model) as opened:
+            scores = opened.log_odds(data["test"])
+        trained = libdpo.TextClassifier.train(data["train"], data["labels"], folds=data["folds"])
+        self.assertEqual(trained.log_odds(data["test"]), scores)
+        for found, expected in zip(trained.probabilities(data["test"]), data["calibrated_probabilities"]):
+            self.assertNear(found, expected, 1e-3)
+        trained.save(self.directory / "saved.h5")
+        self.assertEqual(libdpo.TextClassifier(self.directory / "saved.h5").log_odds(data["test"]), scores)
+        plain = libdpo.TextClassifier.train(data["train"], data["labels"], folds=0)
+        for found, expected in zip(plain.log_odds(data["test"]), data["scores"]):
+            self.assertNear(found, expected, 2e-3)
+        self.assertEqual(plain.log_odds([]), [])
+        self.assertRaises(libdpo.InvalidArgumentError, libdpo.TextClassifier.train, ["a"], [2])
+        self.assertRaises(libdpo.InvalidArgumentError, libdpo.TextClassifier.train, ["a"], [1, 0])
+        self.assertRaises(libdpo.FormatError, libdpo.TextClassifier, self.train)
+        trained.close()
+        self.assertRaises(libdpo.DPOError, trained.log_odds, ["a"])
 
     def test_bad_input(self) -> None:
         def refused(text: str, says: str, *extra: object) -> None:

@@ -12,6 +12,7 @@ and come out as NumPy arrays.
 """
 
 from ._native import lib as _lib
+from .classifier import TextClassifier
 from .config import DPOConfig, KTOConfig, LoraConfig, RewardConfig, SFTConfig, describe_options
 from .dataset import Dataset, DatasetInfo
 from .errors import (
@@ -31,6 +32,6 @@ __all__ = [
     "FileError", "FormatError", "Forward", "InternalError", "InvalidArgumentError", "LOSS_TYPES", "LoraConfig",
     "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OutOfMemoryError",
     "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
-    "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError",
+    "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError",
     "describe_options", "dpo_loss", "export", "inspect",
 ]

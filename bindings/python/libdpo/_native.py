@@ -236,6 +236,11 @@ _prototype(
     "dpo_completions_get", c_int32, _handle, c_size_t, c_size_t, POINTER(c_char_p), POINTER(_ids), _sizes, _ids
 )
 _prototype("dpo_completions_release", None, _handle)
+_prototype("dpo_classifier_train", c_int32, _strings, _ids, c_size_t, c_double, c_int32, POINTER(_handle))
+_prototype("dpo_classifier_open", c_int32, c_char_p, POINTER(_handle))
+_prototype("dpo_classifier_save", c_int32, _handle, c_char_p)
+_prototype("dpo_classifier_score", c_int32, _handle, _strings, c_size_t, _doubles)
+_prototype("dpo_classifier_release", None, _handle)
 _prototype("dpo_export_options_init", c_int32, POINTER(ExportOptions), c_size_t)
 _prototype("dpo_export", c_int32, c_char_p, c_int32, c_char_p, POINTER(ExportOptions))
 
