@@ -9,8 +9,8 @@ extension LabelPage {
         {verdict: "tie", label: "Equal", keys: ["="], key: "="},
       ],
       thumbs: [
-        {verdict: "down", label: "👎 Bad", keys: ["ArrowLeft"], key: "←", main: true},
-        {verdict: "up", label: "👍 Good", keys: ["ArrowRight"], key: "→", main: true},
+        {verdict: "down", label: "Bad", keys: ["ArrowLeft"], key: "←", main: true},
+        {verdict: "up", label: "Good", keys: ["ArrowRight"], key: "→", main: true},
       ],
     };
     const others = [

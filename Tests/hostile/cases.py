@@ -20,7 +20,7 @@ INFINITE, CONTROL = "1e999", "\x1b[2J\x07"
 
 @dataclass
 class Case:
-    kind: str  # model, gguf, adapter, data, checkpoint: what the command is given
+    kind: str  # model, gguf, adapter, data, checkpoint, samples, classifier: what the command is given
     what: str
     files: dict  # path within the case's directory → bytes, or a function that makes something else there
     path: str = "."  # what the command is given, within the case's directory
@@ -388,18 +388,54 @@ def data_cases():
     yield case("--max-length 1", good, None, arguments=["--max-length", "1"])
 
 
-def random_cases(checkpoint, seed, count):
+def sample_cases():
+    row = {"prompt": "Row:", "completions": [" good", " bad"]}
+
+    def case(what, content):
+        return Case("samples", what, {"samples.jsonl": content}, "samples.jsonl", ("line 2", "samples.jsonl"))
+
+    for what, content in SPECIAL.items():
+        yield case(what, content)
+    for key in row:
+        for value in (KeyError, None, 7, [7], {}, [None], Raw(INFINITE), [[{"role": "user"}]]):
+            yield case(f"{key} {value} in row 2", dump(row) + b"\n" + edited(row, [key], value) + b"\n")
+    yield case("row 2 is an array", dump(row) + b"\n[]\n")
+
+
+TEXTS = lines([{"text": f"a {word} film", "label": label} for label, words in ((1, ("good", "warm")), (False, ("bad", "dull"))) for word in words])
+
+
+def classifier_cases(classifier):
+    data = classifier.read_bytes()
+    rng = random.Random(len(data))
+
+    def case(what, content, expect=(), texts=TEXTS):
+        return Case("classifier", what, {"classifier.h5": content, "texts.jsonl": texts}, "classifier.h5", expect)
+
+    for what, content in SPECIAL.items():
+        yield case(what, content)
+    yield case("another kind of HDF5 file", (FIXTURES / "hdf5/gpt2-adapter.h5").read_bytes(), ("classifier",))
+    for at in (7, 96, 2048, len(data) // 2, len(data) - 1):
+        yield case(f"cut at byte {at} of {len(data)}", data[:at])
+    for at in sorted(rng.sample(range(len(data)), 10)):
+        yield case(f"bit flipped in byte {at}", data[:at] + bytes([data[at] ^ 1]) + data[at + 1:], None)
+    for label in (KeyError, None, 2, "yes", [1]):
+        yield case(f"label {label} in row 2", data, ("line 2",), lines([{"text": "a", "label": 1}]) + edited({"text": "a", "label": 1}, ["label"], label))
+
+
+def random_cases(checkpoint, classifier, seed, count):
     rng = random.Random(seed)
     samples = [("model", tree(MODEL)), ("adapter", tree(ADAPTER)), ("gguf", {"model.gguf": GGUF_FILE.read_bytes()}),
-               ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()})]
+               ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()}),
+               ("classifier", {"classifier.h5": classifier.read_bytes(), "texts.jsonl": TEXTS})]
     for i in range(count):
         kind, files = rng.choice(samples)
         name = rng.choice(sorted(files))
-        path = "." if kind in ("model", "adapter") else name
+        path = "." if kind in ("model", "adapter") else "classifier.h5" if kind == "classifier" else name
         yield Case(kind, f"{name} scrambled, seed {seed}/{i}", replaced(files, name, scrambled(files[name], f"{seed}/{i}")), path, None)
 
 
-def all_cases(checkpoint, seed, count):
+def all_cases(checkpoint, classifier, seed, count):
     yield from gguf_cases()
     yield from configuration_cases()
     yield from safetensors_cases("model", tree(MODEL), "model.safetensors")
@@ -409,4 +445,6 @@ def all_cases(checkpoint, seed, count):
     yield from adapter_cases()
     yield from checkpoint_cases(checkpoint)
     yield from data_cases()
-    yield from random_cases(checkpoint, seed, count)
+    yield from sample_cases()
+    yield from classifier_cases(classifier)
+    yield from random_cases(checkpoint, classifier, seed, count)

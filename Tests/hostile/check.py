@@ -21,7 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cases import DATA, MODEL, all_cases, random_cases
+from cases import DATA, MODEL, TEXTS, all_cases, random_cases
 
 TRAP = re.compile(r"Fatal error|Stack dump|Crash:|Segmentation|Illegal|Sanitizer|Assertion|HDF5-DIAG|terminate called|double free|Traceback")
 SECONDS, MEMORY, MESSAGE = 30, 1500 << 20, 8 << 10
@@ -53,6 +53,10 @@ def command(case, path, folder):
         return ["logps", str(MODEL), "--adapter", path, *data, "--json"]
     if case.kind == "checkpoint":
         return ["train", str(MODEL), *data, "--resume-from-checkpoint", path, *train]
+    if case.kind == "samples":
+        return ["label", "--data", path, "-o", f"{folder}/run", "--command", "cat", "--json"]
+    if case.kind == "classifier":
+        return ["classifier", "evaluate", path, "--data", "case/texts.jsonl", "--json"]
     return ["logps", path, *data, "--json", *case.arguments]
 
 
@@ -130,12 +134,14 @@ def main():
         made = subprocess.run(train, capture_output=True)
         if made.returncode:
             sys.exit(f"the valid files are refused: {made.stderr.decode()}")
-        checkpoint = Path(folder) / "run/checkpoint-1.h5"
+        checkpoint, classifier, texts = (Path(folder) / name for name in ("run/checkpoint-1.h5", "classifier.h5", "texts.jsonl"))
+        texts.write_bytes(TEXTS)
+        subprocess.run([dpo, "classifier", "train", "--data", texts, "-o", classifier, "--folds", "2"], check=True, capture_output=True)
         count = failed = 0
         began = time.monotonic()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for seed in itertools.count(options.seed):
-                cases = random_cases(checkpoint, seed, 100) if options.seconds else all_cases(checkpoint, seed, options.random)
+                cases = random_cases(checkpoint, classifier, seed, 100) if options.seconds else all_cases(checkpoint, classifier, seed, options.random)
                 chosen = (c for c in cases if options.only in f"{c.kind}: {c.what}")
                 for case, arguments, found, message in pool.map(lambda c: check(c, dpo), chosen):
                     count += 1

@@ -104,6 +104,20 @@ class Requests(Served):
         trained = dpo("train", MODEL, "--data", self.out, "--output-dir", self.directory / "run", "--max-steps", 1)
         self.assertEqual(trained.returncode, 0, trained.stderr)
 
+    def test_thumbs_train_kto(self) -> None:
+        self.serve("--mode", "thumbs")
+        state = self.state()
+        for verdict in ("up", "down", "down", "up", "skip"):
+            self.assertEqual(len(state["question"]["answers"]), 1)
+            _, state = self.answer(verdict, state)
+        self.stop()
+        self.assertEqual([row["label"] for row in rows(self.out)], [True, False, False, True])
+        trained = dpo(
+            "train", MODEL, "--method", "kto", "--data", self.out, "--output-dir", self.directory / "run", "--max-steps", 1,
+            "--per-device-train-batch-size", 2,
+        )
+        self.assertEqual(trained.returncode, 0, trained.stderr)
+
     def test_the_output_follows_while_it_serves(self) -> None:
         self.serve()
         self.answer("left", self.state())

@@ -48,7 +48,7 @@ extension TextClassifier {
     let grams = try column("grams", .int64, UInt64.self)
     let frequencies = try column("inverse_frequencies", .float32, Float.self)
     let weights = try column("weights", .float64, Double.self)
-    guard grams.count == weights.count, weights.allSatisfy(\.isFinite),
+    guard grams.count == weights.count, weights.allSatisfy(\.isFinite), frequencies.allSatisfy(\.isFinite),
       let vocabulary = TextVocabulary(grams: grams, inverseFrequencies: frequencies)
     else { throw DPOError.format(path, "the columns of \(group) do not fit together") }
     return TextClassifier(vocabulary: vocabulary, weights: weights, bias: bias)

@@ -59,7 +59,9 @@ public final class MarkupSession {
   private static func questions(_ row: MarkupRow, mode: Mode, annotator: String) -> [Question] {
     switch mode {
     case .thumbs:
-      return row.completions.indices.map { Question(id: "\(row.id):\($0)", row: row, shown: [$0]) }
+      return distinct(row.completions.map(\.description)).map {
+        Question(id: "\(row.id):\($0)", row: row, shown: [$0])
+      }
     case .pairs:
       return distinctPairs(row.completions.map(\.description)).map { first, second in
         let id = "\(row.id):\(first):\(second)"

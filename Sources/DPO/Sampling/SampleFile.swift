@@ -126,11 +126,16 @@ extension LanguageModel {
   }
 }
 
+/// Where each text stands for the first time.
+func distinct(_ texts: [String]) -> [Int] {
+  var seen = Set<String>()
+  return texts.indices.filter { seen.insert(texts[$0]).inserted }
+}
+
 /// Disjoint pairs of different texts, in order: each text is in at most one, and equal texts count once.
 func distinctPairs(_ texts: [String]) -> [(Int, Int)] {
-  var seen = Set<String>()
-  let distinct = texts.indices.filter { seen.insert(texts[$0]).inserted }
-  return stride(from: 0, to: distinct.count - 1, by: 2).map { (distinct[$0], distinct[$0 + 1]) }
+  let all = distinct(texts)
+  return stride(from: 0, to: all.count - 1, by: 2).map { (all[$0], all[$0 + 1]) }
 }
 
 /// Rows of a file of samples that is to be continued.
