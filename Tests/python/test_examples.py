@@ -1,5 +1,6 @@
 """The examples do what they say: C programs as their first comment compiles them, Python programs."""
 
+import json
 import os
 import re
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import unittest
 
-from support import BUILD, FIXTURES, PAIRS, ROOT, Case, run
+from support import BUILD, FIXTURES, PAIRS, ROOT, Case, golden, run
 
 MODEL = FIXTURES / "gguf" / "llama-tied.gguf"
 LIBRARY = {"PKG_CONFIG_PATH": f"{BUILD}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{BUILD}/lib"}
@@ -49,6 +50,12 @@ class CExamples(Case):
         self.assertAlmostEqual(losses[0], 1.0, 5)
         self.assertLess(losses[-1], 1.0)
 
+    def test_label(self) -> None:
+        done = run(self.build("label"), MODEL, "The film was", env=LIBRARY)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        chosen, rejected = (float(value) for value in re.findall(r"(?:chosen|rejected) \((-?[\d.]+)\):", done.stdout))
+        self.assertGreaterEqual(chosen, rejected)
+
     def test_training_stops_with_ctrl_c_and_goes_on(self) -> None:
         program, output = self.build("train"), self.directory / "run"
         through = run(program, MODEL, PAIRS, self.directory / "through", env=LIBRARY)
@@ -81,6 +88,15 @@ class PythonExamples(Case):
         done = run(sys.executable, "examples/python/quick_start.py", MODEL, PAIRS, self.directory / "run")
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"before: .*\nafter: .*\nadapter for PEFT in")
+
+    def test_sample_and_label(self) -> None:
+        texts, prompts = self.directory / "texts.jsonl", self.directory / "prompts.jsonl"
+        data = golden("classifier.json")
+        texts.write_text("".join(json.dumps({"text": t, "label": l}) + "\n" for t, l in zip(data["train"], data["labels"])))
+        prompts.write_text("".join(json.dumps({"prompt": f"The film {index} was"}) + "\n" for index in range(8)))
+        done = run(sys.executable, "examples/python/sample_and_label.py", MODEL, texts, prompts, self.directory / "run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"8 pairs from 8 prompts\n(.*\n)*mean log-odds: before -?[\d.]+, after -?[\d.]+\n")
 
     def test_own_loss(self) -> None:
         done = run(sys.executable, "examples/python/own_loss.py", MODEL, PAIRS)
