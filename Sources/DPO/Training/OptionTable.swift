@@ -8,7 +8,8 @@ extension TrainingOptions {
   public static let fields: [OptionField] = [
     .choice(
       "method", \.method, TrainingMethod.names,
-      "what is trained: dpo on pairs, sft on demonstrations, kto on thumbs up and down, reward: a reward model on pairs"),
+      "what is trained: dpo on pairs, sft on demonstrations, kto on thumbs up and down, reward: a reward model on pairs"
+    ),
     .strings(
       "loss_type", \.lossType, LossType.allCases.map(\.rawValue),
       "DPO losses, summed with loss_weights (paper, equation 7: sigmoid)"),
@@ -35,7 +36,8 @@ extension TrainingOptions {
       "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"),
 
     .optionalReal(
-      "learning_rate", \.learningRate, 0...any, "peak learning rate; unset: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward", .noted),
+      "learning_rate", \.learningRate, 0...any,
+      "peak learning rate; unset: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward", .noted),
     .choice(
       "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),

@@ -14,8 +14,10 @@ extension TrainingMethod {
         let chosen = stride(from: 0, to: scores.count, by: 2).map { scores[$0] }
         let rejected = stride(from: 1, to: scores.count, by: 2).map { scores[$0] }
         let result = try rewardLoss(
-          chosen: chosen, rejected: rejected, margins: batch.data.margins.map { margins in batch.rows.map { margins[$0] } },
-          weights: batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight), centerCoefficient: centerCoefficient)
+          chosen: chosen, rejected: rejected,
+          margins: batch.data.margins.map { margins in batch.rows.map { margins[$0] } },
+          weights: batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight),
+          centerCoefficient: centerCoefficient)
         let share = 1 / Double(batch.stepMicroBatches)
         let margins = zip(chosen, rejected).map { $0 - $1 }
         return MethodLoss(

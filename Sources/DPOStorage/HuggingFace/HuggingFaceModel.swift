@@ -41,7 +41,8 @@ extension ModelFile {
     let prefix = family.bodyPrefix
     guard !tensors.contains(where: { $0.name.hasPrefix(prefix) }) else { return tensors }
     return tensors.map { tensor in
-      tensor.name.hasPrefix("lm_head.") || tensor.name.hasPrefix("score.") ? tensor : tensor.renamed(prefix + tensor.name)
+      tensor.name.hasPrefix("lm_head.") || tensor.name.hasPrefix("score.")
+        ? tensor : tensor.renamed(prefix + tensor.name)
     }
   }
 

@@ -28,7 +28,8 @@ extension ModelFile {
     for parameter in Family.named(configuration.family).parameters(configuration) {
       kept[parameter.name] =
         try tensors[parameter.name]
-        ?? scalarHead(parameter, deviation: parameter.part == .scoreHead ? configuration.initializerRange : 0, seed: seed)
+        ?? scalarHead(
+          parameter, deviation: parameter.part == .scoreHead ? configuration.initializerRange : 0, seed: seed)
     }
     return ModelFile(
       path: path, format: format, configuration: configuration, tensors: kept, huggingFaceConfiguration: .object(json),

@@ -182,7 +182,9 @@ struct MarkupPlace {
   }
 
   @Test func thumbsMakeRowsForKTO() throws {
-    let place = try MarkupPlace([#"{"prompt": [{"role": "user", "content": "p"}], "completions": ["a", "b", "a", "c"]}"#])
+    let place = try MarkupPlace([
+      #"{"prompt": [{"role": "user", "content": "p"}], "completions": ["a", "b", "a", "c"]}"#
+    ])
     let session = try session(place, mode: .thumbs)
     for verdict in [Verdict.up, .skip, .down] { try say(verdict, session) }
     #expect(session.current == nil && session.done == 3)

@@ -6,7 +6,8 @@ import Testing
 /// Runs that stop and go on end in the same bits as runs that never stopped.
 @Suite struct ResumeTests {
   static let kinds = [
-    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward", "reward lora",
+    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
+    "reward lora",
   ]
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {

@@ -33,7 +33,9 @@ import Testing
     let final = "\(folder.path)/run/final.h5"
     let trained = lora ? try LanguageModel(path: base, adapter: final) : try LanguageModel(path: final)
     #expect(trained.isRewardModel)
-    let texts = [("The film was", " a joy to watch."), ("The film was", " a waste of time."), ("Straße", ": très bien!")]
+    let texts = [
+      ("The film was", " a joy to watch."), ("The film was", " a waste of time."), ("Straße", ": très bien!"),
+    ]
     let scores = try trained.rewards(texts: texts)
     #expect(Set(scores).count == 3)
 
