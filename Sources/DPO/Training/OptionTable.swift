@@ -8,7 +8,7 @@ extension TrainingOptions {
   public static let fields: [OptionField] = [
     .choice(
       "method", \.method, TrainingMethod.names,
-      "what is trained: dpo on pairs, sft on demonstrations, kto on thumbs up and down, reward: a reward model on pairs"
+      "what is trained: " + TrainingMethod.table.map { "\($0.name) \($0.summary)" }.joined(separator: ", ")
     ),
     .strings(
       "loss_type", \.lossType, LossType.allCases.map(\.rawValue),
