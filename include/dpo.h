@@ -146,6 +146,30 @@ int32_t dpo_loss_compute(const dpo_loss_options *options, size_t pairs,
                          double *loss, double *losses, double *gradient_chosen, double *gradient_rejected,
                          double *reward_chosen, double *reward_rejected);
 
+/* The closed form of what RLHF and DPO strive for, where all answers to a prompt can be listed: the policy that maximises
+ * E[r] - beta D_f(policy || reference). Of the options these functions read beta, f_divergence and f_alpha_divergence_coef;
+ * NULL: defaults, with which D_f is the KL divergence. Distributions are `count` log-probs whose probabilities sum to 1
+ * (within 1e-4), -INFINITY where an answer has none. Equations: docs/closed-form.md.
+ *
+ * Outputs, NULL when not wanted: the best policy's log-probs [count], reference * f'^-1((r - lambda) / beta), for KL
+ * reference * exp(r / beta) / Z; and its normaliser lambda, for KL beta log Z. */
+int32_t dpo_policy_optimum(const dpo_loss_options *options, size_t count, const double *reference_logps,
+                           const double *rewards, double *policy_logps, double *normalizer);
+
+/* The rewards for which a policy is the best one, up to lambda: beta f'(policy / reference), for KL beta log(policy /
+ * reference). rewards: [count]. DPO_ERROR_NON_FINITE where one of the two never gives an answer. */
+int32_t dpo_policy_rewards(const dpo_loss_options *options, size_t count, const double *policy_logps,
+                           const double *reference_logps, double *rewards);
+
+/* D_f(policy || reference), for KL the sum of policy * log(policy / reference); INFINITY is possible. */
+int32_t dpo_policy_divergence(const dpo_loss_options *options, size_t count, const double *policy_logps,
+                              const double *reference_logps, double *divergence);
+
+/* Bradley-Terry: probabilities that answers of the first rewards are preferred to those of the second, [count];
+ * sigmoid(first - second). */
+int32_t dpo_bradley_terry(size_t count, const double *first_rewards, const double *second_rewards,
+                          double *probabilities);
+
 /* ------------------------------------------------------------------------------------------------------ 2. scoring */
 
 typedef struct dpo_model dpo_model;

@@ -133,6 +133,52 @@ static void refusals(void) {
     CHECK(loss == 7); /* outputs are written only on success */
 }
 
+/* π_ref·exp(r/β)/Z of three answers by hand, and what the other functions say of it. */
+static void closed_form(void) {
+    const double reference[] = {log(0.2), log(0.5), log(0.3)}, rewards[] = {1.0, -0.5, 2.0};
+    double z = 0, policy[3], lambda, back[3], divergence, kl = 0, p[3];
+    dpo_loss_options options;
+    dpo_loss_options_init(&options, sizeof options);
+    options.beta = 0.5;
+    for (int i = 0; i < 3; i++) z += exp(reference[i] + rewards[i] / 0.5);
+    CHECK_STATUS(DPO_OK, dpo_policy_optimum(&options, 3, reference, rewards, policy, &lambda));
+    CHECK(near_to(lambda, 0.5 * log(z), 1e-14));
+    CHECK_STATUS(DPO_OK, dpo_policy_rewards(&options, 3, policy, reference, back));
+    CHECK_STATUS(DPO_OK, dpo_policy_divergence(&options, 3, policy, reference, &divergence));
+    for (int i = 0; i < 3; i++) {
+        CHECK(near_to(policy[i], reference[i] + rewards[i] / 0.5 - log(z), 1e-14));
+        CHECK(near_to(back[i] + lambda, rewards[i], 1e-14));
+        kl += exp(policy[i]) * (policy[i] - reference[i]);
+    }
+    CHECK(near_to(divergence, kl, 1e-14));
+    CHECK_STATUS(DPO_OK, dpo_bradley_terry(2, rewards, rewards + 1, p));
+    CHECK(near_to(p[0], 1 / (1 + exp(-1.5)), 1e-15) && near_to(p[1], 1 / (1 + exp(2.5)), 1e-15));
+
+    /* Every divergence: the probabilities sum to 1, the better answer gains. */
+    for (int32_t form = 0; form < 4; form++) {
+        options.f_divergence = form;
+        CHECK_STATUS(DPO_OK, dpo_policy_optimum(&options, 3, reference, rewards, policy, NULL));
+        CHECK(near_to(exp(policy[0]) + exp(policy[1]) + exp(policy[2]), 1, 1e-14) && policy[2] > reference[2]);
+    }
+    const int32_t bad = DPO_ERROR_INVALID_ARGUMENT;
+    const double half[] = {log(0.5), log(0.5)}, one[] = {0, -INFINITY}, nothing[] = {NAN, 0};
+    CHECK_STATUS(DPO_OK, dpo_policy_divergence(NULL, 2, half, one, &divergence));
+    CHECK(divergence == INFINITY);
+    CHECK_REFUSED(bad, "reference_logps is NULL", dpo_policy_optimum(NULL, 2, NULL, rewards, policy, NULL));
+    CHECK_REFUSED(bad, "rewards is NULL", dpo_policy_optimum(NULL, 2, half, NULL, policy, NULL));
+    CHECK_REFUSED(bad, "expected 1", dpo_policy_optimum(NULL, 1, half, rewards, policy, NULL));
+    CHECK_REFUSED(bad, "expected 1", dpo_policy_optimum(NULL, 0, half, rewards, policy, NULL));
+    CHECK_REFUSED(bad, "more than any array", dpo_policy_optimum(NULL, SIZE_MAX, half, rewards, policy, NULL));
+    CHECK_REFUSED(bad, "nan", dpo_policy_optimum(NULL, 2, half, nothing, policy, NULL));
+    CHECK_REFUSED(bad, "nan", dpo_policy_divergence(NULL, 2, nothing, half, &divergence));
+    CHECK_REFUSED(DPO_ERROR_NON_FINITE, "answer 1", dpo_policy_rewards(NULL, 2, half, one, back));
+    CHECK_REFUSED(bad, "rewards is NULL", dpo_policy_rewards(NULL, 2, half, half, NULL));
+    CHECK_REFUSED(bad, "divergence is NULL", dpo_policy_divergence(NULL, 2, half, half, NULL));
+    CHECK_REFUSED(bad, "second_rewards is NULL", dpo_bradley_terry(2, rewards, NULL, p));
+    options.f_divergence = 9;
+    CHECK_REFUSED(bad, "f_divergence", dpo_policy_optimum(&options, 2, half, rewards, policy, NULL));
+}
+
 static void struct_sizes(void) {
     struct {
         dpo_loss_options options;
@@ -175,6 +221,7 @@ int main(void) {
     mixtures_and_divergences();
     rewards_losses_weights();
     refusals();
+    closed_form();
     struct_sizes();
     return check_summary();
 }

@@ -89,6 +89,18 @@ class PythonExamples(Case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"before: .*\nafter: .*\nadapter for PEFT in")
 
+    def test_bandit(self) -> None:
+        done = run(sys.executable, "examples/python/bandit.py")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        distances = {name: float(value) for name, value in re.findall(r"^  (\S+, \w+) +(\S+)$", done.stdout, re.MULTILINE)}
+        self.assertEqual(len(distances), 6)
+        self.assertGreater(distances.pop("reference, reverse_kl"), 0.3)
+        self.assertLess(max(distances.values()), 1e-3)
+        # What docs/closed-form.md shows is what the program prints.
+        shown = re.search(r"```text\n(answer.*?)```", (ROOT / "docs/closed-form.md").read_text(), re.DOTALL).group(1)
+        table = lambda text: [line for line in text.splitlines() if re.match(r" +\d ", line) or "log Z" in line]
+        self.assertEqual(table(shown), table(done.stdout))
+
     def test_sample_and_label(self) -> None:
         texts, prompts = self.directory / "texts.jsonl", self.directory / "prompts.jsonl"
         data = golden("classifier.json")

@@ -5,6 +5,7 @@ import unittest
 
 import libdpo
 import numpy
+from support import golden
 
 C = [-12.50, -40.10, -3.20, -101.30, -22.75, -21.00]
 R = [-14.25, -35.60, -9.90, -120.80, -22.75, -18.00]
@@ -92,6 +93,38 @@ class Losses(unittest.TestCase):
         self.assertRaises(TypeError, libdpo.dpo_loss, "text", R, CR, RR)
         self.assertRaises(ArithmeticError, libdpo.dpo_loss, [float("nan")], [0.0], [0.0], [0.0])
         libdpo.dpo_loss(C, R, reference_free=True)
+
+
+class ClosedForm(unittest.TestCase):
+    """Beside NumPy, from definitions (golden/closed_form.json) and by hand."""
+
+    def test_optima_and_divergences_are_numpys(self) -> None:
+        cases = golden("closed_form.json")["cases"]
+        self.assertEqual(len(cases), 32)
+        for case in cases:
+            kind = {key: case[key] for key in ("f_divergence_type", "f_alpha_divergence_coef")}
+            reference, rewards = numpy.log(case["reference"]), numpy.array(case["rewards"])
+            found = libdpo.optimal_policy(reference, rewards, beta=case["beta"], **kind)
+            numpy.testing.assert_allclose(numpy.exp(found.logps), case["policy"], atol=1e-12)
+            self.assertAlmostEqual(found.normalizer, case["normalizer"], 11)
+            found_divergence = libdpo.divergence(numpy.log(case["other"]), reference, **kind)
+            self.assertAlmostEqual(found_divergence, case["divergence"], 11)
+            if min(case["policy"]) > 0:
+                back = libdpo.implicit_rewards(found.logps, reference, beta=case["beta"], **kind)
+                numpy.testing.assert_allclose(back + found.normalizer, rewards, atol=1e-8)
+
+    def test_bradley_terry_and_refusals(self) -> None:
+        first, second = numpy.array([0.0, 3.0, -800.0]), numpy.array([0.0, 1.0, 800.0])
+        with numpy.errstate(over="ignore"):
+            expected = 1 / (1 + numpy.exp(second - first))
+        numpy.testing.assert_allclose(libdpo.bradley_terry(first, second), expected)
+        half = numpy.log([0.5, 0.5])
+        self.assertRaises(ValueError, libdpo.optimal_policy, half, [1.0])
+        self.assertRaises(ValueError, libdpo.optimal_policy, [0.0, 0.0], [1.0, 2.0])
+        self.assertRaises(ValueError, libdpo.optimal_policy, half, [1.0, 2.0], f_divergence_type="kl")
+        self.assertRaises(ValueError, libdpo.optimal_policy, half, [1.0, 2.0], beta=0)
+        self.assertRaises(ArithmeticError, libdpo.implicit_rewards, half, [0.0, -numpy.inf])
+        self.assertEqual(libdpo.divergence(half, [0.0, -numpy.inf]), numpy.inf)
 
 
 if __name__ == "__main__":

@@ -19,3 +19,15 @@ package func sigmoidDerivative(_ u: Double) -> Double { sigmoid(u) * sigmoid(-u)
 
 /// log(1 − e^x) for x ≤ 0, accurate at both ends.
 package func log1mExp(_ x: Double) -> Double { x < -0.6931471805599453 ? log1p(-exp(x)) : log(-expm1(x)) }
+
+/// log(e^a + e^b), without overflow.
+package func logAddExp(_ a: Double, _ b: Double) -> Double {
+  let high = max(a, b)
+  return high == -.infinity ? high : high + log1p(exp(min(a, b) - high))
+}
+
+/// log Σ e^x, without overflow. −∞ for no numbers.
+package func logSumExp(_ values: [Double]) -> Double {
+  let high = values.max() ?? -.infinity
+  return high.isFinite ? high + log(values.reduce(0) { $0 + exp($1 - high) }) : high
+}

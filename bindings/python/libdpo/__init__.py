@@ -13,6 +13,7 @@ and come out as NumPy arrays.
 
 from ._native import lib as _lib
 from .classifier import TextClassifier
+from .closed_form import OptimalPolicy, bradley_terry, divergence, implicit_rewards, optimal_policy
 from .config import DPOConfig, KTOConfig, LoraConfig, RewardConfig, SFTConfig, describe_options
 from .dataset import Dataset, DatasetInfo
 from .errors import (
@@ -30,8 +31,8 @@ __version__: str = _lib.dpo_version().decode()
 __all__ = [
     "CancelledError", "Completion", "DPOConfig", "DPOError", "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo",
     "FileError", "FormatError", "Forward", "InternalError", "InvalidArgumentError", "LOSS_TYPES", "LoraConfig",
-    "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OutOfMemoryError",
+    "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OptimalPolicy", "OutOfMemoryError",
     "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
     "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError",
-    "describe_options", "dpo_loss", "export", "inspect",
+    "bradley_terry", "describe_options", "divergence", "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy",
 ]

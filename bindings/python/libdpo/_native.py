@@ -167,6 +167,11 @@ _prototype(
     _doubles, _doubles, _doubles, _doubles, _doubles, _doubles, _doubles,
 )
 
+_prototype("dpo_policy_optimum", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles, _doubles)
+_prototype("dpo_policy_rewards", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles)
+_prototype("dpo_policy_divergence", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles)
+_prototype("dpo_bradley_terry", c_int32, c_size_t, _doubles, _doubles, _doubles)
+
 _prototype("dpo_model_open", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
 _prototype("dpo_model_release", None, _handle)
 _prototype("dpo_model_get_info", c_int32, _handle, POINTER(ModelInfo))

@@ -20,6 +20,19 @@ LOSS_TYPES = (
 _DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 
 
+def divergence_options(beta: float, f_divergence_type: str, f_alpha_divergence_coef: float) -> _native.LossOptions:
+    """Loss options with what the closed form reads of them."""
+    if f_divergence_type not in _DIVERGENCES:
+        raise errors.InvalidArgumentError(
+            f"f_divergence_type is {f_divergence_type!r}; expected one of {', '.join(_DIVERGENCES)}"
+        )
+    options = _native.initialised(_native.LossOptions, _native.lib.dpo_loss_options_init)
+    options.beta = beta
+    options.f_divergence = _DIVERGENCES.index(f_divergence_type)
+    options.f_alpha_divergence_coef = f_alpha_divergence_coef
+    return options
+
+
 @dataclass(frozen=True)
 class DPOLoss:
     """A loss over preference pairs. The arrays have one element a pair."""
@@ -62,22 +75,15 @@ def dpo_loss(
     >>> dpo_loss([-12.5], [-14.25], [-13.0], [-13.75]).loss
     0.6443966600735709
     """
-    options = _native.initialised(_native.LossOptions, _native.lib.dpo_loss_options_init)
+    options = divergence_options(beta, f_divergence_type, f_alpha_divergence_coef)
     types = [loss_type] if isinstance(loss_type, str) else list(loss_type)
     for name in types:
         if name not in LOSS_TYPES:
             raise errors.InvalidArgumentError(f"loss_type is {name!r}; expected one of {', '.join(LOSS_TYPES)}")
-    if f_divergence_type not in _DIVERGENCES:
-        raise errors.InvalidArgumentError(
-            f"f_divergence_type is {f_divergence_type!r}; expected one of {', '.join(_DIVERGENCES)}"
-        )
     if loss_weights is not None and len(loss_weights) != len(types):
         raise errors.InvalidArgumentError(f"{len(loss_weights)} loss_weights for {len(types)} loss types")
-    options.beta = beta
     options.label_smoothing = label_smoothing
     options.discopop_tau = discopop_tau
-    options.f_alpha_divergence_coef = f_alpha_divergence_coef
-    options.f_divergence = _DIVERGENCES.index(f_divergence_type)
     options.reference_free = bool(reference_free)
     options.loss_types = (c_int32 * len(types))(*map(LOSS_TYPES.index, types))
     options.loss_count = len(types)
