@@ -79,14 +79,14 @@ public struct TrainingPlan: Sendable {
     memory.add("gradients", bytes: 4 * trainableParameters)
     memory.add("optimizer", bytes: 8 * trainableParameters)
     if options.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
-    func pass(_ mode: ComputationMode, frozen: Bool) throws {
+    func pass(_ mode: ComputationMode) throws {
       let plan = try ForwardPass.plan(
         configuration, tokens: largest.tokens, targets: largest.targets, maxLength: longest, mode: mode,
-        threads: threads, frozen: frozen)
+        threads: threads)
       for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
     }
-    try pass(lora.map(ComputationMode.lora) ?? .full, frozen: lora != nil)
-    if separateReference { try pass(.score, frozen: !options.syncRefModel) }
+    try pass(lora.map(ComputationMode.lora) ?? .full)
+    if separateReference { try pass(.score) }
     self.memory = memory
     memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : availableMemory()
   }

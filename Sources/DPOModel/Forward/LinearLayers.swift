@@ -3,47 +3,21 @@ import DPOKernels
 
 /// Linear layers that share their input, with their adapters: y = x Wᵀ + u Bᵀ, u = s · dropout(x) Aᵀ.
 extension Pass {
-  /// Weights as f32, dequantised into working memory where they are stored otherwise.
-  func floats(_ linears: [Linear]) -> [UnsafePointer<Float>] {
-    let scratch = at(layout.weights)
-    var offset = 0
-    var pointers: [UnsafePointer<Float>] = []
-    var pieces: [(tensor: StoredTensor, rows: Range<Int>, out: Pointer)] = []
-    for linear in linears {
-      if let values = linear.weight.values {
-        pointers.append(values)
-      } else if let stored = linear.weight.stored {
-        let (rows, columns) = (linear.weight.rows, linear.weight.columns)
-        pointers.append(UnsafePointer(scratch + offset))
-        for start in stride(from: 0, to: rows, by: 64) {
-          let end = min(rows, start + 64)
-          pieces.append((stored, start..<end, scratch + offset + start * columns))
-        }
-        offset += rows * columns
-      }
-    }
-    team.run(pieces.count) { index, _ in
-      pieces[index].tensor.dequantize(rows: pieces[index].rows, into: pieces[index].out)
-    }
-    return pointers
-  }
-
   /// Outputs stand side by side in rows of `width` numbers. Biases are left to the caller.
   func project(_ layer: Int, _ linears: [Linear], x: Pointer, inputSize: Int, into y: Pointer, _ width: Int) {
-    let weights = floats(linears)
     let adapters = linears.map { adapter?.matrices(layer: layer, part: $0.part) }
     adapterHidden(adapters.compactMap { $0 }, x: x, inputSize: inputSize)
     var products: [Product] = []
     var column = 0
     for (index, linear) in linears.enumerated() {
-      var terms = [Product.Term(x, inputSize, weights[index], inputSize, transposedB: true, k: inputSize)]
+      var terms = [Product.Term(.rows(x, inputSize), linear.weight.byOutput, k: inputSize)]
       if let a = adapters[index] {
-        terms.append(Product.Term(hidden(of: a), a.rank, a.b, a.rank, transposedB: true, k: a.rank))
+        terms.append(Product.Term(.rows(hidden(of: a), a.rank), .rows(a.b, a.rank), k: a.rank))
       }
       products.append(Product(count, linear.weight.rows, into: y + column, width, terms))
       column += linear.weight.rows
     }
-    team.multiply("linear forward", products)
+    team.multiply("linear forward", precision, products)
   }
 
   private func hidden(of matrices: LoRAAdapter.Matrices) -> Pointer { at(layout.adapterHidden[matrices.index], 0) }
@@ -52,13 +26,13 @@ extension Pass {
   private func adapterHidden(_ adapters: [LoRAAdapter.Matrices], x: Pointer, inputSize: Int) {
     func product(_ a: LoRAAdapter.Matrices, _ x: Pointer) -> Product {
       Product(
-        count, a.rank, into: hidden(of: a), a.rank,
-        [Product.Term(x, inputSize, a.a, inputSize, transposedB: true, k: inputSize, alpha: a.scale)])
+        count, a.rank, into: hidden(of: a), a.rank, sharing: .b,
+        [Product.Term(.rows(x, inputSize), .rows(a.a, inputSize), k: inputSize, alpha: a.scale)])
     }
-    guard dropout != nil else { return team.multiply("adapter forward", adapters.map { product($0, x) }) }
+    guard dropout != nil else { return team.multiply("adapter forward", precision, adapters.map { product($0, x) }) }
     for a in adapters {
       drop(x, inputSize, a)
-      team.multiply("adapter forward", [product(a, at(layout.dropped))])
+      team.multiply("adapter forward", precision, [product(a, at(layout.dropped))])
     }
   }
 
@@ -83,35 +57,31 @@ extension Pass {
     let columns = firstColumns(linears)
     let adapters = adapterGradients(layer, linears)
     team.multiply(
-      "adapter backward",
+      "adapter backward", precision,
       adapters.map { a in
         Product(
-          count, a.matrices.rank, into: a.du, a.matrices.rank,
+          count, a.matrices.rank, into: a.du, a.matrices.rank, sharing: .b,
           [
             Product.Term(
-              dy + columns[a.linear], width, a.matrices.b, a.matrices.rank, k: a.matrices.outputSize,
+              .rows(dy + columns[a.linear], width), .columns(a.matrices.b, a.matrices.rank), k: a.matrices.outputSize,
               alpha: a.matrices.scale)
           ])
       })
     guard let dx else { return }
-    let weights = floats(linears)
     var terms = linears.indices.map { index in
-      Product.Term(dy + columns[index], width, weights[index], inputSize, k: linears[index].weight.rows)
+      Product.Term(
+        .rows(dy + columns[index], width), linears[index].weight.byInput, k: linears[index].weight.rows)
     }
-    if dropout == nil {
-      terms += adapters.map { Product.Term($0.du, $0.matrices.rank, $0.matrices.a, inputSize, k: $0.matrices.rank) }
+    func term(_ a: AdapterGradient) -> Product.Term {
+      Product.Term(.rows(a.du, a.matrices.rank), .columns(a.matrices.a, inputSize), k: a.matrices.rank)
     }
-    team.multiply("linear input gradient", [Product(count, inputSize, into: dx, inputSize, terms)])
+    if dropout == nil { terms += adapters.map(term) }
+    team.multiply("linear input gradient", precision, [Product(count, inputSize, into: dx, inputSize, terms)])
     guard let dropout else { return }
     let product = at(layout.dropped)
     for a in adapters {
       team.multiply(
-        "adapter backward",
-        [
-          Product(
-            count, inputSize, into: product, inputSize,
-            [Product.Term(a.du, a.matrices.rank, a.matrices.a, inputSize, k: a.matrices.rank)])
-        ])
+        "adapter backward", precision, [Product(count, inputSize, into: product, inputSize, [term(a)])])
       team.rows("dropout", count) { rows, _ in
         let from = rows.lowerBound * inputSize
         ck_dropout_accumulate(
@@ -125,7 +95,7 @@ extension Pass {
     let columns = firstColumns(linears)
     if trainsModel {
       team.multiply(
-        "linear weight gradient",
+        "linear weight gradient", precision,
         linears.indices.compactMap { index in
           linears[index].weight.gradient.map { gradient in
             Product.weightGradient(
@@ -147,11 +117,11 @@ extension Pass {
         outputSize: a.matrices.outputSize, into: a.matrices.gradientB)
     }
     if dropout == nil { products += adapters.map { productA($0, x) } }
-    team.multiply("adapter weight gradient", products)
+    team.multiply("adapter weight gradient", precision, products)
     guard dropout != nil else { return }
     for a in adapters {
       drop(x, inputSize, a.matrices)
-      team.multiply("adapter weight gradient", [productA(a, at(layout.dropped))])
+      team.multiply("adapter weight gradient", precision, [productA(a, at(layout.dropped))])
     }
   }
 
@@ -193,6 +163,24 @@ extension Pass {
     let block = 64
     team.measured(name) {
       team.run((size + block - 1) / block) { index, _ in body(index * block, min(size, (index + 1) * block)) }
+    }
+  }
+}
+
+extension WeightMatrix {
+  /// [out, in] as the right side of y = x Wᵀ.
+  var byOutput: Operand {
+    switch storage {
+    case .floats(let values): .rows(values, columns)
+    case .stored(let tensor): .rows(tensor)
+    }
+  }
+
+  /// The same as the right side of dx = dy W.
+  var byInput: Operand {
+    switch storage {
+    case .floats(let values): .columns(values, columns)
+    case .stored(let tensor): .columns(tensor)
     }
   }
 }

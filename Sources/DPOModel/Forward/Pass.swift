@@ -12,6 +12,7 @@ struct Pass {
   let decoder: Decoder
   let adapter: LoRAAdapter?
   let team: ThreadTeam
+  let precision: Precision
   let forest: PreparedForest
   let layout: ActivationLayout
   let memory: FloatBuffer
@@ -44,11 +45,10 @@ struct Pass {
     let rows = forest.headRows.count
     guard let weight = trainsModel ? decoder.head : decoder.head?.frozen else { return nil }
     return Head(
-      team: team, weight: weight, forest: forest,
+      team: team, precision: precision, weight: weight, forest: forest, shape: layout.headShape,
       hidden: UnsafePointer(at(layout.headNormed)),
       statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
-      tiles: at(layout.headTiles), tileCount: layout.headTileCount, lse: headRows + 2 * rows,
-      scales: headRows + 3 * rows)
+      tiles: at(layout.headTiles), lse: headRows + 2 * rows, scales: headRows + 3 * rows)
   }
 
   /// The adapter's own where there is one.
@@ -223,15 +223,14 @@ extension Activation {
 
 extension WeightMatrix {
   var frozen: WeightMatrix {
-    WeightMatrix(rows: rows, columns: columns, values: values, stored: stored, gradient: nil)
+    WeightMatrix(rows: rows, columns: columns, storage: storage, gradient: nil)
   }
 
   /// One row as f32.
   func copyRow(_ row: Int, into out: UnsafeMutablePointer<Float>) {
-    if let values {
-      memcpy(out, values + row * columns, columns * 4)
-    } else {
-      stored?.dequantize(rows: row..<row + 1, into: out)
+    switch storage {
+    case .floats(let values): memcpy(out, values + row * columns, columns * 4)
+    case .stored(let tensor): tensor.dequantize(rows: row..<row + 1, into: out)
     }
   }
 }
