@@ -140,6 +140,8 @@ struct TrainingFlags: ParsableArguments {
   var autosaveSteps: JSON?
   @Flag(name: .customLong("overwrite-output-dir"), inversion: .prefixedNo, help: optionHelp("overwrite_output_dir"))
   var overwriteOutputDir: Bool?
+  @Flag(name: .customLong("gradient-checkpointing"), inversion: .prefixedNo, help: optionHelp("gradient_checkpointing"))
+  var gradientCheckpointing: Bool?
   @Option(name: .customLong("precision"), help: optionHelp("precision"), transform: optionValue("precision"))
   var precision: JSON?
   @Option(name: .customLong("threads"), help: optionHelp("threads"), transform: optionValue("threads"))
@@ -201,6 +203,7 @@ struct TrainingFlags: ParsableArguments {
       ("save_total_limit", saveTotalLimit),
       ("autosave_steps", autosaveSteps),
       ("overwrite_output_dir", overwriteOutputDir.map(JSON.bool)),
+      ("gradient_checkpointing", gradientCheckpointing.map(JSON.bool)),
       ("precision", precision),
       ("threads", threads),
       ("memory_limit_mb", memoryLimitMb),

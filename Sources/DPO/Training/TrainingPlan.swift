@@ -82,7 +82,7 @@ public struct TrainingPlan: Sendable {
     func pass(_ mode: ComputationMode) throws {
       let plan = try ForwardPass.plan(
         configuration, tokens: largest.tokens, targets: largest.targets, maxLength: longest, mode: mode,
-        threads: threads)
+        threads: threads, recomputesBlocks: options.gradientCheckpointing)
       for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
     }
     try pass(lora.map(ComputationMode.lora) ?? .full)
