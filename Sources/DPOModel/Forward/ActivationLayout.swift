@@ -84,8 +84,8 @@ struct ActivationLayout {
     activated = take("working memory", tokens * inner)
     if dropout { dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth)) }
     positions = take("working memory", tokens)
-    attentionScratchCount = (Attention.scratchCount(mostKeys: mostKeys) + 15) / 16 * 16
-    attentionScratch = take("attention", 2 * threads * attentionScratchCount)
+    attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
+    attentionScratch = take("attention", threads * attentionScratchCount)
     if trains {
       gradient = take("working memory", tokens * hidden)
       gradientOfNormed = output

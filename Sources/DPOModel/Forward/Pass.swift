@@ -36,7 +36,7 @@ struct Pass {
 
   var attention: Attention {
     Attention(
-      configuration: c, forest: forest, team: team, scratch: at(layout.attentionScratch),
+      configuration: c, forest: forest, team: team, products: LocalProducts(precision), scratch: at(layout.attentionScratch),
       scratchCount: layout.attentionScratchCount)
   }
 
