@@ -72,8 +72,8 @@ ROWS(rows_bf16, BF16, tile_bf16)
 // Slots that are summed in registers before they are added to C.
 enum { BLOCK = 1024 };
 
-void ck_gemm_multiply(ck_gemm_precision precision, const float *a, const float *b, size_t m, size_t n, size_t k, float *c,
-                      size_t ldc, int accumulate) {
+void ck_gemm_multiply(ck_gemm_precision precision, const float *a, size_t a_slots, const float *b, size_t b_slots, size_t m,
+                      size_t n, size_t k, float *c, size_t ldc, int accumulate) {
   size_t slots = ck_gemm_slots(precision, k);
   void (*rows)(int, const float *, const float *, size_t, float *, size_t, __mmask16, __mmask16, int) =
     precision == CK_GEMM_BF16 ? rows_bf16 : rows_f32;
@@ -83,9 +83,9 @@ void ck_gemm_multiply(ck_gemm_precision precision, const float *a, const float *
       size_t columns = n - j < N ? n - j : N;
       __mmask16 low = columns >= 16 ? 0xffff : (__mmask16)((1u << columns) - 1);
       __mmask16 high = columns >= 32 ? 0xffff : columns > 16 ? (__mmask16)((1u << (columns - 16)) - 1) : 0;
-      const float *panel = b + j * slots + at * B_SLOT;
+      const float *panel = b + j * b_slots + at * B_SLOT;
       for (size_t i = 0; i < m; i += M)
-        rows((int)(m - i < M ? m - i : M), a + i / M * slots * A_SLOT + at * A_SLOT, panel, count, c + i * ldc + j, ldc, low, high,
+        rows((int)(m - i < M ? m - i : M), a + (i / M * a_slots + at) * A_SLOT, panel, count, c + i * ldc + j, ldc, low, high,
              accumulate || at > 0);
     }
   }
@@ -184,9 +184,9 @@ F32 void ck_gemm_pack(ck_gemm_precision precision, const float *x, size_t ld, in
 #else
 // Never called: the engine is not available.
 int ck_gemm_available(ck_gemm_precision precision) { return (void)precision, 0; }
-void ck_gemm_multiply(ck_gemm_precision precision, const float *a, const float *b, size_t m, size_t n, size_t k, float *c,
-                      size_t ldc, int accumulate) {
-  (void)precision, (void)a, (void)b, (void)m, (void)n, (void)k, (void)c, (void)ldc, (void)accumulate;
+void ck_gemm_multiply(ck_gemm_precision precision, const float *a, size_t a_slots, const float *b, size_t b_slots, size_t m,
+                      size_t n, size_t k, float *c, size_t ldc, int accumulate) {
+  (void)precision, (void)a, (void)a_slots, (void)b, (void)b_slots, (void)m, (void)n, (void)k, (void)c, (void)ldc, (void)accumulate;
 }
 void ck_gemm_pack(ck_gemm_precision precision, const float *x, size_t ld, int transposed, float alpha, size_t rows, size_t k_from,
                   size_t k_to, size_t k, size_t width, float *packed) {

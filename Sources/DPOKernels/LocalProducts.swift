@@ -48,7 +48,8 @@ package struct LocalProducts {
     _ a: Side, _ b: Side, into c: UnsafeMutablePointer<Float>, _ ldc: Int, accumulates: Bool = false
   ) {
     if isPacked {
-      ck_gemm_multiply(precision.packed, a.x, b.x, a.rows, b.rows, a.k, c, ldc, accumulates ? 1 : 0)
+      let slots = ck_gemm_slots(precision.packed, a.k)
+      ck_gemm_multiply(precision.packed, a.x, slots, b.x, slots, a.rows, b.rows, a.k, c, ldc, accumulates ? 1 : 0)
     } else {
       gemm(
         a.isTransposed, !b.isTransposed, a.rows, b.rows, a.k, 1, a.x, a.distance, b.x, b.distance, accumulates ? 1 : 0,

@@ -4,9 +4,9 @@ import CKernels
 /// thread for the block that it works on. Products that need more are done in several rounds.
 package struct PackingMemory {
   /// Numbers of the shared part.
-  package static let sharedCount = 4 << 20
+  package static let sharedCount = 16 << 20
   /// Numbers of one thread's block, packed and, behind it, decoded.
-  package static let blockCount = 256 << 10
+  package static let blockCount = 1 << 20
 
   private let buffer: FloatBuffer
 
@@ -26,11 +26,15 @@ extension ThreadTeam {
   package static func packs(_ precision: Precision) -> Bool { ck_gemm_available(precision.packed) != 0 }
 
   /// Computes independent products together, each sum in an order that does not depend on the number of threads.
-  package func multiply(_ name: StaticString, _ precision: Precision = .fp32, _ products: [Product]) {
+  /// `keeping`: a prepared operand that a later product reads.
+  package func multiply(
+    _ name: StaticString, _ precision: Precision = .fp32, keeping kept: PreparedOperand? = nil, _ products: [Product]
+  ) {
     measured(
       name, operations: products.reduce(0) { $0 + $1.operations }, bytes: products.reduce(0) { $0 + $1.bytes }
     ) {
-      var round = ProductRound(precision)
+      let reserved = products.lazy.flatMap(\.terms).map(\.reserved).reduce(kept?.reserved ?? 0, max)
+      var round = ProductRound(precision, reserved: reserved)
       for product in products.lazy.flatMap(\.parts) where product.m > 0 && product.n > 0 {
         var isFirst = true
         for term in product.terms {
@@ -40,7 +44,7 @@ extension ThreadTeam {
               product, term, start..<min(term.k, start + most), accumulates: product.accumulates || !isFirst)
             if !round.add(piece, continues: !isFirst) {
               run(round)
-              round = ProductRound(precision)
+              round = ProductRound(precision, reserved: reserved)
               _ = round.add(piece, continues: false)
             }
             isFirst = false
@@ -59,7 +63,7 @@ extension ThreadTeam {
 
 extension Product {
   /// Most rows of A that one product shares: 256 numbers of each, whole blocks of any encoding, fit the packing memory.
-  private static let mostSharedRows = 8192
+  fileprivate static let mostSharedRows = 8192
 
   /// The product, cut along its rows where they are too many.
   fileprivate var parts: [Product] {
@@ -78,6 +82,56 @@ extension Operand {
     guard case .floats(let x, let distance) = storage else { return self }
     return Operand(
       storage: .floats(x + (isTransposed ? first : first * distance), distance: distance), isTransposed: isTransposed)
+  }
+}
+
+/// An operand that is packed as it is made, a few rows at a time while they are in cache, instead of by the product that
+/// reads it. It stands at the start of the team's shared packing memory until another product packs operands of its own.
+package struct PreparedOperand {
+  let rows, k: Int
+  let precision: Precision
+  let sharesA: Bool
+  let memory: PackingMemory
+
+  /// Numbers of the shared memory that it takes.
+  var reserved: Int { (ck_gemm_packed(precision.packed, rows, k, ProductRound.width(a: sharesA)) + 15) / 16 * 16 }
+
+  /// Rows `rows` of the left side, which stand at `x` on; their first one begins a panel.
+  package func packRows(_ x: UnsafePointer<Float>, _ distance: Int, _ rows: Range<Int>) {
+    let width = ProductRound.width(a: sharesA)
+    ck_gemm_pack(
+      precision.packed, x, distance, 0, 1, rows.count, 0, k, k, width,
+      memory.shared + ck_gemm_packed(precision.packed, rows.lowerBound, k, width))
+  }
+
+  /// Numbers `part` of k of every row: rows `part` of a matrix whose columns are the side's rows. The first one is even.
+  package func packColumns(_ x: UnsafePointer<Float>, _ distance: Int, _ part: Range<Int>) {
+    ck_gemm_pack(
+      precision.packed, x, distance, 1, 1, rows, part.lowerBound, part.upperBound, k, ProductRound.width(a: sharesA),
+      memory.shared)
+  }
+}
+
+extension ThreadTeam {
+  /// Room for the shared side of a product with `others`; nil if products do not run on panels or it does not fit.
+  package func prepare(
+    _ precision: Precision, rows: Int, k: Int, as side: Product.Shared, with others: [Operand]
+  ) -> PreparedOperand? {
+    guard ThreadTeam.packs(precision), rows > 0, side == .b || rows <= Product.mostSharedRows else { return nil }
+    let operand = PreparedOperand(rows: rows, k: k, precision: precision, sharesA: side == .a, memory: packing)
+    let block = others.map { ProductRound.blockRows(sharesA: side == .a, $0) }.max() ?? 0
+    let room = ck_gemm_packed(CK_GEMM_F32, block, k, ProductRound.width(a: side == .b))
+    return room <= PackingMemory.blockCount && operand.reserved <= PackingMemory.sharedCount / 2 ? operand : nil
+  }
+}
+
+extension Product.Term {
+  /// Numbers of the shared memory that a prepared side takes.
+  fileprivate var reserved: Int {
+    for operand in [a, b] {
+      if case .prepared(let prepared, _) = operand.storage { return prepared.reserved }
+    }
+    return 0
   }
 }
 
@@ -103,12 +157,9 @@ struct ProductRound {
     var sharedRows: Int { sharesA ? product.m : product.n }
     var sharedWidth: Int { ProductRound.width(a: sharesA) }
     var sharedOperand: Operand { sharesA ? term.a : term.b }
-    /// Only A is scaled.
-    var sharedAlpha: Float { sharesA ? term.alpha : 1 }
     var ownRows: Int { sharesA ? product.n : product.m }
     var ownWidth: Int { ProductRound.width(a: !sharesA) }
     var ownOperand: Operand { sharesA ? term.b : term.a }
-    var ownAlpha: Float { sharesA ? 1 : term.alpha }
   }
 
   struct PackTask {
@@ -129,7 +180,6 @@ struct ProductRound {
     let isTransposed: Bool
     let k: Range<Int>
     let rows, width: Int
-    let alpha: Float
     let offset: Int
   }
 
@@ -139,18 +189,20 @@ struct ProductRound {
   private(set) var packTasks: [PackTask] = []
   private(set) var tasks: [Task] = []
   private var packed: [Packed] = []
-  private var used = 0
+  private var used: Int
   private var firstTask = 0
 
-  init(_ precision: Precision) {
+  /// `reserved`: numbers of the shared memory that hold a prepared operand.
+  init(_ precision: Precision, reserved: Int) {
     self.precision = precision
+    used = reserved
     isPacked = ThreadTeam.packs(precision)
   }
 
   fileprivate static func width(a: Bool) -> Int { Int(a ? CK_GEMM_M : CK_GEMM_N) }
 
   /// Rows of a task: a few panels, and whole blocks of encoded weights.
-  private static func blockRows(sharesA: Bool, _ own: Operand) -> Int {
+  fileprivate static func blockRows(sharesA: Bool, _ own: Operand) -> Int {
     let rows = sharesA ? width(a: false) : 2 * width(a: true)
     return (rows + own.granularity - 1) / own.granularity * own.granularity
   }
@@ -161,6 +213,7 @@ struct ProductRound {
     // Panels of A take more than their rows.
     let shared = ((sharesA ? product.m : product.n) + width(a: false)) * 16 / 14
     let own = blockRows(sharesA: sharesA, sharesA ? term.b : term.a)
+    if case .prepared = (sharesA ? term.a : term.b).storage { return max(1, term.k) }
     // Whole blocks of every encoding; at least 2, which a slot of bf16 holds.
     let most = min(PackingMemory.sharedCount / shared, PackingMemory.blockCount / own)
     return most >= 256 ? most / 256 * 256 : max(2, most / 2 * 2)
@@ -192,7 +245,7 @@ struct ProductRound {
     func entry(_ offset: Int) -> Packed {
       Packed(
         address: address, distance: distance, isTransposed: piece.sharedOperand.isTransposed, k: piece.k,
-        rows: piece.sharedRows, width: piece.sharedWidth, alpha: piece.sharedAlpha, offset: offset)
+        rows: piece.sharedRows, width: piece.sharedWidth, offset: offset)
     }
     for known in packed where known == entry(known.offset) { return known.offset }
     let size = ck_gemm_packed(precision.packed, piece.sharedRows, piece.k.count, piece.sharedWidth)
@@ -218,7 +271,7 @@ struct ProductRound {
     let isTransposed = piece.sharedOperand.isTransposed
     ck_gemm_pack(
       precision.packed, x + (isTransposed ? k * distance + row : row * distance + k), distance, isTransposed ? 1 : 0,
-      piece.sharedAlpha, task.rows.count, task.k.lowerBound, task.k.upperBound, piece.k.count, piece.sharedWidth,
+      1, task.rows.count, task.k.lowerBound, task.k.upperBound, piece.k.count, piece.sharedWidth,
       memory.shared + piece.offset + ck_gemm_packed(precision.packed, row, piece.k.count, piece.sharedWidth))
   }
 
@@ -231,12 +284,13 @@ struct ProductRound {
       let (m, n) = piece.sharesA ? (product.m, task.rows.count) : (task.rows.count, product.n)
       if isPacked {
         ck_gemm_pack(
-          precision.packed, own, distance, piece.ownOperand.isTransposed ? 1 : 0, piece.ownAlpha, task.rows.count, 0,
+          precision.packed, own, distance, piece.ownOperand.isTransposed ? 1 : 0, piece.term.alpha, task.rows.count, 0,
           piece.k.count, piece.k.count, piece.ownWidth, memory.block(member))
-        let shared = memory.shared + piece.offset
+        let own = (x: UnsafePointer(memory.block(member)), slots: ck_gemm_slots(precision.packed, piece.k.count))
+        let shared = shared(piece, memory)
+        let (a, b) = piece.sharesA ? (shared, own) : (own, shared)
         ck_gemm_multiply(
-          precision.packed, piece.sharesA ? shared : memory.block(member), piece.sharesA ? memory.block(member) : shared,
-          m, n, piece.k.count, c, product.ldc, piece.accumulates ? 1 : 0)
+          precision.packed, a.x, a.slots, b.x, b.slots, m, n, piece.k.count, c, product.ldc, piece.accumulates ? 1 : 0)
       } else if case .floats(let x, let sharedDistance) = piece.sharedOperand.storage {
         let isTransposed = piece.sharedOperand.isTransposed
         let shared = x + (isTransposed ? piece.k.lowerBound * sharedDistance : piece.k.lowerBound)
@@ -247,6 +301,15 @@ struct ProductRound {
           b.1, piece.accumulates ? 1 : 0, c, product.ldc)
       }
     }
+  }
+
+  /// The panels of the shared operand, and their distance.
+  private func shared(_ piece: Piece, _ memory: PackingMemory) -> (x: UnsafePointer<Float>, slots: Int) {
+    if case .prepared(let operand, let k) = piece.sharedOperand.storage {
+      let slot = ck_gemm_packed(precision.packed, 1, k, piece.sharedWidth)
+      return (UnsafePointer(memory.shared + slot), ck_gemm_slots(precision.packed, operand.k))
+    }
+    return (UnsafePointer(memory.shared + piece.offset), ck_gemm_slots(precision.packed, piece.k.count))
   }
 
   /// Some rows of the operand that is not shared, as f32.
@@ -262,6 +325,8 @@ struct ProductRound {
       let (storedRows, columns) = isTransposed ? (piece.k, rows) : (rows, piece.k)
       tensor.dequantize(rows: storedRows, columns: columns, into: decoded)
       return (UnsafePointer(decoded), columns.count)
+    case .prepared:
+      return (UnsafePointer(decoded), 0)  // a prepared operand is always the shared one
     }
   }
 }

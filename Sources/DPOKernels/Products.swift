@@ -17,6 +17,8 @@ package struct Operand {
     case floats(UnsafePointer<Float>, distance: Int)
     /// Encoded weights, which are decoded a block at a time on their way into the product.
     case stored(StoredTensor)
+    /// Numbers from `k` on of what the team's packing memory holds.
+    case prepared(PreparedOperand, k: Int)
   }
 
   let storage: Storage
@@ -36,6 +38,10 @@ package struct Operand {
   }
   package static func columns(_ tensor: StoredTensor) -> Operand {
     Operand(storage: .stored(tensor), isTransposed: true)
+  }
+
+  package static func prepared(_ operand: PreparedOperand, k: Int = 0) -> Operand {
+    Operand(storage: .prepared(operand, k: k), isTransposed: false)
   }
 
   /// Rows that are decoded together at least.

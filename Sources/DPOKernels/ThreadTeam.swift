@@ -57,8 +57,8 @@ public final class ThreadTeam: @unchecked Sendable {
     }
   }
 
-  /// Rows a task takes in row-wise operations.
-  package static let rowBlock = 32
+  /// Rows a task takes in row-wise operations: whole panels of a product's left side.
+  package static let rowBlock = 28
 
   /// Calls `body(rows, member)` for blocks of `rowBlock` rows. `bytes` that each row takes are for the profile.
   package func rows(

@@ -30,7 +30,8 @@ static inline size_t ck_gemm_packed(ck_gemm_precision precision, size_t rows, si
 void ck_gemm_pack(ck_gemm_precision precision, const float *x, size_t ld, int transposed, float alpha, size_t rows, size_t k_from,
                   size_t k_to, size_t k, size_t width, float *packed);
 
-/// C = A Bᵀ, or added to C, for `m` rows from the start of panel `a` and `n` from that of `b`, k numbers each.
-void ck_gemm_multiply(ck_gemm_precision precision, const float *a, const float *b, size_t m, size_t n, size_t k, float *c,
-                      size_t ldc, int accumulate);
+/// C = A Bᵀ, or added to C, for `m` rows from a panel of `a` on and `n` from one of `b`, k numbers of each. `a_slots`, `b_slots`:
+/// slots of a whole panel, where `a` and `b` may point at a later slot than the first.
+void ck_gemm_multiply(ck_gemm_precision precision, const float *a, size_t a_slots, const float *b, size_t b_slots, size_t m,
+                      size_t n, size_t k, float *c, size_t ldc, int accumulate);
 #endif

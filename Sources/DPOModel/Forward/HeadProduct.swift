@@ -89,7 +89,7 @@ struct HeadProduct {
     }
     let block = team.packing.block(member)
     ck_gemm_pack(packed, w, width, 0, 1, columns, 0, width, width, Int(CK_GEMM_N), block)
-    ck_gemm_multiply(packed, team.packing.shared, block, rows, columns, width, z, columns, 0)
+    multiply(team.packing.shared, block, rows, columns, width, into: z, columns, accumulates: false)
   }
 
   /// dh[rows, width] = dz W or added to it; after `logits` of the same tile.
@@ -105,7 +105,7 @@ struct HeadProduct {
     let b = a + ck_gemm_packed(packed, rows, columns, Int(CK_GEMM_M))
     ck_gemm_pack(packed, dz, columns, 0, 1, rows, 0, columns, columns, Int(CK_GEMM_M), a)
     ck_gemm_pack(packed, w, width, 1, 1, width, 0, columns, columns, Int(CK_GEMM_N), b)
-    ck_gemm_multiply(packed, a, b, rows, width, columns, dh, width, accumulates ? 1 : 0)
+    multiply(a, b, rows, width, columns, into: dh, width, accumulates: accumulates)
   }
 
   /// dW[columns, width] += dzᵀ h
@@ -117,6 +117,14 @@ struct HeadProduct {
     }
     let a = team.packing.block(member)
     ck_gemm_pack(packed, dz, columns, 1, 1, columns, 0, rows, rows, Int(CK_GEMM_M), a)
-    ck_gemm_multiply(packed, a, hiddenColumns, columns, width, rows, dw, width, 1)
+    multiply(a, hiddenColumns, columns, width, rows, into: dw, width, accumulates: true)
+  }
+
+  private func multiply(
+    _ a: UnsafePointer<Float>, _ b: UnsafePointer<Float>, _ m: Int, _ n: Int, _ k: Int,
+    into c: UnsafeMutablePointer<Float>, _ ldc: Int, accumulates: Bool
+  ) {
+    let slots = ck_gemm_slots(packed, k)
+    ck_gemm_multiply(packed, a, slots, b, slots, m, n, k, c, ldc, accumulates ? 1 : 0)
   }
 }
