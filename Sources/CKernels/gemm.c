@@ -135,11 +135,12 @@ INLINE F32 __m512i pair_f32(const float *x, const float *next, __mmask16 mask, _
 }
 
 INLINE BF16 __m512i pair_bf16(const float *x, const float *next, __mmask16 mask, __m512 scale) {
-  __m256i low = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x), scale));
-  __m512i slots = _mm512_cvtepu16_epi32(low);
-  if (!next) return slots;
-  __m256i high = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, next), scale));
-  return _mm512_or_si512(slots, _mm512_slli_epi32(_mm512_cvtepu16_epi32(high), 16));
+  __m512 low = _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x), scale);
+  __m512 high = next ? _mm512_mul_ps(_mm512_maskz_loadu_ps(mask, next), scale) : _mm512_setzero_ps();
+  // Numbers 0 … 15 are `low`, 16 … 31 `high`: they take turns.
+  const __m512i turns = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
+                                         19, 3, 18, 2, 17, 1, 16, 0);
+  return _mm512_permutexvar_epi16(turns, (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
 // Up to sixteen rows of a panel whose slots take `stride` numbers; a slot holds PER numbers of k. Missing rows become zeros.

@@ -167,11 +167,14 @@ struct ProductRound {
     let rows, k: Range<Int>
   }
 
-  /// Rows of the operand that is not shared, for consecutive pieces of one product.
+  /// A tile of C, for consecutive pieces of one product: rows of the operand that is not shared, and of the shared one.
   struct Task {
     var pieces: Range<Int>
-    let rows: Range<Int>
+    let rows, sharedRows: Range<Int>
   }
+
+  /// Tasks of a product at least, where it is large enough.
+  private static let leastTasks = 12
 
   /// What is packed already.
   private struct Packed: Equatable {
@@ -232,8 +235,17 @@ struct ProductRound {
     } else {
       firstTask = tasks.count
       let size = ProductRound.blockRows(sharesA: piece.sharesA, piece.ownOperand)
+      let blocks = (piece.ownRows + size - 1) / size
+      let parts = (ProductRound.leastTasks + blocks - 1) / blocks
+      let width = piece.sharedWidth
+      let part = ((piece.sharedRows + parts - 1) / parts + width - 1) / width * width
       for start in stride(from: 0, to: piece.ownRows, by: size) {
-        tasks.append(Task(pieces: pieces.count - 1..<pieces.count, rows: start..<min(piece.ownRows, start + size)))
+        for first in stride(from: 0, to: piece.sharedRows, by: part) {
+          tasks.append(
+            Task(
+              pieces: pieces.count - 1..<pieces.count, rows: start..<min(piece.ownRows, start + size),
+              sharedRows: first..<min(piece.sharedRows, first + part)))
+        }
       }
     }
     return true
@@ -280,36 +292,40 @@ struct ProductRound {
       let piece = pieces[index]
       let (own, distance) = block(piece, task.rows, memory.decoded(member))
       let product = piece.product
-      let c = product.c + (piece.sharesA ? task.rows.lowerBound : task.rows.lowerBound * product.ldc)
-      let (m, n) = piece.sharesA ? (product.m, task.rows.count) : (task.rows.count, product.n)
+      let (rows, columns) = piece.sharesA ? (task.sharedRows, task.rows) : (task.rows, task.sharedRows)
+      let c = product.c + rows.lowerBound * product.ldc + columns.lowerBound
       if isPacked {
         ck_gemm_pack(
           precision.packed, own, distance, piece.ownOperand.isTransposed ? 1 : 0, piece.term.alpha, task.rows.count, 0,
           piece.k.count, piece.k.count, piece.ownWidth, memory.block(member))
         let own = (x: UnsafePointer(memory.block(member)), slots: ck_gemm_slots(precision.packed, piece.k.count))
-        let shared = shared(piece, memory)
+        let shared = shared(piece, task.sharedRows.lowerBound, memory)
         let (a, b) = piece.sharesA ? (shared, own) : (own, shared)
         ck_gemm_multiply(
-          precision.packed, a.x, a.slots, b.x, b.slots, m, n, piece.k.count, c, product.ldc, piece.accumulates ? 1 : 0)
+          precision.packed, a.x, a.slots, b.x, b.slots, rows.count, columns.count, piece.k.count, c, product.ldc,
+          piece.accumulates ? 1 : 0)
       } else if case .floats(let x, let sharedDistance) = piece.sharedOperand.storage {
         let isTransposed = piece.sharedOperand.isTransposed
-        let shared = x + (isTransposed ? piece.k.lowerBound * sharedDistance : piece.k.lowerBound)
+        let (row, k) = (task.sharedRows.lowerBound, piece.k.lowerBound)
+        let shared = x + (isTransposed ? k * sharedDistance + row : row * sharedDistance + k)
         let a = piece.sharesA ? (shared, sharedDistance) : (own, distance)
         let b = piece.sharesA ? (own, distance) : (shared, sharedDistance)
         gemm(
-          piece.term.a.isTransposed, !piece.term.b.isTransposed, m, n, piece.k.count, piece.term.alpha, a.0, a.1, b.0,
-          b.1, piece.accumulates ? 1 : 0, c, product.ldc)
+          piece.term.a.isTransposed, !piece.term.b.isTransposed, rows.count, columns.count, piece.k.count,
+          piece.term.alpha, a.0, a.1, b.0, b.1, piece.accumulates ? 1 : 0, c, product.ldc)
       }
     }
   }
 
-  /// The panels of the shared operand, and their distance.
-  private func shared(_ piece: Piece, _ memory: PackingMemory) -> (x: UnsafePointer<Float>, slots: Int) {
+  /// The panels of the shared operand from a row on that begins one, and their distance.
+  private func shared(_ piece: Piece, _ row: Int, _ memory: PackingMemory) -> (x: UnsafePointer<Float>, slots: Int) {
+    let (width, packed) = (piece.sharedWidth, precision.packed)
     if case .prepared(let operand, let k) = piece.sharedOperand.storage {
-      let slot = ck_gemm_packed(precision.packed, 1, k, piece.sharedWidth)
-      return (UnsafePointer(memory.shared + slot), ck_gemm_slots(precision.packed, operand.k))
+      let offset = ck_gemm_packed(packed, row, operand.k, width) + ck_gemm_packed(packed, 1, k, width)
+      return (UnsafePointer(memory.shared + offset), ck_gemm_slots(packed, operand.k))
     }
-    return (UnsafePointer(memory.shared + piece.offset), ck_gemm_slots(precision.packed, piece.k.count))
+    let offset = piece.offset + ck_gemm_packed(packed, row, piece.k.count, width)
+    return (UnsafePointer(memory.shared + offset), ck_gemm_slots(packed, piece.k.count))
   }
 
   /// Some rows of the operand that is not shared, as f32.
