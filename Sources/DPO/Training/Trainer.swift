@@ -340,7 +340,8 @@ public final class Trainer: @unchecked Sendable {
         try Decoder(configuration: $0.configuration, tensors: $0.tensors, trainable: false)
       }
       reference = ReferenceModel(
-        pass: decoder.map { ForwardPass(decoder: $0, team: team, precision: precision) } ?? pass, adapter: nil, rows: data.count)
+        pass: decoder.map { ForwardPass(decoder: $0, team: team, precision: precision) } ?? pass, adapter: nil,
+        rows: data.count)
     }
     let lora = try adapter.map { try LoRAAdapter($0.configuration, model: model.configuration, tensors: $0.tensors) }
     let clock = ContinuousClock()

@@ -121,7 +121,8 @@ struct Attention {
         lse + block.row * heads + head, delta + block.row * heads + head, heads)
       let ds = products.left(s.dscores, block.keys, rows: block.count, k: block.keys, in: s.left)
       products.multiply(ds, keyColumns, into: dqkv + block.row * width + head * size, width)
-      let dsColumns = products.left(s.dscores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)
+      let dsColumns = products.left(
+        s.dscores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)
       let qColumns = products.right(queries, width, transposed: true, rows: size, k: block.count, in: s.right)
       products.multiply(dsColumns, qColumns, into: s.dkeys, size, accumulates: !isFirst)
       let pColumns = products.left(s.scores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)

@@ -127,7 +127,8 @@ public final class ForwardPass {
     guard let memory else { throw DPOError(.internal, "no memory for the pass") }
     try rotation.extend(to: prepared.longest)
     return Pass(
-      decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout, memory: memory,
+      decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
+      memory: memory,
       rotation: rotation,
       trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil)
   }

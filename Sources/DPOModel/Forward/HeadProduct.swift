@@ -39,8 +39,10 @@ struct HeadProduct {
   /// Panels hold a tile; a model too wide for that goes through OpenBLAS, in fp32.
   private var isPacked: Bool {
     let columns = HeadShape.columns(width: width)
-    let tile = ck_gemm_packed(packed, rows, columns, Int(CK_GEMM_M)) + ck_gemm_packed(packed, width, columns, Int(CK_GEMM_N))
-    let shared = ck_gemm_packed(packed, rows, width, Int(CK_GEMM_M)) + ck_gemm_packed(packed, width, rows, Int(CK_GEMM_N))
+    let tile =
+      ck_gemm_packed(packed, rows, columns, Int(CK_GEMM_M)) + ck_gemm_packed(packed, width, columns, Int(CK_GEMM_N))
+    let shared =
+      ck_gemm_packed(packed, rows, width, Int(CK_GEMM_M)) + ck_gemm_packed(packed, width, rows, Int(CK_GEMM_N))
     return ThreadTeam.packs(precision) && tile <= PackingMemory.blockCount && shared <= PackingMemory.sharedCount
   }
 

@@ -36,7 +36,8 @@ struct Pass {
 
   var attention: Attention {
     Attention(
-      configuration: c, forest: forest, team: team, products: LocalProducts(precision), scratch: at(layout.attentionScratch),
+      configuration: c, forest: forest, team: team, products: LocalProducts(precision),
+      scratch: at(layout.attentionScratch),
       scratchCount: layout.attentionScratchCount)
   }
 
@@ -130,9 +131,9 @@ struct Pass {
       statistics: at(layout.mlpStatistics, layer), count, mlpInput)
     let gateUp = at(layout.gateUp, layer)
     project(layer, block.gateUp, x: normed, mlpInput, inputSize: hidden, into: gateUp, gateUpWidth)
-    if again { return }
-    let downInput = prepareInput([block.down], inputSize: c.intermediateSize)
+    let downInput = again ? nil : prepareInput([block.down], inputSize: c.intermediateSize)
     activate(block, gateUp, into: at(layout.activated), downInput)
+    if again { return }
     project(
       layer, [block.down], x: at(layout.activated), downInput, inputSize: c.intermediateSize, into: output, hidden)
   }
