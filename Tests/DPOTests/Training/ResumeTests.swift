@@ -1,4 +1,5 @@
 import DPO
+import DPOKernels
 import Glibc
 import TestSupport
 import Testing
@@ -7,8 +8,8 @@ import Testing
 @Suite struct ResumeTests {
   static let kinds = [
     "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
-    "reward lora",
-  ]
+    "reward lora", "checkpointing",
+  ] + (ThreadTeam.packs(.bf16) ? ["bf16"] : [])
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
     let folder = try TemporaryDirectory()
@@ -144,6 +145,8 @@ import Testing
       options.syncRefModel = true
       options.refModelSyncSteps = 2
     case "reference precomputed": options.precomputeRefLogProbs = true
+    case "bf16": options.precision = "bf16"
+    case "checkpointing": options.gradientCheckpointing = true
     case "from an adapter": start = "adapters/llama-tied-lora-sigmoid-final"
     case "sft":
       options.method = "sft"
