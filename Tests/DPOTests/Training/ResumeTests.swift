@@ -6,10 +6,11 @@ import Testing
 
 /// Runs that stop and go on end in the same bits as runs that never stopped.
 @Suite struct ResumeTests {
-  static let kinds = [
-    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
-    "reward lora", "checkpointing",
-  ] + (ThreadTeam.packs(.bf16) ? ["bf16"] : [])
+  static let kinds =
+    [
+      "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
+      "reward lora", "checkpointing",
+    ] + (ThreadTeam.packs(.bf16) ? ["bf16"] : [])
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
     let folder = try TemporaryDirectory()
