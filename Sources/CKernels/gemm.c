@@ -18,33 +18,43 @@ int ck_gemm_available(ck_gemm_precision precision) {
 
 // MARK: - The inner loop
 
-// One tile of M × N numbers of C in registers; ROWS is a constant after inlining.
-#define TILE(NAME, TARGET, STEP)                                                                                             \
-  INLINE TARGET void NAME(int rows, const float *restrict a, const float *restrict b, size_t slots, float *restrict c, size_t ldc,    \
-                          __mmask16 low, __mmask16 high, int accumulate) {                                                   \
-    __m512 left[M], right[M];                                                                                                \
-    _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) left[i] = right[i] = _mm512_setzero_ps();              \
-    for (size_t s = 0; s < slots; s++, a += A_SLOT, b += B_SLOT) {                                                                     \
-      __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);                                                          \
-      _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++) {                                                    \
-        __m512 x = _mm512_set1_ps(a[i]);                                                                                     \
-        left[i] = STEP(left[i], x, b0);                                                                                      \
-        right[i] = STEP(right[i], x, b1);                                                                                    \
+// One tile of M × N numbers of C; `rows` is a constant after inlining. Sums of up to MOST slots are made in registers and then
+// added up in memory: long sums lose fewer bits in parts.
+#define UNROLLED _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++)
+#define TILE(NAME, TARGET, STEP, MOST)                                                                                       \
+  INLINE TARGET void NAME(int rows, const float *restrict a, const float *restrict b, size_t slots, float *restrict c,       \
+                          size_t ldc, __mmask16 low, __mmask16 high, int accumulate) {                                       \
+    __m512 left[M], right[M], sums[2 * M];                                                                                   \
+    size_t parts = slots > MOST ? (slots + MOST - 1) / MOST : 1, most = (slots + parts - 1) / parts;                         \
+    for (size_t done = 0; done < slots || done == 0; done += most ? most : 1) {                                                         \
+      size_t part = slots - done < most ? slots - done : most;                                                               \
+      UNROLLED left[i] = right[i] = _mm512_setzero_ps();                                                                     \
+      for (size_t s = 0; s < part; s++, a += A_SLOT, b += B_SLOT) {                                                          \
+        __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);                                                        \
+        UNROLLED {                                                                                                           \
+          __m512 x = _mm512_set1_ps(a[i]);                                                                                   \
+          left[i] = STEP(left[i], x, b0);                                                                                    \
+          right[i] = STEP(right[i], x, b1);                                                                                  \
+        }                                                                                                                    \
+      }                                                                                                                      \
+      UNROLLED {                                                                                                             \
+        sums[2 * i] = done ? _mm512_add_ps(sums[2 * i], left[i]) : left[i];                                                  \
+        sums[2 * i + 1] = done ? _mm512_add_ps(sums[2 * i + 1], right[i]) : right[i];                                        \
       }                                                                                                                      \
     }                                                                                                                        \
-    _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++, c += ldc) {                                            \
+    for (int i = 0; i < rows; i++, c += ldc) {                                                                               \
       if (accumulate) {                                                                                                      \
-        left[i] = _mm512_add_ps(left[i], _mm512_maskz_loadu_ps(low, c));                                                     \
-        right[i] = _mm512_add_ps(right[i], _mm512_maskz_loadu_ps(high, c + 16));                                             \
+        sums[2 * i] = _mm512_add_ps(sums[2 * i], _mm512_maskz_loadu_ps(low, c));                                             \
+        sums[2 * i + 1] = _mm512_add_ps(sums[2 * i + 1], _mm512_maskz_loadu_ps(high, c + 16));                               \
       }                                                                                                                      \
-      _mm512_mask_storeu_ps(c, low, left[i]);                                                                                \
-      _mm512_mask_storeu_ps(c + 16, high, right[i]);                                                                         \
+      _mm512_mask_storeu_ps(c, low, sums[2 * i]);                                                                            \
+      _mm512_mask_storeu_ps(c + 16, high, sums[2 * i + 1]);                                                                  \
     }                                                                                                                        \
   }
 #define STEP_F32(sum, x, y) _mm512_fmadd_ps(x, y, sum)
 #define STEP_BF16(sum, x, y) _mm512_dpbf16_ps(sum, (__m512bh)(x), (__m512bh)(y))
-TILE(tile_f32, F32, STEP_F32)
-TILE(tile_bf16, BF16, STEP_BF16)
+TILE(tile_f32, F32, STEP_F32, 320)
+TILE(tile_bf16, BF16, STEP_BF16, 1024)
 
 #define ROWS(NAME, TARGET, TILE)                                                                                             \
   static TARGET void NAME(int rows, const float *a, const float *b, size_t slots, float *c, size_t ldc, __mmask16 low,       \
@@ -69,25 +79,18 @@ TILE(tile_bf16, BF16, STEP_BF16)
 ROWS(rows_f32, F32, tile_f32)
 ROWS(rows_bf16, BF16, tile_bf16)
 
-// Slots that are summed in registers before they are added to C.
-enum { BLOCK = 1024 };
-
 void ck_gemm_multiply(ck_gemm_precision precision, const float *a, size_t a_slots, const float *b, size_t b_slots, size_t m,
                       size_t n, size_t k, float *c, size_t ldc, int accumulate) {
   size_t slots = ck_gemm_slots(precision, k);
   void (*rows)(int, const float *, const float *, size_t, float *, size_t, __mmask16, __mmask16, int) =
     precision == CK_GEMM_BF16 ? rows_bf16 : rows_f32;
-  for (size_t at = 0; at == 0 || at < slots; at += BLOCK) {
-    size_t count = slots - at < BLOCK ? slots - at : BLOCK;
-    for (size_t j = 0; j < n; j += N) {
-      size_t columns = n - j < N ? n - j : N;
-      __mmask16 low = columns >= 16 ? 0xffff : (__mmask16)((1u << columns) - 1);
-      __mmask16 high = columns >= 32 ? 0xffff : columns > 16 ? (__mmask16)((1u << (columns - 16)) - 1) : 0;
-      const float *panel = b + j * b_slots + at * B_SLOT;
-      for (size_t i = 0; i < m; i += M)
-        rows((int)(m - i < M ? m - i : M), a + (i / M * a_slots + at) * A_SLOT, panel, count, c + i * ldc + j, ldc, low, high,
-             accumulate || at > 0);
-    }
+  for (size_t j = 0; j < n; j += N) {
+    size_t columns = n - j < N ? n - j : N;
+    __mmask16 low = columns >= 16 ? 0xffff : (__mmask16)((1u << columns) - 1);
+    __mmask16 high = columns >= 32 ? 0xffff : columns > 16 ? (__mmask16)((1u << (columns - 16)) - 1) : 0;
+    for (size_t i = 0; i < m; i += M)
+      rows((int)(m - i < M ? m - i : M), a + i / M * a_slots * A_SLOT, b + j * b_slots, slots, c + i * ldc + j, ldc, low, high,
+           accumulate);
   }
 }
 
