@@ -214,6 +214,10 @@ struct TrainingFlags: ParsableArguments {
   func options() throws -> TrainingOptions {
     var options = TrainingOptions()
     for (name, value) in given { try options.set(name, to: value) }
+    if options.threads > ThreadTeam.availableProcessors {
+      Terminal.tell(
+        "\(options.threads) threads on \(ThreadTeam.availableProcessors) processors: they will wait for each other")
+    }
     return options
   }
 }

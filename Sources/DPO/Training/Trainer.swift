@@ -396,6 +396,15 @@ public final class Trainer: @unchecked Sendable {
     }
   }
 
+  /// Floating-point operations of a step's products, counted by hand: the policy's forward pass, twice that for its
+  /// backward pass (once with an adapter, whose own products are not counted), and the reference's forward pass.
+  public func countedOperations(step: Int) -> Double {
+    let forward = order.step(step).microBatches.reduce(0.0) {
+      $0 + method.forest(data, $1).forwardOperations(policy.configuration)
+    }
+    return forward * ((adapter == nil ? 3 : 2) + (reference == nil ? 0 : 1))
+  }
+
   /// Scored sequences of a row: chosen and rejected, or one.
   public var sequencesPerRow: Int { data.sequenceNames.count }
 

@@ -139,7 +139,7 @@ public struct TrainingPlan: Sendable {
       separator: ", ")
     throw DPOError(
       .memory,
-      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --gradient-checkpointing, --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
     )
   }
 }
