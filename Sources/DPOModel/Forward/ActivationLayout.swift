@@ -45,6 +45,8 @@ struct ActivationLayout {
   private(set) var headStatistics = 0
   private(set) var headGradient = 0
   private(set) var headPartials = 0
+  private(set) var headMeans: Int?
+  private(set) var headMaxima = 0
   private(set) var headTiles = 0
   let headShape: HeadShape
   private(set) var headRowNumbers = 0
@@ -111,6 +113,10 @@ struct ActivationLayout {
     headStatistics = take("head", tiles * headRows * Head.statisticsFloats)
     headTiles = take("head", threads * headShape.tileCount)
     if trains { headPartials = take("head", Head.slots * headShape.rows * hidden) }
+    if trains, places != nil {
+      headMeans = take("head", headRows * hidden)
+      headMaxima = take("head", Head.slots * headShape.rows)
+    }
   }
 
   private mutating func take(_ part: String, _ count: Int) -> Int {

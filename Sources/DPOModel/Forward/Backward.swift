@@ -11,7 +11,7 @@ extension Pass {
     let dx = at(layout.gradient)
     let dhead = at(layout.headGradient)
     if let head {
-      head.backward(logProbGradients, into: dhead, partials: at(layout.headPartials))
+      head.backward(logProbGradients, into: dhead)
     } else {
       memset(dhead, 0, rows * hidden * 4)
     }

@@ -24,6 +24,11 @@ struct Head {
   /// log Σ exp of each row, and a row's sum of log-prob gradients.
   let lse: UnsafeMutablePointer<Float>
   let scales: UnsafeMutablePointer<Float>
+  /// [slots, rows of a block, hidden]: sums over parts of the vocabulary; only where gradients are wanted.
+  let partials: UnsafeMutablePointer<Float>
+  /// Of a frozen head: the mean Σ p W of the weights' rows under each row's probabilities, [rows, hidden], which is all that
+  /// the backward pass needs of the logits, and each slot's largest logit, [slots, rows of a block].
+  let means: (mean: UnsafeMutablePointer<Float>, maxima: UnsafeMutablePointer<Float>)?
 
   private var rows: Int { forest.headRows.count }
   private var width: Int { weight.columns }
@@ -44,13 +49,12 @@ struct Head {
     targetLogits.withUnsafeMutableBufferPointer { targetLogits in
       let targetLogits = targetLogits.baseAddress
       let byTile = targetsByTile()
-      team.measured("head forward", operations: operations) {
+      team.measured("head forward", operations: (means == nil ? 1 : 2) * operations) {
         eachRowBlock { start, product in
-          product.packHidden(transposedToo: false)
-          team.run(tileTotal) { tile, member in
+          /// Logits of a tile and their statistics.
+          func score(_ tile: Int, _ z: UnsafeMutablePointer<Float>, _ member: Int) {
             let first = tile * shape.columns
             let columns = min(shape.columns, weight.rows - first)
-            let z = tiles + member * shape.tileCount
             product.logits(first, columns, into: z, member)
             ck_logits_statistics(
               z, columns, product.rows, columns, Int32(first), statistics + tile * rows + start, 1)
@@ -61,10 +65,65 @@ struct Head {
               }
             }
           }
+          product.packHidden(transposedToo: false)
+          if let means {
+            gatherMeans(start, product, mean: means.mean, maxima: means.maxima, score)
+          } else {
+            team.run(tileTotal) { tile, member in score(tile, tiles + member * shape.tileCount, member) }
+          }
         }
       }
     }
     return team.measured("head merge") { merge(targetLogits, extras) }
+  }
+
+  private func slotTiles(_ slot: Int) -> Range<Int> {
+    let size = (tileTotal + Head.slots - 1) / Head.slots
+    return min(slot * size, tileTotal)..<min((slot + 1) * size, tileTotal)
+  }
+
+  /// Σ p W of a block's rows, as the softmax of attention is made over blocks of keys: each slot sums exp(z − m) W under its
+  /// running maximum m, and the slots' sums meet as Σ exp(m − lse) of them.
+  private func gatherMeans(
+    _ start: Int, _ product: HeadProduct, mean: UnsafeMutablePointer<Float>, maxima: UnsafeMutablePointer<Float>,
+    _ score: (_ tile: Int, _ z: UnsafeMutablePointer<Float>, _ member: Int) -> Void
+  ) {
+    let count = product.rows
+    for row in start..<start + count { scales[row] = -1 }
+    team.run(Head.slots) { slot, member in
+      let (partial, largest) = (partials + slot * count * width, maxima + slot * count)
+      let z = tiles + member * shape.tileCount
+      let range = slotTiles(slot)
+      largest.update(repeating: -.infinity, count: count)
+      if range.isEmpty { partial.update(repeating: 0, count: count * width) }
+      for tile in range {
+        score(tile, z, member)
+        let columns = min(shape.columns, weight.rows - tile * shape.columns)
+        for row in 0..<count {
+          let found = statistics[tile * rows + start + row].max
+          guard found > largest[row] else { continue }
+          if tile > range.lowerBound {
+            let shrink = exp(largest[row] - found)
+            for column in 0..<width { partial[row * width + column] *= shrink }
+          }
+          largest[row] = found
+        }
+        ck_logits_backward(z, columns, count, columns, largest, scales + start)  // exp(z − m)
+        product.hiddenGradient(
+          z, tile * shape.columns, columns, into: partial, accumulates: tile > range.lowerBound, member)
+      }
+    }
+    team.rows("head means", count, bytes: 4 * Head.slots * width) { block, _ in
+      for row in block {
+        let out = mean + (start + row) * width
+        out.update(repeating: 0, count: width)
+        let lse = Float(totals(start + row).lse)
+        for slot in 0..<Head.slots where !slotTiles(slot).isEmpty {
+          let (factor, partial) = (exp(maxima[slot * count + row] - lse), partials + (slot * count + row) * width)
+          for column in 0..<width { out[column] += factor * partial[column] }
+        }
+      }
+    }
   }
 
   /// Of one product of all logits.
@@ -83,46 +142,46 @@ struct Head {
     var argmax: Int32 = 0
   }
 
-  func merge(_ targetLogits: [Float], _ extras: ScoreExtras) -> TokenScores {
-    var totals = [RowTotals](repeating: RowTotals(), count: rows)
-    for row in 0..<rows {
-      var max = -Float.infinity
-      var argmax = Int32.max
-      var poisoned = false
-      for tile in 0..<tileTotal {
-        let part = statistics[tile * rows + row]
-        if part.max > max {
-          max = part.max
-          argmax = part.argmax
-        }
-        poisoned = poisoned || part.sum.isNaN
+  /// Of all tiles of a row.
+  private func totals(_ row: Int) -> RowTotals {
+    var max = -Float.infinity
+    var argmax = Int32.max
+    var poisoned = false
+    for tile in 0..<tileTotal {
+      let part = statistics[tile * rows + row]
+      if part.max > max {
+        max = part.max
+        argmax = part.argmax
       }
-      var sum = 0.0
-      var squares = 0.0
-      var weighted = 0.0
-      var total = 0.0
-      for tile in 0..<tileTotal {
-        let part = statistics[tile * rows + row]
-        let shift = Double(part.max) - Double(max)
-        let scale = exp(shift)
-        guard scale > 0 || scale.isNaN else {
-          total += Double(part.total)
-          continue
-        }
-        sum += Double(part.sum) * scale
-        squares += Double(part.squares) * scale * scale
-        weighted += (Double(part.weighted) + Double(part.sum) * shift) * scale
-        total += Double(part.total)
-      }
-      let logSum = poisoned ? Double.nan : log(sum)
-      let lse = Double(max) + logSum
-      self.lse[row] = Float(lse)
-      // H = lse − Σ p z, with z = max + d: log Σ e^d − Σ e^d d / Σ e^d
-      totals[row] = RowTotals(
-        lse: lse, entropy: logSum - weighted / sum, mean: total / Double(weight.rows),
-        logSquares: log(squares) - 2 * logSum,
-        max: max, argmax: argmax)
+      poisoned = poisoned || part.sum.isNaN
     }
+    var sum = 0.0
+    var squares = 0.0
+    var weighted = 0.0
+    var total = 0.0
+    for tile in 0..<tileTotal {
+      let part = statistics[tile * rows + row]
+      let shift = Double(part.max) - Double(max)
+      let scale = exp(shift)
+      guard scale > 0 || scale.isNaN else {
+        total += Double(part.total)
+        continue
+      }
+      sum += Double(part.sum) * scale
+      squares += Double(part.squares) * scale * scale
+      weighted += (Double(part.weighted) + Double(part.sum) * shift) * scale
+      total += Double(part.total)
+    }
+    let logSum = poisoned ? Double.nan : log(sum)
+    // H = lse − Σ p z, with z = max + d: log Σ e^d − Σ e^d d / Σ e^d
+    return RowTotals(
+      lse: Double(max) + logSum, entropy: logSum - weighted / sum, mean: total / Double(weight.rows),
+      logSquares: log(squares) - 2 * logSum, max: max, argmax: argmax)
+  }
+
+  func merge(_ targetLogits: [Float], _ extras: ScoreExtras) -> TokenScores {
+    let totals = (0..<rows).map(totals)
+    for row in 0..<rows { lse[row] = Float(totals[row].lse) }
     let count = forest.targets.count
     var scores = TokenScores(
       logProbs: [Float](repeating: 0, count: count), sums: [Double](repeating: 0, count: forest.sequenceCount),
@@ -146,13 +205,11 @@ struct Head {
 
   /// Adds to the head's gradient, and writes d loss / d hidden. For a row with targets t and their gradients g:
   /// dz = Σ_t g_t (onehot_t − p); dW += dzᵀ h; dh = dz W. Logits are computed again, tile by tile.
-  func backward(
-    _ logProbGradients: [Float], into dhidden: UnsafeMutablePointer<Float>, partials: UnsafeMutablePointer<Float>
-  ) {
+  func backward(_ logProbGradients: [Float], into dhidden: UnsafeMutablePointer<Float>) {
     for row in 0..<rows { scales[row] = 0 }
     for (index, gradient) in logProbGradients.enumerated() { scales[Int(forest.headRowOfTarget[index])] += gradient }
+    if let means { return backward(logProbGradients, mean: means.mean, into: dhidden) }
     let byTile = targetsByTile()
-    let perSlot = (tileTotal + Head.slots - 1) / Head.slots
     eachRowBlock { start, product in
       let count = product.rows
       team.measured(
@@ -162,7 +219,7 @@ struct Head {
         team.run(Head.slots) { slot, member in
           let partial = partials + slot * count * width
           let z = tiles + member * shape.tileCount
-          let range = min(slot * perSlot, tileTotal)..<min((slot + 1) * perSlot, tileTotal)
+          let range = slotTiles(slot)
           if range.isEmpty { partial.update(repeating: 0, count: count * width) }
           for tile in range {
             let first = tile * shape.columns
@@ -188,6 +245,20 @@ struct Head {
         memcpy(out + from, partials + from, size * 4)
         for slot in 1..<Head.slots { ck_accumulate(out + from, partials + slot * count * width + from, size) }
       }
+    }
+  }
+
+  /// A frozen head's: dh = Σ_t g_t W_t − (Σ_t g_t) Σ p W, without logits.
+  private func backward(
+    _ logProbGradients: [Float], mean: UnsafePointer<Float>, into dhidden: UnsafeMutablePointer<Float>
+  ) {
+    for row in 0..<rows {
+      for column in 0..<width { dhidden[row * width + column] = -scales[row] * mean[row * width + column] }
+    }
+    for (index, gradient) in logProbGradients.enumerated() where gradient != 0 {
+      weight.copyRow(Int(forest.targets[index].token), into: team.packing.decoded(0))
+      let out = dhidden + Int(forest.headRowOfTarget[index]) * width
+      for column in 0..<width { out[column] += gradient * team.packing.decoded(0)[column] }
     }
   }
 }

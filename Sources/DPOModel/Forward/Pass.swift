@@ -49,7 +49,9 @@ struct Pass {
       team: team, precision: precision, weight: weight, forest: forest, shape: layout.headShape,
       hidden: UnsafePointer(at(layout.headNormed)),
       statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
-      tiles: at(layout.headTiles), lse: headRows + 2 * rows, scales: headRows + 3 * rows)
+      tiles: at(layout.headTiles), lse: headRows + 2 * rows, scales: headRows + 3 * rows,
+      partials: at(layout.headPartials),
+      means: layout.headMeans.map { (at($0), at(layout.headMaxima)) })
   }
 
   /// The adapter's own where there is one.
