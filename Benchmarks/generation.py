@@ -1,14 +1,15 @@
-"""Tokens a second of greedy generation: ours, transformers and llama.cpp, each prompt 64 tokens.
+"""Tokens a second of greedy generation and of reading prompts: ours, llama.cpp and transformers, from the same weights.
 
-Every engine is timed with one new token and with many; the difference is what the further tokens take, so neither loading nor
-reading the prompt counts.
+Every sequence has a prompt of its own. A round reads the prompts, which ends with the first token of each, and then makes the
+further tokens; loading is not timed, nor is the first round.
 
-    $LIBDPO_PEERS/venv/bin/python Benchmarks/generation.py [--engines ours,hf-fp32,hf-bf16,llama.cpp] [--batches 1,16]
+    $LIBDPO_PEERS/venv/bin/python Benchmarks/generation.py [--weights q4_1,q8_0,bf16] [--engines ours,ours-bf16,llama.cpp,hf-fp32,hf-bf16]
+        [--batches 1,4,16] [--prompt 64] [--new 64]
 """
 import argparse
 import json
 import os
-import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -17,122 +18,140 @@ from pathlib import Path
 
 import common
 
-
-def ours(args, prompts, batch):
-    data = Path(args.scratch) / f"{batch}.jsonl"
-    data.write_text("".join(json.dumps({"prompt": text}) + "\n" for text, _ in prompts[:batch]), encoding="utf-8")
-
-    def run(new):
-        start = time.perf_counter()
-        result = subprocess.run([args.dpo, "generate", args.gguf, "--data", data, "--max-new-tokens", str(new), "--temperature", "0",
-                                 "--threads", str(args.threads), "--json"], capture_output=True, text=True)
-        seconds = time.perf_counter() - start
-        if result.returncode:
-            sys.exit(f"dpo generate: {result.stderr.strip()}")
-        return seconds, sum(len(ids) for row in json.loads(result.stdout)["rows"] for ids in row["token_ids"])
-    return run
+VOCABULARY = common.SHAPE["vocab_size"]
 
 
-def transformers(args, prompts, batch):
+def prompts(args, batch):
+    return [[((i + 1) * 7919 + sequence * 104729) % VOCABULARY for i in range(args.prompt)] for sequence in range(batch)]
+
+
+def ours(args, path, batch):
+    result = subprocess.run(
+        [args.dpo, "bench", path, "--generate", "--batch", str(batch), "--prompt-tokens", str(args.prompt), "--max-new-tokens",
+         str(args.new), "--steps", str(args.rounds), "--precision", "bf16" if args.engine == "ours-bf16" else "fp32",
+         "--threads", str(args.threads), "--json"], capture_output=True, text=True)
+    if result.returncode:
+        sys.exit(f"dpo bench: {result.stderr.strip()}")
+    found = json.loads(result.stdout)
+    return {key: found[key] for key in ("tokens_per_second", "tokens_per_second_max", "prefill_tokens_per_second", "engine")}
+
+
+def rates(args, batch, rounds):
+    """From (seconds of the prompts, seconds of the further tokens) of each round."""
+    decode = [batch * (args.new - 1) / seconds for _, seconds in rounds]
+    prefill = [batch * args.prompt / seconds for seconds, _ in rounds]
+    return {"tokens_per_second": statistics.median(decode), "tokens_per_second_max": max(decode),
+            "prefill_tokens_per_second": statistics.median(prefill)}
+
+
+def transformers(args, path, batch):
     import torch
     from transformers import AutoModelForCausalLM
     torch.set_num_threads(args.threads)
-    dtype = torch.bfloat16 if args.engine == "hf-bf16" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(args.model, dtype=dtype).eval()
-    ids = torch.tensor([row for _, row in prompts[:batch]])
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16 if args.engine == "hf-bf16" else torch.float32).eval()
+    rounds = []
+    with torch.inference_mode():
+        for _ in range(args.rounds + 1):
+            start = time.perf_counter()
+            out = model(torch.tensor(prompts(args, batch)), use_cache=True, logits_to_keep=1)
+            best = out.logits[:, -1].argmax(-1)
+            first = time.perf_counter()
+            for _ in range(args.new - 1):
+                out = model(best[:, None], past_key_values=out.past_key_values, use_cache=True)
+                best = out.logits[:, -1].argmax(-1)
+            rounds.append((first - start, time.perf_counter() - first))
+    return rates(args, batch, rounds[1:])
 
-    def run(new):
-        start = time.perf_counter()
-        with torch.inference_mode():
-            model.generate(ids, max_new_tokens=new, min_new_tokens=new, do_sample=False, pad_token_id=0)
-        return time.perf_counter() - start, new * batch
-    return run
 
-
-def llama(args, prompts, batch):
-    """llama.cpp's batch interface: every sequence decodes one token a call, as its server does."""
+def llama(args, path, batch):
+    """llama.cpp's batch interface: every sequence decodes one token a call, as its server does. Only the calls are timed."""
     import llama_cpp as ll
     import numpy as np
     quiet = ll.llama_log_callback(lambda *_: None)
     ll.llama_log_set(quiet, None)
     ll.llama_backend_init()
-    model = ll.llama_model_load_from_file(str(args.gguf).encode(), ll.llama_model_default_params())
+    model = ll.llama_model_load_from_file(str(path).encode(), ll.llama_model_default_params())
     settings = ll.llama_context_default_params()
-    width = len(prompts[0][1])
-    settings.n_ctx = batch * (width + args.new + 8)
-    settings.n_batch = settings.n_ubatch = max(512, batch * width)
+    together = max(1, 2048 // args.prompt)     # prompts a call, about as many tokens as ours takes
+    settings.n_ctx = batch * (args.prompt + args.new + 8)
+    settings.n_batch = settings.n_ubatch = max(512, min(batch, together) * args.prompt)
     settings.n_seq_max = batch
     settings.n_threads = settings.n_threads_batch = args.threads
-    vocabulary = ll.llama_vocab_n_tokens(ll.llama_model_get_vocab(model))
 
     def decode(context, entries):
+        """The likeliest token of every entry that is asked for, and the seconds of the call."""
         work = ll.llama_batch_init(len(entries), 0, 1)
         work.n_tokens = len(entries)
         for i, (token, position, sequence, wanted) in enumerate(entries):
             work.token[i], work.pos[i], work.n_seq_id[i], work.logits[i] = token, position, 1, wanted
             work.seq_id[i][0] = sequence
+        start = time.perf_counter()
         if ll.llama_decode(context, work):
             raise RuntimeError("llama_decode failed")
-        ll.llama_batch_free(work)
-
-    def run(new):
-        context = ll.llama_init_from_model(model, settings)
-        start = time.perf_counter()
-        entries = [(t, p, s, p == width - 1) for s, (_, ids) in enumerate(prompts[:batch]) for p, t in enumerate(ids)]
-        decode(context, entries)
-        wanted = [i for i, entry in enumerate(entries) if entry[3]]
-        for step in range(new - 1):
-            best = [int(np.ctypeslib.as_array(ll.llama_get_logits_ith(context, row), (vocabulary,)).argmax()) for row in wanted]
-            decode(context, [(token, width + step, s, True) for s, token in enumerate(best)])
-            wanted = range(batch)
+        logits = [np.ctypeslib.as_array(ll.llama_get_logits_ith(context, i), (VOCABULARY,)) for i, e in enumerate(entries) if e[3]]
+        best = [int(row.argmax()) for row in logits]
         seconds = time.perf_counter() - start
+        ll.llama_batch_free(work)
+        return best, seconds
+
+    rounds = []
+    for _ in range(args.rounds + 1):
+        context = ll.llama_init_from_model(model, settings)
+        best, reading, making = [], 0.0, 0.0
+        ids = prompts(args, batch)
+        for first in range(0, batch, together):
+            group = range(first, min(batch, first + together))
+            more, seconds = decode(context, [(t, p, s, p == args.prompt - 1) for s in group for p, t in enumerate(ids[s])])
+            best += more
+            reading += seconds
+        for step in range(args.new - 1):
+            best, seconds = decode(context, [(token, args.prompt + step, s, True) for s, token in enumerate(best)])
+            making += seconds
+        rounds.append((reading, making))
         ll.llama_free(context)
-        return seconds, new * batch
-    run.keep = quiet    # llama.cpp calls it as long as it runs
-    return run
+    ll.llama_model_free(model)
+    return rates(args, batch, rounds[1:])
 
 
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--engines", default="ours,hf-fp32,hf-bf16,llama.cpp")
-    options.add_argument("--batches", default="1,16")
+    options.add_argument("--weights", default="q4_1,q8_0,bf16")
+    options.add_argument("--engines", default="ours,ours-bf16,llama.cpp,hf-fp32,hf-bf16")
+    options.add_argument("--batches", default="1,4,16")
+    options.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
     options.add_argument("--new", type=int, default=64, help="tokens to generate for each prompt")
-    options.add_argument("--repeats", type=int, default=3)
+    options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--model", default=common.MODEL)
-    options.add_argument("--gguf", default=common.GGUF)
+    options.add_argument("--gguf", default=common.GGUF, help="file with Q4_1 weights")
     options.add_argument("--dpo", default=common.ROOT / "build/bin/dpo")
+    options.add_argument("--json", metavar="FILE", help="also write the results there")
     args = options.parse_args()
     common.limit_threads(args.threads)
-    scratch = tempfile.TemporaryDirectory()
-    args.scratch = scratch.name
-    from tokenizers import Tokenizer
-    from workload import words
-    tokenizer, prompts = Tokenizer.from_file(f"{args.model}/tokenizer.json"), []
-    for index in range(max(map(int, args.batches.split(",")))):
-        source, ids = words(random.Random(index)), []
-        text = next(source)
-        while len(ids) < 64:
-            text += " " + next(source)
-            ids = tokenizer.encode(text).ids
-        text = tokenizer.decode(ids[:64])
-        prompts.append((text, tokenizer.encode(text).ids[:64]))
-    print("| engine | batch | tokens/s (median) | best |\n|---|---|---|---|")
     found = []
-    for batch in map(int, args.batches.split(",")):
-        for engine in args.engines.split(","):
+    print("| weights | engine | batch | tokens/s | best | prompt tokens/s |\n|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as scratch:
+        files = {}
+        for weights in args.weights.split(","):
+            files[weights] = Path(args.gguf) if weights == "q4_1" else Path(scratch) / f"{weights}.gguf"
+            if weights != "q4_1":
+                subprocess.run([args.dpo, "export", args.model, "--to", "gguf", "--dtype", weights, "-o", files[weights]], check=True,
+                               stdout=subprocess.DEVNULL)
+        jobs = [(weights, engine) for weights in files for engine in args.engines.split(",") if not engine.startswith("hf-")]
+        jobs += [("safetensors", engine) for engine in args.engines.split(",") if engine.startswith("hf-")]
+        for weights, engine in jobs:
             args.engine = engine
-            run = {"ours": ours, "llama.cpp": llama}.get(engine, transformers)(args, prompts, batch)
-            run(1)
-            rates = []
-            for _ in range(args.repeats):
-                (short, few), (long, many) = run(1), run(args.new)
-                rates.append((many - few) / (long - short))
-            rates.sort()
-            print(f"| {engine} | {batch} | {rates[len(rates) // 2]:.1f} | {rates[-1]:.1f} |", flush=True)
-            found.append({"engine": engine, "batch": batch, "tokens_per_second": rates[len(rates) // 2], "tokens_per_second_max": rates[-1]})
-    common.report(bench="generation", new=args.new, threads=args.threads, **common.machine(), results=found,
+            measure = {"ours": ours, "ours-bf16": ours, "llama.cpp": llama}.get(engine, transformers)
+            for batch in map(int, args.batches.split(",")):
+                rate = measure(args, files.get(weights, args.model), batch)
+                print(f"| {weights} | {engine} | {batch} | {rate['tokens_per_second']:.1f} | {rate['tokens_per_second_max']:.1f} | "
+                      f"{rate['prefill_tokens_per_second']:.0f} |", flush=True)
+                found.append({"weights": weights, "engine": engine, "batch": batch, **rate})
+    result = dict(bench="generation", prompt=args.prompt, new=args.new, threads=args.threads, **common.machine(), results=found,
                   versions=common.versions("torch", "transformers", "llama-cpp-python"))
+    if args.json:
+        Path(args.json).write_text(json.dumps(result, indent=1) + "\n")
+    common.report(**result)
 
 
 if __name__ == "__main__":

@@ -22,8 +22,15 @@ extension dpo_generation_options {
     return options
   }
 
-  var generationOptions: GenerationOptions {
+  func generationOptions() throws -> GenerationOptions {
     var options = GenerationOptions()
+    if let precision {
+      let name = String(cString: precision)
+      guard let value = Precision(rawValue: name) else {
+        throw DPOError.argument("precision: \"\(DPOError.printable(name))\", expected fp32 or bf16")
+      }
+      options.precision = value
+    }
     options.maxNewTokens = Int(max_new_tokens)
     options.temperature = temperature
     options.topK = Int(top_k)
@@ -91,7 +98,7 @@ public func dpo_model_generate(
       let ids = try prompts.map { try tokenizer.encode($0, addSpecialTokens: options.add_special_tokens != 0) }
       var streams: [Int: StreamingDecoder] = [:]
       var stopped = false
-      let result = try model.generate(ids, options: options.generationOptions) { prompt, completion, token in
+      let result = try model.generate(ids, options: options.generationOptions()) { prompt, completion, token in
         guard let callback else { return true }
         let key = prompt * Int(options.num_return_sequences) + completion
         let text = streams[key, default: StreamingDecoder(tokenizer)].append(token)

@@ -4,17 +4,35 @@ import Glibc
 
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Time optimiser steps: all rows of a workload are the one batch of every step.",
-    discussion: "The first step is not timed. The reference model's log-probs are computed in every step.")
+    abstract: "Time optimiser steps, or with --generate the making of tokens.",
+    discussion: """
+      All rows of a workload are the one batch of every step. The first step is not timed. The reference model's log-probs \
+      are computed in every step. --generate times greedy completions of made-up prompts.
+      """)
 
   @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
   var model: String
 
   @Option(help: "Pairs as JSON lines.")
-  var workload: String
+  var workload: String?
 
-  @Option(help: ArgumentHelp("Timed steps.", valueName: "N"))
+  @Option(help: ArgumentHelp("Timed steps, or rounds of generation.", valueName: "N"))
   var steps = 3
+
+  @Flag(help: "Time generation instead of training.")
+  var generate = false
+
+  @Option(help: "Adapter on the model that generates.")
+  var adapter: String?
+
+  @Option(help: ArgumentHelp("Sequences that grow together.", valueName: "B"))
+  var batch = 1
+
+  @Option(help: ArgumentHelp("Tokens of each prompt.", valueName: "P"))
+  var promptTokens = 64
+
+  @Option(help: ArgumentHelp("Tokens to generate for each prompt.", valueName: "N"))
+  var maxNewTokens = 64
 
   @Flag(help: "Milliseconds, GFLOP/s and GB/s of every kind of kernel.")
   var profile = false
@@ -26,9 +44,39 @@ struct Bench: ParsableCommand {
 
   func validate() throws {
     guard steps >= 1 else { throw ValidationError("--steps is \(steps), expected at least 1") }
+    guard generate != (workload != nil) else { throw ValidationError("give one of --workload and --generate") }
+    for (name, value, least) in [
+      ("--batch", batch, 1), ("--prompt-tokens", promptTokens, 1), ("--max-new-tokens", maxNewTokens, 2),
+    ] where !(least...1 << 20).contains(value) {
+      throw ValidationError("\(name) is \(value), expected \(least) to \(1 << 20)")
+    }
+  }
+
+  func kernelRows(_ entries: [Profile.Entry]) -> [JSONObject] {
+    entries.map { entry in
+      [
+        "name": .string(entry.name), "calls": .int(entry.calls), "ms": .real(entry.seconds * 1e3 / Double(steps)),
+        "gflops": .real(entry.gflops), "gb_s": .real(entry.gigabytesPerSecond),
+      ]
+    }
+  }
+
+  func printKernels(_ entries: [Profile.Entry]) {
+    for entry in entries {
+      print(
+        "  \(entry.name): \(Terminal.short(entry.seconds * 1e3 / Double(steps))) ms a \(generate ? "round" : "step"), \(Terminal.short(entry.gflops)) GFLOP/s, \(Terminal.short(entry.gigabytesPerSecond)) GB/s"
+      )
+    }
+  }
+
+  func peakMegabytes() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss >> 10
   }
 
   func run() throws {
+    guard let workload else { return try runGeneration() }
     let clock = ContinuousClock()
     let start = clock.now
     var options = try flags.options()
@@ -51,12 +99,11 @@ struct Bench: ParsableCommand {
     }
     let seconds = records.map(\.seconds).sorted()
     let median = (seconds[(seconds.count - 1) / 2] + seconds[seconds.count / 2]) / 2
-    var usage = rusage()
-    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    let peak = peakMegabytes()
     var object: JSONObject = [
       "seconds_per_step": .real(median), "seconds_per_step_min": .real(seconds[0]),
       "seconds_per_step_all": .array(records.map { .real($0.seconds) }), "first_step_seconds": .real(first.seconds),
-      "load_seconds": .real(loaded), "peak_rss_mb": .int(usage.ru_maxrss >> 10),
+      "load_seconds": .real(loaded), "peak_rss_mb": .int(peak),
       "tokens": [
         "pairs": .int(data.count), "prompt": .int((0..<data.count).reduce(0) { $0 + data.sequence($1).prompt.count }),
         "shared": .int(trainer.plan.distinctTokens),
@@ -66,24 +113,14 @@ struct Bench: ParsableCommand {
       "precision": .string(options.precision), "lora_r": .int(options.loraR), "engine": .string(DPOVersion.engine),
       "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
     ]
-    let kernelRows = (kernels?.entries ?? []).map { entry -> JSONObject in
-      [
-        "name": .string(entry.name), "calls": .int(entry.calls), "ms": .real(entry.seconds * 1e3 / Double(steps)),
-        "gflops": .real(entry.gflops), "gb_s": .real(entry.gigabytesPerSecond),
-      ]
-    }
-    if profile { object["profile"] = .array(kernelRows.map(JSON.object)) }
+    if profile { object["profile"] = .array(kernelRows(kernels?.entries ?? []).map(JSON.object)) }
     if json {
       printJSON(.object(object))
     } else {
       print(
-        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(Terminal.short(trainer.countedOperations(step: 0) / median / 1e9)) GFLOP/s, \(usage.ru_maxrss >> 10) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)"
+        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(Terminal.short(trainer.countedOperations(step: 0) / median / 1e9)) GFLOP/s, \(peak) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)"
       )
-      for entry in kernels?.entries ?? [] {
-        print(
-          "  \(entry.name): \(Terminal.short(entry.seconds * 1e3 / Double(steps))) ms a step, \(Terminal.short(entry.gflops)) GFLOP/s, \(Terminal.short(entry.gigabytesPerSecond)) GB/s"
-        )
-      }
+      printKernels(kernels?.entries ?? [])
     }
   }
 }

@@ -24,6 +24,9 @@ struct GenerationFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Completions a prompt.", valueName: "N"))
   var numReturnSequences = 1
 
+  @Option(help: ArgumentHelp("Arithmetic of products with weights: fp32 or bf16.", valueName: "P"))
+  var precision = Precision.fp32
+
   var options: GenerationOptions {
     var options = GenerationOptions()
     options.maxNewTokens = maxNewTokens
@@ -33,6 +36,9 @@ struct GenerationFlags: ParsableArguments {
     options.minP = minP
     options.seed = seed
     options.completionsPerPrompt = numReturnSequences
+    options.precision = precision
     return options
   }
 }
+
+extension Precision: ExpressibleByArgument {}

@@ -129,31 +129,6 @@ import Testing
     ck_few_rows_product(floats(x), k, rows, floats(w), k, outputs, k, &y, outputs, 1)
     #expect(relativeError(y, expected.map { 2 * $0 }) < 1e-6)
   }
-
-  @Test func attentionOverCachedPartsEqualsTheNaiveOne() {
-    var numbers = Numbers(3)
-    let (heads, size, total, ld) = (3, 8, 9, 20)
-    let (q, k, v) = (numbers.next(heads * size), numbers.next(total * ld), numbers.next(total * ld))
-    for skip in [0, 2, 6] {
-      let shape = Reference.AttentionShape(heads: heads, keyValueHeads: 1, size: size)
-      func compact(_ x: [Double]) -> [Double] { (0..<total).flatMap { x[$0 * ld..<$0 * ld + size] } }
-      let expected = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
-      var out = [Float](repeating: 0, count: heads * size)
-      var scores = [Float](repeating: 0, count: total)
-      floats(k).withUnsafeBufferPointer { k in
-        floats(v).withUnsafeBufferPointer { v in
-          guard let k = k.baseAddress, let v = v.baseAddress else { return }
-          let parts = [
-            ck_cache_part(keys: k, values: v, count: 4),
-            ck_cache_part(keys: k + 4 * ld, values: v + 4 * ld, count: total - 4),
-          ]
-          ck_decode_attention(
-            floats(q), heads, size, parts, 2, ld, skip, 1 / Float(size).squareRoot(), &scores, &out)
-        }
-      }
-      #expect(relativeError(out, expected) < 1e-6)
-    }
-  }
 }
 
 @Suite struct ThreadTeamTests {

@@ -1,6 +1,7 @@
 import DPOBase
 import DPOKernels
 import DPOModel
+import DPOStorage
 import TestSupport
 import Testing
 
@@ -59,6 +60,53 @@ import Testing
     let some = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1)).generate(
       prompts: prompts, options: options)
     #expect(zip(all, some).allSatisfy { $0.map(\.tokens).prefix(2) == $1.map(\.tokens)[...] })
+  }
+
+  /// Weights as GGUF stores them, in both precisions: more sequences than the kernels take at a time, and one alone.
+  @Test(arguments: ["llama-untied-q4_1", "llama-tied-mixed"], Precision.allCases)
+  func quantisedResultsDependOnNeitherBatchNorThreads(name: String, precision: Precision) throws {
+    let file = try ModelFile.open(Fixtures.path("gguf/\(name).gguf"))
+    let decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+    let prompts: [[Int32]] = (0..<7).map { [1, Int32($0), 3, 4 + Int32($0)] }
+    var options = GenerationOptions()
+    options.maxNewTokens = 20
+    options.temperature = 0
+    options.precision = precision
+    let all = try Generator(decoder: decoder, team: try ThreadTeam(threads: 2)).generate(
+      prompts: prompts, options: options)
+    for (prompt, completions) in zip(prompts, all) {
+      let alone = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1)).generate(
+        prompts: [prompt], options: options)
+      #expect(alone[0] == completions)
+    }
+    var forest = TokenForest()
+    for (prompt, completions) in zip(prompts, all) {
+      forest.addCompletion(completions[0].tokens, parent: forest.addPrompt(prompt))
+    }
+    let scores = try ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2)).score(forest)
+    let error = difference(scores.logProbs, all.flatMap { $0[0].logProbs }).error
+    #expect(error < (precision == .fp32 ? 1e-4 : 5e-2))
+  }
+
+  @Test(arguments: GoldenModel.names) func bf16StaysCloseToFP32(name: String) throws {
+    let model = try GoldenModel(name)
+    let decoder = try model.decoder(trainable: false)
+    let (team, adapter) = (try ThreadTeam(threads: 2), try model.adapter())
+    var options = GenerationOptions()
+    options.maxNewTokens = 16
+    options.temperature = 0
+    options.precision = .bf16
+    let prompts: [[Int32]] = [[5, 6, 7, 8, 9, 10], [20]]
+    let found = try Generator(decoder: decoder, adapter: adapter, team: team).generate(
+      prompts: prompts, options: options)
+    var forest = TokenForest()
+    for (prompt, completions) in zip(prompts, found) {
+      forest.addCompletion(completions[0].tokens, parent: forest.addPrompt(prompt))
+    }
+    let scores = try ForwardPass(decoder: decoder, team: team).score(forest, adapter: adapter)
+    let error = difference(scores.logProbs, found.flatMap { $0[0].logProbs }).error
+    #expect(error < 5e-2)
+    #expect(error > 0)
   }
 
   @Test func stopTokenEndsACompletionAndCallbackEndsAll() throws {

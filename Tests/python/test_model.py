@@ -116,7 +116,8 @@ class Generation(Case):
             raise KeyError("mine")
 
         self.assertRaises(KeyError, model.generate, "x", on_token=fail)
-        for wrong in ({"max_new_tokens": 0}, {"temperature": -1}, {"top_p": 0}, {"num_return_sequences": 0}):
+        self.assertIn(len(model.generate("The film was", precision="bf16", max_new_tokens=8)[0][0].token_ids), range(1, 9))
+        for wrong in ({"max_new_tokens": 0}, {"temperature": -1}, {"top_p": 0}, {"num_return_sequences": 0}, {"precision": "int4"}):
             self.assertRaises(ValueError, model.generate, "x", **wrong)
 
 

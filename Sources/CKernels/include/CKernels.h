@@ -7,6 +7,7 @@
 #include "ck_head.h"
 #include "ck_rows.h"
 #include "ck_team.h"
+#include "ck_weights.h"
 #include "dequantize.h"
 /// 64-bit XXH3 of `size` bytes.
 uint64_t ck_xxh3(const void *bytes, size_t size);

@@ -118,7 +118,8 @@ extension LanguageModel {
     }
     return [
       "model": hexadecimal(file.fingerprint()), "adapter": adapterFile.map { hexadecimal($0.fingerprint()) } ?? .null,
-      "num_return_sequences": .int(options.completionsPerPrompt), "pairs": .bool(pairs),
+      "num_return_sequences": .int(options.completionsPerPrompt),
+      "precision": .string(options.precision.rawValue), "pairs": .bool(pairs),
       "max_new_tokens": .int(options.maxNewTokens), "temperature": .real(options.temperature),
       "top_k": .int(options.topK), "top_p": .real(options.topP), "min_p": .real(options.minP),
       "seed": .string(String(options.seed)),

@@ -3,8 +3,8 @@ import DPOBase
 import DPOKernels
 import Glibc
 
-/// One token more for each of some sequences. The same as `Pass`, for few rows: products that read each weight once, keys
-/// and values from the cache.
+/// One token more for each of some sequences. The same as `Pass`, for few rows: products that read each weight once, as it
+/// is stored; keys and values from the cache.
 final class DecodeStep {
   /// A sequence that goes on: cached rows of its prompt and its own.
   struct Row {
@@ -14,56 +14,85 @@ final class DecodeStep {
     let ownRow, ownCount: Int
   }
 
+  private struct Block {
+    let queryKeyValue, output, gateUp, down: Projection
+    let queryBias, keyBias, valueBias: UnsafePointer<Float>?
+  }
+
   private let decoder: Decoder
-  private let adapter: LoRAAdapter?
   private let team: ThreadTeam
   private let cache: KeyValueCache
   private let rotation: RotationTable
-  private let most: Int
+  private let rounds: Bool
+  private let rounded: RoundedMatrices?
+  private let blocks: [Block]
+  private let head: Projection?
   private var c: DecoderConfiguration { decoder.configuration }
 
-  private let x, normed, output, queryKeyValue, raw, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
+  private let x, normed, output, queryKeyValue, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
+  private let roundedNormed, roundedActivated: FloatBuffer
   private let positions: FloatBuffer
   /// [rows, vocabulary]
   let logits: FloatBuffer
   private let scratchCount: Int
   private var rows = 0
 
-  /// Weight rows that a task takes, and those that it dequantises at a time.
-  private static let taskRows = 64
-  private static let tileRows = 8
-
+  /// - Parameters:
+  ///   - most: rows that `run` takes.
+  ///   - longest: positions that a sequence may have.
   init(
-    _ decoder: Decoder, adapter: LoRAAdapter?, team: ThreadTeam, cache: KeyValueCache, rotation: RotationTable,
-    rows most: Int,
-    longest: Int
+    _ decoder: Decoder, adapter: LoRAAdapter?, team: ThreadTeam, precision: Precision, cache: KeyValueCache,
+    rotation: RotationTable, rows most: Int, longest: Int
   ) throws {
     let c = decoder.configuration
     self.decoder = decoder
-    self.adapter = adapter
     self.team = team
     self.cache = cache
     self.rotation = rotation
-    self.most = most
+    rounds = precision == .bf16
     try rotation.extend(to: longest)
+    let rounded = rounds ? try RoundedMatrices(decoder.products, team: team) : nil
+    self.rounded = rounded
+    func projection(_ layer: Int, _ linears: [Linear], paired: Bool = false) -> Projection {
+      Projection(
+        linears.map { ($0.weight, adapter?.matrices(layer: layer, part: $0.part)) }, rounded: rounded,
+        threads: team.threads, paired: paired)
+    }
+    blocks = decoder.blocks.enumerated().map { layer, block in
+      Block(
+        queryKeyValue: projection(layer, block.queryKeyValue), output: projection(layer, [block.output]),
+        gateUp: projection(layer, block.gateUp, paired: c.gatedMLP), down: projection(layer, [block.down]),
+        queryBias: block.queryKeyValueBias(at: 0), keyBias: block.queryKeyValueBias(at: c.queryWidth),
+        valueBias: block.queryKeyValueBias(at: c.queryWidth + c.keyValueWidth))
+    }
+    head = decoder.head.map { Projection([($0, nil)], rounded: rounded, threads: team.threads) }
+
     func buffer(_ width: Int) throws -> FloatBuffer { try FloatBuffer(count: most * width) }
     x = try buffer(c.hiddenSize)
     normed = try buffer(max(c.hiddenSize, c.queryWidth))
     output = try buffer(c.hiddenSize)
     queryKeyValue = try buffer(c.queryWidth + 2 * c.keyValueWidth)
-    raw = try buffer(c.queryWidth + c.keyValueWidth)
-    gateUp = try buffer(2 * c.intermediateSize)
+    gateUp = try buffer(c.gatedMLP ? 2 * c.intermediateSize : c.intermediateSize)
     activated = try buffer(c.intermediateSize)
-    statistics = try buffer(2 + c.headCount)
-    adapterHidden = try buffer(max(1, adapter?.places.reduce(0) { max($0, $1.rank) } ?? 0))
+    roundedNormed = try buffer(rounds ? max(c.hiddenSize, c.queryWidth) : 1)
+    roundedActivated = try buffer(rounds ? c.intermediateSize : 1)
+    statistics = try buffer(2)
+    adapterHidden = try buffer(
+      blocks.reduce(1) { most, block in
+        [block.queryKeyValue, block.output, block.gateUp, block.down].reduce(most) { max($0, $1.hiddenWidth) }
+      })
     positions = try buffer(1)
     logits = try buffer(c.vocabularySize)
-    scratchCount = max(DecodeStep.tileRows * max(c.hiddenSize, c.intermediateSize, c.queryWidth), longest + 16)
+    let group = c.headCount / c.keyValueHeadCount
+    scratchCount =
+      (max(
+        ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth)),
+        ck_decode_attention_scratch(longest, 2), group * (c.headSize + 1)) + 15) / 16 * 16
     scratch = try FloatBuffer(count: team.threads * scratchCount)
   }
 
   /// Logits of each row's next token.
-  func run(_ batch: [Row]) {
+  func run(_ batch: UnsafeBufferPointer<Row>) {
     rows = batch.count
     let hidden = c.hiddenSize
     let positions = UnsafeMutableRawPointer(positions.pointer).assumingMemoryBound(to: Int32.self)
@@ -75,159 +104,202 @@ final class DecodeStep {
         ck_accumulate(x.pointer + index * hidden, output.pointer, hidden)
       }
     }
-    for layer in 0..<c.layerCount { block(layer, batch, positions) }
-    vocabulary()
+    for layer in blocks.indices { block(layer, batch, positions) }
+    let last = decoder.blocks.last
+    vocabulary(add: last == nil ? nil : output.pointer, bias: last?.down.bias, into: logits.pointer)
   }
 
-  /// Logits of rows of the residual stream that a prefill left.
-  func logits(of residuals: UnsafePointer<Float>, _ chosen: [Int]) {
+  /// Logits of rows of the residual stream that a prefill left, from row `first` of `logits` on.
+  func logits(of residuals: UnsafePointer<Float>, _ chosen: [Int], from first: Int) {
     rows = chosen.count
     for (index, row) in chosen.enumerated() {
       (x.pointer + index * c.hiddenSize).update(from: residuals + row * c.hiddenSize, count: c.hiddenSize)
     }
-    vocabulary()
+    vocabulary(add: nil, bias: nil, into: logits.pointer + first * c.vocabularySize)
   }
 
-  private func vocabulary() {
-    guard let head = decoder.head else { return }
-    norm(decoder.finalNorm, add: nil, bias: nil)
-    project(layer: nil, part: nil, head, normed.pointer, into: logits.pointer, c.vocabularySize)
+  private func vocabulary(add: UnsafePointer<Float>?, bias: WeightVector?, into logits: UnsafeMutablePointer<Float>) {
+    guard let head else { return }
+    norm(decoder.finalNorm, add: add, bias: bias)
+    project("decode head", head, normedRows(c.hiddenSize), into: logits)
   }
 
-  private func block(_ layer: Int, _ batch: [Row], _ positions: UnsafeMutablePointer<Int32>) {
-    let block = decoder.blocks[layer]
-    let width = c.queryWidth + 2 * c.keyValueWidth
-    norm(block.attentionNorm, add: nil, bias: nil)
-    project(layer, block.queryKeyValue, normed.pointer, into: queryKeyValue.pointer, width)
-    rotate(block, positions, width)
-    for (index, row) in batch.enumerated() {
-      cache.store(layer, row: row.ownRow + row.ownCount, from: queryKeyValue.pointer + index * width)
-    }
-    attend(layer, batch, width)
-    project(layer, [block.output], normed.pointer, into: output.pointer, c.hiddenSize)
+  private func block(
+    _ layer: Int, _ batch: UnsafeBufferPointer<Row>, _ positions: UnsafeMutablePointer<Int32>
+  ) {
+    let (block, linears) = (decoder.blocks[layer], blocks[layer])
+    let before = layer > 0 ? decoder.blocks[layer - 1] : nil
+    norm(block.attentionNorm, add: before == nil ? nil : output.pointer, bias: before?.down.bias)
+    project("decode q, k, v", linears.queryKeyValue, normedRows(c.hiddenSize), into: queryKeyValue.pointer)
+    attend(layer, batch, positions)
+    project("decode output", linears.output, normedRows(c.queryWidth), into: output.pointer)
     norm(block.mlpNorm, add: output.pointer, bias: block.output.bias)
-    let gateUpWidth = c.gatedMLP ? 2 * c.intermediateSize : c.intermediateSize
-    project(layer, block.gateUp, normed.pointer, into: gateUp.pointer, gateUpWidth)
-    activate(block, gateUpWidth)
-    project(layer, [block.down], activated.pointer, into: output.pointer, c.hiddenSize)
-    ck_accumulate(x.pointer, output.pointer, rows * c.hiddenSize)
-    if let bias = block.down.bias { ck_add_bias(x.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize) }
+    projectAndActivate(block, linears.gateUp)
+    let inner = c.intermediateSize
+    let activations = ck_activations(
+      x: activated.pointer, rounded: rounds ? halves(roundedActivated) : nil, ld: inner, rows: rows)
+    project("decode down", linears.down, activations, into: output.pointer)
+  }
+
+  private func halves(_ buffer: FloatBuffer) -> UnsafeMutablePointer<UInt16> {
+    UnsafeMutableRawPointer(buffer.pointer).assumingMemoryBound(to: UInt16.self)
+  }
+
+  private func normedRows(_ width: Int) -> ck_activations {
+    ck_activations(x: normed.pointer, rounded: rounds ? halves(roundedNormed) : nil, ld: width, rows: rows)
   }
 
   /// x += add + bias; normed = norm(x)
   private func norm(_ norm: NormWeights, add: UnsafePointer<Float>?, bias: WeightVector?) {
-    let rstd = statistics.pointer
-    if let b = norm.bias {
-      ck_layer_norm_forward(
-        x.pointer, add, bias?.values, x.pointer, norm.weight.values, b.values, normed.pointer, rstd + most, rstd, rows,
-        c.hiddenSize, c.normEpsilon)
-    } else {
-      ck_rms_forward(
-        x.pointer, add, bias?.values, x.pointer, norm.weight.values, normed.pointer, rstd, rows, c.hiddenSize,
-        c.normEpsilon)
+    team.measured("decode norm", bytes: Double(rows * c.hiddenSize * 16)) {
+      let rstd = statistics.pointer
+      if let b = norm.bias {
+        ck_layer_norm_forward(
+          x.pointer, add, bias?.values, x.pointer, norm.weight.values, b.values, normed.pointer, rstd + rows, rstd,
+          rows,
+          c.hiddenSize, c.normEpsilon)
+      } else {
+        ck_rms_forward(
+          x.pointer, add, bias?.values, x.pointer, norm.weight.values, normed.pointer, rstd, rows, c.hiddenSize,
+          c.normEpsilon)
+      }
+      if rounds { ck_round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize) }
     }
   }
 
-  private func rotate(_ block: DecoderBlock, _ positions: UnsafeMutablePointer<Int32>, _ width: Int) {
-    let x = queryKeyValue.pointer
-    var column = 0
-    for linear in block.queryKeyValue {
-      if let bias = linear.bias { ck_add_bias(x + column, width, bias.values, rows, linear.weight.rows) }
-      column += linear.weight.rows
+  /// y = W x of all layers of a projection.
+  private func project(
+    _ name: StaticString, _ projection: Projection, _ x: ck_activations, into y: UnsafeMutablePointer<Float>
+  ) {
+    team.measured(
+      name, operations: 2 * Double(rows * projection.width * projection.inputSize), bytes: Double(projection.bytes)
+    ) {
+      projection.adapt(team, x, into: adapterHidden.pointer)
+      team.run(projection.pieces.count) { index, member in
+        projection.compute(
+          index, x, hidden: adapterHidden.pointer, into: y, scratch: scratch.pointer + member * scratchCount)
+      }
     }
-    if let queryNorm = block.queryNorm, let keyNorm = block.keyNorm {
-      let keyWidth = c.queryWidth + c.keyValueWidth
-      for row in 0..<rows { memcpy(raw.pointer + row * keyWidth, x + row * width, keyWidth * 4) }
-      ck_head_norm_forward(
-        raw.pointer, keyWidth, queryNorm.values, x, width, statistics.pointer, rows, c.headCount, c.headSize,
-        c.normEpsilon)
-      ck_head_norm_forward(
-        raw.pointer + c.queryWidth, keyWidth, keyNorm.values, x + c.queryWidth, width, statistics.pointer, rows,
-        c.keyValueHeadCount, c.headSize, c.normEpsilon)
-    }
-    guard let cosines = rotation.cosines, let sines = rotation.sines else { return }
-    ck_rope(
-      x, width, cosines.pointer, sines.pointer, positions, rows, c.headCount + c.keyValueHeadCount, c.headSize, 1)
   }
 
-  private func attend(_ layer: Int, _ batch: [Row], _ width: Int) {
+  /// activated = f(gate) · up, or f(up), of the MLP's input. A piece activates what it has computed.
+  private func projectAndActivate(_ block: DecoderBlock, _ projection: Projection) {
+    let (x, y, inner, width) = (normedRows(c.hiddenSize), gateUp.pointer, c.intermediateSize, projection.width)
+    let (gated, kind) = (c.gatedMLP, c.activation.kernel)
+    let biases = (block.gateUp[0].bias?.values, gated ? block.gateUp[1].bias?.values : nil)
+    let out = activated.pointer
+    team.measured(
+      "decode gate, up", operations: 2 * Double(rows * projection.width * projection.inputSize),
+      bytes: Double(projection.bytes)
+    ) {
+      projection.adapt(team, x, into: adapterHidden.pointer)
+      team.run(gated ? projection.pieces.count / 2 : projection.pieces.count) { index, member in
+        let scratch = scratch.pointer + member * scratchCount
+        let piece = projection.pieces[gated ? 2 * index : index]
+        projection.compute(gated ? 2 * index : index, x, hidden: adapterHidden.pointer, into: y, scratch: scratch)
+        if gated { projection.compute(2 * index + 1, x, hidden: adapterHidden.pointer, into: y, scratch: scratch) }
+        for row in 0..<rows {
+          let (from, to) = (y + row * width + piece.first, out + row * inner + piece.first)
+          if let bias = biases.0 { ck_accumulate(from, bias + piece.first, piece.count) }
+          if gated {
+            if let bias = biases.1 { ck_accumulate(from + inner, bias + piece.first, piece.count) }
+            ck_gated_forward(kind, from, from + inner, width, to, 1, piece.count)
+          } else {
+            ck_activation_forward(kind, from, nil, to, 1, piece.count)
+          }
+          if rounds { ck_round_to_bf16(to, halves(roundedActivated) + row * inner + piece.first, piece.count) }
+        }
+      }
+    }
+  }
+
+  /// Biases, norms and rotation of q and k, then attention, to `normed`. A task has one key head of one row; rows of one
+  /// prompt follow each other, so that its keys and values are read from memory once.
+  private func attend(
+    _ layer: Int, _ batch: UnsafeBufferPointer<Row>, _ positions: UnsafeMutablePointer<Int32>
+  ) {
     let (keyHeads, size) = (c.keyValueHeadCount, c.headSize)
-    let group = c.headCount / keyHeads
+    let (group, width) = (c.headCount / keyHeads, c.queryWidth + 2 * c.keyValueWidth)
     let window = c.slidingWindow ?? Int.max
-    batch.withUnsafeBufferPointer { batch in
+    let (block, linears) = (decoder.blocks[layer], blocks[layer])
+    team.measured("decode attention") {
       team.run(batch.count * keyHeads) { task, member in
-        let (index, head) = (task / keyHeads, task % keyHeads)
+        let (head, index) = (task / batch.count, task % batch.count)
         let row = batch[index]
+        let x = queryKeyValue.pointer + index * width
+        let (q, k) = (x + head * group * size, x + c.queryWidth + head * size)
+        let v = k + c.keyValueWidth
+        let scratch = scratch.pointer + member * scratchCount
+        if let bias = linears.queryBias { ck_accumulate(q, bias + head * group * size, group * size) }
+        if let bias = linears.keyBias { ck_accumulate(k, bias + head * size, size) }
+        if let bias = linears.valueBias { ck_accumulate(v, bias + head * size, size) }
+        if let queryNorm = block.queryNorm, let keyNorm = block.keyNorm {
+          normHeads(q, group, queryNorm, scratch)
+          normHeads(k, 1, keyNorm, scratch)
+        }
+        if let cosines = rotation.cosines, let sines = rotation.sines {
+          ck_rope(q, width, cosines.pointer, sines.pointer, positions + index, 1, group, size, 1)
+          ck_rope(k, width, cosines.pointer, sines.pointer, positions + index, 1, 1, size, 1)
+        }
+        cache.store(layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: k, values: v)
         let total = row.promptCount + row.ownCount + 1
-        withUnsafeTemporaryAllocation(of: ck_cache_part.self, capacity: 2) { parts in
-          parts[0] = ck_cache_part(
-            keys: cache.keys(layer, row.promptRow) + head * size,
-            values: cache.values(layer, row.promptRow) + head * size,
-            count: row.promptCount)
-          parts[1] = ck_cache_part(
-            keys: cache.keys(layer, row.ownRow) + head * size, values: cache.values(layer, row.ownRow) + head * size,
+        var parts = (
+          ck_cache_part(
+            keys: cache.keys(layer, row.promptRow, head: head), values: cache.values(layer, row.promptRow, head: head),
+            count: row.promptCount),
+          ck_cache_part(
+            keys: cache.keys(layer, row.ownRow, head: head), values: cache.values(layer, row.ownRow, head: head),
             count: row.ownCount + 1)
-          ck_decode_attention(
-            queryKeyValue.pointer + index * width + head * group * size, group, size, parts.baseAddress, 2,
-            c.keyValueWidth,
-            total > window ? total - window : 0, 1 / Float(size).squareRoot(), scratch.pointer + member * scratchCount,
-            normed.pointer + index * c.queryWidth + head * group * size)
+        )
+        let out = normed.pointer + index * c.queryWidth + head * group * size
+        withUnsafePointer(to: &parts) { parts in
+          parts.withMemoryRebound(to: ck_cache_part.self, capacity: 2) {
+            ck_decode_attention(
+              q, group, size, $0, 2, c.keyValueWidth, total > window ? total - window : 0,
+              1 / Float(size).squareRoot(), scratch, out)
+          }
+        }
+        if rounds {
+          ck_round_to_bf16(
+            out, halves(roundedNormed) + index * c.queryWidth + head * group * size, group * size)
         }
       }
     }
   }
 
-  private func activate(_ block: DecoderBlock, _ width: Int) {
-    let (x, inner) = (gateUp.pointer, c.intermediateSize)
-    if c.gatedMLP {
-      for (index, linear) in block.gateUp.enumerated() {
-        if let bias = linear.bias { ck_add_bias(x + index * inner, width, bias.values, rows, inner) }
-      }
-      ck_gated_forward(c.activation.kernel, x, x + inner, width, activated.pointer, rows, inner)
-    } else {
-      ck_activation_forward(c.activation.kernel, x, block.gateUp[0].bias?.values, activated.pointer, rows, inner)
-    }
-  }
-
-  private func project(
-    _ layer: Int, _ linears: [Linear], _ x: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, _ width: Int
+  private func normHeads(
+    _ x: UnsafeMutablePointer<Float>, _ heads: Int, _ weight: WeightVector, _ scratch: UnsafeMutablePointer<Float>
   ) {
-    var column = 0
-    for linear in linears {
-      project(layer: layer, part: linear.part, linear.weight, x, into: y + column, width)
-      column += linear.weight.rows
-    }
+    let count = heads * c.headSize
+    memcpy(scratch, x, count * 4)
+    ck_head_norm_forward(
+      scratch, count, weight.values, x, count, scratch + count, 1, heads, c.headSize, c.normEpsilon)
   }
+}
 
-  private func project(
-    layer: Int?, part: ModelPart?, _ weight: WeightMatrix, _ x: UnsafePointer<Float>,
-    into y: UnsafeMutablePointer<Float>,
-    _ width: Int
-  ) {
-    let inputSize = weight.columns
-    var matrices: LoRAAdapter.Matrices?
-    if let layer, let part { matrices = adapter?.matrices(layer: layer, part: part) }
-    let u = adapterHidden.pointer
-    if let a = matrices {
-      ck_few_rows_product(x, inputSize, rows, a.a, inputSize, a.rank, inputSize, u, a.rank, 0)
-      ck_scale(u, u, a.scale, rows * a.rank)
+extension DecoderBlock {
+  /// The bias of a column of q, k and v side by side, whether they are one layer or three.
+  fileprivate func queryKeyValueBias(at column: Int) -> UnsafePointer<Float>? {
+    var start = 0
+    for linear in queryKeyValue {
+      if column < start + linear.weight.rows { return linear.bias.map { $0.values + (column - start) } }
+      start += linear.weight.rows
     }
-    let tasks = (weight.rows + DecodeStep.taskRows - 1) / DecodeStep.taskRows
-    team.run(tasks) { task, member in
-      let end = min(weight.rows, (task + 1) * DecodeStep.taskRows)
-      for first in stride(from: task * DecodeStep.taskRows, to: end, by: DecodeStep.tileRows) {
-        let count = min(DecodeStep.tileRows, end - first)
-        var w = scratch.pointer + member * scratchCount
-        if let values = weight.values {
-          w = UnsafeMutablePointer(mutating: values) + first * inputSize
-        } else {
-          weight.stored?.dequantize(rows: first..<first + count, into: w)
-        }
-        ck_few_rows_product(x, inputSize, rows, w, inputSize, count, inputSize, y + first, width, 0)
-        if let a = matrices {
-          ck_few_rows_product(u, a.rank, rows, a.b + first * a.rank, a.rank, count, a.rank, y + first, width, 1)
-        }
-      }
+    return nil
+  }
+}
+
+extension Decoder {
+  /// All matrices that a step multiplies with.
+  fileprivate var products: [WeightMatrix] {
+    var matrices: [WeightMatrix] = []
+    for block in blocks {
+      for linear in block.queryKeyValue { matrices.append(linear.weight) }
+      for linear in block.gateUp { matrices.append(linear.weight) }
+      matrices.append(block.output.weight)
+      matrices.append(block.down.weight)
     }
+    if let head { matrices.append(head) }
+    return matrices
   }
 }

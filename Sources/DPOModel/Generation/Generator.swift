@@ -18,6 +18,8 @@ public struct GenerationOptions: Sendable, Equatable {
   public var completionsPerPrompt = 1
   /// A completion ends with the first of these, which is part of it.
   public var stopTokens: [Int32] = []
+  /// Of the products with weights. bf16 reads half of what f32 weights take and multiplies twice as many numbers at once.
+  public var precision = Precision.fp32
 
   public init() {}
 
@@ -62,7 +64,7 @@ public final class Generator {
 
   /// Sequences that grow together.
   private static let batch = 32
-  /// Tokens of prompts that are forwarded together.
+  /// Tokens of prompts that are forwarded together, whatever the number of sequences that then grow together.
   private static let prefillTokens = 2048
 
   /// Completions of each prompt. `onToken(prompt, completion, token)` sees every token as it is drawn, from the calling
@@ -87,15 +89,7 @@ public final class Generator {
     var first = 0
     var goesOn = true
     while first < prompts.count, goesOn {
-      var (last, tokens) = (first, 0)
-      while last < prompts.count,
-        last == first
-          || ((last - first + 1) * options.completionsPerPrompt <= Generator.batch
-            && tokens + prompts[last].count <= Generator.prefillTokens)
-      {
-        tokens += prompts[last].count
-        last += 1
-      }
+      let last = min(prompts.count, first + max(1, Generator.batch / options.completionsPerPrompt))
       goesOn = try generate(prompts, first..<last, options, &results, onToken)
       first = last
     }
@@ -120,37 +114,34 @@ public final class Generator {
   ) throws -> Bool {
     let n = options.completionsPerPrompt
     let context = decoder.configuration.contextLength
-    let promptTokens = range.reduce(0) { $0 + prompts[$1].count }
     let rooms = range.map { min(options.maxNewTokens, context - prompts[$0].count) }
-    let cache = try KeyValueCache(decoder.configuration, rows: promptTokens + rooms.reduce(0) { $0 + n * $1 })
     let longest = zip(range, rooms).reduce(0) { max($0, prompts[$1.0].count + $1.1) }
-    let pass = ForwardPass(decoder: decoder, team: team)
-    let step = try DecodeStep(
-      decoder, adapter: adapter, team: team, cache: cache, rotation: pass.rotation, rows: max(range.count * n, 1),
-      longest: longest)
-
-    var forest = TokenForest()
-    for index in range { forest.addPrompt(prompts[index]) }
-    let width = decoder.configuration.queryWidth + 2 * decoder.configuration.keyValueWidth
-    let residuals = try pass.residuals(forest, adapter: adapter) { layer, qkv in
-      for row in 0..<promptTokens { cache.store(layer, row: row, from: qkv + row * width) }
+    var (promptRows, free): ([Int], Int) = ([], 0)
+    for index in range {
+      promptRows.append(free)
+      free += KeyValueCache.rows(prompts[index].count)
     }
-    step.logits(of: residuals, forest.segments.map { $0.start + $0.count - 1 })
-
     var active: [Place] = []
-    var logitRows: [Int] = []
-    var free = promptTokens
     for (offset, index) in range.enumerated() {
       for completion in 0..<n {
         active.append(
           Place(
-            prompt: index, completion: completion, promptRow: forest.segments[offset].start,
-            promptCount: prompts[index].count,
+            prompt: index, completion: completion, promptRow: promptRows[offset], promptCount: prompts[index].count,
             ownRow: free, room: rooms[offset]))
-        logitRows.append(offset)
-        free += rooms[offset]
+        free += KeyValueCache.rows(rooms[offset])
       }
     }
+    let cache = try KeyValueCache(decoder.configuration, rows: free)
+    // Products of many rows have no bf16 without the processor's; those of few rows round in any case.
+    let pass = ForwardPass(
+      decoder: decoder, team: team, precision: ThreadTeam.packs(options.precision) ? options.precision : .fp32)
+    let step = try DecodeStep(
+      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotation: pass.rotation,
+      rows: max(range.count * n, 1), longest: longest)
+    try prefill(prompts, range, promptRows, pass, cache, step)
+
+    var logitRows = active.map { $0.prompt - range.lowerBound }
+    var rows: [DecodeStep.Row] = []
     var samplers = [Sampler](repeating: Sampler(options), count: active.count)
     while true {
       let drawn = sample(active, logitRows, step, options, &samplers, results)
@@ -170,14 +161,59 @@ public final class Generator {
       if !goesOn { return false }
       active.removeAll { results[$0.prompt][$0.completion].finish != nil }
       if active.isEmpty { return true }
-      logitRows = Array(active.indices)
-      step.run(
-        active.map { place in
-          let tokens = results[place.prompt][place.completion].tokens
-          return DecodeStep.Row(
+      logitRows.removeAll(keepingCapacity: true)
+      logitRows.append(contentsOf: active.indices)
+      rows.removeAll(keepingCapacity: true)
+      for place in active {
+        let tokens = results[place.prompt][place.completion].tokens
+        rows.append(
+          DecodeStep.Row(
             token: tokens.last ?? 0, position: place.promptCount + tokens.count - 1, promptRow: place.promptRow,
-            promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1)
-        })
+            promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1))
+      }
+      rows.withUnsafeBufferPointer { step.run($0) }
+    }
+  }
+
+  /// Keys and values of the prompts to the cache, logits of their last tokens to the step.
+  private func prefill(
+    _ prompts: [[Int32]], _ range: Range<Int>, _ promptRows: [Int], _ pass: ForwardPass, _ cache: KeyValueCache,
+    _ step: DecodeStep
+  ) throws {
+    let c = decoder.configuration
+    let width = c.queryWidth + 2 * c.keyValueWidth
+    var first = range.lowerBound
+    while first < range.upperBound {
+      var forest = TokenForest()
+      var blocks: [(row: Int, count: Int, cacheRow: Int)] = []
+      var last = first
+      while last < range.upperBound,
+        last == first || forest.tokens.count + prompts[last].count <= Generator.prefillTokens
+      {
+        for start in stride(from: 0, to: prompts[last].count, by: 16) {
+          blocks.append(
+            (
+              forest.tokens.count + start, min(16, prompts[last].count - start),
+              promptRows[last - range.lowerBound] + start
+            ))
+        }
+        forest.addPrompt(prompts[last])
+        last += 1
+      }
+      let residuals = try pass.residuals(forest, adapter: adapter) { layer, qkv in
+        team.run(blocks.count) { index, _ in
+          let block = blocks[index]
+          for row in 0..<block.count {
+            let keys = qkv + (block.row + row) * width + c.queryWidth
+            cache.store(
+              layer, row: block.cacheRow + row, head: 0, heads: c.keyValueHeadCount, keys: keys,
+              values: keys + c.keyValueWidth)
+          }
+        }
+      }
+      step.logits(
+        of: residuals, forest.segments.map { $0.start + $0.count - 1 }, from: first - range.lowerBound)
+      first = last
     }
   }
 

@@ -3,35 +3,42 @@ import DPOBase
 import DPOKernels
 
 /// Keys and values of prompts, and of completions behind them. A row is one position; a prompt's rows are shared by all
-/// its completions.
+/// its completions. Both stand in blocks of sixteen rows, as `ck_decode_attention` reads them.
 final class KeyValueCache {
   let configuration: DecoderConfiguration
   let capacity: Int
   private let memory: FloatBuffer
   private var width: Int { configuration.keyValueWidth }
 
+  /// Rows that `count` positions take: what belongs together starts a block.
+  static func rows(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+
   /// Rows are zeroed pages until they are written, so that room for completions costs nothing before they grow.
   init(_ configuration: DecoderConfiguration, rows: Int) throws {
     self.configuration = configuration
-    capacity = rows
+    capacity = KeyValueCache.rows(rows)
     let (perRow, overflow) = (2 * configuration.keyValueWidth * configuration.layerCount).multipliedReportingOverflow(
-      by: rows)
+      by: capacity)
     guard !overflow else { throw DPOError(.memory, "a key-value cache of \(rows) positions is too large") }
     memory = try FloatBuffer(count: perRow)
   }
 
-  func keys(_ layer: Int, _ row: Int) -> UnsafeMutablePointer<Float> {
-    memory.pointer + (2 * layer * capacity + row) * width
+  /// A head's keys from row `row` on, which starts a block.
+  func keys(_ layer: Int, _ row: Int, head: Int) -> UnsafeMutablePointer<Float> {
+    memory.pointer + (2 * layer * capacity + row) * width + head * configuration.headSize * 16
   }
 
-  func values(_ layer: Int, _ row: Int) -> UnsafeMutablePointer<Float> {
-    memory.pointer + ((2 * layer + 1) * capacity + row) * width
+  /// A head's values from row `row` on, which starts a block.
+  func values(_ layer: Int, _ row: Int, head: Int) -> UnsafeMutablePointer<Float> {
+    memory.pointer + ((2 * layer + 1) * capacity + row) * width + head * configuration.headSize * 16
   }
 
-  /// Takes k and v of one row of q, k and v.
-  func store(_ layer: Int, row: Int, from queryKeyValue: UnsafePointer<Float>) {
-    let source = queryKeyValue + configuration.queryWidth
-    keys(layer, row).update(from: source, count: width)
-    values(layer, row).update(from: source + width, count: width)
+  /// Takes k and v of `heads` heads from `head` on.
+  func store(
+    _ layer: Int, row: Int, head: Int, heads: Int, keys: UnsafePointer<Float>, values: UnsafePointer<Float>
+  ) {
+    ck_cache_store(
+      keys, values, heads, configuration.headSize, width, row, self.keys(layer, 0, head: head),
+      self.values(layer, 0, head: head))
   }
 }

@@ -14,16 +14,15 @@ struct Sampler {
   mutating func sample(_ logits: UnsafePointer<Float>, _ count: Int, draw: CounterRandom) -> (
     token: Int32, logProb: Float
   ) {
-    var best = 0
-    for token in 1..<max(count, 1) where logits[token] > logits[best] { best = token }
+    let best = Int(ck_find_largest(logits, count).index)
     let top = logits[best]
-    if probabilities.count < count { probabilities = [Float](repeating: 0, count: count) }
+    if probabilities.count < count {
+      probabilities = [Float](repeating: 0, count: count)
+      kept = [Int32](repeating: 0, count: count)
+    }
     let token = options.temperature == 0 ? Int32(best) : choose(logits, count, top, draw)
-    var sum = 0.0
-    probabilities.withUnsafeMutableBufferPointer { p in
-      guard let p = p.baseAddress else { return }
-      ck_shifted_exp(logits, p, count, top, 1)
-      for index in 0..<count { sum += Double(p[index]) }
+    let sum = probabilities.withUnsafeMutableBufferPointer { p in
+      p.baseAddress.map { ck_shifted_exp_sum(logits, $0, count, top, 1) } ?? 1
     }
     return (token, Float(Double(logits[Int(token)]) - Double(top) - log(sum)))
   }
@@ -32,24 +31,33 @@ struct Sampler {
   private mutating func choose(_ logits: UnsafePointer<Float>, _ count: Int, _ top: Float, _ draw: CounterRandom)
     -> Int32
   {
+    var draw = draw
     // Unnormalised: the largest is 1.
-    probabilities.withUnsafeMutableBufferPointer { p in
-      if let p = p.baseAddress { ck_shifted_exp(logits, p, count, top, Float(1 / options.temperature)) }
+    var total = probabilities.withUnsafeMutableBufferPointer { p in
+      p.baseAddress.map { ck_shifted_exp_sum(logits, $0, count, top, Float(1 / options.temperature)) } ?? 0
     }
     var least: Float = 0
     if options.topK > 0, options.topK < count { least = smallest(of: options.topK, count) }
-    kept.removeAll(keepingCapacity: true)
-    for token in 0..<count where probabilities[token] >= least && probabilities[token] > 0 { kept.append(Int32(token)) }
-    if options.topP < 1 { keepNucleus() }
-    if options.minP > 0 { kept.removeAll { probabilities[Int($0)] < Float(options.minP) } }
-    let total = kept.reduce(0) { $0 + Double(probabilities[Int($1)]) }
-    var draw = draw
-    var rest = draw.uniform() * total
-    for token in kept {
+    guard least > 0 || options.topP < 1 || options.minP > 0 else {
+      return Int32(ck_pick(probabilities, count, draw.uniform() * total))
+    }
+    total = ck_sum_from(probabilities, count, least)
+    let surplus = (1 - options.topP) * total
+    // All tokens below surplus / count together stay under the surplus: top-p removes them without sorting them.
+    let floor = options.topP < 1 ? max(least, Float(surplus / Double(count))) : least
+    var chosen = kept.withUnsafeMutableBufferPointer { kept in
+      kept.baseAddress.map { Array(kept[..<ck_collect(probabilities, count, floor, $0)]) } ?? []
+    }
+    if options.topP < 1 {
+      keepNucleus(&chosen, removed: total - ck_sum_from(probabilities, count, floor), surplus: surplus)
+    }
+    if options.minP > 0 { chosen.removeAll { probabilities[Int($0)] < Float(options.minP) } }
+    var rest = draw.uniform() * chosen.reduce(0) { $0 + Double(probabilities[Int($1)]) }
+    for token in chosen {
       rest -= Double(probabilities[Int(token)])
       if rest < 0 { return token }
     }
-    return kept.last ?? 0
+    return chosen.last ?? 0
   }
 
   /// The k-th largest probability, by a heap of the k largest.
@@ -79,32 +87,21 @@ struct Sampler {
     return heap.first ?? 0
   }
 
-  /// From the least likely on, tokens go while their probabilities add up to at most 1 − p; the likeliest always stays.
-  private mutating func keepNucleus() {
-    let total = kept.reduce(0) { $0 + Double(probabilities[Int($1)]) }
-    let surplus = (1 - options.topP) * total
-    // All tokens below surplus / count together stay under the surplus: they go without being sorted.
-    let floor = Float(surplus / Double(max(kept.count, 1)))
-    var candidates: [Int32] = []
-    var removed = 0.0
-    for token in kept {
-      if probabilities[Int(token)] < floor {
-        removed += Double(probabilities[Int(token)])
-      } else {
-        candidates.append(token)
-      }
-    }
+  /// From the least likely on, tokens go while their probabilities, with those `removed` already, add up to at most
+  /// `surplus` = 1 − p of all; the likeliest always stays.
+  private func keepNucleus(_ tokens: inout [Int32], removed: Double, surplus: Double) {
     // Among equals Hugging Face's descending sort is taken as stable: the higher id goes first.
-    candidates.sort { a, b in
+    tokens.sort { a, b in
       let (p, q) = (probabilities[Int(a)], probabilities[Int(b)])
       return p == q ? a > b : p < q
     }
-    var first = 0
-    while first < candidates.count - 1 {
-      removed += Double(probabilities[Int(candidates[first])])
+    var (removed, first) = (removed, 0)
+    while first < tokens.count - 1 {
+      removed += Double(probabilities[Int(tokens[first])])
       if removed > surplus { break }
       first += 1
     }
-    kept = candidates[first...].sorted()
+    tokens.removeFirst(first)
+    tokens.sort()
   }
 }

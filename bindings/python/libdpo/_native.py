@@ -122,7 +122,7 @@ class GenerationOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("max_new_tokens", c_int32), ("temperature", c_double), ("top_k", c_int32),
         ("top_p", c_double), ("min_p", c_double), ("seed", c_uint64), ("num_return_sequences", c_int32),
-        ("add_special_tokens", c_int32),
+        ("add_special_tokens", c_int32), ("precision", c_char_p),
     ]
 
 

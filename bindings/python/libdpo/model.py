@@ -221,9 +221,11 @@ class Model(_native.Handle):
         seed: int = 42,
         num_return_sequences: int = 1,
         add_special_tokens: bool = True,
+        precision: str = "fp32",
         on_token: "Callable[[int, int, int, str], object] | None" = None,
     ) -> "list[list[Completion]]":
         """Completions of each prompt. ``temperature`` 0 is greedy. A completion depends on the seed and its indices alone.
+        ``precision`` "bf16" is faster: weights, and what they are multiplied with, are rounded.
 
         ``on_token(prompt, completion, token, text)`` sees each token as it is made; returning a true value stops.
         """
@@ -232,7 +234,7 @@ class Model(_native.Handle):
         for name, value in (
             ("max_new_tokens", max_new_tokens), ("temperature", temperature), ("top_k", top_k), ("top_p", top_p),
             ("min_p", min_p), ("seed", seed), ("num_return_sequences", num_return_sequences),
-            ("add_special_tokens", bool(add_special_tokens)),
+            ("add_special_tokens", bool(add_special_tokens)), ("precision", precision.encode()),
         ):
             setattr(options, name, value)
         raised: "list[BaseException]" = []

@@ -1,0 +1,207 @@
+import CKernels
+import DPOKernels
+import Glibc
+import Testing
+
+/// Random blocks of an encoding. Scales are halves (or elements) of modest size, so that all numbers are finite.
+private struct Blocks {
+  let dtype: DType
+  let rows, k: Int
+  let bytes: [UInt8]
+
+  var rowBytes: Int { k / dtype.blockElements * dtype.blockBytes }
+
+  init(_ dtype: DType, rows: Int, k: Int, _ numbers: inout Numbers) {
+    self.dtype = dtype
+    self.rows = rows
+    self.k = k
+    let count = rows * k / dtype.blockElements
+    if dtype == .f32 {
+      bytes = floats(numbers.next(count)).withUnsafeBytes { Array($0) }
+      return
+    }
+    var bytes = numbers.next(count * dtype.blockBytes).map { UInt8(($0 + 1) * 127.5) }
+    let halves: [Int] =
+      switch dtype {
+      case .q2_k: [80, 82]
+      case .q3_k: [108]
+      case .q6_k: [208]
+      case .q4_1, .q5_1, .q4_k, .q5_k: [0, 2]
+      default: [0]
+      }
+    for block in 0..<count {
+      for at in halves {
+        let high = block * dtype.blockBytes + at + 1
+        // The exponent: 2⁻⁷ … 2⁻⁴ of a half, about as much of a bf16.
+        bytes[high] = dtype == .bf16 ? bytes[high] & 0x81 | 0x3C : bytes[high] & 0x8F | 0x20
+      }
+    }
+    self.bytes = bytes
+  }
+
+  /// [rows, k], as `ck_dequantize` has them.
+  var values: [Float] {
+    var out = [Float](repeating: 0, count: rows * k)
+    ck_dequantize(dtype.encoding, bytes, &out, rows * k)
+    return out
+  }
+
+  func product(_ x: [Float], _ rounded: [UInt16]?, _ ld: Int, _ count: Int, half: Int = 0) -> [Float] {
+    var y = [Float](repeating: .nan, count: count * rows)
+    var scratch = [Float](repeating: .nan, count: ck_weights_scratch(k))
+    bytes.withUnsafeBytes { bytes in
+      x.withUnsafeBufferPointer { x in
+        (rounded ?? []).withUnsafeBufferPointer { values in
+          var w = ck_weights(
+            data: bytes.baseAddress, row_bytes: rowBytes, k: k, half: half, encoding: dtype.encoding)
+          var a = ck_activations(
+            x: x.baseAddress, rounded: rounded == nil ? nil : values.baseAddress, ld: ld, rows: count)
+          // In two pieces, the second of no round size.
+          ck_weights_product(&w, 0, 8, &a, &y, rows, &scratch)
+          ck_weights_product(&w, 8, rows - 8, &a, &y, rows, &scratch)
+        }
+      }
+    }
+    return y
+  }
+}
+
+@Suite struct DecodeKernelTests {
+  @Test(arguments: DType.allCases, [false, true])
+  func productsWithStoredWeightsEqualThoseOfTheirNumbers(dtype: DType, rounds: Bool) {
+    var numbers = Numbers(6)
+    // No multiple of a vector where the encoding allows it.
+    for k in dtype.blockElements == 1 ? [7, 45, 576] : [dtype.blockElements, 3 * dtype.blockElements] {
+      let blocks = Blocks(dtype, rows: 13, k: k, &numbers)
+      var weights = blocks.values
+      if rounds { ck_round_to_bf16(&weights, nil, weights.count) }
+      for rows in [1, 2, 3, 4, 5, 9] {
+        let ld = k + 3
+        var x = floats(numbers.next(rows * ld))
+        var rounded = [UInt16](repeating: 0, count: x.count)
+        if rounds { ck_round_to_bf16(&x, &rounded, x.count) }
+        let y = blocks.product(x, rounds ? rounded : nil, ld, rows)
+        var expected = [Double](), sizes = [Double]()
+        for row in 0..<rows {
+          for output in 0..<blocks.rows {
+            let terms = (0..<k).map { Double(x[row * ld + $0]) * Double(weights[output * k + $0]) }
+            expected.append(terms.reduce(0, +))
+            sizes.append(terms.reduce(0) { $0 + abs($1) })
+          }
+        }
+        for (index, value) in y.enumerated() {
+          #expect(abs(Double(value) - expected[index]) <= 3e-7 * sizes[index], "k \(k), \(rows) rows, \(index)")
+        }
+        // The last row alone: the same bits.
+        let last = (rows - 1) * ld
+        let alone = blocks.product(Array(x[last...]), rounds ? Array(rounded[last...]) : nil, ld, 1)
+        #expect(alone == Array(y[((rows - 1) * blocks.rows)...]))
+      }
+    }
+  }
+
+  @Test func outputsOfInterleavedRowsComeInOrder() {
+    var numbers = Numbers(7)
+    let k = 32
+    let blocks = Blocks(.q4_0, rows: 24, k: k, &numbers)
+    let x = floats(numbers.next(6 * k))
+    for rows in [1, 6] {
+      let plain = blocks.product(x, nil, k, rows)
+      let ordered = blocks.product(x, nil, k, rows, half: 4)
+      for row in 0..<rows {
+        for stored in 0..<24 {
+          let output = stored / 8 * 8 + stored % 2 * 4 + stored % 8 / 2
+          #expect(ordered[row * 24 + output] == plain[row * 24 + stored])
+        }
+      }
+    }
+  }
+
+  @Test func roundingToBF16IsToTheNearestEven() {
+    let cases: [(Float, UInt32)] = [
+      (1, 0x3F80), (Float(bitPattern: 0x3F80_8000), 0x3F80), (Float(bitPattern: 0x3F81_8000), 0x3F82),
+      (Float(bitPattern: 0x3F80_8001), 0x3F81), (-0.0, 0x8000), (.infinity, 0x7F80),
+    ]
+    var x = cases.map(\.0) + [.nan]
+    var rounded = [UInt16](repeating: 0, count: x.count)
+    ck_round_to_bf16(&x, &rounded, x.count)
+    for (index, row) in cases.enumerated() {
+      #expect(rounded[index] == UInt16(row.1))
+      #expect(x[index].bitPattern == row.1 << 16)
+    }
+    #expect(x[cases.count].isNaN)
+  }
+
+  @Test(arguments: [1, 3, 4, 6], [8, 64, 81]) func attentionOverCachedPartsEqualsTheNaiveOne(heads: Int, size: Int) {
+    var numbers = Numbers(3)
+    let (keyHeads, total) = (2, 45)
+    let width = keyHeads * size
+    let (q, k, v) = (numbers.next(heads * size), numbers.next(total * width), numbers.next(total * width))
+    let shape = Reference.AttentionShape(heads: heads, keyValueHeads: 1, size: size)
+    for (prompt, skip) in [(0, 0), (16, 0), (19, 7), (19, 30), (44, 44)] {
+      // Rows 0 … of a part start a block of sixteen.
+      let own = (prompt + 15) / 16 * 16
+      var keys = [Float](repeating: 0, count: (own + total + 16) * width)
+      var values = keys
+      for position in 0..<total {
+        let row = position < prompt ? position : own + position - prompt
+        let range = position * width..<(position + 1) * width
+        ck_cache_store(
+          Array(floats(k)[range]), Array(floats(v)[range]), keyHeads, size, width, row, &keys, &values)
+      }
+      for head in 0..<keyHeads {
+        func compact(_ x: [Double]) -> [Double] {
+          (0..<total).flatMap { x[$0 * width + head * size..<$0 * width + (head + 1) * size] }
+        }
+        let expected = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
+        var out = [Float](repeating: .nan, count: heads * size)
+        var scores = [Float](repeating: .nan, count: ck_decode_attention_scratch(total, 2))
+        keys.withUnsafeBufferPointer { keys in
+          values.withUnsafeBufferPointer { values in
+            guard let keys = keys.baseAddress, let values = values.baseAddress else { return }
+            let (k, v) = (keys + head * size * 16, values + head * size * 16)
+            let parts = [
+              ck_cache_part(keys: k, values: v, count: prompt),
+              ck_cache_part(keys: k + own * width, values: v + own * width, count: total - prompt),
+            ]
+            ck_decode_attention(
+              floats(q), heads, size, parts, 2, width, skip, 1 / Float(size).squareRoot(), &scores, &out)
+          }
+        }
+        #expect(relativeError(out, expected) < 1e-6)
+      }
+    }
+  }
+
+  @Test(arguments: [1, 15, 16, 37, 1000]) func samplingKernelsEqualPlainLoops(count: Int) {
+    var numbers = Numbers(8)
+    // Few different numbers: the first of equals counts.
+    let x = floats(numbers.next(count, scale: 4)).map { $0.rounded() }
+    let largest = ck_find_largest(x, count)
+    #expect(largest.value == x.max())
+    #expect(Int(largest.index) == x.firstIndex(of: largest.value))
+    var y = [Float](repeating: 0, count: count)
+    let sum = ck_shifted_exp_sum(x, &y, count, largest.value, 0.7)
+    let exact = x.map { exp(Double(($0 - largest.value) * 0.7)) }
+    #expect(relativeError(y, exact) < 1e-6)
+    #expect(abs(sum / exact.reduce(0, +) - 1) < 1e-6)
+    for least: Float in [0, 0.1, 0.5, 1] {
+      let from = y.filter { $0 >= least }
+      #expect(abs(ck_sum_from(y, count, least) - from.reduce(0) { $0 + Double($1) }) < 1e-9 * Double(count))
+      var found = [Int32](repeating: -1, count: count)
+      let n = ck_collect(y, count, least, &found)
+      #expect(found[..<n].elementsEqual(y.indices.filter { y[$0] >= least && y[$0] > 0 }.map { Int32($0) }))
+    }
+    var running = 0.0
+    for index in 0..<count {
+      // In the middle of each number's share.
+      #expect(ck_pick(y, count, running + Double(y[index]) / 2) == index)
+      running += Double(y[index])
+    }
+    #expect(ck_pick(y, count, 2 * running) == count - 1)
+  }
+
+  @Test func allMinusInfinityHasNoLargest() {
+    #expect(ck_find_largest([Float](repeating: -.infinity, count: 40), 40).index == 0)
+  }
+}
