@@ -112,15 +112,21 @@ extension TrainingMethod {
       throw DPOError.argument(
         "method is \(options.method), expected one of \(TrainingMethod.names.joined(separator: ", "))")
     }
-    for field in TrainingOptions.fields where !entry.options.contains(field.name) {
-      let owners = TrainingMethod.table.filter { $0.options.contains(field.name) }.map(\.name)
-      guard owners.isEmpty || field.value(in: options) == field.defaultValue else {
+    for field in TrainingOptions.fields where !TrainingMethod.has(option: field.name, method: entry.name) {
+      guard field.value(in: options) == field.defaultValue else {
+        let owners = TrainingMethod.table.filter { $0.options.contains(field.name) }.map(\.name)
         throw DPOError.argument(
           "\(field.name) is \(field.value(in: options)), but method \(entry.name) has no such option; "
             + "it is one of \(owners.joined(separator: ", "))")
       }
     }
     self = try entry.make(options)
+  }
+
+  /// Whether an option is one of all methods, or of this one.
+  static func has(option: String, method: String) -> Bool {
+    let owners = table.filter { $0.options.contains(option) }
+    return owners.isEmpty || owners.contains { $0.name == method }
   }
 
   /// Options of a comparison with a reference model.

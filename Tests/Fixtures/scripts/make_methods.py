@@ -65,7 +65,7 @@ def logps(model, row):
 
 class BCO:
     """δ is the mean of all rewards that training has seen, this micro-batch's included."""
-    def __init__(self, beta):
+    def __init__(self, beta=0.1):
         self.beta, self.sum, self.count = beta, 0.0, 0
 
     def __call__(self, policy, reference, labels, training):

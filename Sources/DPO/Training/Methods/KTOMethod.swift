@@ -11,7 +11,7 @@ extension TrainingMethod {
       let result = try DPO.ktoLoss(
         logRatios: Array(ratios[..<count]), labels: labels, klLogRatios: Array(ratios[count...]), weights: weights,
         options)
-      return (result, options.kind == .kto ? [("kl", result.baseline)] : [], nil)
+      return (result, [("kl", result.baseline)], nil)
     }
     guard options.kind == .kto else { return method }
     method.isSequential = true
