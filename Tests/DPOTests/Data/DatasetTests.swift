@@ -184,16 +184,16 @@ import Testing
     let data = try load(
       """
       {"prompt": "x", "completions": ["1", "23", "4"], "ranks": [2, 3, 1], "weight": 2}
-      {"prompt": "x", "completions": ["5", "6"], "scores": [0.5, 7]}
+      {"prompt": "x", "completions": ["5", "z"], "scores": [0.5, 7]}
       """, DatasetOptions(.ranked))
     #expect(data.kind == .ranked && data.weights == [2, 1])
     #expect(data.sequenceCount(0) == 3 && data.sequenceCount(1) == 2)
     #expect(data.ranks(0) == [2, 3, 1] && data.ranks(1) == [-0.5, -7])
     #expect(data.sequenceNames(1) == ["completion_1", "completion_2"])
     let forest = data.forest(rows: [1, 0])
-    #expect(try forest.tokens == [1] + ids("x") + ["5", "6", "1", "23", "4"].flatMap { try ids($0) })
+    #expect(try forest.tokens == [1] + ids("x") + ["5", "z", "1", "23", "4"].flatMap { try ids($0) })
     #expect(data.size(0) == (2 + 2 + 3 + 2, 7) && data.attendedTokens(0) == 4 + 5 + 4)
-    #expect(message { try data.check(vocabularySize: 154) }.contains("line 2: token id 154"))
+    #expect(message { try data.check(vocabularySize: 222) }.contains("line 2: token id 222"))
     let pairs = try load(#"{"chosen": "x: y", "rejected": "x: z"}"#, DatasetOptions(.ranked))
     #expect(pairs.kind == .pairs && pairs.ranks(0) == [1, 2])
     // Another order is another data set.

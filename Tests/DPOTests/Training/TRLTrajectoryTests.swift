@@ -10,7 +10,9 @@ import Testing
     "llama-untied-sft-text", "mistral-lora-sigmoid", "mistral-sigmoid", "qwen2-ipo", "qwen2-lora-ipo",
     "qwen2-lora-sft-completions", "qwen2-sync", "qwen3-lora-sigmoid", "qwen3-sft-completions", "qwen3-sigmoid-sft",
     "llama-tied-kto", "qwen2-lora-kto", "mistral-reward", "llama-tied-reward-margins", "gpt2-reward",
-    "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat",
+    "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat", "mistral-apo-zero",
+    "llama-tied-cpo", "mistral-cpo-hinge", "qwen2-cpo-ipo", "llama-untied-simpo", "qwen3-lora-alphapo",
+    "llama-tied-orpo", "qwen3-orpo",
   ]
 
   @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {
@@ -19,7 +21,7 @@ import Testing
 
   /// Methods that TRL has no trainer for, beside plain PyTorch loops.
   @Test(arguments: [
-    "llama-tied-bco", "qwen2-bco", "mistral-unlikelihood", "llama-untied-ranked", "gpt2-ranked-pairs",
+    "llama-tied-bco", "qwen2-bco", "mistral-unlikelihood", "llama-untied-ranked", "qwen3-ranked-pairs",
   ]) func stepsAndEvaluationAreThoseOfALoop(name: String) throws {
     try follow(name, Fixtures.json("golden/methods/\(name).json"))
   }

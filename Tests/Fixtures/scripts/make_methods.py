@@ -19,7 +19,7 @@ RUNS = {
     "qwen2-bco": ("qwen2", "unpaired", "bco", dict(weight_decay=0.0)),
     "mistral-unlikelihood": ("mistral", "pairs", "unlikelihood", dict(unlikelihood_alpha=0.3, gradient_accumulation_steps=2)),
     "llama-untied-ranked": ("llama-untied", "ranked", "ranked", dict(beta=0.4, gradient_accumulation_steps=2)),
-    "gpt2-ranked-pairs": ("gpt2", "pairs", "ranked", dict()),
+    "qwen3-ranked-pairs": ("qwen3", "pairs", "ranked", dict()),
 }
 
 

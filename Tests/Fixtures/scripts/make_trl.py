@@ -72,7 +72,7 @@ CPO_RUNS = {
 }
 ORPO_RUNS = {
     "llama-tied-orpo": ("llama-tied", "pairs", dict(gradient_accumulation_steps=2, per_device_train_batch_size=3), None),
-    "gpt2-orpo": ("gpt2", "shared", dict(beta=0.5, weight_decay=0.1), None),
+    "qwen3-orpo": ("qwen3", "shared", dict(beta=0.5, weight_decay=0.1), None),
 }
 REWARD_RUNS = {
     "mistral-reward": ("mistral", "shared", dict(weight_decay=0.1, center_rewards_coefficient=0.01), None),

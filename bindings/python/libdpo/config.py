@@ -127,37 +127,36 @@ def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> Non
 
 
 @dataclass
-class DPOConfig(_TrainingConfig):
+class _ReferenceConfig(_TrainingConfig):
+    """Options of methods that compare with a reference model."""
+
+    beta: float = 0.1
+    reference_free: bool = False
+    precompute_ref_log_probs: bool = False
+    sync_ref_model: bool = False
+    ref_model_mixup_alpha: float = 0.6
+    ref_model_sync_steps: int = 512
+
+
+@dataclass
+class DPOConfig(_ReferenceConfig):
     """Options of DPO. ``learning_rate`` None is 1e-6."""
 
     loss_type: Union[str, Sequence[str]] = "sigmoid"
     loss_weights: Optional[Sequence[float]] = None
-    beta: float = 0.1
     label_smoothing: float = 0.0
     f_divergence_type: str = "reverse_kl"
     f_alpha_divergence_coef: float = 0.5
     discopop_tau: float = 0.05
     ld_alpha: Optional[float] = None
     use_weighting: bool = False
-    reference_free: bool = False
-    precompute_ref_log_probs: bool = False
-    sync_ref_model: bool = False
-    ref_model_mixup_alpha: float = 0.6
-    ref_model_sync_steps: int = 512
 
     _method = "dpo"
 
 
 @dataclass
-class RankedConfig(_TrainingConfig):
+class RankedConfig(_ReferenceConfig):
     """Options of DPO on ranked answers (Plackett–Luce). ``learning_rate`` None is 1e-6."""
-
-    beta: float = 0.1
-    reference_free: bool = False
-    precompute_ref_log_probs: bool = False
-    sync_ref_model: bool = False
-    ref_model_mixup_alpha: float = 0.6
-    ref_model_sync_steps: int = 512
 
     _method = "ranked"
 
@@ -172,33 +171,20 @@ class SFTConfig(_TrainingConfig):
 
 
 @dataclass
-class KTOConfig(_TrainingConfig):
+class KTOConfig(_ReferenceConfig):
     """Options of KTO, on completions with a thumb up or down. ``learning_rate`` None is 1e-6."""
 
     #: "kto" or "apo_zero_unpaired".
     loss_type: str = "kto"
-    beta: float = 0.1
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
-    reference_free: bool = False
-    precompute_ref_log_probs: bool = False
-    sync_ref_model: bool = False
-    ref_model_mixup_alpha: float = 0.6
-    ref_model_sync_steps: int = 512
 
     _method = "kto"
 
 
 @dataclass
-class BCOConfig(_TrainingConfig):
+class BCOConfig(_ReferenceConfig):
     """Options of BCO, on completions with a thumb up or down. ``learning_rate`` None is 1e-6."""
-
-    beta: float = 0.1
-    reference_free: bool = False
-    precompute_ref_log_probs: bool = False
-    sync_ref_model: bool = False
-    ref_model_mixup_alpha: float = 0.6
-    ref_model_sync_steps: int = 512
 
     _method = "bco"
 

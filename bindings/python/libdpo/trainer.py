@@ -412,7 +412,7 @@ class RankedTrainer(_ReferenceTrainer):
 
 
 class SFTTrainer(_PolicyTrainer):
-    """Supervised fine-tuning on texts, messages, or prompts with completions."""
+    """Supervised fine-tuning on texts, messages, prompts with completions, or the chosen side of pairs."""
 
     _config = SFTConfig
 
