@@ -105,9 +105,3 @@ private func plackettLuce(
   }
   return loss
 }
-
-/// log(e^a + e^b)
-private func logAddExp(_ a: Double, _ b: Double) -> Double {
-  let (high, low) = a > b ? (a, b) : (b, a)
-  return high == -.infinity ? high : high + log1p(exp(low - high))
-}
