@@ -146,6 +146,17 @@ int32_t dpo_loss_compute(const dpo_loss_options *options, size_t pairs,
                          double *loss, double *losses, double *gradient_chosen, double *gradient_rejected,
                          double *reward_chosen, double *reward_rejected);
 
+/* The loss of ranked answers by the Plackett-Luce model (the paper's appendix A.3, equation 20), of which a pair is the case
+ * of two. `rows` prompts; row i has counts[i] >= 2 completions, whose numbers stand one after the other, row after row:
+ * log-probs under policy and reference (NULL: 0) and ranks, of which only the order counts: lower is better, equal ranks
+ * are not compared with each other. weights: [rows] or NULL.
+ *
+ * Outputs: *loss, the mean over the rows; losses: [rows]; gradients d loss / d policy log-prob and rewards
+ * beta * log(pi / pi_ref), one for each completion. All but loss may be NULL. */
+int32_t dpo_loss_compute_ranked(double beta, size_t rows, const size_t *counts, const double *ranks, const double *policy,
+                                const double *reference, const double *weights, double *loss, double *losses,
+                                double *gradients, double *rewards);
+
 /* The closed form of what RLHF and DPO strive for, where all answers to a prompt can be listed: the policy that maximises
  * E[r] - beta D_f(policy || reference). Of the options these functions read beta, f_divergence and f_alpha_divergence_coef;
  * NULL: defaults, with which D_f is the KL divergence. Distributions are `count` log-probs whose probabilities sum to 1
@@ -252,7 +263,7 @@ typedef struct dpo_dataset_info {
     uint64_t rows;
     uint64_t dropped_rows;       /* prompt not shorter than max_length */
     uint64_t truncated_rows;
-    uint64_t identical_rows;     /* chosen equals rejected: no gradient from them */
+    uint64_t identical_rows;     /* chosen equals rejected, or all ranked tie: no gradient from them */
     uint64_t duplicate_rows;
     uint64_t contradicting_rows; /* the same pair the other way round */
     uint64_t tokens;             /* distinct tokens, prompts counted once a pair */
@@ -263,7 +274,8 @@ typedef struct dpo_dataset_info {
 typedef struct dpo_train_options dpo_train_options;
 
 /* Reads and tokenises JSON lines for the options' method, max_length and truncation_mode (NULL: defaults):
- * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}. */
+ * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}; ranked:
+ * {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). */
 int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
@@ -288,11 +300,12 @@ void dpo_dataset_release(dpo_dataset *dataset);
 
 /* -------------------------------------------------------------------------------------------------------- 3. steps */
 
-/* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. */
+/* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. What a
+ * method has no use for must be left at its default. */
 struct dpo_train_options {
     size_t struct_size;
-    const char *method;    /* "dpo"; or "sft", "kto", "reward" */
-    const char *loss_type; /* "sigmoid"; names joined by commas */
+    const char *method;    /* "dpo"; or "ranked", "sft", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward" */
+    const char *loss_type; /* "sigmoid"; names joined by commas; kto, cpo: one of their own (dpo train --help) */
     const double *loss_weights; /* NULL: 1 each */
     size_t loss_weight_count;   /* 0, or the number of losses */
     double beta;                /* 0.1; > 0 */
@@ -306,8 +319,12 @@ struct dpo_train_options {
     int32_t completion_only_loss;   /* 1 */
     double desirable_weight;        /* 1; kto: factor on rows with a thumb up */
     double undesirable_weight;      /* 1; kto: factor on rows with a thumb down */
+    double cpo_alpha;               /* 1; cpo: weight of the chosen completions' negative log-likelihood */
+    double simpo_gamma;             /* 0.5; cpo with simpo: the margin of rewards asked for */
+    double alpha;                   /* 0; cpo: AlphaPO's shape of the reward, (1 - p^-alpha) / alpha; 0: the log-prob */
+    double unlikelihood_alpha;      /* 1; 0 to 1; unlikelihood: weight of the rejected completions' log-likelihood */
     double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
-    double learning_rate;           /* NaN: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward */
+    double learning_rate;           /* NaN: 2e-5 for sft, 1e-4 for reward, 1e-6 for preferences */
     const char *lr_scheduler_type;  /* "linear" */
     double warmup_steps;            /* 0; below 1 a fraction of all steps */
     double weight_decay;            /* 0 */
@@ -405,7 +422,8 @@ int32_t dpo_trainer_step(dpo_trainer *trainer, dpo_metrics *metrics);
  *   dpo_trainer_apply       clip, AdamW with the schedule's next rate, gradients to zero
  *
  * forward: rows [count] of the data set; outputs, each [count] or NULL: summed log-probs of chosen and rejected under the
- * policy and the reference. (For sft rows: the completion under "chosen", rejected 0.) */
+ * policy and the reference. (For sft rows: the completion under "chosen", rejected 0. Rows of ranked answers have no place
+ * here: DPO_ERROR_UNSUPPORTED.) */
 int32_t dpo_trainer_forward(dpo_trainer *trainer, const size_t *rows, size_t count, double *policy_chosen,
                             double *policy_rejected, double *reference_chosen, double *reference_rejected);
 

@@ -109,3 +109,35 @@ public func dpo_loss_compute(
     write(result.rejectedRewards, to: reward_rejected)
   }
 }
+
+@_cdecl("dpo_loss_compute_ranked") @implementation
+public func dpo_loss_compute_ranked(
+  _ beta: Double, _ rows: Int, _ counts: UnsafePointer<Int>?, _ ranks: UnsafePointer<Double>?,
+  _ policy: UnsafePointer<Double>?, _ reference: UnsafePointer<Double>?, _ weights: UnsafePointer<Double>?,
+  _ loss: UnsafeMutablePointer<Double>?, _ losses: UnsafeMutablePointer<Double>?,
+  _ gradients: UnsafeMutablePointer<Double>?, _ rewards: UnsafeMutablePointer<Double>?
+) -> Int32 {
+  withStatus {
+    guard rows > 0, rows <= Int32.max else {
+      throw DPOError.argument("rows is \(UInt(bitPattern: rows)); expected 1 to \(Int32.max)")
+    }
+    let counts = Array(try array(counts, rows, "counts"))
+    if let bad = counts.first(where: { $0 < 2 || $0 > Int32.max }) {
+      throw DPOError.argument("a row has \(UInt(bitPattern: bad)) completions; expected 2 to \(Int32.max)")
+    }
+    let total = counts.reduce(0, +)
+    let loss = try required(loss, "loss")
+    let result = try rankedLoss(
+      policy: Array(try array(policy, total, "policy")), reference: optionalArray(reference, total).map(Array.init),
+      counts: counts, ranks: Array(try array(ranks, total, "ranks")),
+      weights: optionalArray(weights, rows).map(Array.init), beta: beta)
+    if let row = result.losses.firstIndex(where: { !$0.isFinite }) {
+      throw DPOError(.nonFinite, "the loss of row \(row) is not finite")
+    }
+    guard result.gradients.allSatisfy(\.isFinite) else { throw DPOError(.nonFinite, "a gradient is not finite") }
+    loss.pointee = result.loss
+    write(result.losses, to: losses)
+    write(result.gradients, to: gradients)
+    write(result.rewards, to: rewards)
+  }
+}

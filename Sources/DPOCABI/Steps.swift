@@ -175,6 +175,9 @@ public func dpo_trainer_forward(
   withStatus {
     let rows = Array(try array(rows, count, "rows"))
     try HandleKind.trainer.use(trainer) { session in
+      guard session.trainer.sequencesPerRow != nil else {
+        throw DPOError.unsupported("dpo_trainer_forward has no place for ranked answers, only for one or two a row")
+      }
       let scores = try session.trainer.forward(rows: rows)
       session.scores = scores
       let sides = scores.policy.sums.count / max(1, rows.count)
@@ -226,13 +229,9 @@ public func dpo_trainer_backward(
   withStatus {
     let chosen = try array(gradient_chosen, count, "gradient_chosen")
     try HandleKind.trainer.use(trainer) { session in
-      let sequences = try scores(session).policy.sums.count
-      guard count > 0, sequences % count == 0, sequences / count <= 2,
-        sequences / count == session.trainer.sequencesPerRow
-      else {
-        throw DPOError.argument(
-          "\(UInt(bitPattern: count)) gradients; the last forward had \(sequences / session.trainer.sequencesPerRow) rows"
-        )
+      let rows = try scores(session).policy.sums.count / max(1, session.trainer.sequencesPerRow ?? 1)
+      guard count == rows else {
+        throw DPOError.argument("\(UInt(bitPattern: count)) gradients; the last forward had \(rows) rows")
       }
       var gradients = Array(chosen)
       if session.trainer.sequencesPerRow == 2 {

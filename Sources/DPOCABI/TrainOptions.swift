@@ -22,6 +22,10 @@ extension dpo_train_options {
     options.completion_only_loss = flag(values.completionOnlyLoss)
     options.desirable_weight = values.desirableWeight
     options.undesirable_weight = values.undesirableWeight
+    options.cpo_alpha = values.cpoAlpha
+    options.simpo_gamma = values.simpoGamma
+    options.alpha = values.alpha
+    options.unlikelihood_alpha = values.unlikelihoodAlpha
     options.center_rewards_coefficient = values.centerRewardsCoefficient ?? .nan
     options.learning_rate = values.learningRate ?? .nan
     options.lr_scheduler_type = staticText("linear")
@@ -83,6 +87,10 @@ extension dpo_train_options {
       ("completion_only_loss", .bool(completion_only_loss != 0)),
       ("desirable_weight", .real(desirable_weight)),
       ("undesirable_weight", .real(undesirable_weight)),
+      ("cpo_alpha", .real(cpo_alpha)),
+      ("simpo_gamma", .real(simpo_gamma)),
+      ("alpha", .real(alpha)),
+      ("unlikelihood_alpha", .real(unlikelihood_alpha)),
       ("center_rewards_coefficient", optional(center_rewards_coefficient)),
       ("learning_rate", optional(learning_rate)),
       ("lr_scheduler_type", try string(lr_scheduler_type, "lr_scheduler_type")),

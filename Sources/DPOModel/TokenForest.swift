@@ -61,6 +61,20 @@ public struct TokenForest: Sendable {
     return sequence
   }
 
+  /// Adds a scored sequence that forwards nothing: the tokens of a root segment that stands there already, all but its
+  /// first. nil: a sequence without targets. Returns its index.
+  @discardableResult
+  public mutating func addScores(ofPrompt segment: Int?) -> Int {
+    let sequence = sequenceCount
+    sequenceCount += 1
+    let rows = segment.map { segments[$0].start..<segments[$0].start + segments[$0].count } ?? 0..<0
+    for row in rows.dropLast() {
+      targets.append(Target(row: Int32(row), token: tokens[row + 1], sequence: Int32(sequence)))
+    }
+    lastRows.append((rows.last ?? -1))
+    return sequence
+  }
+
   private mutating func append(_ ids: some Collection<Int32>, parent: Int?) -> Int {
     let position = parent.map { segments[$0].position + segments[$0].count } ?? 0
     segments.append(Segment(start: tokens.count, count: ids.count, parent: parent, position: position))

@@ -52,7 +52,7 @@ struct Inspect: ParsableCommand {
       let show = { (ids: ArraySlice<Int32>) in
         ids.map { "[\(printable(tokenizer.decode([$0], skipSpecialTokens: false)))]" }.joined()
       }
-      for (name, sequence) in zip(data.sequenceNames, data.sequences(row)) {
+      for (name, sequence) in zip(data.sequenceNames(row), data.sequences(row)) {
         print("  \(name): \(show(sequence.prompt)) ‖ \(show(sequence.completion))")
       }
     }
@@ -99,7 +99,7 @@ struct Tokenize: ParsableCommand {
       let set = try model.dataset(jsonl: data ?? "", options: options)
       for row in 0..<set.count {
         var object: JSONObject = ["prompt_ids": list(Array(set.sequence(row).prompt))]
-        for (name, sequence) in zip(set.sequenceNames, set.sequences(row)) {
+        for (name, sequence) in zip(set.sequenceNames(row), set.sequences(row)) {
           object[name + "_ids"] = list(Array(sequence.completion))
         }
         rows.append(.object(object))

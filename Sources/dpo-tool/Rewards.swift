@@ -26,16 +26,17 @@ struct Score: ParsableCommand {
     let model = try model.open()
     let data = try model.dataset(jsonl: rows.data, options: rows.options)
     try data.check(contextLength: model.configuration.contextLength)
-    let names = data.sequenceNames
     var progress = Progress("row")
     var out: [JSON] = []
     for first in stride(from: 0, to: data.count, by: batchSize) {
       let batch = Array(first..<min(data.count, first + batchSize))
       let scores = try model.rewards(data, rows: batch)
-      for (index, row) in batch.enumerated() {
+      var start = 0
+      for row in batch {
         var object: JSONObject = ["line": .int(data.lineNumber(row))]
-        let own = scores[index * names.count..<(index + 1) * names.count]
-        for (name, score) in zip(names, own) { object[name] = .real(score) }
+        let own = scores[start..<start + data.sequenceCount(row)]
+        start = own.endIndex
+        for (name, score) in zip(data.sequenceNames(row), own) { object[name] = .real(score) }
         if data.isPaired, let chosen = own.first, let rejected = own.last {
           object["margin"] = .real(chosen - rejected)
         }

@@ -54,28 +54,27 @@ struct LogProbs: ParsableCommand {
     let model = try model.open()
     let data = try model.dataset(jsonl: rows.data, options: rows.options)
     try data.check(contextLength: model.configuration.contextLength)
-    let names = data.sequenceNames
     var progress = Progress("row")
     var out: [JSON] = []
     for first in stride(from: 0, to: data.count, by: batchSize) {
       let batch = Array(first..<min(data.count, first + batchSize))
       let scores = try model.score(data.forest(rows: batch))
+      var sequence = 0
       var start = 0
-      for (sequence, count) in scores.counts.enumerated() {
-        let row = batch[sequence / names.count]
-        let name = names[sequence % names.count]
-        guard scores.sums[sequence].isFinite else {
-          throw DPOError(.nonFinite, "\(data.place(row)): the log-prob is \(scores.sums[sequence])")
+      for row in batch {
+        var object: JSONObject = ["line": .int(data.lineNumber(row))]
+        for (name, tokens) in zip(data.sequenceNames(row), data.sequences(row)) {
+          let end = start + scores.counts[sequence]
+          guard scores.sums[sequence].isFinite else {
+            throw DPOError(.nonFinite, "\(data.place(row)): the log-prob is \(scores.sums[sequence])")
+          }
+          object[name] = .real(scores.sums[sequence])
+          object[name + "_tokens"] = .int(tokens.completionCount)
+          if perToken { object[name + "_logps"] = .array(scores.logProbs[start..<end].map { .real(Double($0)) }) }
+          sequence += 1
+          start = end
         }
-        if sequence % names.count == 0 { out.append(.object(["line": .int(data.lineNumber(row))])) }
-        var object = out[out.count - 1].object ?? [:]
-        object[name] = .real(scores.sums[sequence])
-        object[name + "_tokens"] = .int(data.sequences(row)[sequence % names.count].completionCount)
-        if perToken {
-          object[name + "_logps"] = .array(scores.logProbs[start..<start + count].map { .real(Double($0)) })
-        }
-        out[out.count - 1] = .object(object)
-        start += count
+        out.append(.object(object))
       }
       if json { progress.show(done: out.count, total: data.count, detail: "") }
       if !json { for row in out.suffix(batch.count) { print(row) } }

@@ -42,6 +42,16 @@ struct TrainingFlags: ParsableArguments {
     name: .customLong("undesirable-weight"), help: optionHelp("undesirable_weight"),
     transform: optionValue("undesirable_weight"))
   var undesirableWeight: JSON?
+  @Option(name: .customLong("cpo-alpha"), help: optionHelp("cpo_alpha"), transform: optionValue("cpo_alpha"))
+  var cpoAlpha: JSON?
+  @Option(name: .customLong("simpo-gamma"), help: optionHelp("simpo_gamma"), transform: optionValue("simpo_gamma"))
+  var simpoGamma: JSON?
+  @Option(name: .customLong("alpha"), help: optionHelp("alpha"), transform: optionValue("alpha"))
+  var alpha: JSON?
+  @Option(
+    name: .customLong("unlikelihood-alpha"), help: optionHelp("unlikelihood_alpha"),
+    transform: optionValue("unlikelihood_alpha"))
+  var unlikelihoodAlpha: JSON?
   @Option(
     name: .customLong("center-rewards-coefficient"), help: optionHelp("center_rewards_coefficient"),
     transform: optionValue("center_rewards_coefficient"))
@@ -168,6 +178,10 @@ struct TrainingFlags: ParsableArguments {
       ("completion_only_loss", completionOnlyLoss.map(JSON.bool)),
       ("desirable_weight", desirableWeight),
       ("undesirable_weight", undesirableWeight),
+      ("cpo_alpha", cpoAlpha),
+      ("simpo_gamma", simpoGamma),
+      ("alpha", alpha),
+      ("unlikelihood_alpha", unlikelihoodAlpha),
       ("center_rewards_coefficient", centerRewardsCoefficient),
       ("learning_rate", learningRate),
       ("lr_scheduler_type", lrSchedulerType),

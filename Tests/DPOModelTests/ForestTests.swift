@@ -52,6 +52,18 @@ import Testing
     }
   }
 
+  @Test func aPromptMayBeScoredBesideItsCompletions() {
+    var forest = TokenForest()
+    let prompt = forest.addPrompt([1, 2, 3])
+    forest.addCompletion([4, 5], parent: prompt)
+    let rows = forest.tokens
+    #expect(forest.addScores(ofPrompt: prompt) == 1)
+    #expect(forest.addScores(ofPrompt: nil) == 2)
+    #expect(forest.tokens == rows && forest.sequenceCount == 3)
+    #expect(forest.targets.map(\.token) == [4, 5, 2, 3] && forest.targets.map(\.row) == [2, 3, 0, 1])
+    #expect(forest.lastRows == [3, 2, -1])
+  }
+
   @Test func targetsFollowLabelsParentsAndLastTokens() {
     var forest = TokenForest()
     let prompt = forest.addPrompt([1, 2, 3])

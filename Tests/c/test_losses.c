@@ -179,6 +179,43 @@ static void closed_form(void) {
     CHECK_REFUSED(bad, "f_divergence", dpo_policy_optimum(&options, 2, half, rewards, policy, NULL));
 }
 
+static void ranked_answers(void) {
+    const size_t pairs[PAIRS] = {2, 2, 2, 2, 2, 2};
+    const double order[2 * PAIRS] = {1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2};
+    double policy[2 * PAIRS], reference[2 * PAIRS], loss = 7, losses[PAIRS], g[2 * PAIRS], rewards[2 * PAIRS], gc[PAIRS], gr[PAIRS], pair_loss;
+    for (int i = 0; i < PAIRS; i++) {
+        policy[2 * i] = C[i], policy[2 * i + 1] = R[i], reference[2 * i] = CR[i], reference[2 * i + 1] = RR[i];
+    }
+    CHECK_STATUS(DPO_OK, dpo_loss_compute_ranked(0.1, PAIRS, pairs, order, policy, reference, NULL, &loss, losses, g, rewards));
+    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, NULL, &pair_loss, NULL, gc, gr, NULL, NULL));
+    CHECK(near_to(loss, pair_loss, 1e-12) && near_to(rewards[0], 0.1 * (C[0] - CR[0]), 1e-12));
+    for (int i = 0; i < PAIRS; i++) CHECK(near_to(g[2 * i], gc[i], 1e-11) && near_to(g[2 * i + 1], gr[i], 1e-11));
+
+    /* Three answers, the best one last: log(1 + e^-2 + e^-3) + log(1 + e^-1). */
+    const size_t three = 3;
+    const double values[3] = {-3, -4, -1}, ranks[3] = {2, 3, 1}, weight = 2;
+    CHECK_STATUS(DPO_OK, dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, &weight, &loss, NULL, NULL, NULL));
+    CHECK(near_to(loss, 2 * (log(1 + exp(-2) + exp(-3)) + log(1 + exp(-1))), 1e-12));
+
+    const int32_t bad = DPO_ERROR_INVALID_ARGUMENT;
+    const size_t one = 1, huge = SIZE_MAX;
+    const double nothing[3] = {NAN, 0, 0}, negative = -1;
+    loss = 7;
+    CHECK_REFUSED(bad, "rows", dpo_loss_compute_ranked(1, 0, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "rows", dpo_loss_compute_ranked(1, SIZE_MAX, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "counts is NULL", dpo_loss_compute_ranked(1, 1, NULL, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "1 completions", dpo_loss_compute_ranked(1, 1, &one, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "completions", dpo_loss_compute_ranked(1, 1, &huge, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "ranks is NULL", dpo_loss_compute_ranked(1, 1, &three, NULL, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "policy is NULL", dpo_loss_compute_ranked(1, 1, &three, ranks, NULL, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "loss is NULL", dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "beta", dpo_loss_compute_ranked(0, 1, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "weight", dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, &negative, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "rank", dpo_loss_compute_ranked(1, 1, &three, nothing, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_loss_compute_ranked(1, 1, &three, ranks, nothing, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK(loss == 7);
+}
+
 static void struct_sizes(void) {
     struct {
         dpo_loss_options options;
@@ -222,6 +259,7 @@ int main(void) {
     rewards_losses_weights();
     refusals();
     closed_form();
+    ranked_answers();
     struct_sizes();
     return check_summary();
 }

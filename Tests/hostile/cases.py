@@ -386,6 +386,15 @@ def data_cases():
         ("paired and unpaired rows", good + dump({"prompt": "a", "completion": "b", "label": True}), ())):
         yield case(what, content, expect)
     yield case("--max-length 1", good, None, arguments=["--max-length", "1"])
+    ranked = {"prompt": "Row:", "completions": [" good", " fair", " bad"], "ranks": [1, 2, 3]}
+    ranking = dict(arguments=["--method", "ranked", "--precompute-ref-log-probs"])
+    yield case("ranked answers", lines([ranked] * 3), None, **ranking)
+    for key, values in {
+        "ranks": (KeyError, None, 7, [], [1], [1, 2, None], [1, 2, "3"], Raw(f"[1, 2, {INFINITE}]"), [1, 2, 3, 4], [[1], 2, 3]),
+        "completions": (KeyError, None, "abc", [], [" good"], [" good", None, 7], [" good"] * 100_000, {})}.items():
+        for value in values:
+            text = f"{len(value)} items" if isinstance(value, list) and len(value) > 9 else value
+            yield case(f"{key} {text} in row 2 of ranked answers", lines([ranked]) + edited(ranked, [key], value) + b"\n", row2, **ranking)
 
 
 def sample_cases():

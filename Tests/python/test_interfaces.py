@@ -118,9 +118,12 @@ class Options(Case):
     def test_python_configurations_have_every_option_with_its_default(self) -> None:
         own = {"output_dir", "logging_steps", "disable_tqdm"}
         found = {}
-        for kind in (libdpo.DPOConfig, libdpo.SFTConfig, libdpo.KTOConfig, libdpo.RewardConfig):
+        kinds = [kind for name, kind in vars(libdpo).items() if name.endswith("Config") and name != "LoraConfig"]
+        for kind in sorted(kinds, key=lambda kind: kind is not libdpo.DPOConfig):
             for field in dataclasses.fields(kind):
-                found[field.name] = field.default
+                default = found.setdefault(field.name, field.default)
+                if field.name != "loss_type":  # a method's own
+                    self.assertEqual(field.default, default, f"{kind.__name__}.{field.name}")
         self.assertEqual(sorted(set(found) - own), sorted(set(TABLE) - {"method"}))
         for name, row in TABLE.items():
             if name == "method":

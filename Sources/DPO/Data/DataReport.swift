@@ -33,6 +33,7 @@ public struct DataReport: Sendable, Equatable {
     var prompts: [Int] = []
     var completions: [Int] = []
     var rejected: [Int] = []
+    var longestRow = 0
   }
 
   public let name: String
@@ -51,10 +52,13 @@ public struct DataReport: Sendable, Equatable {
   public internal(set) var duplicateRows = 0
   /// An earlier row prefers the other way round.
   public internal(set) var contradictingRows = 0
-  /// chosen equals rejected: no gradient comes from them.
+  /// chosen equals rejected, or all ranked completions tie: no gradient comes from them.
   public internal(set) var identicalRows = 0
-  /// Share of pairs whose chosen completion has more tokens, ties counted half.
+  /// Share of pairs whose chosen completion has more tokens, ties counted half; of ranked rows the mean over every two
+  /// completions of different rank.
   public internal(set) var longerChosen = 0.0
+  /// Completions of all rows.
+  public internal(set) var answers = 0
   /// Completions are the chosen ones of pairs.
   public internal(set) var prompts = Distribution()
   public internal(set) var completions = Distribution()
@@ -75,13 +79,14 @@ public struct DataReport: Sendable, Equatable {
     prompts = Distribution(lengths.prompts)
     completions = Distribution(lengths.completions)
     rejected = Distribution(lengths.rejected)
-    longestRow =
-      lengths.prompts.indices.map { row in
-        lengths.prompts[row] + max(lengths.completions[row], row < lengths.rejected.count ? lengths.rejected[row] : 0)
-      }.max() ?? 0
+    longestRow = lengths.longestRow
+    answers = lengths.completions.count + lengths.rejected.count
   }
 
-  /// Distinct tokens: prompts counted once a pair.
+  /// Rows say which completion is better.
+  private var isPreference: Bool { kind == .pairs || kind == .ranked }
+
+  /// Distinct tokens: prompts counted once a row.
   public var tokens: Int { prompts.total + completions.total + rejected.total }
 
   /// Plain sentences about what may go wrong with this data; empty when nothing stands out.
@@ -94,13 +99,14 @@ public struct DataReport: Sendable, Equatable {
       result.append("\(share(rowsBeyondContext)) are longer than the \(contextLength) tokens that the model reads.")
     }
     if identicalRows > 0 {
-      result.append("\(share(identicalRows)): chosen equals rejected; no preference can be learned from them.")
+      let what = kind == .ranked ? "all completions tie" : "chosen equals rejected"
+      result.append("\(share(identicalRows)): \(what); no preference can be learned from them.")
     }
     if duplicateRows > 0 { result.append("\(share(duplicateRows)) repeat an earlier row.") }
     if contradictingRows > 0 {
       result.append("\(share(contradictingRows)) contradict an earlier row, which prefers the other completion.")
     }
-    if kind == .pairs, rows >= 20, abs(longerChosen - 0.5) > 0.15 {
+    if isPreference, rows >= 20, abs(longerChosen - 0.5) > 0.15 {
       let word = longerChosen > 0.5 ? "longer" : "shorter"
       let percent = Int((100 * max(longerChosen, 1 - longerChosen)).rounded())
       result.append("The \(word) completion is chosen in \(percent) %: the model may learn length instead of quality.")
@@ -123,11 +129,14 @@ public struct DataReport: Sendable, Equatable {
     if kind == .pairs {
       object["chosen_tokens"] = completions.json
       object["rejected_tokens"] = rejected.json
+    } else {
+      object["completion_tokens"] = completions.json
+    }
+    if kind == .ranked { object["answers"] = .int(answers) }
+    if isPreference {
       object["identical_rows"] = .int(identicalRows)
       object["contradicting_rows"] = .int(contradictingRows)
       object["longer_is_chosen"] = .real(longerChosen)
-    } else {
-      object["completion_tokens"] = completions.json
     }
     if let contextLength {
       object["context_length"] = .int(contextLength)
@@ -143,11 +152,14 @@ public struct DataReport: Sendable, Equatable {
       let padded = name + String(repeating: " ", count: max(0, 12 - name.count))
       return "  \(padded)\(counts.minimum) … \(counts.median) … \(counts.maximum)   (95 %: \(counts.percentile95))"
     }
-    var lines = ["\(name): \(rows) rows (\(kind.rawValue)), \(tokens) tokens; tokens a row, least … median … most:"]
+    let answered = kind == .ranked ? " of \(answers) answers" : ""
+    var lines = [
+      "\(name): \(rows) rows\(answered) (\(kind.rawValue)), \(tokens) tokens; tokens a row, least … median … most:"
+    ]
     if prompts.maximum > 0 { lines.append(line("prompt", prompts)) }
     lines.append(line(kind == .pairs ? "chosen" : "completion", completions))
-    if kind == .pairs {
-      lines.append(line("rejected", rejected))
+    if kind == .pairs { lines.append(line("rejected", rejected)) }
+    if isPreference {
       lines.append("  the longer completion is chosen in \(Int((100 * longerChosen).rounded())) %")
     }
     lines += warnings.isEmpty ? ["  nothing stands out"] : warnings.map { "  ! \($0)" }

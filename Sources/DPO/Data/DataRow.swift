@@ -12,6 +12,8 @@ package enum Content: Equatable {
 public enum RowKind: String, Sendable {
   /// {"prompt", "chosen", "rejected"}, or {"chosen", "rejected"} that begin with their common prompt.
   case pairs
+  /// {"prompt", "completions", "ranks"}, lower is better, or {"prompt", "completions", "scores"}, higher is better.
+  case ranked
   /// {"prompt", "completion", "label"}
   case unpaired
   /// {"prompt", "completion"}
@@ -25,8 +27,10 @@ public enum RowKind: String, Sendable {
 /// One row before tokenisation.
 package struct DataRow {
   var prompt: Content?
-  /// [chosen, rejected], [completion], [text] or [messages].
+  /// [chosen, rejected], those that are ranked, [completion], [text] or [messages].
   var completions: [Content]
+  /// The place of each ranked completion; lower is better.
+  var ranks: [Double]?
   var label: Bool?
   var weight: Double?
   var margin: Double?
@@ -49,8 +53,7 @@ struct RowFormat {
     hasPrompt = row["prompt"] != nil
     hasMargin = row["margin"] != nil && kind == .pairs
     hasReference = (row["ref_chosen_logps"] ?? row["ref_rejected_logps"]) != nil && kind == .pairs
-    let content = try RowFormat.content(row, RowFormat.completionKeys(kind)[0], place: place)
-    isText = content.isText
+    isText = try RowFormat.completions(row, kind, place: place)[0].isText
   }
 
   private static func kind(of row: JSONObject, purpose: DatasetPurpose, place: String) throws -> RowKind {
@@ -58,6 +61,8 @@ struct RowFormat {
     let found: RowKind? =
       if keys.contains("chosen") || keys.contains("rejected") {
         .pairs
+      } else if keys.contains("completions") {
+        .ranked
       } else if keys.contains("completion") {
         keys.contains("label") && purpose != .supervised ? .unpaired : .completions
       } else if keys.contains("messages") {
@@ -74,24 +79,39 @@ struct RowFormat {
     throw DPOError.format(place, "expected \(purpose.expectation); found the keys \(names)")
   }
 
-  private static func completionKeys(_ kind: RowKind) -> [String] {
+  /// The completions of a row, at least one.
+  private static func completions(_ row: JSONObject, _ kind: RowKind, place: String) throws -> [Content] {
     switch kind {
-    case .pairs: ["chosen", "rejected"]
-    case .unpaired, .completions: ["completion"]
-    case .text: ["text"]
-    case .messages: ["messages"]
+    case .pairs: return [try content(row, "chosen", place: place), try content(row, "rejected", place: place)]
+    case .ranked:
+      guard let values = row["completions"]?.array, rankedCompletions.contains(values.count) else {
+        let found = row["completions"]?.array.map { "a list of \($0.count)" } ?? row["completions"]?.kind ?? "missing"
+        throw DPOError.format(
+          place,
+          "\"completions\" is \(found); expected \(rankedCompletions.lowerBound) to \(rankedCompletions.upperBound) answers"
+        )
+      }
+      return try values.enumerated().map { try content($1, "completions[\($0)]", place: place) }
+    case .unpaired, .completions: return [try content(row, "completion", place: place)]
+    case .text: return [try content(row, "text", place: place)]
+    case .messages: return [try content(row, "messages", place: place)]
     }
   }
+
+  /// Answers that a row of ranked ones may have.
+  private static let rankedCompletions = 2...256
 
   /// Reads a row; it must be of the first row's kind.
   func read(_ row: JSONObject, place: String) throws -> DataRow {
     var result = DataRow(completions: [])
-    let needsPrompt = kind == .unpaired || kind == .completions || (kind == .pairs && hasPrompt)
+    let needsPrompt = kind == .unpaired || kind == .completions || kind == .ranked || (kind == .pairs && hasPrompt)
     if needsPrompt { result.prompt = try content(row, "prompt", place: place) }
     if kind == .pairs, !hasPrompt, row["prompt"] != nil {
       throw DPOError.format(place, "has a \"prompt\", which the first row has not")
     }
-    for key in RowFormat.completionKeys(kind) { result.completions.append(try content(row, key, place: place)) }
+    result.completions = try RowFormat.completions(row, kind, place: place)
+    for completion in result.completions { try checkForm(completion, "the completion", place: place) }
+    if kind == .ranked { result.ranks = try ranks(row, count: result.completions.count, place: place) }
     if kind == .unpaired { result.label = try label(row, place: place) }
     if row["weight"] != nil {
       let weight = try number(row, "weight", place: place)
@@ -124,15 +144,37 @@ struct RowFormat {
   /// A field of the kind that the first row has.
   private func content(_ row: JSONObject, _ key: String, place: String) throws -> Content {
     let content = try RowFormat.content(row, key, place: place)
-    guard content.isText == isText else {
-      let (found, expected) = isText ? ("chat messages", "a string") : ("a string", "chat messages")
-      throw DPOError.format(place, "\"\(key)\" holds \(found); expected \(expected), as the first row has")
-    }
+    try checkForm(content, "\"\(key)\"", place: place)
     return content
   }
 
+  private func checkForm(_ content: Content, _ what: String, place: String) throws {
+    guard content.isText == isText else {
+      let (found, expected) = isText ? ("chat messages", "a string") : ("a string", "chat messages")
+      throw DPOError.format(place, "\(what) holds \(found); expected \(expected), as the first row has")
+    }
+  }
+
+  /// The places of a row's completions, from "ranks" or from "scores".
+  private func ranks(_ row: JSONObject, count: Int, place: String) throws -> [Double] {
+    guard (row["ranks"] == nil) != (row["scores"] == nil) else {
+      throw DPOError.format(
+        place, "\(row["ranks"] == nil ? "neither" : "both") \"ranks\" and \"scores\"; expected one of them")
+    }
+    let (key, sign) = row["ranks"] == nil ? ("scores", -1.0) : ("ranks", 1.0)
+    let values = row[key]?.array?.compactMap(\.double).filter(\.isFinite) ?? []
+    guard values.count == count, row[key]?.array?.count == count else {
+      throw DPOError.format(place, "\"\(key)\": expected a list of \(count) finite numbers, one for each completion")
+    }
+    return values.map { sign * $0 }
+  }
+
   private static func content(_ row: JSONObject, _ key: String, place: String) throws -> Content {
-    switch row[key] {
+    try content(row[key], key, place: place)
+  }
+
+  private static func content(_ value: JSON?, _ key: String, place: String) throws -> Content {
+    switch value {
     case nil: throw DPOError.format(place, "\"\(key)\" is missing")
     case .string(let text) where key != "messages": return .text(text)
     case .array(let messages) where key != "text":
@@ -192,18 +234,30 @@ struct RowFormat {
 public enum DatasetPurpose: String, Sendable {
   /// Pairs: DPO, CPO, SimPO, ORPO, reward models.
   case preference
+  /// Ranked answers, of which pairs are the case of two: Plackett–Luce DPO.
+  case ranked
   /// Single completions with labels: KTO, BCO. Pairs are taken apart.
   case unpaired
-  /// Supervised fine-tuning and pretraining.
+  /// Supervised fine-tuning and pretraining. Of pairs the chosen completions are learnt: the DPO paper's Preferred-FT.
   case supervised
   /// Whatever the first row is: scoring and inspection.
   case any
 
+  /// What rows of this kind become: unpaired and supervised learning take pairs apart.
+  func learns(_ kind: RowKind) -> RowKind {
+    switch self {
+    case .unpaired: .unpaired
+    case .supervised: kind == .pairs ? .completions : kind
+    default: kind
+    }
+  }
+
   func accepts(_ kind: RowKind) -> Bool {
     switch self {
     case .preference: kind == .pairs
+    case .ranked: kind == .pairs || kind == .ranked
     case .unpaired: kind == .pairs || kind == .unpaired
-    case .supervised: kind != .pairs && kind != .unpaired
+    case .supervised: kind == .completions || kind == .text || kind == .messages || kind == .pairs
     case .any: true
     }
   }
@@ -211,9 +265,11 @@ public enum DatasetPurpose: String, Sendable {
   var expectation: String {
     switch self {
     case .preference: "\"chosen\" and \"rejected\", with or without \"prompt\""
+    case .ranked: "\"prompt\", \"completions\" and \"ranks\" or \"scores\", or \"prompt\", \"chosen\" and \"rejected\""
     case .unpaired: "\"prompt\", \"completion\" and \"label\", or \"prompt\", \"chosen\" and \"rejected\""
-    case .supervised: "\"text\", \"messages\", or \"prompt\" and \"completion\""
-    case .any: "\"chosen\" and \"rejected\", \"prompt\" and \"completion\", \"text\" or \"messages\""
+    case .supervised: "\"text\", \"messages\", \"prompt\" and \"completion\", or \"chosen\" and \"rejected\""
+    case .any:
+      "\"chosen\" and \"rejected\", \"prompt\" and \"completions\", \"prompt\" and \"completion\", \"text\" or \"messages\""
     }
   }
 }
@@ -223,7 +279,7 @@ extension DataRow {
   /// scalar or by message); in text, one blank before it goes to the completions. Without a difference inside the shorter
   /// one, its last scalar or message is the completion.
   mutating func extractPrompt(place: String) throws {
-    guard prompt == nil, completions.count == 2 else { return }
+    guard prompt == nil, ranks == nil, completions.count == 2 else { return }
     switch (completions[0], completions[1]) {
     case (.text(let chosen), .text(let rejected)):
       let (a, b) = (chosen.unicodeScalars, rejected.unicodeScalars)

@@ -8,14 +8,18 @@ struct DatasetBuilder {
   let unit: String
   let options: DatasetOptions
   let kind: RowKind
-  let segmentsPerRow: Int
   private(set) var tokens: [Int32] = []
   private(set) var ends: [Int] = []
+  /// Number of segments before each row.
+  private(set) var firstSegments: [Int] = []
   private(set) var lines: [Int] = []
   private(set) var labels: [Bool] = []
+  private(set) var ranks: [Double] = []
   private(set) var weights, margins, referenceChosen, referenceRejected: [Double]?
   private(set) var report: DataReport
+  /// Rows, and "this rather than that" after a prompt.
   private var seen: Set<UInt64> = []
+  private var preferences: Set<UInt64> = []
   private var lengths = DataReport.Lengths()
 
   init(name: String, unit: String, kind: RowKind, options: DatasetOptions) throws {
@@ -24,7 +28,6 @@ struct DatasetBuilder {
     self.unit = unit
     self.kind = kind
     self.options = options
-    segmentsPerRow = kind == .pairs ? 3 : 2
     report = DataReport(name: name, kind: kind)
   }
 
@@ -37,9 +40,11 @@ struct DatasetBuilder {
   ///   - row: label, weight and other columns; its texts are not looked at.
   mutating func append(_ row: RowTokenizer.Tokens, _ columns: DataRow, line: Int) throws {
     var row = row
-    let names = kind == .pairs ? ["chosen", "rejected"] : ["the completion"]
-    for (completion, name) in zip(row.completions, names) where completion.isEmpty {
-      throw DPOError.format("\(self.name): \(unit) \(line)", "\(name) has no tokens")
+    if let empty = row.completions.firstIndex(where: \.isEmpty) {
+      let what =
+        kind == .pairs
+        ? ["chosen", "rejected"][min(empty, 1)] : kind == .ranked ? "completions[\(empty)]" : "the completion"
+      throw DPOError.format("\(self.name): \(unit) \(line)", "\(what) has no tokens")
     }
     if options.purpose == .supervised, !options.completionOnlyLoss {
       row = RowTokenizer.Tokens(
@@ -57,12 +62,14 @@ struct DatasetBuilder {
       report.movedBoundaries += 1
       if report.firstMovedBoundary == nil { report.firstMovedBoundary = line }
     }
-    note(row)
+    note(row, columns.ranks ?? row.completions.indices.map { Double($0 + 1) })
+    firstSegments.append(ends.count)
     for part in [row.prompt] + row.completions {
       tokens.append(contentsOf: part)
       ends.append(tokens.count)
     }
     lines.append(line)
+    if kind == .ranked { ranks += columns.ranks ?? [] }
     if kind == .unpaired { labels.append(columns.label ?? true) }
     add(columns.weight, to: &weights, otherwise: 1)
     add(columns.margin, to: &margins, otherwise: 0)
@@ -77,25 +84,46 @@ struct DatasetBuilder {
   }
 
   /// Counts what the data doctor tells.
-  private mutating func note(_ row: RowTokenizer.Tokens) {
-    lengths.prompts.append(row.prompt.count)
-    lengths.completions.append(row.completions[0].count)
+  private mutating func note(_ row: RowTokenizer.Tokens, _ ranks: [Double]) {
+    let completions = row.completions.map(hash)
     let prompt = hash(row.prompt)
+    lengths.prompts.append(row.prompt.count)
     if kind == .pairs {
-      let (chosen, rejected) = (row.completions[0], row.completions[1])
-      lengths.rejected.append(rejected.count)
-      if chosen == rejected { report.identicalRows += 1 }
-      report.longerChosen += chosen.count > rejected.count ? 1 : chosen.count == rejected.count ? 0.5 : 0
-      let (a, b) = (hash(chosen), hash(rejected))
-      if a != b, seen.contains(combine(prompt, b, a)) { report.contradictingRows += 1 }
-      if !seen.insert(combine(prompt, a, b)).inserted { report.duplicateRows += 1 }
-    } else if !seen.insert(combine(prompt, hash(row.completions[0]), 0)).inserted {
-      report.duplicateRows += 1
+      lengths.completions.append(row.completions[0].count)
+      lengths.rejected.append(row.completions[1].count)
+    } else {
+      lengths.completions += row.completions.map(\.count)
+    }
+    lengths.longestRow = max(lengths.longestRow, row.prompt.count + (row.completions.map(\.count).max() ?? 0))
+    let order = kind == .ranked ? ranks.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } : 0
+    let isNew = seen.insert(combine([prompt, order] + completions)).inserted
+    if !isNew { report.duplicateRows += 1 }
+    guard completions.count > 1 else { return }
+
+    var compared = 0.0
+    var longer = 0.0
+    var contradicts = false
+    for (a, better) in completions.enumerated() {
+      for (b, worse) in completions.enumerated() where ranks[a] < ranks[b] && better != worse {
+        let (first, second) = (row.completions[a].count, row.completions[b].count)
+        compared += 1
+        longer += first > second ? 1 : first == second ? 0.5 : 0
+        contradicts = contradicts || preferences.contains(combine([prompt, worse, better]))
+      }
+    }
+    if compared == 0 { report.identicalRows += 1 }
+    report.longerChosen += compared > 0 ? longer / compared : 0.5
+    if contradicts { report.contradictingRows += 1 }
+    guard isNew else { return }
+    for (a, better) in completions.enumerated() {
+      for (b, worse) in completions.enumerated() where ranks[a] < ranks[b] && better != worse {
+        preferences.insert(combine([prompt, better, worse]))
+      }
     }
   }
 
   private func hash(_ ids: [Int32]) -> UInt64 { ids.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
-  private func combine(_ parts: UInt64...) -> UInt64 { parts.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
+  private func combine(_ parts: [UInt64]) -> UInt64 { parts.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
 
   func finishedReport() -> DataReport {
     var report = report

@@ -10,10 +10,15 @@ extension TokenizedDataset {
     forest(of: rows.flatMap(sequences), labels: [], keepLast: true)
   }
 
-  /// The token forest of any sequences, such as KTO's mismatched ones.
-  public func forest(of sequences: [Sequence]) -> TokenForest { forest(of: sequences, labels: nil, keepLast: false) }
+  /// The token forest of any sequences, such as KTO's mismatched ones. The tokens of `prompts` are scored too: they are
+  /// sequences of their own after the others, and each must be the prompt of one of these.
+  public func forest(of sequences: [Sequence], scoring prompts: [ArraySlice<Int32>] = []) -> TokenForest {
+    forest(of: sequences, labels: nil, keepLast: false, scoring: prompts)
+  }
 
-  private func forest(of sequences: [Sequence], labels: [Bool]?, keepLast: Bool) -> TokenForest {
+  private func forest(
+    of sequences: [Sequence], labels: [Bool]?, keepLast: Bool, scoring scored: [ArraySlice<Int32>] = []
+  ) -> TokenForest {
     var forest = TokenForest()
     var prompts: [ArraySlice<Int32>: Int] = [:]
     for sequence in sequences {
@@ -21,6 +26,7 @@ extension TokenizedDataset {
       prompts[sequence.prompt] = parent
       forest.addCompletion(sequence.completion, parent: parent, labels: labels, keepLast: keepLast)
     }
+    for prompt in scored { forest.addScores(ofPrompt: prompts[prompt]) }
     return forest
   }
 }

@@ -38,12 +38,13 @@ extension TokenizedDataset {
       let place = "\(name): \(unit) \(number)"
       let rows = try format ?? RowFormat(first: object, purpose: options.purpose, place: place)
       if builder == nil {
-        let kind = options.purpose == .unpaired ? .unpaired : rows.kind
-        builder = try DatasetBuilder(name: name, unit: unit, kind: kind, options: options)
+        builder = try DatasetBuilder(
+          name: name, unit: unit, kind: options.purpose.learns(rows.kind), options: options)
         format = rows
       }
       var row = try rows.read(object, place: place)
       if rows.kind == .pairs { try row.extractPrompt(place: place) }
+      if options.purpose == .supervised, rows.kind == .pairs { row = row.unpaired().chosen }
       guard options.purpose == .unpaired, rows.kind == .pairs else { return try add(row, number) }
       let (chosen, rejected) = row.unpaired()
       try add(chosen, number)
@@ -101,11 +102,8 @@ extension TokenizedDataset {
   public convenience init(rows: [TokenizedRow], options: DatasetOptions) throws {
     guard let first = rows.first else { throw DPOError.format("rows", "no rows; expected at least one") }
     let kind: RowKind = first.rejected != nil ? .pairs : first.label != nil ? .unpaired : .completions
-    guard options.purpose.accepts(kind) else {
+    guard options.purpose.accepts(kind), options.purpose.learns(kind) == kind else {
       throw DPOError.format("rows", "expected \(options.purpose.expectation); found \(kind.rawValue)")
-    }
-    guard options.purpose != .unpaired || kind == .unpaired else {
-      throw DPOError.format("rows", "expected labelled completions; found pairs")
     }
     var builder = try DatasetBuilder(name: "rows", unit: "row", kind: kind, options: options)
     for (index, row) in rows.enumerated() {

@@ -34,6 +34,8 @@ public final class TokenizedDataset: Sendable {
   public let lines: [Int]
   /// Desirable or not, of unpaired rows.
   public let labels: [Bool]?
+  /// Of ranked rows: the place of each completion, row after row; lower is better.
+  private let ranks: [Double]?
   /// Factors on the rows' losses; nil when no row has any.
   public let weights: [Double]?
   public let margins: [Double]?
@@ -41,9 +43,10 @@ public final class TokenizedDataset: Sendable {
   public let referenceChosen, referenceRejected: [Double]?
 
   private let tokens: [Int32]
-  /// Ends of the segments: row r has prompt, chosen, rejected, or prompt and completion, one after the other.
+  /// Ends of the segments: a row has its prompt, then its completions (chosen and rejected, one, or those that are ranked).
   private let ends: [Int]
-  private let segmentsPerRow: Int
+  /// Number of segments before each row, and of all.
+  private let firstSegments: [Int]
 
   init(_ builder: DatasetBuilder) throws {
     guard builder.count > 0 else {
@@ -60,12 +63,13 @@ public final class TokenizedDataset: Sendable {
     lines = builder.lines
     labels = builder.kind == .unpaired ? builder.labels : nil
     weights = builder.weights
+    ranks = builder.kind == .ranked ? builder.ranks : nil
     margins = builder.margins
     referenceChosen = builder.referenceChosen
     referenceRejected = builder.referenceRejected
     tokens = builder.tokens
     ends = builder.ends
-    segmentsPerRow = builder.segmentsPerRow
+    firstSegments = builder.firstSegments + [builder.ends.count]
   }
 
   /// Whether rows are pairs of chosen and rejected.
@@ -74,19 +78,33 @@ public final class TokenizedDataset: Sendable {
   /// Chosen and rejected of row `row`; of a data set whose rows are pairs.
   public func pair(_ row: Int) -> Pair {
     let prompt = segment(row, 0)
-    return Pair(chosen: cut(prompt, segment(row, 1)), rejected: cut(prompt, segment(row, segmentsPerRow - 1)))
+    return Pair(chosen: cut(prompt, segment(row, 1)), rejected: cut(prompt, segment(row, sequenceCount(row))))
   }
 
-  /// Prompt and completion of row `row`. Rows of text and messages have no prompt; of pairs it is the chosen side.
+  /// Places of a row's completions in their order, lower is better: 1 and 2 for a pair.
+  public func ranks(_ row: Int) -> [Double] {
+    guard let ranks else { return (0..<sequenceCount(row)).map { Double($0 + 1) } }
+    return Array(ranks[firstSegments[row] - row..<firstSegments[row + 1] - row - 1])
+  }
+
+  /// Prompt and completion of row `row`. Rows of text and messages have no prompt; of several completions it is the first.
   public func sequence(_ row: Int) -> Sequence { cut(segment(row, 0), segment(row, 1)) }
 
-  /// The scored sequences of a row: chosen and rejected, or the one completion.
+  /// The scored sequences of a row: chosen and rejected, the one completion, or those that are ranked.
   public func sequences(_ row: Int) -> [Sequence] {
-    (1..<segmentsPerRow).map { cut(segment(row, 0), segment(row, $0)) }
+    (0..<sequenceCount(row)).map { cut(segment(row, 0), segment(row, $0 + 1)) }
   }
 
-  /// What `sequences` are called.
-  public var sequenceNames: [String] { isPaired ? ["chosen", "rejected"] : ["completion"] }
+  public func sequenceCount(_ row: Int) -> Int { firstSegments[row + 1] - firstSegments[row] - 1 }
+
+  /// What a row's `sequences` are called.
+  public func sequenceNames(_ row: Int) -> [String] {
+    switch kind {
+    case .pairs: ["chosen", "rejected"]
+    case .ranked: (1...sequenceCount(row)).map { "completion_\($0)" }
+    default: ["completion"]
+    }
+  }
 
   /// KTO's mismatched rows: each prompt with the completion of the row before it. As in TRL, completions rotate within
   /// consecutive groups of `group` rows of the data, whatever micro-batch a row is in: a group's first prompt gets its last
@@ -121,16 +139,18 @@ public final class TokenizedDataset: Sendable {
   /// Distinct tokens of a row (a common prompt once) and the number that is predicted.
   public func size(_ row: Int) -> (tokens: Int, targets: Int) {
     let sequences = sequences(row)
-    let shared = isPaired && pair(row).sharesPrompt ? sequences[0].prompt.count : 0
-    return (sequences.reduce(0) { $0 + $1.count } - shared, sequences.reduce(0) { $0 + $1.targetCount })
+    let prompts = Set(sequences.map(\.prompt.indices)).reduce(0) { $0 + $1.count }
+    return (sequences.reduce(prompts) { $0 + $1.completion.count }, sequences.reduce(0) { $0 + $1.targetCount })
   }
 
   /// XXH3-64 of everything that training sees of the rows: ids, boundaries, labels, weights, length limit.
   public var fingerprint: UInt64 {
     func hash<T>(_ values: [T]) -> UInt64 { values.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
-    let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0, segmentsPerRow]
-    let columns = [weights ?? [], margins ?? [], referenceChosen ?? [], referenceRejected ?? []].map(hash)
-    return hash([hash(tokens), hash(ends), hash((labels ?? []).map { $0 ? 1 : 0 as UInt8 }), hash(limit)] + columns)
+    let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0]
+    let columns = [weights ?? [], margins ?? [], referenceChosen ?? [], referenceRejected ?? [], ranks ?? []].map(hash)
+    return hash(
+      [hash(tokens), hash(ends), hash(firstSegments), hash((labels ?? []).map { $0 ? 1 : 0 as UInt8 }), hash(limit)]
+        + columns)
   }
 
   /// The report with the rows that are longer than `context` tokens.
@@ -152,7 +172,8 @@ public final class TokenizedDataset: Sendable {
   /// Refuses token ids that the model has no embedding for.
   public func check(vocabularySize: Int) throws {
     guard let index = tokens.firstIndex(where: { $0 < 0 || Int($0) >= vocabularySize }) else { return }
-    let row = (ends.firstIndex { $0 > index } ?? 0) / segmentsPerRow
+    let segment = ends.firstIndex { $0 > index } ?? 0
+    let row = (firstSegments.firstIndex { $0 > segment } ?? 1) - 1
     throw DPOError.format(place(row), "token id \(tokens[index]); expected 0 to \(vocabularySize - 1)")
   }
 
@@ -162,7 +183,7 @@ public final class TokenizedDataset: Sendable {
   }
 
   private func segment(_ row: Int, _ part: Int) -> ArraySlice<Int32> {
-    let index = row * segmentsPerRow + part
+    let index = firstSegments[row] + part
     return tokens[(index == 0 ? 0 : ends[index - 1])..<ends[index]]
   }
 

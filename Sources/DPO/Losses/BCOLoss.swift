@@ -18,16 +18,19 @@ public struct BCOBaseline: Sendable, Equatable {
   }
 }
 
-/// BCO (Jung et al. 2024) on unpaired rows, ρ = β log π/π_ref, δ the running mean with this batch included (constant):
+/// BCO (Jung et al. 2024) on unpaired rows, ρ = β log π/π_ref, δ the running mean of all ρ seen (constant):
 /// desirable ℓ = −log σ(ρ − δ), undesirable ℓ = −log σ(δ − ρ); mean over the rows.
+///
+/// - Parameter baseline: rewards seen; training adds these rows' before the loss is taken, evaluation does not.
 public func bcoLoss(
-  logRatios: [Double], labels: [Bool], weights: [Double]? = nil, beta: Double, baseline: inout BCOBaseline
+  logRatios: [Double], labels: [Bool], weights: [Double]? = nil, beta: Double, baseline: inout BCOBaseline,
+  isTraining: Bool = true
 ) throws -> UnpairedLossResult {
   guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
   try checkRows(logRatios, labels, weights)
   var result = UnpairedLossResult()
   result.rewards = logRatios.map { beta * $0 }
-  baseline.add(result.rewards)
+  if isTraining { baseline.add(result.rewards) }
   result.baseline = baseline.mean
   for (row, reward) in result.rewards.enumerated() {
     let sign: Double = labels[row] ? 1 : -1

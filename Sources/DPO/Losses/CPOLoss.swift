@@ -3,7 +3,12 @@ import Glibc
 
 /// CPO (Xu et al. 2024), SimPO (Meng et al. 2024) and AlphaPO (Gupta et al. 2025): no reference model.
 public struct CPOLossOptions: Sendable, Equatable {
-  public enum Kind: String, CaseIterable, Sendable { case sigmoid, hinge, ipo, simpo }
+  public enum Kind: String, CaseIterable, Sendable {
+    case sigmoid, hinge, ipo, simpo
+
+    /// Compares means per token instead of sums.
+    var isPerToken: Bool { self == .ipo || self == .simpo }
+  }
 
   public var kind = Kind.sigmoid
   public var beta = 0.1
@@ -51,11 +56,10 @@ public func cpoLoss(
   let count = chosen.count
   let beta = options.beta
   let epsilon = options.labelSmoothing
-  let isMean = options.kind == .ipo || options.kind == .simpo
   var result = PairLossResult(pairs: count)
   /// The transformed log-prob and its derivative by the sum.
   func transformed(_ sum: Double, _ tokens: Int) -> (Double, Double) {
-    let scale = isMean ? 1 / Double(max(tokens, 1)) : 1
+    let scale = options.kind.isPerToken ? 1 / Double(max(tokens, 1)) : 1
     guard options.alpha != 0 else { return (sum * scale, scale) }
     let exponent = min(-options.alpha * sum * scale, 700)
     return (-expm1(exponent) / options.alpha, exp(exponent) * scale)

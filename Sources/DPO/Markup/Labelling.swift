@@ -8,13 +8,15 @@ public enum LabelForm: String, Sendable, CaseIterable {
   case allPairs = "all-pairs"
   /// `{"prompt", "completions", "scores"}`: ranked answers.
   case scores
+  /// `{"prompt", "completion", "score"}` of the best answer: best-of-N, where N answers were drawn.
+  case best
   /// `{"prompt", "completion", "label"}`: up for a score above 0.
   case thumbs
 }
 
 public struct LabelOptions: Sendable {
   public var form = LabelForm.bestWorst
-  /// Scores (for thumbs: a score and 0) that are not further apart than this are a tie, which makes no row.
+  /// Scores (for thumbs: a score and 0) that are not further apart than this are a tie, which makes no row. `best` has none.
   public var gap = 0.0
   /// Forget earlier judgements.
   public var overwrite = false
@@ -130,6 +132,9 @@ private func labelled(_ row: MarkupRow, _ scores: [Double], _ options: LabelOpti
         "scores": .array(scores.map(JSON.real)),
       ]
     ]
+  case .best:
+    guard let best = scores.indices.max(by: { scores[$0] < scores[$1] }) else { return [] }
+    return [["prompt": row.prompt, "completion": row.answer(best), "score": .real(scores[best])]]
   case .thumbs:
     return scores.indices.compactMap { index in
       guard abs(scores[index]) > options.gap else {

@@ -29,7 +29,7 @@ public struct Diagnosis: Sendable, Equatable {
   /// The numbers behind it.
   public let evidence: [String]
   /// Options to try, each with a reason, most promising first.
-  public let suggestions: [Suggestion]
+  public internal(set) var suggestions: [Suggestion]
 
   public struct Suggestion: Sendable, Equatable {
     /// As on the command line.

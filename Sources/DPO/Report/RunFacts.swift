@@ -15,7 +15,19 @@ struct RunFacts {
   }
   /// As given, else the largest of the run.
   var learningRate: Double? { setting("learning_rate") ?? metrics["learning_rate"]?.values.max() }
-  var isReferenceFree: Bool { settings["reference_free"]?.bool ?? false }
+  var method: String { settings["method"]?.string ?? "dpo" }
+  /// Rewards are not log-ratios to a reference.
+  var isReferenceFree: Bool {
+    settings["reference_free"]?.bool ?? false || !TrainingMethod.has(option: "reference_free", method: method)
+  }
+
+  /// Whether the method has what a suggestion names. The losses that are suggested are DPO's.
+  func applies(_ suggestion: Diagnosis.Suggestion) -> Bool {
+    suggestion.option.split(separator: " ").filter { $0.hasPrefix("--") }.allSatisfy { flag in
+      let option = String(flag.dropFirst(2).map { $0 == "-" ? "_" : $0 })
+      return option == "loss_type" ? method == "dpo" : TrainingMethod.has(option: option, method: method)
+    }
+  }
 
   func number(_ name: String) -> Double? { data[name]?.double }
   var rows: Double? { number("rows") }

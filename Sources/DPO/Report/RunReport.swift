@@ -61,7 +61,10 @@ public struct RunReport: Sendable {
       facts.divergence, facts.noLearning, facts.contradictions, facts.overfitting, facts.saturation, facts.chosenFalls,
       facts.lengthBias, facts.fewPairs, facts.wastedRows, facts.noEvaluation, facts.shortRun, facts.learned,
     ].compactMap(\.self)
-    return found.enumerated().sorted { ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset) }.map(
-      \.element)
+    return found.enumerated().sorted { ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset) }.map {
+      var diagnosis = $0.element
+      diagnosis.suggestions = diagnosis.suggestions.filter(facts.applies)
+      return diagnosis
+    }
   }
 }

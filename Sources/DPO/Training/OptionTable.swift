@@ -5,6 +5,13 @@ extension TrainingOptions {
   private static let most = Int(Int32.max)
   private static let any = Double.greatestFiniteMagnitude
 
+  /// Losses of all methods that have several.
+  private static var lossTypes: [String] {
+    var names = LossType.allCases.map(\.rawValue)
+    for name in CPOLossOptions.names + KTOLossOptions.names where !names.contains(name) { names.append(name) }
+    return names
+  }
+
   /// The option table, in the order in which options are documented.
   public static let fields: [OptionField] = [
     .choice(
@@ -12,13 +19,14 @@ extension TrainingOptions {
       "what is trained: " + TrainingMethod.table.map { "\($0.name) \($0.summary)" }.joined(separator: ", ")
     ),
     .strings(
-      "loss_type", \.lossType, LossType.allCases.map(\.rawValue),
-      "DPO losses, summed with loss_weights (paper, equation 7: sigmoid)"),
+      "loss_type", \.lossType, lossTypes,
+      "DPO losses, summed with loss_weights (paper, equation 7: sigmoid); cpo: one of sigmoid, hinge, ipo, simpo, alphapo; "
+        + "kto: kto or apo_zero_unpaired"),
     .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each"),
     .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true),
     .real(
       "label_smoothing", \.labelSmoothing, 0...1,
-      "ε, assumed rate of swapped labels, for exo_pair, robust, aot, aot_unpaired and conservative"),
+      "ε, assumed rate of swapped labels, for exo_pair, robust, aot, aot_unpaired, conservative and cpo"),
     .choice(
       "f_divergence_type", \.fDivergenceType, FDivergence.allCases.map(\.rawValue),
       "divergence from the reference model that the loss assumes"),
@@ -32,13 +40,21 @@ extension TrainingOptions {
     .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only"),
     .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up"),
     .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down"),
+    .real("cpo_alpha", \.cpoAlpha, 0...any, "cpo: weight of the chosen completions' negative log-likelihood"),
+    .real("simpo_gamma", \.simpoGamma, -any...any, "cpo with simpo: γ, the margin of rewards asked for"),
+    .real(
+      "alpha", \.alpha, -any...any,
+      "cpo: AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob"),
+    .real(
+      "unlikelihood_alpha", \.unlikelihoodAlpha, 0...1,
+      "unlikelihood: weight of the rejected completions' log-likelihood"),
     .optionalReal(
       "center_rewards_coefficient", \.centerRewardsCoefficient, 0...any,
       "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"),
 
     .optionalReal(
       "learning_rate", \.learningRate, 0...any,
-      "peak learning rate; unset: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward", .noted),
+      "peak learning rate; unset: 2e-5 for sft, 1e-4 for reward, 1e-6 for preferences", .noted),
     .choice(
       "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),

@@ -38,6 +38,8 @@ public final class Trainer: @unchecked Sendable {
   private let clock = ContinuousClock()
   /// Tokens seen in training, prompts counted once a completion, as TRL counts them.
   var tokensSeen = 0
+  /// What the method's loss hands on from one micro-batch to the next, after the steps done.
+  private(set) var methodState: [Double]
   private let cancelled = Atomic<Bool>(false)
   private let busy = Atomic<Bool>(false)
   /// The forest of the last `forward`, until its gradients have come back.
@@ -110,6 +112,7 @@ public final class Trainer: @unchecked Sendable {
     self.model = model
     referenceFile = referenceModel
     self.method = method
+    methodState = method.initialState
     self.data = data
     self.evaluation = evaluation
     self.order = order
@@ -156,6 +159,7 @@ public final class Trainer: @unchecked Sendable {
     do {
       var loss = 0.0
       var means = MetricMeans()
+      var state = methodState
       let forests = batches.map { method.forest(data, $0) }
       let targets = forests.reduce(0) { $0 + $1.targets.count }
       for (index, rows) in batches.enumerated() {
@@ -167,13 +171,15 @@ public final class Trainer: @unchecked Sendable {
         let result = try method.loss(
           MicroBatch(
             data: data, rows: rows, policy: scores, reference: referenceSums, stepMicroBatches: batches.count,
-            stepTargets: targets))
+            stepTargets: targets, state: state, isTraining: true))
+        state = result.state ?? state
         try checkFinite(result, rows: rows)
         loss += result.loss
         means.add(result.metrics)
         try pass.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
       }
       let norm = try update(rows: batches.flatMap { $0 })
+      methodState = state
       for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
       var metrics: [(name: String, value: Double)] = [
         ("loss", loss), ("grad_norm", norm), ("learning_rate", schedule.rate(step: step - 1)),
@@ -231,7 +237,7 @@ public final class Trainer: @unchecked Sendable {
   /// Log-probs of rows of the data under policy and reference, kept for `backward`.
   public struct BatchScores: Sendable {
     /// The policy's scores of every scored token; sequences 2i and 2i + 1 are chosen and rejected of row i (sft: sequence
-    /// i is row i).
+    /// i is row i; ranked: the completions of row after row).
     public let policy: TokenScores
     /// Reference sums, one a sequence; nil where there is no reference.
     public let reference: [Double]?
@@ -308,7 +314,7 @@ public final class Trainer: @unchecked Sendable {
     let start = clock.now
     let metrics = try Trainer.scores(
       of: evaluation, pass: pass, adapter: adapter, reference: reference, method: method,
-      batchSize: options.perDeviceEvalBatchSize, beforeBatch: checkCancelled
+      state: methodState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: checkCancelled
     ).map { (name: "eval_" + $0.name, value: $0.value) }
     return StepRecord(
       step: step, totalSteps: order.totalSteps, epoch: epoch, metrics: metrics,
@@ -348,7 +354,7 @@ public final class Trainer: @unchecked Sendable {
     let start = clock.now
     let metrics = try scores(
       of: data, pass: pass, adapter: lora, reference: reference, method: method,
-      batchSize: options.perDeviceEvalBatchSize, beforeBatch: {})
+      state: method.initialState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: {})
     return StepRecord(
       step: 0, totalSteps: 0, epoch: 0, metrics: metrics, seconds: start.duration(to: clock.now) / .seconds(1))
   }
@@ -356,7 +362,7 @@ public final class Trainer: @unchecked Sendable {
   /// The loss is the mean over rows, the other metrics are means over batches.
   private static func scores(
     of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
-    method: TrainingMethod, batchSize: Int, beforeBatch: () throws -> Void
+    method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
   ) throws -> [(name: String, value: Double)] {
     var means = MetricMeans()
     var loss = 0.0
@@ -373,7 +379,7 @@ public final class Trainer: @unchecked Sendable {
       let result = try method.loss(
         MicroBatch(
           data: data, rows: rows, policy: pass.score(forest, adapter: adapter, extras: method.extras), reference: sums,
-          stepMicroBatches: 1, stepTargets: forest.targets.count))
+          stepMicroBatches: 1, stepTargets: forest.targets.count, state: state))
       loss += result.loss * Double(rows.count)
       means.add(result.metrics)
       rowNumbers += result.rowNumbers
@@ -405,8 +411,8 @@ public final class Trainer: @unchecked Sendable {
     return forward * ((adapter == nil ? 3 : 2) + (reference == nil ? 0 : 1))
   }
 
-  /// Scored sequences of a row: chosen and rejected, or one.
-  public var sequencesPerRow: Int { data.sequenceNames.count }
+  /// Scored sequences of a row: chosen and rejected, or one; nil where rows have as many as they rank.
+  public var sequencesPerRow: Int? { data.kind == .ranked ? nil : data.sequenceCount(0) }
 
   /// Compute threads in use.
   public var threads: Int { team.threads }
@@ -435,8 +441,9 @@ public final class Trainer: @unchecked Sendable {
   /// AdamW's moments, laid out as `parameters`.
   var moments: (first: FloatBuffer, second: FloatBuffer) { (optimizer.firstMoments, optimizer.secondMoments) }
 
-  func restore(step: Int, tokensSeen: Int) {
+  func restore(step: Int, tokensSeen: Int, methodState: [Double]) {
     self.step = step
+    self.methodState = methodState
     self.tokensSeen = tokensSeen
     optimizer.step = step
     pending = nil

@@ -7,7 +7,8 @@ extension Trainer {
   func save(to path: String) throws {
     var header = try modelHeader(kind: .checkpoint)
     header.trainer = [
-      "step": .int(step), "tokens_seen": .int(tokensSeen), "options": options.json,
+      "step": .int(step), "tokens_seen": .int(tokensSeen), "method_state": .array(methodState.map(JSON.real)),
+      "options": options.json,
       "data_fingerprint": .string(hexadecimal(data.fingerprint)),
       "model_fingerprint": .string(hexadecimal(modelFingerprint)),
     ]
@@ -76,6 +77,11 @@ extension Trainer {
     let step = try field("step", \.int)
     let tokensSeen = try field("tokens_seen", \.int)
     guard tokensSeen >= 0 else { throw DPOError.format(path, "attribute tokens_seen of /trainer is \(tokensSeen)") }
+    let methodState = try field("method_state", \.array).compactMap(\.double)
+    guard methodState.count == method.initialState.count, methodState.allSatisfy(\.isFinite) else {
+      throw DPOError.format(
+        path, "attribute method_state of /trainer: expected \(method.initialState.count) finite numbers")
+    }
     var notes: [String] = []
     var differences: [String] = []
     if try field("data_fingerprint", \.string) != hexadecimal(data.fingerprint) {
@@ -116,7 +122,7 @@ extension Trainer {
     for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
       target.pointer.update(from: buffer.pointer, count: count)
     }
-    restore(step: step, tokensSeen: tokensSeen)
+    restore(step: step, tokensSeen: tokensSeen, methodState: methodState)
     return notes
   }
 

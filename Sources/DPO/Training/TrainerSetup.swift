@@ -10,7 +10,7 @@ extension Trainer {
     start: AdapterFile?, model: ModelFile
   ) throws {
     for set in [data, evaluation].compactMap({ $0 }) {
-      guard method.purpose.accepts(set.kind) else {
+      guard method.purpose.accepts(set.kind), method.purpose.learns(set.kind) == set.kind else {
         throw DPOError.argument(
           "method \(method.name) needs \(method.purpose.expectation); \(set.name) holds \(set.kind.rawValue)")
       }

@@ -22,7 +22,10 @@ struct TrainingMethod: Sendable {
   /// Distinct tokens and targets that a row brings into a micro-batch.
   var size: @Sendable (TokenizedDataset, Int) -> (tokens: Int, targets: Int) = { $0.size($1) }
   /// What the reference model's token log-probs become, one number a sequence.
-  let referenceSums: @Sendable (TokenScores) throws -> [Double]
+  var referenceSums: @Sendable (TokenScores) throws -> [Double] = { $0.sums }
+  /// Numbers that the loss hands on from one micro-batch of training to the next, as they are when a run starts.
+  /// Checkpoints hold them.
+  var initialState: [Double] = []
   let loss: @Sendable (MicroBatch) throws -> MethodLoss
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
   var overallMetrics: @Sendable ([Double]) -> [(name: String, value: Double)] = { _ in [] }
@@ -39,6 +42,10 @@ struct MicroBatch {
   let stepMicroBatches: Int
   /// Scored tokens of that step.
   let stepTargets: Int
+  /// What the micro-batch of training before this one handed on.
+  var state: [Double] = []
+  /// False in evaluation, which changes no state.
+  var isTraining = false
 }
 
 /// A micro-batch's share of an optimiser step.
@@ -54,6 +61,8 @@ struct MethodLoss {
   var nonFiniteRows: [Int] = []
   /// One number a row for `overallMetrics`.
   var rowNumbers: [Double] = []
+  /// What the next micro-batch of training gets; nil: the same as this one.
+  var state: [Double]?
 }
 
 extension TrainingMethod {
@@ -61,17 +70,37 @@ extension TrainingMethod {
   struct Entry: Sendable {
     let name: String
     let summary: String
+    /// Options that only some methods have, of those this one's. Others must be left at their defaults.
+    var options: [String] = []
     let make: @Sendable (TrainingOptions) throws -> TrainingMethod
   }
 
   /// Every method, in the order in which they are documented.
   static let table: [Entry] = [
-    Entry(name: "dpo", summary: "on pairs") { .dpo(try $0.dpoLoss()) },
-    Entry(name: "sft", summary: "on demonstrations") { _ in .sft },
-    Entry(name: "kto", summary: "on thumbs up and down") {
-      .kto(try $0.ktoLoss(), group: $0.perDeviceTrainBatchSize)
-    },
-    Entry(name: "reward", summary: "a reward model on pairs") {
+    Entry(
+      name: "dpo", summary: "on pairs",
+      options: referenceOptions + [
+        "loss_type", "loss_weights", "label_smoothing", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau",
+        "ld_alpha", "use_weighting",
+      ]
+    ) { .dpo(try $0.dpoLoss()) },
+    Entry(name: "ranked", summary: "on ranked answers", options: referenceOptions) { .ranked(beta: $0.beta) },
+    Entry(name: "sft", summary: "on demonstrations, or on the chosen side of pairs", options: ["completion_only_loss"])
+    { _ in .sft },
+    Entry(
+      name: "kto", summary: "on thumbs up and down",
+      options: referenceOptions + ["loss_type", "desirable_weight", "undesirable_weight"]
+    ) { .kto(try $0.ktoLoss(), group: $0.perDeviceTrainBatchSize) },
+    Entry(name: "bco", summary: "on thumbs up and down", options: referenceOptions) { .bco(beta: $0.beta) },
+    Entry(
+      name: "cpo", summary: "CPO, SimPO or AlphaPO on pairs without a reference model",
+      options: ["loss_type", "beta", "label_smoothing", "cpo_alpha", "simpo_gamma", "alpha"]
+    ) { .cpo(try $0.cpoLoss()) },
+    Entry(name: "orpo", summary: "on pairs without a reference model", options: ["beta"]) { .orpo(beta: $0.beta) },
+    Entry(
+      name: "unlikelihood", summary: "on pairs, the DPO paper's baseline", options: ["unlikelihood_alpha"]
+    ) { .unlikelihood(alpha: $0.unlikelihoodAlpha) },
+    Entry(name: "reward", summary: "a reward model on pairs", options: ["center_rewards_coefficient"]) {
       .reward(centerCoefficient: $0.centerRewardsCoefficient)
     },
   ]
@@ -83,8 +112,28 @@ extension TrainingMethod {
       throw DPOError.argument(
         "method is \(options.method), expected one of \(TrainingMethod.names.joined(separator: ", "))")
     }
+    for field in TrainingOptions.fields where !TrainingMethod.has(option: field.name, method: entry.name) {
+      guard field.value(in: options) == field.defaultValue else {
+        let owners = TrainingMethod.table.filter { $0.options.contains(field.name) }.map(\.name)
+        throw DPOError.argument(
+          "\(field.name) is \(field.value(in: options)), but method \(entry.name) has no such option; "
+            + "it is one of \(owners.joined(separator: ", "))")
+      }
+    }
     self = try entry.make(options)
   }
+
+  /// Whether an option is one of all methods, or of this one.
+  static func has(option: String, method: String) -> Bool {
+    let owners = table.filter { $0.options.contains(option) }
+    return owners.isEmpty || owners.contains { $0.name == method }
+  }
+
+  /// Options of a comparison with a reference model.
+  private static let referenceOptions = [
+    "beta", "reference_free", "precompute_ref_log_probs", "sync_ref_model", "ref_model_mixup_alpha",
+    "ref_model_sync_steps",
+  ]
 }
 
 extension TrainingOptions {

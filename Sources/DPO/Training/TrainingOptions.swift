@@ -19,6 +19,10 @@ public struct TrainingOptions: Sendable, Equatable {
   public var completionOnlyLoss = true
   public var desirableWeight = 1.0
   public var undesirableWeight = 1.0
+  public var cpoAlpha = 1.0
+  public var simpoGamma = 0.5
+  public var alpha = 0.0
+  public var unlikelihoodAlpha = 1.0
   public var centerRewardsCoefficient: Double?
 
   // Optimisation

@@ -147,7 +147,8 @@ extension Trainer {
     let key = ReferenceCache.Key(
       data: data.fingerprint, model: referenceFingerprint, ldAlpha: options.ldAlpha)
     if fileKind(directory.referenceCache) == .file {
-      reference.known = try ReferenceCache.read(directory.referenceCache, key: key, rows: data.count)
+      reference.known = try ReferenceCache.read(
+        directory.referenceCache, key: key, counts: (0..<data.count).map { data.sequenceCount($0) })
       return
     }
     let size = options.perDeviceTrainBatchSize
@@ -155,7 +156,12 @@ extension Trainer {
       try checkCancelled()
       let rows = Array(first..<min(data.count, first + size))
       let sums = try reference.sums(rows: rows, forest: data.forest(rows: rows), method: method)
-      for (index, row) in rows.enumerated() { reference.known[row] = Array(sums[2 * index..<2 * index + 2]) }
+      var start = 0
+      for row in rows {
+        let end = start + data.sequenceCount(row)
+        reference.known[row] = Array(sums[start..<end])
+        start = end
+      }
       try tell(.progress(phase: "reference log-probs", done: rows.count + first, total: data.count))
     }
     try ReferenceCache.write(directory.referenceCache, key: key, values: reference.known.compactMap { $0 })

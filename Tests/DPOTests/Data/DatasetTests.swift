@@ -166,7 +166,80 @@ import Testing
     #expect(found.contains("\"chosen\" and \"rejected\"") && found.contains("\"question\""))
     #expect(message { _ = try load(#"{"text": "x"}"#) }.contains("found the keys"))
     #expect(
-      message { _ = try load(#"{"chosen": "x", "rejected": "y"}"#, DatasetOptions(.supervised)) }.contains("\"text\""))
+      message { _ = try load(#"{"prompt": "x", "completions": []}"#, DatasetOptions(.supervised)) }.contains("\"text\"")
+    )
+  }
+
+  @Test func supervisedLearningTakesTheChosenSideOfPairs() throws {
+    let data = try load(
+      """
+      {"chosen": "x: y", "rejected": "x: z", "weight": 0.5}
+      {"chosen": "x: w", "rejected": "x: z"}
+      """, DatasetOptions(.supervised))
+    #expect(data.kind == .completions && data.count == 2 && data.weights == [0.5, 1])
+    #expect(try Array(data.sequence(1).completion) == ids(" w") + [2])
+  }
+
+  @Test func rankedAnswersShareTheirPromptAndKeepTheirRanks() throws {
+    let data = try load(
+      """
+      {"prompt": "x", "completions": ["1", "23", "4"], "ranks": [2, 3, 1], "weight": 2}
+      {"prompt": "x", "completions": ["5", "z"], "scores": [0.5, 7]}
+      """, DatasetOptions(.ranked))
+    #expect(data.kind == .ranked && data.weights == [2, 1])
+    #expect(data.sequenceCount(0) == 3 && data.sequenceCount(1) == 2)
+    #expect(data.ranks(0) == [2, 3, 1] && data.ranks(1) == [-0.5, -7])
+    #expect(data.sequenceNames(1) == ["completion_1", "completion_2"])
+    let forest = data.forest(rows: [1, 0])
+    #expect(try forest.tokens == [1] + ids("x") + ["5", "z", "1", "23", "4"].flatMap { try ids($0) })
+    #expect(data.size(0) == (2 + 2 + 3 + 2, 7) && data.attendedTokens(0) == 4 + 5 + 4)
+    #expect(message { try data.check(vocabularySize: 222) }.contains("line 2: token id 222"))
+    let pairs = try load(#"{"chosen": "x: y", "rejected": "x: z"}"#, DatasetOptions(.ranked))
+    #expect(pairs.kind == .pairs && pairs.ranks(0) == [1, 2])
+    // Another order is another data set.
+    let other = try load(#"{"prompt": "x", "completions": ["1", "2"], "ranks": [1, 2]}"#, DatasetOptions(.any))
+    let reverse = try load(#"{"prompt": "x", "completions": ["1", "2"], "ranks": [2, 1]}"#, DatasetOptions(.any))
+    #expect(other.fingerprint != reverse.fingerprint)
+  }
+
+  @Test func badRanksAreNamed() {
+    let good = #"{"prompt": "x", "completions": ["1", "2"], "ranks": [1, 2]}"#
+    let bad = [
+      (#"{"prompt": "x", "completions": ["1", "2"]}"#, "neither \"ranks\" and \"scores\""),
+      (#"{"prompt": "x", "completions": ["1", "2"], "ranks": [1, 2], "scores": [1, 2]}"#, "both \"ranks\""),
+      (#"{"prompt": "x", "completions": ["1", "2"], "ranks": [1]}"#, "a list of 2 finite numbers"),
+      (#"{"prompt": "x", "completions": ["1", "2"], "ranks": [1, "a"]}"#, "a list of 2 finite numbers"),
+      (#"{"prompt": "x", "completions": ["1", "2"], "scores": 3}"#, "a list of 2 finite numbers"),
+      (#"{"prompt": "x", "completions": ["1"], "ranks": [1]}"#, "a list of 1; expected 2 to 256 answers"),
+      (#"{"prompt": "x", "completions": "12", "ranks": [1]}"#, "a string; expected 2 to 256 answers"),
+      (#"{"prompt": "x", "completions": ["1", 2], "ranks": [1, 2]}"#, "\"completions[1]\" is a number"),
+      (
+        #"{"prompt": "x", "completions": ["1", [{"role": "a", "content": "b"}]], "ranks": [1, 2]}"#,
+        "holds chat messages"
+      ),
+      (#"{"completions": ["1", "2"], "ranks": [1, 2]}"#, "\"prompt\" is missing"),
+    ]
+    for (row, expected) in bad {
+      let found = message { _ = try load(good + "\n" + row, DatasetOptions(.ranked)) }
+      #expect(found.contains("line 2") && found.contains(expected), "\(found)")
+    }
+  }
+
+  @Test func theReportOfRankedRowsComparesAllAnswers() throws {
+    let report = try load(
+      """
+      {"prompt": "p", "completions": ["aaaa", "b", "cc"], "ranks": [1, 2, 3]}
+      {"prompt": "p", "completions": ["aaaa", "b", "cc"], "ranks": [1, 2, 3]}
+      {"prompt": "p", "completions": ["cc", "b"], "ranks": [1, 2]}
+      {"prompt": "p", "completions": ["b", "d"], "ranks": [1, 1]}
+      """, DatasetOptions(.any)
+    ).report
+    #expect(report.duplicateRows == 1 && report.contradictingRows == 1 && report.identicalRows == 1)
+    #expect(report.answers == 10 && report.longestRow == 7)
+    // Of rows 1 and 2 two of three, of row 3 one, of row 4 nothing is compared.
+    #expect(abs(report.longerChosen - (2.0 / 3 + 2.0 / 3 + 1 + 0.5) / 4) < 1e-12)
+    #expect(report.json["answers"] == 10 && report.text.contains("of 10 answers"))
+    #expect(report.warnings.contains { $0.contains("all completions tie") })
   }
 
   @Test func weightsAndReferenceColumnsAreRead() throws {

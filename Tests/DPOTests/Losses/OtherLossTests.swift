@@ -50,6 +50,11 @@ import Testing
     #expect(near(result.loss, (-logSigmoid(1 - 0.25) - logSigmoid(0.25 + 2)) / 2))
     #expect(near(result.gradients[0], -0.1 * sigmoid(-0.75) / 2))
     #expect(near(result.gradients[1], 0.1 * sigmoid(-2.25) / 2))
+    // An evaluation compares with what training has seen.
+    let seen = baseline
+    let evaluated = try bcoLoss(
+      logRatios: [30], labels: [false], beta: 0.1, baseline: &baseline, isTraining: false)
+    #expect(baseline == seen && near(evaluated.loss, -logSigmoid(0.25 - 3)))
   }
 }
 
@@ -123,6 +128,13 @@ import Testing
         #expect(abs(found.rejectedGradients[i] - dR) <= 1e-6 * max(1, abs(dR)), "\(number) \(i)")
       }
     }
+  }
+
+  @Test func unlikelihoodRaisesOneSideAndLowersTheOther() throws {
+    let result = try unlikelihoodLoss(chosen: [-3, -4], rejected: [-5, -1], weights: [1, 2], alpha: 0.25)
+    #expect(near(result.loss, ((3 - 0.25 * 5) + 2 * (4 - 0.25)) / 2))
+    #expect(result.chosenGradients == [-0.5, -1] && result.rejectedGradients == [0.125, 0.25])
+    #expect(throws: DPOError.self) { try unlikelihoodLoss(chosen: [-1], rejected: [-1], alpha: 1.5) }
   }
 
   @Test func orpoStaysFiniteAtCertainty() throws {

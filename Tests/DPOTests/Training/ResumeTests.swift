@@ -9,7 +9,7 @@ import Testing
   static let kinds =
     [
       "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
-      "reward lora", "checkpointing",
+      "reward lora", "checkpointing", "bco", "ranked precomputed",
     ] + (ThreadTeam.packs(.bf16) ? ["bf16"] : [])
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
@@ -156,6 +156,14 @@ import Testing
     case "reward", "reward lora":
       options.method = "reward"
       if kind == "reward lora" { options.loraR = 4 }
+    case "ranked precomputed":
+      options.method = "ranked"
+      options.precomputeRefLogProbs = true
+      data = "data/ranked.jsonl"
+      options.maxSteps = 9
+    case "bco":
+      options.method = "bco"
+      options.maxSteps = 9
     default: break
     }
     change(&options)

@@ -10,11 +10,23 @@ import Testing
     "llama-untied-sft-text", "mistral-lora-sigmoid", "mistral-sigmoid", "qwen2-ipo", "qwen2-lora-ipo",
     "qwen2-lora-sft-completions", "qwen2-sync", "qwen3-lora-sigmoid", "qwen3-sft-completions", "qwen3-sigmoid-sft",
     "llama-tied-kto", "qwen2-lora-kto", "mistral-reward", "llama-tied-reward-margins", "gpt2-reward",
-    "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat",
+    "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat", "mistral-apo-zero",
+    "llama-tied-cpo", "mistral-cpo-hinge", "qwen2-cpo-ipo", "llama-untied-simpo", "qwen3-lora-alphapo",
+    "llama-tied-orpo", "qwen3-orpo",
   ]
 
   @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {
-    let golden = try Fixtures.json("golden/trl/\(name).json")
+    try follow(name, Fixtures.json("golden/trl/\(name).json"))
+  }
+
+  /// Methods that TRL has no trainer for, beside plain PyTorch loops.
+  @Test(arguments: [
+    "llama-tied-bco", "qwen2-bco", "mistral-unlikelihood", "llama-untied-ranked", "qwen3-ranked-pairs",
+  ]) func stepsAndEvaluationAreThoseOfALoop(name: String) throws {
+    try follow(name, Fixtures.json("golden/methods/\(name).json"))
+  }
+
+  private func follow(_ name: String, _ golden: JSON) throws {
     let trainer = try TRLTrajectoryTests.trainer(golden)
     for expected in try #require(golden["steps"]?.array) {
       let record = try trainer.takeStep()
@@ -57,7 +69,11 @@ import Testing
       }
     }
     let model = try ModelFile.open(text("model") ?? "")
-    let data = try model.dataset(jsonl: text("data") ?? "", options: options.dataset())
+    // CPO's and ORPO's trainers in TRL tokenise by rules of their own.
+    let data =
+      ["cpo", "orpo"].contains(options.method)
+      ? try TokenizedDataset(rows: tokenRows(golden), options: options.dataset())
+      : try model.dataset(jsonl: text("data") ?? "", options: options.dataset())
     let trainer = try Trainer(
       model: model, adapter: text("adapter").map { try AdapterFile.open($0, for: model) }, data: data, evaluation: data,
       options: options)
@@ -70,6 +86,14 @@ import Testing
       }
     }
     return trainer
+  }
+
+  private static func tokenRows(_ golden: JSON) throws -> [TokenizedRow] {
+    try #require(golden["rows"]?.array).map { row in
+      func ids(_ key: String) -> [Int32] { row[key]?.array?.compactMap { $0.int.map(Int32.init) } ?? [] }
+      return TokenizedRow(
+        prompt: ids("prompt_ids"), completion: ids("chosen_ids"), rejected: ids("rejected_ids"))
+    }
   }
 
   private func compare(_ record: StepRecord, _ expected: JSON, tolerance: Double, _ place: String) {

@@ -1,4 +1,4 @@
-"""Makes Tests/Fixtures/data/{pairs,margins,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions}.jsonl: small
+"""Makes Tests/Fixtures/data/{pairs,margins,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions,ranked}.jsonl: small
 rows in every form that trainers accept, with unicode, long rows, shared prompts and merges across the boundary.
 
     python3 Tests/Fixtures/scripts/make_data.py           standard library
@@ -61,6 +61,20 @@ def main():
                        for row in shared[:6] for key in ("chosen", "rejected")])
     write("completions", [{"prompt": row["prompt"], "completion": row["chosen"]} for row in shared])
     write("text", [{"text": row["prompt"] + row["chosen" if index % 2 else "rejected"]} for index, row in enumerate(pairs)])
+
+    ranked = []
+    for index, answers in enumerate((3, 4, 2, 5, 3, 3, 4)):
+        completions = [f" {source.choice(GOOD + BAD)}{source.choice(['', ' indeed', ', people said'])}." for _ in range(answers)]
+        order = source.sample(range(answers), answers)
+        row = {"prompt": pair(source)["prompt"], "completions": completions}
+        if index == 1:
+            row["ranks"] = [2, 1, 2, 3]                                    # a tie
+        elif index % 2:
+            row["scores"] = [place - 1.25 for place in order]
+        else:
+            row["ranks"] = [place + 1 for place in order]
+        ranked.append({**row, "weight": 0.5} if index == 5 else row)
+    write("ranked", ranked)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ from datasets import Dataset
 from make_golden import save_adapter
 from peft import LoraConfig
 from transformers import AutoTokenizer, PrinterCallback, ProgressCallback
+from trl.experimental.cpo import CPOConfig, CPOTrainer
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, RewardTrainer, SFTConfig, SFTTrainer
 
 COMMON = dict(use_cpu=True, bf16=False, gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
@@ -55,8 +57,22 @@ SFT_RUNS = {
 }
 KTO_RUNS = {
     "llama-tied-kto": ("llama-tied", "unpaired", dict(per_device_train_batch_size=4, desirable_weight=1.2), None),
+    "mistral-apo-zero": ("mistral", "unpaired", dict(loss_type="apo_zero_unpaired", desirable_weight=1.3,
+                                                     train_sampling_strategy="random"), None),
     "qwen2-lora-kto": ("qwen2", "pairs", dict(per_device_train_batch_size=3, gradient_accumulation_steps=2, undesirable_weight=0.7),
                        dict(r=4, lora_alpha=8, target_modules="all-linear")),
+}
+CPO_RUNS = {
+    "llama-tied-cpo": ("llama-tied", "pairs", dict(label_smoothing=0.1, cpo_alpha=0.7, gradient_accumulation_steps=2), None),
+    "mistral-cpo-hinge": ("mistral", "shared", dict(loss_type="hinge", beta=0.3, train_sampling_strategy="sequential"), None),
+    "qwen2-cpo-ipo": ("qwen2", "pairs", dict(loss_type="ipo", weight_decay=0.1), None),
+    "llama-untied-simpo": ("llama-untied", "pairs", dict(loss_type="simpo", beta=2.0, simpo_gamma=1.0, cpo_alpha=0.0), None),
+    "qwen3-lora-alphapo": ("qwen3", "pairs", dict(loss_type="alphapo", alpha=0.25, beta=2.5),
+                           dict(r=4, lora_alpha=8, target_modules="all-linear")),
+}
+ORPO_RUNS = {
+    "llama-tied-orpo": ("llama-tied", "pairs", dict(gradient_accumulation_steps=2, per_device_train_batch_size=3), None),
+    "qwen3-orpo": ("qwen3", "shared", dict(beta=0.5, weight_decay=0.1), None),
 }
 REWARD_RUNS = {
     "mistral-reward": ("mistral", "shared", dict(weight_decay=0.1, center_rewards_coefficient=0.01), None),
@@ -67,27 +83,50 @@ REWARD_RUNS = {
                           dict(r=4, lora_alpha=8, target_modules="all-linear", modules_to_save=["score"])),
     "llama-tied-lora-reward-chat": ("llama-tied", "chat", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear", modules_to_save=["score"])),
 }
-METHODS = {DPOTrainer: "dpo", SFTTrainer: "sft", KTOTrainer: "kto", RewardTrainer: "reward"}
+METHODS = {DPOTrainer: "dpo", SFTTrainer: "sft", KTOTrainer: "kto", CPOTrainer: "cpo", ORPOTrainer: "orpo", RewardTrainer: "reward"}
 FORGET = ("runtime", "per_second", "total_flos", "train_loss")
+
+
+def token_rows(data):
+    """The ids of TRL's prepared rows."""
+    for row in data:
+        if "chosen_labels" in row:      # CPO and ORPO: prompt and completion in one list, labels of the prompt are −100
+            prompt = row["chosen_labels"].count(-100)
+            assert prompt == row["rejected_labels"].count(-100) and row["chosen_input_ids"][:prompt] == row["rejected_input_ids"][:prompt]
+            yield {"prompt_ids": row["chosen_input_ids"][:prompt], "chosen_ids": row["chosen_input_ids"][prompt:],
+                   "rejected_ids": row["rejected_input_ids"][prompt:]}
+        else:
+            yield {key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask") if key in row}
+
+
+def comparable(entry, trainer_type, settings):
+    """CPO and ORPO average logits over padding and prompts too, and tell an NLL of 0 where they do not need it."""
+    if trainer_type not in (CPOTrainer, ORPOTrainer):
+        return entry
+    needless = settings.get("cpo_alpha") == 0 or settings.get("loss_type") == "alphapo"
+    return {key: value for key, value in entry.items() if "logits/" not in key and not (needless and "nll_loss" in key)}
 
 
 def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None):
     """What a run of TRL's trainer logs. `model`: a directory, `data`: rows, `lora`: LoraConfig's options; `before` and `after`
     are called with the trainer's model."""
-    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig, RewardTrainer: RewardConfig}[trainer_type]
+    config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig, CPOTrainer: CPOConfig, ORPOTrainer: ORPOConfig,
+                   RewardTrainer: RewardConfig}[trainer_type]
     task = "SEQ_CLS" if trainer_type is RewardTrainer else "CAUSAL_LM"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if trainer_type in (CPOTrainer, ORPOTrainer) and tokenizer.pad_token is None:      # the others take EOS by themselves
+        tokenizer.pad_token = tokenizer.eos_token
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_type(
             model=str(model), args=config_type(output_dir=scratch, **COMMON, **settings),
-            processing_class=AutoTokenizer.from_pretrained(model), train_dataset=Dataset.from_list(data), eval_dataset=Dataset.from_list(data),
+            processing_class=tokenizer, train_dataset=Dataset.from_list(data), eval_dataset=Dataset.from_list(data),
             peft_config=LoraConfig(task_type=task, **lora) if lora else None)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         if before:
             before(trainer.model)
         start = {key: p.detach().clone() for key, p in trainer.model.named_parameters() if p.requires_grad}
-        ids = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask") if key in row}
-               for row in trainer.train_dataset]
+        ids = list(token_rows(trainer.train_dataset))
         trainer.train()
         evaluation = trainer.evaluate()
         if after:
@@ -97,8 +136,10 @@ def trajectory(trainer_type, model, data, settings, lora=None, before=None, afte
                                                "first": numbers(p.detach().flatten()[:4])}
                for key, p in trainer.model.named_parameters() if p.requires_grad}
     score = {"score": numbers(start["score.weight"].flatten())} if "score.weight" in start else {}   # drawn by torch
-    return {"rows": ids, **score, "steps": [entry for entry in trainer.state.log_history if "loss" in entry],
-            "evaluation": {key: value for key, value in evaluation.items() if not any(word in key for word in FORGET)}, "tensors": tensors}
+    return {"rows": ids, **score, 
+            "steps": [comparable(entry, trainer_type, settings) for entry in trainer.state.log_history if "loss" in entry],
+            "evaluation": comparable({key: value for key, value in evaluation.items() if not any(word in key for word in FORGET)},
+                                     trainer_type, settings), "tensors": tensors}
 
 
 def run(name, table, trainer_type):
@@ -135,7 +176,8 @@ LOSSES = {
 
 def main():
     wanted = sys.argv[1:]
-    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer), (KTO_RUNS, KTOTrainer), (REWARD_RUNS, RewardTrainer)):
+    for table, trainer in ((RUNS, DPOTrainer), (SFT_RUNS, SFTTrainer), (KTO_RUNS, KTOTrainer), (CPO_RUNS, CPOTrainer),
+                           (ORPO_RUNS, ORPOTrainer), (REWARD_RUNS, RewardTrainer)):
         for name in table:
             if not wanted or name in wanted:
                 record = run(name, table, trainer)

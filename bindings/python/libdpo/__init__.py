@@ -14,25 +14,31 @@ and come out as NumPy arrays.
 from ._native import lib as _lib
 from .classifier import TextClassifier
 from .closed_form import OptimalPolicy, bradley_terry, divergence, implicit_rewards, optimal_policy
-from .config import DPOConfig, KTOConfig, LoraConfig, RewardConfig, SFTConfig, describe_options
+from .config import (
+    BCOConfig, CPOConfig, DPOConfig, KTOConfig, LoraConfig, ORPOConfig, RankedConfig, RewardConfig, SFTConfig,
+    UnlikelihoodConfig, describe_options,
+)
 from .dataset import Dataset, DatasetInfo
 from .errors import (
     CancelledError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
     NonFiniteError, OutOfMemoryError, StateError, UnsupportedError,
 )
-from .losses import LOSS_TYPES, DPOLoss, dpo_loss
+from .losses import LOSS_TYPES, DPOLoss, RankedLoss, dpo_loss, ranked_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
 from .trainer import (
-    DPOTrainer, Forward, KTOTrainer, RewardTrainer, SFTTrainer, TrainerCallback, TrainerControl, TrainerState, TrainOutput,
+    BCOTrainer, CPOTrainer, DPOTrainer, Forward, KTOTrainer, ORPOTrainer, RankedTrainer, RewardTrainer, SFTTrainer,
+    TrainerCallback, TrainerControl, TrainerState, TrainOutput, UnlikelihoodTrainer,
 )
 
 __version__: str = _lib.dpo_version().decode()
 
 __all__ = [
-    "CancelledError", "Completion", "DPOConfig", "DPOError", "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo",
-    "FileError", "FormatError", "Forward", "InternalError", "InvalidArgumentError", "LOSS_TYPES", "LoraConfig",
-    "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OptimalPolicy", "OutOfMemoryError",
-    "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
-    "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError",
-    "bradley_terry", "describe_options", "divergence", "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy",
+    "BCOConfig", "BCOTrainer", "CPOConfig", "CPOTrainer", "CancelledError", "Completion", "DPOConfig", "DPOError",
+    "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo", "FileError", "FormatError", "Forward", "InternalError",
+    "InvalidArgumentError", "KTOConfig", "KTOTrainer", "LOSS_TYPES", "LoraConfig", "MismatchError", "Model",
+    "ModelInfo", "NonFiniteError", "ORPOConfig", "ORPOTrainer", "OptimalPolicy", "OutOfMemoryError", "RankedConfig",
+    "RankedLoss", "RankedTrainer", "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
+    "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState",
+    "UnlikelihoodConfig", "UnlikelihoodTrainer", "UnsupportedError", "bradley_terry", "describe_options", "divergence",
+    "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy", "ranked_loss",
 ]

@@ -82,6 +82,7 @@ class TrainOptions(SizedStructure):
         ("f_divergence_type", c_char_p), ("f_alpha_divergence_coef", c_double), ("discopop_tau", c_double),
         ("ld_alpha", c_double), ("use_weighting", c_int32), ("reference_free", c_int32),
         ("completion_only_loss", c_int32), ("desirable_weight", c_double), ("undesirable_weight", c_double),
+        ("cpo_alpha", c_double), ("simpo_gamma", c_double), ("alpha", c_double), ("unlikelihood_alpha", c_double),
         ("center_rewards_coefficient", c_double),
         ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
         ("warmup_steps", c_double), ("weight_decay", c_double), ("adam_beta1", c_double), ("adam_beta2", c_double),
@@ -165,6 +166,10 @@ _prototype("dpo_loss_options_init", c_int32, POINTER(LossOptions), c_size_t)
 _prototype(
     "dpo_loss_compute", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles, _doubles, _ids, _ids,
     _doubles, _doubles, _doubles, _doubles, _doubles, _doubles, _doubles,
+)
+_prototype(
+    "dpo_loss_compute_ranked", c_int32, c_double, c_size_t, _sizes, _doubles, _doubles, _doubles, _doubles, _doubles,
+    _doubles, _doubles, _doubles,
 )
 
 _prototype("dpo_policy_optimum", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles, _doubles)

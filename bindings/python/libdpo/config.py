@@ -16,7 +16,10 @@ from typing import Any, Optional, Union
 
 from . import _native, errors
 
-__all__ = ["DPOConfig", "LoraConfig", "RewardConfig", "SFTConfig", "describe_options"]
+__all__ = [
+    "BCOConfig", "CPOConfig", "DPOConfig", "KTOConfig", "LoraConfig", "ORPOConfig", "RankedConfig", "RewardConfig", "SFTConfig",
+    "UnlikelihoodConfig", "describe_options",
+]
 
 
 def describe_options() -> "list[dict[str, Any]]":
@@ -124,25 +127,38 @@ def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> Non
 
 
 @dataclass
-class DPOConfig(_TrainingConfig):
-    """Options of DPO. ``learning_rate`` None is 1e-6."""
+class _ReferenceConfig(_TrainingConfig):
+    """Options of methods that compare with a reference model."""
 
-    loss_type: Union[str, Sequence[str]] = "sigmoid"
-    loss_weights: Optional[Sequence[float]] = None
     beta: float = 0.1
-    label_smoothing: float = 0.0
-    f_divergence_type: str = "reverse_kl"
-    f_alpha_divergence_coef: float = 0.5
-    discopop_tau: float = 0.05
-    ld_alpha: Optional[float] = None
-    use_weighting: bool = False
     reference_free: bool = False
     precompute_ref_log_probs: bool = False
     sync_ref_model: bool = False
     ref_model_mixup_alpha: float = 0.6
     ref_model_sync_steps: int = 512
 
+
+@dataclass
+class DPOConfig(_ReferenceConfig):
+    """Options of DPO. ``learning_rate`` None is 1e-6."""
+
+    loss_type: Union[str, Sequence[str]] = "sigmoid"
+    loss_weights: Optional[Sequence[float]] = None
+    label_smoothing: float = 0.0
+    f_divergence_type: str = "reverse_kl"
+    f_alpha_divergence_coef: float = 0.5
+    discopop_tau: float = 0.05
+    ld_alpha: Optional[float] = None
+    use_weighting: bool = False
+
     _method = "dpo"
+
+
+@dataclass
+class RankedConfig(_ReferenceConfig):
+    """Options of DPO on ranked answers (Plackett–Luce). ``learning_rate`` None is 1e-6."""
+
+    _method = "ranked"
 
 
 @dataclass
@@ -155,14 +171,56 @@ class SFTConfig(_TrainingConfig):
 
 
 @dataclass
-class KTOConfig(_TrainingConfig):
+class KTOConfig(_ReferenceConfig):
     """Options of KTO, on completions with a thumb up or down. ``learning_rate`` None is 1e-6."""
 
-    beta: float = 0.1
+    #: "kto" or "apo_zero_unpaired".
+    loss_type: str = "kto"
     desirable_weight: float = 1.0
     undesirable_weight: float = 1.0
 
     _method = "kto"
+
+
+@dataclass
+class BCOConfig(_ReferenceConfig):
+    """Options of BCO, on completions with a thumb up or down. ``learning_rate`` None is 1e-6."""
+
+    _method = "bco"
+
+
+@dataclass
+class CPOConfig(_TrainingConfig):
+    """Options of CPO, SimPO and AlphaPO. ``learning_rate`` None is 1e-6."""
+
+    #: "sigmoid", "hinge", "ipo", "simpo", or "alphapo", which is simpo with ``cpo_alpha`` 0.
+    loss_type: str = "sigmoid"
+    beta: float = 0.1
+    label_smoothing: float = 0.0
+    #: Weight of the chosen completions' negative log-likelihood; SimPO has none: 0.
+    cpo_alpha: float = 1.0
+    simpo_gamma: float = 0.5
+    alpha: float = 0.0
+
+    _method = "cpo"
+
+
+@dataclass
+class ORPOConfig(_TrainingConfig):
+    """Options of ORPO; ``beta`` is the paper's λ. ``learning_rate`` None is 1e-6."""
+
+    beta: float = 0.1
+
+    _method = "orpo"
+
+
+@dataclass
+class UnlikelihoodConfig(_TrainingConfig):
+    """Options of the DPO paper's baseline: log-likelihood of the chosen completion − α · that of the rejected one."""
+
+    unlikelihood_alpha: float = 1.0
+
+    _method = "unlikelihood"
 
 
 @dataclass

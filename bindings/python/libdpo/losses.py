@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import byref, c_double, c_int32
+from ctypes import byref, c_double, c_int32, c_size_t
 from dataclasses import dataclass
 from typing import Any, Union
 
 from . import _arrays, _native, errors
 
-__all__ = ["DPOLoss", "LOSS_TYPES", "dpo_loss"]
+__all__ = ["DPOLoss", "LOSS_TYPES", "RankedLoss", "dpo_loss", "ranked_loss"]
 
 #: TRL's names, in the order of ``dpo_loss_type`` in dpo.h.
 LOSS_TYPES = (
@@ -116,3 +116,54 @@ def dpo_loss(
         )
     )
     return DPOLoss(loss.value, *[output.values for output in outputs])
+
+
+@dataclass(frozen=True)
+class RankedLoss:
+    """A loss over ranked completions. ``losses`` has one element a row, the other arrays one a completion."""
+
+    #: The mean over the rows.
+    loss: float
+    losses: Any
+    #: d loss / d policy log-prob, the mean's 1/rows included: what each token of the completion receives.
+    gradients: Any
+    #: β·log(π/π_ref)
+    rewards: Any
+
+
+def ranked_loss(
+    policy: Any, reference: Any = None, *, counts: Any, ranks: Any, weights: Any = None, beta: float = 0.1
+) -> RankedLoss:
+    """DPO's loss under the Plackett–Luce model; pairs are rows of two.
+
+    ``policy`` and ``reference`` (None: 0) are summed log-probabilities of all completions, row after row; ``counts`` says
+    how many (2 or more) each row has. ``ranks``: one a completion, of which only the order counts; lower is better, equal
+    ranks are not compared. ``weights`` multiply each row's loss before the mean.
+
+    >>> round(ranked_loss([-9.75, -12.5, -20.0], counts=[3], ranks=[1, 2, 3]).loss, 12)
+    1.137517264891
+    """
+    rows = _arrays.Input(counts, c_size_t, "counts")
+    values = _arrays.Input(policy, c_double, "policy")
+    total = values.count
+
+    def column(given: Any, name: str, count: int) -> "_arrays.Input | None":
+        found = _arrays.optional_input(given, c_double, name)
+        if found is not None and found.count != count:
+            raise errors.InvalidArgumentError(f"{name} has {found.count} values; expected {count}")
+        return found
+
+    if sum(rows.pointer[: rows.count]) != total:
+        raise errors.InvalidArgumentError(f"policy has {total} values; counts add up to {sum(rows.pointer[:rows.count])}")
+    inputs = [
+        column(ranks, "ranks", total), values, column(reference, "reference", total), column(weights, "weights", rows.count),
+    ]
+    outputs = [_arrays.Output(rows.count, c_double), _arrays.Output(total, c_double), _arrays.Output(total, c_double)]
+    loss = ctypes.c_double()
+    _native.check(
+        _native.lib.dpo_loss_compute_ranked(
+            beta, rows.count, rows.pointer, *map(_arrays.pointer_of, inputs), byref(loss),
+            *[output.pointer for output in outputs],
+        )
+    )
+    return RankedLoss(loss.value, *[output.values for output in outputs])

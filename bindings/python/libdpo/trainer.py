@@ -13,12 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
-from .config import DPOConfig, KTOConfig, RewardConfig, SFTConfig, _TrainingConfig, with_adapter
+from .config import (
+    BCOConfig, CPOConfig, DPOConfig, KTOConfig, ORPOConfig, RankedConfig, RewardConfig, SFTConfig, UnlikelihoodConfig,
+    _TrainingConfig, with_adapter,
+)
 from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
 
-__all__ = ["DPOTrainer", "Forward", "KTOTrainer", "RewardTrainer", "SFTTrainer", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
+__all__ = [
+    "BCOTrainer", "CPOTrainer", "DPOTrainer", "Forward", "KTOTrainer", "ORPOTrainer", "RankedTrainer", "RewardTrainer", "SFTTrainer",
+    "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnlikelihoodTrainer",
+]
 
 def _metrics(text: bytes) -> "dict[str, Any]":
     """The metrics of a step or evaluation by TRL's names."""
@@ -356,7 +362,38 @@ class _Trainer(_native.Handle):
         self._reduce = callback
 
 
-class DPOTrainer(_Trainer):
+class _ReferenceTrainer(_Trainer):
+    """A method that compares the policy with a reference model."""
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
+        args: Optional[_TrainingConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+
+class _PolicyTrainer(_Trainer):
+    """A method that has no reference model."""
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        args: Optional[_TrainingConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+
+class DPOTrainer(_ReferenceTrainer):
     """Direct preference optimisation of ``model`` on pairs, as TRL's class of this name does it.
 
     ``model``: a path or a ``Model``; opened with an adapter, training goes on from it. ``ref_model``: None is the model
@@ -366,55 +403,51 @@ class DPOTrainer(_Trainer):
 
     _config = DPOConfig
 
-    def __init__(
-        self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
-        args: Optional[DPOConfig] = None,
-        train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
-        peft_config: Any = None,
-    ) -> None:
-        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+class RankedTrainer(_ReferenceTrainer):
+    """DPO on ranked answers: rows of ``prompt``, ``completions`` and ``ranks`` (lower is better) or ``scores`` (higher is
+    better), or pairs."""
+
+    _config = RankedConfig
 
 
-class SFTTrainer(_Trainer):
-    """Supervised fine-tuning on texts, messages, or prompts with completions."""
+class SFTTrainer(_PolicyTrainer):
+    """Supervised fine-tuning on texts, messages, prompts with completions, or the chosen side of pairs."""
 
     _config = SFTConfig
 
-    def __init__(
-        self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        args: Optional[SFTConfig] = None,
-        train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
-        peft_config: Any = None,
-    ) -> None:
-        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
 
-
-class KTOTrainer(_Trainer):
+class KTOTrainer(_ReferenceTrainer):
     """KTO on thumbs up and down: rows of ``prompt``, ``completion`` and ``label``, or pairs, which are taken apart."""
 
     _config = KTOConfig
 
-    def __init__(
-        self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        ref_model: Optional[Union[Model, str, "os.PathLike[str]"]] = None,
-        args: Optional[KTOConfig] = None,
-        train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
-        peft_config: Any = None,
-    ) -> None:
-        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+class BCOTrainer(_ReferenceTrainer):
+    """BCO on thumbs up and down, rows as for ``KTOTrainer``."""
+
+    _config = BCOConfig
 
 
-class RewardTrainer(_Trainer):
+class CPOTrainer(_PolicyTrainer):
+    """CPO, SimPO or AlphaPO (``CPOConfig.loss_type``) on pairs."""
+
+    _config = CPOConfig
+
+
+class ORPOTrainer(_PolicyTrainer):
+    """ORPO on pairs."""
+
+    _config = ORPOConfig
+
+
+class UnlikelihoodTrainer(_PolicyTrainer):
+    """The DPO paper's unlikelihood baseline on pairs."""
+
+    _config = UnlikelihoodConfig
+
+
+class RewardTrainer(_PolicyTrainer):
     """A reward model from pairs, as TRL's class of this name trains it: a score head on ``model``, read at the last token.
 
     What it saves is opened by ``Model``, whose ``rewards`` then scores text; exported to "safetensors", transformers'
@@ -422,14 +455,3 @@ class RewardTrainer(_Trainer):
     """
 
     _config = RewardConfig
-
-    def __init__(
-        self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        args: Optional[RewardConfig] = None,
-        train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
-        peft_config: Any = None,
-    ) -> None:
-        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)

@@ -17,18 +17,9 @@ extension TrainingMethod {
           weights: weights.allSatisfy { $0 == 1 } ? nil : weights, options)
         let share = 1 / Double(batch.stepMicroBatches)
         let pairs = result.pairs
-        var metrics: [(String, Double)] = [
-          ("rewards/chosen", pairs.chosenRewards.mean), ("rewards/rejected", pairs.rejectedRewards.mean),
-          ("rewards/accuracies", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 > $1 ? 1.0 : 0 }.mean),
-          ("rewards/margins", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 - $1 }.mean),
-          ("logps/chosen", stride(from: 0, to: result.sums.count, by: 2).map { result.sums[$0] }.mean),
-          ("logps/rejected", stride(from: 1, to: result.sums.count, by: 2).map { result.sums[$0] }.mean),
-        ]
-        metrics += pairTokenMetrics(batch.policy)
         return MethodLoss(
           loss: pairs.loss * share, tokenGradients: result.tokenGradients.map { Float(Double($0) * share) },
-          metrics: metrics,
-          nonFiniteRows: batch.rows.indices.filter { !pairs.losses[$0].isFinite }.map { batch.rows[$0] })
+          metrics: pairMetrics(pairs, logps: result.sums, batch.policy), nonFiniteRows: pairs.nonFiniteRows(batch.rows))
       })
   }
 }
@@ -49,30 +40,6 @@ extension TrainingOptions {
     try loss.validate()
     return loss
   }
-}
-
-/// TRL's per-token metrics of pairs: entropy over both sides, mean logit of each side, accuracy over chosen tokens.
-func pairTokenMetrics(_ scores: TokenScores) -> [(String, Double)] {
-  var start = 0
-  var tokens = [0.0, 0.0]
-  var logits = [0.0, 0.0]
-  var entropy = 0.0
-  var right = 0
-  for (sequence, count) in scores.counts.enumerated() {
-    let side = sequence % 2
-    tokens[side] += Double(count)
-    for index in start..<start + count {
-      entropy += Double(scores.entropy?[index] ?? 0)
-      logits[side] += Double(scores.meanLogit?[index] ?? 0)
-      if side == 0 && scores.top1?[index] == true { right += 1 }
-    }
-    start += count
-  }
-  func ratio(_ value: Double, _ count: Double) -> Double { count > 0 ? value / count : 0 }
-  return [
-    ("logits/chosen", ratio(logits[0], tokens[0])), ("logits/rejected", ratio(logits[1], tokens[1])),
-    ("entropy", ratio(entropy, tokens[0] + tokens[1])), ("mean_token_accuracy", ratio(Double(right), tokens[0])),
-  ]
 }
 
 extension TokenLogProbs {

@@ -3,52 +3,77 @@ import DPOModel
 
 extension TrainingMethod {
   /// KTO (Ethayarajh et al. 2024) on completions with a thumb up or down. After the rows' own sequences a micro-batch
-  /// scores each prompt with the completion of the row before it, whose mean log-ratio estimates the KL divergence.
+  /// scores each prompt with the completion of the row before it, whose mean log-ratio estimates the KL divergence; not for
+  /// apo_zero_unpaired, which takes it as 0.
   static func kto(_ options: KTOLossOptions, group: Int) -> TrainingMethod {
+    var method = unpaired("kto") { batch, labels, ratios, weights in
+      let count = labels.count
+      let result = try DPO.ktoLoss(
+        logRatios: Array(ratios[..<count]), labels: labels, klLogRatios: Array(ratios[count...]), weights: weights,
+        options)
+      return (result, [("kl", result.baseline)], nil)
+    }
+    guard options.kind == .kto else { return method }
+    method.isSequential = true
+    method.forest = { data, rows in data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group)) }
+    method.size = { data, row in
+      let sequence = data.sequence(row)
+      return (sequence.prompt.count + 2 * sequence.completion.count, 2 * sequence.targetCount)
+    }
+    return method
+  }
+
+  /// BCO (Jung et al. 2024) on completions with a thumb up or down. The running mean of the rewards is the run's state.
+  static func bco(beta: Double) -> TrainingMethod {
+    var method = unpaired("bco") { batch, labels, ratios, weights in
+      var baseline = BCOBaseline(mean: batch.state.first ?? 0, rows: batch.state.last ?? 0)
+      let result = try bcoLoss(
+        logRatios: ratios, labels: labels, weights: weights, beta: beta, baseline: &baseline,
+        isTraining: batch.isTraining || baseline.rows == 0)
+      return (result, [("delta", result.baseline)], [baseline.mean, baseline.rows])
+    }
+    method.initialState = [0, 0]
+    return method
+  }
+
+  /// A method on labelled completions, by its loss of the micro-batch's labels, log-ratios of all its sequences and
+  /// weights, with metrics of its own and the state that it hands on.
+  private static func unpaired(
+    _ name: String,
+    loss:
+      @escaping @Sendable (_ batch: MicroBatch, _ labels: [Bool], _ logRatios: [Double], _ weights: [Double]?) throws
+      -> (UnpairedLossResult, metrics: [(name: String, value: Double)], state: [Double]?)
+  ) -> TrainingMethod {
     TrainingMethod(
-      name: "kto", purpose: .unpaired, defaultLearningRate: 1e-6, usesReference: true,
-      extras: [.entropy, .meanLogit], isSequential: true,
-      forest: { data, rows in data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group)) },
-      size: { data, row in
-        let sequence = data.sequence(row)
-        return (sequence.prompt.count + 2 * sequence.completion.count, 2 * sequence.targetCount)
-      },
-      referenceSums: { $0.sums },
+      name: name, purpose: .unpaired, defaultLearningRate: 1e-6, usesReference: true, extras: [.entropy, .meanLogit],
       loss: { batch in
-        let count = batch.rows.count
+        let sums = batch.policy.sums
         let labels = batch.rows.map { batch.data.labels?[$0] ?? true }
-        let sums = Array(batch.policy.sums[..<count])
-        let ratios = zip(batch.policy.sums, batch.reference ?? Array(repeating: 0, count: 2 * count)).map { $0 - $1 }
-        let result = try DPO.ktoLoss(
-          logRatios: Array(ratios[..<count]), labels: labels, klLogRatios: Array(ratios[count...]),
-          weights: batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight), options)
+        let ratios = zip(sums, batch.reference ?? Array(repeating: 0, count: sums.count)).map { $0 - $1 }
+        let (result, metrics, state) = try loss(
+          batch, labels, ratios, batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight))
         let share = 1 / Double(batch.stepMicroBatches)
-        var gradients: [Float] = []
-        gradients.reserveCapacity(batch.policy.logProbs.count)
-        for (sequence, targets) in batch.policy.counts.enumerated() {
-          let gradient = sequence < count ? Float(result.gradients[sequence] * share) : 0
-          gradients.append(contentsOf: repeatElement(gradient, count: targets))
-        }
         return MethodLoss(
-          loss: result.loss * share, tokenGradients: gradients,
-          metrics: [("kl", result.baseline)]
-            + ktoMetrics(batch.policy, sums: sums, labels: labels, rewards: result.rewards),
-          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] })
+          loss: result.loss * share,
+          tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
+          metrics: metrics
+            + unpairedMetrics(batch.policy, sums: Array(sums[..<labels.count]), labels: labels, rewards: result.rewards),
+          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] }, state: state)
       })
   }
 }
 
 extension TrainingOptions {
-  /// The options of KTO's loss, checked.
+  /// The options of KTO's loss, checked. `sigmoid`, the default of `loss_type`, stands for the method's own.
   func ktoLoss() throws -> KTOLossOptions {
-    guard lossType == ["sigmoid"] else {
-      throw DPOError.argument("loss_type \(lossType.joined(separator: ",")) is a loss of pairs; kto has its own")
-    }
-    guard perDeviceTrainBatchSize > 1 else {
+    var loss = KTOLossOptions()
+    loss.kind = KTOLossOptions.Kind(rawValue: try singleLossType(of: KTOLossOptions.names + ["sigmoid"])) ?? .kto
+    guard loss.kind == .apoZeroUnpaired || perDeviceTrainBatchSize > 1 else {
       throw DPOError.argument("kto compares the rows of a micro-batch: per_device_train_batch_size must be at least 2")
     }
-    guard !precomputeRefLogProbs else { throw DPOError.argument("precompute_ref_log_probs does not go with kto") }
-    var loss = KTOLossOptions()
+    guard loss.kind == .apoZeroUnpaired || !precomputeRefLogProbs else {
+      throw DPOError.argument("precompute_ref_log_probs does not go with kto")
+    }
     loss.beta = beta
     loss.desirableWeight = desirableWeight
     loss.undesirableWeight = undesirableWeight
@@ -57,8 +82,13 @@ extension TrainingOptions {
   }
 }
 
+extension KTOLossOptions {
+  /// What `loss_type` may be for the method kto.
+  static let names = Kind.allCases.map(\.rawValue)
+}
+
 /// TRL's metrics of labelled rows: means over rows with a thumb up (chosen) and down (rejected), where there are any.
-private func ktoMetrics(
+private func unpairedMetrics(
   _ scores: TokenScores, sums: [Double], labels: [Bool], rewards: [Double]
 ) -> [(name: String, value: Double)] {
   var metrics: [(name: String, value: Double)] = []

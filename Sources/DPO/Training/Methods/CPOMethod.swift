@@ -1,0 +1,47 @@
+import DPOBase
+
+extension TrainingMethod {
+  /// CPO, SimPO and AlphaPO on pairs: no reference model, log-probs of SimPO and of ipo are means per token.
+  static func cpo(_ options: CPOLossOptions) -> TrainingMethod {
+    TrainingMethod(
+      name: "cpo", purpose: .preference, defaultLearningRate: 1e-6, usesReference: false,
+      extras: [.entropy, .meanLogit, .top1],
+      loss: { batch in
+        let pairs = PairColumns(batch)
+        let result = try DPO.cpoLoss(
+          chosen: pairs.chosen, rejected: pairs.rejected, chosenCounts: pairs.chosenCounts,
+          rejectedCounts: pairs.rejectedCounts, weights: pairs.weights, options)
+        return MethodLoss(result, of: batch, logps: pairs.logps(perToken: options.kind.isPerToken))
+      })
+  }
+}
+
+extension TrainingOptions {
+  /// The options of CPO's losses, checked. `alphapo` is TRL's name of simpo without the likelihood term.
+  func cpoLoss() throws -> CPOLossOptions {
+    var loss = CPOLossOptions()
+    let name = try singleLossType(of: CPOLossOptions.names)
+    loss.kind = CPOLossOptions.Kind(rawValue: name) ?? .simpo
+    loss.beta = beta
+    loss.labelSmoothing = labelSmoothing
+    loss.simpoGamma = simpoGamma
+    loss.alpha = alpha
+    loss.cpoAlpha = name == "alphapo" ? 0 : cpoAlpha
+    try loss.validate()
+    return loss
+  }
+
+  /// The one loss of a method whose losses are not summed.
+  func singleLossType(of names: [String]) throws -> String {
+    guard lossType.count == 1, let name = lossType.first, names.contains(name) else {
+      throw DPOError.argument(
+        "loss_type \(lossType.joined(separator: ",")) is none of method \(method): \(names.joined(separator: ", "))")
+    }
+    return name
+  }
+}
+
+extension CPOLossOptions {
+  /// What `loss_type` may be for the method cpo.
+  static let names = Kind.allCases.map(\.rawValue) + ["alphapo"]
+}

@@ -1,0 +1,56 @@
+import DPOBase
+import DPOModel
+
+extension TrainingMethod {
+  /// DPO on ranked answers by Plackett and Luce's choice model (the paper's appendix A.3); pairs are rows of two.
+  static func ranked(beta: Double) -> TrainingMethod {
+    TrainingMethod(
+      name: "ranked", purpose: .ranked, defaultLearningRate: 1e-6, usesReference: true, extras: [.entropy],
+      loss: { batch in
+        let result = try rankedLoss(
+          policy: batch.policy.sums, reference: batch.reference, counts: batch.rows.map(batch.data.sequenceCount),
+          ranks: batch.rows.flatMap(batch.data.ranks),
+          weights: batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight), beta: beta)
+        let share = 1 / Double(batch.stepMicroBatches)
+        return MethodLoss(
+          loss: result.loss * share,
+          tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
+          metrics: rankedMetrics(batch, rewards: result.rewards),
+          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] })
+      })
+  }
+}
+
+/// The metrics of pairs, over every two completions of a row that rank differently, each row counting the same: chosen is the
+/// better one of two. Rows in which all tie have none.
+private func rankedMetrics(_ batch: MicroBatch, rewards: [Double]) -> [(name: String, value: Double)] {
+  let names = [
+    "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
+  ]
+  var table: [[Double]] = []
+  var start = 0
+  for row in batch.rows {
+    let ranks = batch.data.ranks(row)
+    var sums = [Double](repeating: 0, count: names.count)
+    var compared = 0.0
+    for (a, better) in ranks.enumerated() {
+      for (b, worse) in ranks.enumerated() where better < worse {
+        let (chosen, rejected) = (rewards[start + a], rewards[start + b])
+        let logps = (batch.policy.sums[start + a], batch.policy.sums[start + b])
+        let values = [chosen, rejected, chosen > rejected ? 1 : 0, chosen - rejected, logps.0, logps.1]
+        for (column, value) in values.enumerated() { sums[column] += value }
+        compared += 1
+      }
+    }
+    if compared > 0 { table.append(sums.map { $0 / compared }) }
+    start += ranks.count
+  }
+  var metrics: [(name: String, value: Double)] = []
+  if !table.isEmpty {
+    metrics = names.enumerated().map { column, name in (name, table.map { $0[column] }.mean) }
+  }
+  if let entropy = batch.policy.entropy {
+    metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / Double(max(1, entropy.count))))
+  }
+  return metrics
+}
