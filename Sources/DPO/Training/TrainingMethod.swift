@@ -54,6 +54,8 @@ struct MethodLoss {
   var nonFiniteRows: [Int] = []
   /// One number a row for `overallMetrics`.
   var rowNumbers: [Double] = []
+  /// What metrics of the same names are the means of, one number a row: an evaluation tells their standard errors.
+  var rowMetrics: [(name: String, values: [Double])] = []
 }
 
 extension TrainingMethod {

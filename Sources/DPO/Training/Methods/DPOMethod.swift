@@ -17,18 +17,18 @@ extension TrainingMethod {
           weights: weights.allSatisfy { $0 == 1 } ? nil : weights, options)
         let share = 1 / Double(batch.stepMicroBatches)
         let pairs = result.pairs
-        var metrics: [(String, Double)] = [
-          ("rewards/chosen", pairs.chosenRewards.mean), ("rewards/rejected", pairs.rejectedRewards.mean),
-          ("rewards/accuracies", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 > $1 ? 1.0 : 0 }.mean),
-          ("rewards/margins", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 - $1 }.mean),
-          ("logps/chosen", stride(from: 0, to: result.sums.count, by: 2).map { result.sums[$0] }.mean),
-          ("logps/rejected", stride(from: 1, to: result.sums.count, by: 2).map { result.sums[$0] }.mean),
+        let rowMetrics: [(name: String, values: [Double])] = [
+          ("rewards/chosen", pairs.chosenRewards), ("rewards/rejected", pairs.rejectedRewards),
+          ("rewards/accuracies", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 > $1 ? 1.0 : 0 }),
+          ("rewards/margins", zip(pairs.chosenRewards, pairs.rejectedRewards).map { $0 - $1 }),
+          ("logps/chosen", stride(from: 0, to: result.sums.count, by: 2).map { result.sums[$0] }),
+          ("logps/rejected", stride(from: 1, to: result.sums.count, by: 2).map { result.sums[$0] }),
         ]
-        metrics += pairTokenMetrics(batch.policy)
         return MethodLoss(
           loss: pairs.loss * share, tokenGradients: result.tokenGradients.map { Float(Double($0) * share) },
-          metrics: metrics,
-          nonFiniteRows: batch.rows.indices.filter { !pairs.losses[$0].isFinite }.map { batch.rows[$0] })
+          metrics: rowMetrics.map { ($0.name, $0.values.mean) } + pairTokenMetrics(batch.policy),
+          nonFiniteRows: batch.rows.indices.filter { !pairs.losses[$0].isFinite }.map { batch.rows[$0] },
+          rowMetrics: [("loss", pairs.losses)] + rowMetrics)
       })
   }
 }
