@@ -22,6 +22,7 @@ let package = Package(
     .library(name: "DPOShared", type: .dynamic, targets: ["DPOShared", "DPOCABI"]),
     .executable(name: "dpo", targets: ["dpo-tool"]),
     .executable(name: "sentiment-demo", targets: ["sentiment-demo"]),
+    .executable(name: "quick-start", targets: ["quick-start"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -55,6 +56,7 @@ let package = Package(
         .linkedLibrary("swiftSynchronization"),
       ]),
 
+    .executableTarget(name: "quick-start", dependencies: ["DPO"], path: "examples/swift"),
     .executableTarget(name: "sentiment-demo", dependencies: ["DPO"], path: "examples/sentiment", exclude: ["run"]),
 
     .target(name: "TestSupport", dependencies: ["DPOStorage"], path: "Tests/TestSupport"),

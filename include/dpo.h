@@ -554,6 +554,21 @@ int32_t dpo_classifier_save(const dpo_classifier *classifier, const char *path);
 int32_t dpo_classifier_score(const dpo_classifier *classifier, const char *const *texts, size_t count, double *log_odds);
 void dpo_classifier_release(dpo_classifier *classifier);
 
+/* Measures a model on pairs of a JSON-lines file (or on the rows of another method of `options`; NULL: defaults), against
+ * `reference` (NULL: the model without its adapter), as JSON: metrics by TRL's names, and "standard_errors" of those that are
+ * means over rows.
+ *
+ * `samples` (NULL: none) tells how to draw num_return_sequences answers to each distinct prompt of the pairs; its
+ * add_special_tokens is not looked at. "samples" of the JSON then tells "kl", the mean of log policy - log reference over
+ * answers, in nats (null unless temperature is 1 and nothing is cut off), "prediction_kl", the same from whole predictions with
+ * less error, "length" in tokens and "finished", the share that ended by itself. With a judge, `classifier` or `reward_model`
+ * (at most one; else NULL): "win_rate" of answers against the chosen ones, where a tie counts half, the share of "ties", mean
+ * "score" and "chosen_score". Each is {"value", "standard_error", "low", "high"}, with a 95 % interval, bootstrapped over prompts.
+ * Free *json with dpo_string_free. */
+int32_t dpo_model_evaluate(dpo_model *model, dpo_model *reference, const char *data, const dpo_train_options *options,
+                           const dpo_generation_options *samples, dpo_classifier *classifier, dpo_model *reward_model,
+                           char **json);
+
 typedef enum dpo_export_format {
     DPO_EXPORT_HDF5 = 0,
     DPO_EXPORT_SAFETENSORS = 1, /* a Hugging Face directory */
@@ -566,7 +581,7 @@ typedef struct dpo_export_options {
     size_t struct_size;
     const char *adapter; /* NULL, or an adapter to put on the model */
     const char *base;    /* NULL, or the model of an adapter whose file names it no more */
-    const char *dtype;   /* "f32"; or "f16", "bf16", "q8_0" (GGUF only) */
+    const char *dtype;   /* "f32"; or "f16", "bf16", "q8_0" (GGUF models only); HDF5 is always f32 */
     int32_t merge;       /* 0; 1: add the adapter into the weights */
     int32_t overwrite;   /* 0 */
 } dpo_export_options;
@@ -576,6 +591,17 @@ int32_t dpo_export_options_init(dpo_export_options *options, size_t struct_size)
 
 /* Converts a model, adapter or checkpoint file. The output appears whole or not at all. `options` may be NULL. */
 int32_t dpo_export(const char *input, int32_t format, const char *output, const dpo_export_options *options);
+
+/* Does what was learnt survive an export? Scores pairs of a JSON-lines file under the trained model (`input` and options as
+ * for dpo_export; dtype, merge and overwrite are not looked at) and under `output`, which dpo_export wrote of it. `reference`: the
+ * model that was trained from; NULL: the adapter's base, or the model that the file names.
+ *
+ * JSON: "pairs"; "trained" and "exported", each {"rewards/accuracies", "rewards/margins"} at beta 0.1 ({"accuracy", "margin"} of
+ * reward models); "mean_abs_logp_change" and "kl", of a token; "lost" = sqrt(sum (e - m)^2 / sum m^2), where m is what training
+ * added to a pair's margin and e what of that the output has (null: training changed nothing here); "survives", whether that is
+ * at most the "limit". Free *json with dpo_string_free. */
+int32_t dpo_export_check(const char *input, const char *output, const char *data, const char *reference,
+                         const dpo_export_options *options, char **json);
 
 #ifdef __cplusplus
 }

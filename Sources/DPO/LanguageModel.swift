@@ -21,11 +21,15 @@ public final class LanguageModel {
   /// - Parameters:
   ///   - adapter: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top.
   ///   - threads: 0: one a processor.
-  public init(path: String, adapter: String? = nil, threads: Int = 0) throws {
+  public convenience init(path: String, adapter: String? = nil, threads: Int = 0) throws {
+    let file = try ModelFile.open(path)
+    try self.init(file, adapter: adapter.map { try AdapterFile.open($0, for: file.configuration) }, threads: threads)
+  }
+
+  /// A model that is open already, with an adapter that fits it.
+  public init(_ file: ModelFile, adapter adapterFile: AdapterFile? = nil, threads: Int = 0) throws {
     guard threads >= 0, threads <= 1024 else { throw DPOError.argument("threads is \(threads), expected 0 to 1024") }
-    var file = try ModelFile.open(path)
-    let adapterFile = try adapter.map { try AdapterFile.open($0, for: file.configuration) }
-    if let adapterFile { file = try file.with(heads: adapterFile.heads) }
+    let file = try adapterFile.map { try file.with(heads: $0.heads) } ?? file
     self.file = file
     self.adapterFile = adapterFile
     self.adapter = try adapterFile.map {
@@ -41,6 +45,30 @@ public final class LanguageModel {
   /// Log-probs of a forest's targets, with the adapter on.
   public func score(_ forest: TokenForest, extras: ScoreExtras = []) throws -> TokenScores {
     try pass.score(forest, adapter: adapter, extras: extras)
+  }
+
+  /// Scores of this model and of another one, and how far this one's predictions are from the other's.
+  public func compare(_ forest: TokenForest, with other: LanguageModel) throws -> ComparedScores {
+    try pass.compare(forest, adapter: adapter, with: other.pass, adapter: other.adapter)
+  }
+
+  /// The same of completions given their prompts, one entry a completion, in order.
+  public func compare(
+    prompts: [[Int32]], completions: [(prompt: Int, tokens: [Int32])], with other: LanguageModel
+  ) throws -> [CompletionComparison] {
+    var results = [CompletionComparison?](repeating: nil, count: completions.count)
+    try eachBatch(prompts: prompts, completions: completions, labels: nil) { forest, batch in
+      let compared = try compare(forest, with: other)
+      var start = 0
+      for (sequence, completion) in batch.enumerated() {
+        let range = start..<start + compared.scores.counts[sequence]
+        start = range.upperBound
+        results[completion] = CompletionComparison(
+          logProb: compared.scores.sums[sequence], otherLogProb: compared.other.sums[sequence],
+          divergence: compared.divergences[range].reduce(0) { $0 + Double($1) })
+      }
+    }
+    return results.compactMap { $0 }
   }
 
   /// Scores completions given their prompts. A prompt is computed once for all its completions in a batch.
@@ -98,6 +126,14 @@ public final class LanguageModel {
 
   /// Enough tokens to keep the products busy, few enough to stay small.
   private static let batchTokens = 2048
+}
+
+/// What two models think of one completion, in nats.
+public struct CompletionComparison: Sendable {
+  /// Sums over the predicted tokens.
+  public let logProb, otherLogProb: Double
+  /// KL of the first model's predictions from the other's, summed over the same tokens.
+  public let divergence: Double
 }
 
 /// What a model thinks of one completion. Natural logarithms.

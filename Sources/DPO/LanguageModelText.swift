@@ -25,12 +25,15 @@ extension LanguageModel {
   }
 
   /// Tokens of a prompt: text with the tokenizer's special tokens, or messages in the chat template.
-  public func promptTokens(_ prompt: JSON) throws -> [Int32] {
+  ///
+  /// - Parameter variables: more names that the template may use, such as `tools`.
+  public func promptTokens(_ prompt: JSON, variables: JSONObject = [:]) throws -> [Int32] {
     if let text = prompt.string { return try tokenizer.encode(text, addSpecialTokens: true) }
     guard let messages = prompt.array else {
       throw DPOError.argument("a prompt is \(prompt.kind); expected text or an array of messages")
     }
-    return try tokenizer.encode(chat(messages, addGenerationPrompt: true), addSpecialTokens: false)
+    return try tokenizer.encode(
+      chat(messages, addGenerationPrompt: true, variables: variables), addSpecialTokens: false)
   }
 
   // MARK: - Training data

@@ -139,6 +139,14 @@ public func dpo_completions_release(_ completions: OpaquePointer?) { HandleKind.
 // MARK: - Export
 
 extension dpo_export_options {
+  /// Model and adapter: `base` is the model of an adapter at `input`.
+  func source(_ input: String) throws -> (input: String, adapter: String?) {
+    let base = try optionalText(base, "base")
+    let adapter = try optionalText(adapter, "adapter")
+    guard base == nil || adapter == nil else { throw DPOError.argument("base and adapter do not go together") }
+    return base.map { ($0, input) } ?? (input, adapter)
+  }
+
   static var defaults: dpo_export_options {
     var options = dpo_export_options()
     options.struct_size = MemoryLayout<dpo_export_options>.stride
@@ -163,12 +171,9 @@ public func dpo_export(
     guard let dtype = DType(rawValue: dtypeName.uppercased()), ["f32", "f16", "bf16", "q8_0"].contains(dtypeName) else {
       throw DPOError.argument("dtype is \(DPOError.printable(dtypeName)); expected f32, f16, bf16 or q8_0")
     }
-    let input = try text(input, "input")
-    let base = try optionalText(options.base, "base")
-    let adapter = try optionalText(options.adapter, "adapter")
-    guard base == nil || adapter == nil else { throw DPOError.argument("base and adapter do not go together") }
+    let (input, adapter) = try options.source(text(input, "input"))
     try export(
-      input: base ?? input, adapter: base == nil ? adapter : input, to: exportFormat(format), dtype: dtype,
+      input: input, adapter: adapter, to: exportFormat(format), dtype: dtype,
       merge: options.merge != 0, output: text(output, "output"), overwrite: options.overwrite != 0)
   }
 }

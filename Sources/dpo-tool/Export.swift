@@ -7,6 +7,10 @@ struct Export: ParsableCommand {
     discussion: """
       hdf5: libdpo's own file. safetensors: a Hugging Face directory. gguf: a model for llama.cpp. peft: an adapter \
       directory. gguf-lora: an adapter for llama.cpp.
+
+      --check scores pairs under the trained model and under the file that was written, and warns if rounding has eaten what was \
+      learnt: if the margins are off by more than a quarter of what training changed, √(Σ (e − m)² / Σ m²) with m what training \
+      added to the margin of a pair (in nats) and e what of that the file has.
       """)
 
   @Argument(help: "Model, adapter or checkpoint.")
@@ -21,7 +25,7 @@ struct Export: ParsableCommand {
   @Flag(help: "Add the adapter into the weights.")
   var merge = false
 
-  @Option(help: "Number format of the weights: f32, f16, bf16, or q8_0 (gguf only).")
+  @Option(help: "Number format of the weights: f32, f16, bf16, or q8_0 (gguf only); hdf5 is f32.")
   var dtype = "f32"
 
   @Option(name: [.short, .customLong("output")], help: "File or directory to write.")
@@ -30,20 +34,57 @@ struct Export: ParsableCommand {
   @Flag(help: "Replace what stands there.")
   var overwrite = false
 
+  @Option(help: "Pairs as JSON lines: does what was learnt survive?")
+  var check: String?
+
+  @Option(help: "What was trained from, for --check; unset: the adapter's base, or what the file names.")
+  var refModel: String?
+
+  @Option(help: ArgumentHelp("Factor of the rewards of --check.", valueName: "B"))
+  var beta = 0.1
+
+  @Option(help: ArgumentHelp("Compute threads of --check; 0: one a core.", valueName: "N"))
+  var threads = 0
+
   @Flag(help: "One JSON document on stdout.")
   var json = false
+
+  func validate() throws {
+    guard check != nil || refModel == nil else { throw ValidationError("--ref-model needs --check") }
+  }
 
   func run() throws {
     guard let type = DType(rawValue: dtype.uppercased()) else {
       throw ValidationError("--dtype is \(dtype), expected f32, f16, bf16 or q8_0")
     }
+    // What is wrong with the pairs shows before anything is written.
+    let check = try check.map {
+      try ExportCheck(
+        input: input, adapter: adapter, referenceModel: refModel, data: $0, beta: beta, threads: threads)
+    }
     try export(
       input: input, adapter: adapter, to: to, dtype: type, merge: merge, output: output, overwrite: overwrite)
+    let result = try check?.measure(output)
     if json {
-      printJSON(["output": .string(output), "format": .string(to.rawValue)])
+      var object: JSONObject = ["output": .string(output), "format": .string(to.rawValue)]
+      if let result { object["check"] = result.json }
+      printJSON(.object(object))
     } else {
       print("wrote \(output)")
+      if let result { show(result) }
     }
+    if let warning = result?.warning { Terminal.tell("warning: \(output): \(warning)") }
+  }
+
+  private func show(_ result: ExportCheck.Result) {
+    func number(_ value: Double) -> String { Terminal.short(value) }
+    print("\(result.pairs) pairs\ttrained\texported")
+    print("accuracy\t\(number(result.trained.accuracy))\t\(number(result.exported.accuracy))")
+    print("margin\t\(number(result.trained.margin))\t\(number(result.exported.margin))")
+    if let kl = result.divergence, let change = result.logProbChange {
+      print("a token's KL \(number(kl)) nats, its log-prob off by \(number(change))")
+    }
+    print(result.lost.map { "lost: \(number(100 * $0)) % of what was learnt" } ?? "training changed nothing here")
   }
 }
 

@@ -1,8 +1,8 @@
 import ArgumentParser
 import DPO
 
-/// How completions are drawn.
-struct GenerationFlags: ParsableArguments {
+/// How tokens are drawn.
+struct DrawingFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Most tokens of a completion.", valueName: "N"))
   var maxNewTokens = 128
 
@@ -18,12 +18,6 @@ struct GenerationFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Leave out tokens less likely than P times the likeliest.", valueName: "P"))
   var minP = 0.0
 
-  @Option(help: ArgumentHelp("Seed; the same seed gives the same text.", valueName: "S"))
-  var seed: UInt64 = 42
-
-  @Option(help: ArgumentHelp("Completions a prompt.", valueName: "N"))
-  var numReturnSequences = 1
-
   @Option(help: ArgumentHelp("Arithmetic of products with weights: fp32 or bf16.", valueName: "P"))
   var precision = Precision.fp32
 
@@ -34,9 +28,25 @@ struct GenerationFlags: ParsableArguments {
     options.topK = topK
     options.topP = topP
     options.minP = minP
+    options.precision = precision
+    return options
+  }
+}
+
+/// How completions are drawn.
+struct GenerationFlags: ParsableArguments {
+  @OptionGroup var drawing: DrawingFlags
+
+  @Option(help: ArgumentHelp("Seed; the same seed gives the same text.", valueName: "S"))
+  var seed: UInt64 = 42
+
+  @Option(help: ArgumentHelp("Completions a prompt.", valueName: "N"))
+  var numReturnSequences = 1
+
+  var options: GenerationOptions {
+    var options = drawing.options
     options.seed = seed
     options.completionsPerPrompt = numReturnSequences
-    options.precision = precision
     return options
   }
 }

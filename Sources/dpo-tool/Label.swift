@@ -22,26 +22,13 @@ struct Label: ParsableCommand {
   @Option(name: .shortAndLong, help: "File that the labelled rows go to.")
   var output: String?
 
-  @Option(help: "Judge by a text classifier of `dpo classifier train`.")
-  var classifier: String?
-
-  @Option(help: "Judge by a reward model.")
-  var rewardModel: String?
+  @OptionGroup var judges: JudgeFlags
 
   @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
   var adapter: String?
 
   @Option(help: ArgumentHelp("The reward model's compute threads; 0: one a core.", valueName: "N"))
   var threads = 0
-
-  @Option(help: "Judge by a program; see above.")
-  var command: String?
-
-  @Option(help: ArgumentHelp("Most seconds that a program may take for a row.", valueName: "S"))
-  var timeout = 60.0
-
-  @Flag(help: "The classifier sees completions without their prompts.")
-  var completionOnly = false
 
   @Option(help: "What the rows become: \(LabelForm.allCases.map(\.rawValue).joined(separator: ", ")).")
   var form: LabelForm = .bestWorst
@@ -75,7 +62,7 @@ struct Label: ParsableCommand {
 
   func validate() throws {
     guard agreement.isEmpty else { return }
-    guard [classifier != nil, rewardModel != nil, command != nil, serve].count(where: \.self) == 1 else {
+    guard judges.count + (serve ? 1 : 0) == 1 else {
       throw ValidationError("give one judge: --classifier, --reward-model, --command or --serve")
     }
     guard !serve || !overwrite else { throw ValidationError("--overwrite does not go with --serve") }
@@ -87,7 +74,7 @@ struct Label: ParsableCommand {
     let output = output ?? ""
     let rows = try readMarkupRows(data ?? "")
     guard !serve else { return try ask(rows, output: output) }
-    let judge = try judge()
+    guard let judge = try judges.judge(adapter: adapter, threads: threads) else { return }
     var options = LabelOptions()
     options.form = form
     options.gap = gap
@@ -101,14 +88,6 @@ struct Label: ParsableCommand {
       return !Interrupt.requested
     }
     try report(result, output: output)
-  }
-
-  private func judge() throws -> Judge {
-    if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
-    if let rewardModel {
-      return try .rewardModel(LanguageModel(path: rewardModel, adapter: adapter, threads: threads))
-    }
-    return try .command(command ?? "", timeout: timeout) { Interrupt.requested }
   }
 
   /// Tells what came of it; a judge that failed or told nothing apart is an error.

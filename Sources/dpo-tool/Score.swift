@@ -82,38 +82,3 @@ struct LogProbs: ParsableCommand {
     if json { printJSON(["rows": .array(out)]) }
   }
 }
-
-struct Evaluate: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Loss, rewards and accuracy of a model on pairs, against a reference model.")
-
-  @OptionGroup var model: ModelArguments
-
-  @Option(help: "Pairs as JSON lines.")
-  var data: String
-
-  @Option(help: "Model to compare with; unset: the model without its adapter.")
-  var refModel: String?
-
-  @OptionGroup(title: "Options of the loss and of the rows") var flags: TrainingFlags
-
-  @Flag(help: "One JSON document on stdout.")
-  var json = false
-
-  func run() throws {
-    var options = try flags.options()
-    if model.threads > 0 { options.threads = model.threads }
-    let file = try ModelFile.open(model.model)
-    let record = try Trainer.evaluate(
-      model: file, adapter: model.adapter.map { try AdapterFile.open($0, for: file) },
-      referenceModel: refModel.map(ModelFile.open), data: file.dataset(jsonl: data, options: options.dataset()),
-      options: options)
-    if json {
-      var object = JSONObject()
-      for (name, value) in record.metrics { object[name] = .real(value) }
-      printJSON(.object(object))
-    } else {
-      for (name, value) in record.metrics { print("\(name)\t\(value)") }
-    }
-  }
-}

@@ -11,6 +11,7 @@
 
 #define MODEL "Tests/Fixtures/models/llama-tied"
 #define PAIRS "Tests/Fixtures/data/pairs.jsonl"
+#define ADAPTER "Tests/Fixtures/adapters/llama-tied-random"
 
 enum { INVALID = DPO_ERROR_INVALID_ARGUMENT, STATE = DPO_ERROR_STATE };
 
@@ -73,6 +74,7 @@ static void refuse_everywhere(dpo_model *m, dpo_dataset *d, dpo_trainer *t, dpo_
     CHECK_STATUS(status, dpo_model_reward_tokens(m, &id, &size, 1, &id, &size, &zero, 1, &sum));
     CHECK_STATUS(status, dpo_model_reward_texts(m, texts, texts, 1, &sum));
     CHECK_STATUS(status, dpo_model_generate(m, texts, 1, NULL, NULL, NULL, &new_completions));
+    CHECK_STATUS(status, dpo_model_evaluate(m, NULL, PAIRS, &options, NULL, NULL, NULL, &text));
     CHECK_STATUS(status, dpo_dataset_open_jsonl(m, PAIRS, &options, &new_dataset));
     CHECK_STATUS(status, dpo_dataset_from_jsonl(m, "{}", 2, &options, &new_dataset));
     CHECK_STATUS(status, dpo_dataset_from_pairs(m, texts, texts, texts, 1, &options, &new_dataset));
@@ -401,10 +403,53 @@ static void classifiers_learn_and_are_handles(void) {
     dpo_classifier_release(NULL);
 }
 
+static void evaluation_and_the_check_of_an_export(void) {
+    const dpo_train_options options = small_run();
+    dpo_generation_options samples;
+    dpo_generation_options_init(&samples, sizeof samples);
+    samples.max_new_tokens = 2;
+    dpo_model *tuned = NULL, *reference = NULL;
+    char *json = NULL;
+    CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, ADAPTER, 2, &tuned));
+    CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, NULL, 2, &reference));
+    CHECK_STATUS(DPO_OK, dpo_model_evaluate(tuned, reference, PAIRS, &options, &samples, NULL, NULL, &json));
+    CHECK(json && strstr(json, "\"rewards/accuracies\": ") && strstr(json, "\"standard_errors\": {") &&
+          strstr(json, "\"samples\": {") && strstr(json, "\"kl\": {\"value\": ") && strstr(json, "\"win_rate\": null"));
+    dpo_string_free(json);
+    json = NULL;
+    CHECK_REFUSED(INVALID, "json is NULL", dpo_model_evaluate(tuned, NULL, PAIRS, &options, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "data is NULL", dpo_model_evaluate(tuned, NULL, NULL, &options, NULL, NULL, NULL, &json));
+    CHECK_REFUSED(INVALID, "needs samples", dpo_model_evaluate(tuned, NULL, PAIRS, &options, NULL, NULL, reference, &json));
+    CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "reward model",
+                  dpo_model_evaluate(tuned, NULL, PAIRS, &options, &samples, NULL, reference, &json));
+    CHECK_REFUSED(STATE, "reference is in use", dpo_model_evaluate(tuned, tuned, PAIRS, &options, NULL, NULL, NULL, &json));
+    CHECK_STATUS(DPO_ERROR_IO, dpo_model_evaluate(tuned, NULL, "/nonexistent/file", &options, NULL, NULL, NULL, &json));
+    dpo_model_release(tuned);
+    dpo_model_release(reference);
+
+    char output[96];
+    snprintf(output, sizeof output, "%s/adapter.gguf", directory);
+    dpo_export_options export_options;
+    dpo_export_options_init(&export_options, sizeof export_options);
+    export_options.adapter = ADAPTER;
+    export_options.dtype = "f16";
+    CHECK_STATUS(DPO_OK, dpo_export(MODEL, DPO_EXPORT_GGUF_LORA, output, &export_options));
+    CHECK_STATUS(DPO_OK, dpo_export_check(MODEL, output, PAIRS, NULL, &export_options, &json));
+    CHECK(json && strstr(json, "\"survives\": true") && strstr(json, "\"trained\": {\"rewards/accuracies\": "));
+    dpo_string_free(json);
+    json = NULL;
+    CHECK_REFUSED(INVALID, "output is NULL", dpo_export_check(MODEL, NULL, PAIRS, NULL, &export_options, &json));
+    CHECK_REFUSED(INVALID, "reference model", dpo_export_check(MODEL, output, PAIRS, NULL, NULL, &json));
+    CHECK_STATUS(DPO_ERROR_IO, dpo_export_check(MODEL, "/nonexistent/file", PAIRS, NULL, &export_options, &json));
+    CHECK_REFUSED(INVALID, "json is NULL", dpo_export_check(MODEL, output, PAIRS, NULL, &export_options, NULL));
+    CHECK(json == NULL);
+}
+
 int main(void) {
     classifiers_learn_and_are_handles();
     CHECK(mkdtemp(directory) != NULL);
     null_foreign_released_and_other_handles();
+    evaluation_and_the_check_of_an_export();
     any_order_of_release();
     null_arguments();
     order_of_calls();

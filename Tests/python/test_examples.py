@@ -1,7 +1,8 @@
-"""The examples do what they say: C programs as their first comment compiles them, Python programs."""
+"""The examples do what they say: C programs as their first comment compiles them, Swift and Python programs."""
 
 import json
 import os
+import pathlib
 import re
 import signal
 import subprocess
@@ -81,6 +82,23 @@ class CExamples(Case):
             (output / "adapter/adapter_model.safetensors").read_bytes(),
             (self.directory / "through/adapter/adapter_model.safetensors").read_bytes(),
         )
+
+
+class SwiftExamples(Case):
+    def test_quick_start(self) -> None:
+        build = ["build", "-c", "release", "--product", "quick-start"]
+        swift = os.environ.get("SWIFT", "swift")
+        built = run(swift, *build)
+        self.assertEqual(built.returncode, 0, built.stdout + built.stderr)
+        program = pathlib.Path(run(swift, *build, "--show-bin-path").stdout.strip()) / "quick-start"
+        for _ in range(2):  # the second time there is nothing left to train
+            done = run(program, MODEL, PAIRS, self.directory / "run")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("error", done.stdout)
+        self.assertRegex(done.stdout, r"KL from the untrained model: .* nats a completion\nthe exported adapter ranks [\d.]+ %")
+        missing = run(program, "none.gguf", PAIRS, self.directory / "other")
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("none.gguf", missing.stdout)
 
 
 class PythonExamples(Case):

@@ -1,11 +1,13 @@
 import DPOBase
 
-/// A mean and its 95 % interval.
+/// A mean, its 95 % interval and its standard error.
 public struct Estimate: Sendable, Equatable {
-  public let value, low, high: Double
+  public let value, low, high, standardError: Double
 
-  public init(_ value: Double, low: Double, high: Double) {
+  /// - Parameter standardError: unset: that of a normal distribution with this interval.
+  public init(_ value: Double, low: Double, high: Double, standardError: Double? = nil) {
     (self.value, self.low, self.high) = (value, low, high)
+    self.standardError = standardError ?? (high - low) / (2 * 1.96)
   }
 
   /// Percentile bootstrap over groups (say, prompts, as samples of one prompt are not independent): the mean of the groups'
@@ -20,17 +22,21 @@ public struct Estimate: Sendable, Equatable {
       return groups[index]
     }
     guard count > 1 else {
-      (low, high) = (-.infinity, .infinity)
+      (low, high, standardError) = (-.infinity, .infinity, .infinity)
       return
     }
     let means = (0..<2000).map { _ in mean { groups[Int(random.next() % UInt64(count))] } }.sorted()
     (low, high) = (means[50], means[1949])
+    let center = means.mean
+    standardError = means.map { ($0 - center) * ($0 - center) }.mean.squareRoot()
   }
 
   /// "0.9 (95 % interval 0.76 … 1.04)", to two decimals.
   public var text: String { "\(Self.rounded(value)) (95 % interval \(Self.rounded(low)) … \(Self.rounded(high)))" }
 
-  public var json: JSON { ["value": .real(value), "low": .real(low), "high": .real(high)] }
+  public var json: JSON {
+    ["value": .real(value), "standard_error": .real(standardError), "low": .real(low), "high": .real(high)]
+  }
 
   private static func rounded(_ value: Double) -> Double { (value * 100).rounded() / 100 }
 }

@@ -8,6 +8,8 @@ public struct StepRecord: Sendable {
   public var epoch: Double
   /// Metrics by TRL's names, in the order in which they are shown: loss, grad_norm, learning_rate, rewards/…, logps/…
   public var metrics: [(name: String, value: Double)]
+  /// s/√n of those metrics of an evaluation that are means over n rows.
+  public var standardErrors: [(name: String, value: Double)] = []
   /// Wall time of the step.
   public var seconds: Double
 
@@ -19,6 +21,23 @@ public struct StepRecord: Sendable {
     for (name, value) in metrics { object[name] = .real(value) }
     object["seconds"] = .real(seconds)
     return .object(object)
+  }
+}
+
+/// What rows say one by one, over a whole evaluation.
+struct RowMetrics {
+  private var values: [(name: String, values: [Double])] = []
+
+  mutating func add(_ metrics: [(name: String, values: [Double])]) {
+    if values.isEmpty { values = metrics.map { ($0.name, []) } }
+    for (index, metric) in metrics.enumerated() where index < values.count { values[index].values += metric.values }
+  }
+
+  var standardErrors: [(name: String, value: Double)] {
+    values.map { name, values in
+      let (mean, count) = (values.mean, Double(values.count))
+      return (name, (values.map { ($0 - mean) * ($0 - mean) }.sum / (count - 1) / count).squareRoot())
+    }
   }
 }
 

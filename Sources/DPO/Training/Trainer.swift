@@ -315,7 +315,7 @@ public final class Trainer: @unchecked Sendable {
     let metrics = try Trainer.scores(
       of: evaluation, pass: pass, adapter: adapter, reference: reference, method: method,
       state: methodState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: checkCancelled
-    ).map { (name: "eval_" + $0.name, value: $0.value) }
+    ).metrics.map { (name: "eval_" + $0.name, value: $0.value) }
     return StepRecord(
       step: step, totalSteps: order.totalSteps, epoch: epoch, metrics: metrics,
       seconds: seconds(since: start))
@@ -352,19 +352,21 @@ public final class Trainer: @unchecked Sendable {
     let lora = try adapter.map { try LoRAAdapter($0.configuration, model: model.configuration, tensors: $0.tensors) }
     let clock = ContinuousClock()
     let start = clock.now
-    let metrics = try scores(
+    let found = try scores(
       of: data, pass: pass, adapter: lora, reference: reference, method: method,
       state: method.initialState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: {})
     return StepRecord(
-      step: 0, totalSteps: 0, epoch: 0, metrics: metrics, seconds: start.duration(to: clock.now) / .seconds(1))
+      step: 0, totalSteps: 0, epoch: 0, metrics: found.metrics, standardErrors: found.standardErrors,
+      seconds: start.duration(to: clock.now) / .seconds(1))
   }
 
   /// The loss is the mean over rows, the other metrics are means over batches.
   private static func scores(
     of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
     method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
-  ) throws -> [(name: String, value: Double)] {
+  ) throws -> (metrics: [(name: String, value: Double)], standardErrors: [(name: String, value: Double)]) {
     var means = MetricMeans()
+    var rowMetrics = RowMetrics()
     var loss = 0.0
     var rowNumbers: [Double] = []
     for first in stride(from: 0, to: data.count, by: batchSize) {
@@ -383,8 +385,11 @@ public final class Trainer: @unchecked Sendable {
       loss += result.loss * Double(rows.count)
       means.add(result.metrics)
       rowNumbers += result.rowNumbers
+      rowMetrics.add(result.rowMetrics)
     }
-    return [("loss", loss / Double(data.count))] + means.means + method.overallMetrics(rowNumbers)
+    return (
+      [("loss", loss / Double(data.count))] + means.means + method.overallMetrics(rowNumbers), rowMetrics.standardErrors
+    )
   }
 
   /// Seconds that the whole run takes, from timing one forward pass: backward costs two, the reference one.

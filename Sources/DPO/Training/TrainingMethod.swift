@@ -63,6 +63,8 @@ struct MethodLoss {
   var rowNumbers: [Double] = []
   /// What the next micro-batch of training gets; nil: the same as this one.
   var state: [Double]?
+  /// What metrics of the same names are the means of, one number a row: an evaluation tells their standard errors.
+  var rowMetrics: [(name: String, values: [Double])] = []
 }
 
 extension TrainingMethod {

@@ -104,7 +104,7 @@ public final class ForwardPass {
     return pass.at(pass.layout.input, 0)
   }
 
-  private func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws
+  func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws
     -> Pass
   {
     kept = nil

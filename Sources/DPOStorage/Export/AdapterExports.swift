@@ -13,19 +13,19 @@ extension AdapterFile {
   }
 
   /// All tensors: the matrices, and a scalar head.
-  fileprivate func outputs(_ model: DecoderConfiguration) throws -> [OutputTensor] {
+  fileprivate func outputs(_ model: DecoderConfiguration, dtype: DType = .f32) throws -> [OutputTensor] {
     let names = try matrices(model).map(\.name) + (LoRAAdapter.scalarHead(model).map { [$0.name] } ?? [])
-    return try names.map { try output($0, name: $0) }
+    return try names.map { try output($0, name: $0, dtype: dtype) }
   }
 
   /// A matrix under another name, multiplied by `factor`, its rows in `rowOrder`.
   fileprivate func output(
-    _ source: String, name: String, factor: Float = 1, rowOrder: RowOrder = .natural
+    _ source: String, name: String, dtype: DType, factor: Float = 1, rowOrder: RowOrder = .natural
   ) throws -> OutputTensor {
     guard let tensor = tensors[source] else {
       throw DPOError(.internal, "\(path): tensor \(source) is missing")
     }
-    return OutputTensor(name: name, dtype: .f32, shape: tensor.shape) { out in
+    return OutputTensor(name: name, dtype: dtype, shape: tensor.shape) { out in
       tensor.dequantize(rows: 0..<tensor.rows, into: out)
       if factor != 1 { for index in 0..<tensor.count { out[index] *= factor } }
       guard case .interleavedHalves(let headSize) = rowOrder else { return }
@@ -38,10 +38,11 @@ extension AdapterFile {
 
 /// adapter_config.json and adapter_model.safetensors, as PEFT loads them.
 func exportPEFT(
-  _ adapter: AdapterFile, model: DecoderConfiguration, basePath: String?, to directory: String, overwrite: Bool
+  _ adapter: AdapterFile, model: DecoderConfiguration, basePath: String?, to directory: String, dtype: DType,
+  overwrite: Bool
 ) throws {
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
-  let tensors = try adapter.outputs(model)
+  let tensors = try adapter.outputs(model, dtype: dtype)
   try writeDirectory(directory, overwrite: overwrite) { directory in
     try writeSafetensors("\(directory)/adapter_model.safetensors", tensors)
     try writeFile("\(directory)/adapter_config.json", configuration.pretty)
@@ -69,7 +70,9 @@ func exportHDF5(
 ///
 /// llama.cpp computes W x + (alpha/rank)·B(A x) with one alpha for all; where s differs from that (rsLoRA, patterns), B takes
 /// the rest. Rows of q's and k's B are in the order of the model file's q and k.
-func exportGGUFLoRA(_ adapter: AdapterFile, model: DecoderConfiguration, to path: String, overwrite: Bool) throws {
+func exportGGUFLoRA(
+  _ adapter: AdapterFile, model: DecoderConfiguration, to path: String, dtype: DType, overwrite: Bool
+) throws {
   guard model.heads == .language else {
     throw DPOError.unsupported("\(adapter.path): llama.cpp has no adapters of reward models; choose peft or hdf5")
   }
@@ -87,7 +90,7 @@ func exportGGUFLoRA(_ adapter: AdapterFile, model: DecoderConfiguration, to path
     let factor = which == "A" || abs(ratio - 1) < 1e-6 ? 1 : ratio
     tensors.append(
       try adapter.output(
-        name, name: parameter.ggufName + suffix, factor: factor,
+        name, name: parameter.ggufName + suffix, dtype: dtype, factor: factor,
         rowOrder: which == "A" ? .natural : parameter.rowOrderInGGUF))
   }
   try writeGGUF(
@@ -95,7 +98,7 @@ func exportGGUFLoRA(_ adapter: AdapterFile, model: DecoderConfiguration, to path
     metadata: [
       ("general.architecture", .string(family.ggufArchitecture)), ("general.type", .string("adapter")),
       ("general.name", .string(nameOf(adapter.path))), ("adapter.type", .string("lora")),
-      ("adapter.lora.alpha", .double(Double(alpha))), ("general.file_type", .int(0)),
+      ("adapter.lora.alpha", .double(Double(alpha))), ("general.file_type", .int(dtype.ggufFileType ?? 0)),
     ],
     tensors: tensors)
 }

@@ -19,8 +19,8 @@ public enum ExportFormat: String, Sendable, CaseIterable {
 /// - Parameters:
 ///   - input: a model, or an adapter (PEFT directory, HDF5, GGUF), whose base model is then looked up where it says.
 ///   - adapter: an adapter for the model at `input`.
-///   - dtype: of matrices in safetensors (F32, F16, BF16) and GGUF (these and Q8_0); vectors in a GGUF file stay F32.
-///     HDF5 and adapters are F32.
+///   - dtype: of matrices in safetensors and adapters (F32, F16, BF16) and GGUF (these and Q8_0); vectors in a GGUF file
+///     stay F32. HDF5 is F32.
 ///   - merge: adds the adapter to the weights: W + s·B·A.
 ///   - overwrite: replace a file, or files in a directory that is not empty.
 /// - Throws: `.invalidArgument` for combinations that make no sense and for outputs that exist, `.mismatch` for an adapter
@@ -41,8 +41,11 @@ public func export(
     throw DPOError.argument(
       "\(format.rawValue) holds whole models: merge the adapter, or write it as peft or gguf-lora")
   }
-  guard dtype == .f32 || format == .safetensors || format == .gguf else {
-    throw DPOError.argument("\(format.rawValue) is always written as F32, not \(dtype.rawValue)")
+  guard dtype == .f32 || format != .hdf5 else {
+    throw DPOError.argument("hdf5 is always written as F32, not \(dtype.rawValue)")
+  }
+  guard dtype != .q8_0 || !wantsAdapter else {
+    throw DPOError.argument("\(format.rawValue) is written as F32, F16 or BF16, not \(dtype.rawValue)")
   }
 
   if let adapterPath = subject.adapterPath, !merge {
@@ -51,8 +54,9 @@ public func export(
     model.heads = adapter.heads
     switch format {
     case .peft:
-      try exportPEFT(adapter, model: model, basePath: subject.basePath, to: output, overwrite: overwrite)
-    case .ggufLoRA: try exportGGUFLoRA(adapter, model: model, to: output, overwrite: overwrite)
+      try exportPEFT(
+        adapter, model: model, basePath: subject.basePath, to: output, dtype: dtype, overwrite: overwrite)
+    case .ggufLoRA: try exportGGUFLoRA(adapter, model: model, to: output, dtype: dtype, overwrite: overwrite)
     default:
       let header = try subject.adapterHeader(adapter)
       try exportHDF5(adapter, header: header, model: model, to: output, overwrite: overwrite)
@@ -68,6 +72,15 @@ public func export(
   default: try exportHDF5(weights, to: output, overwrite: overwrite)
   }
 }
+
+/// The parts of what `export` takes: the model, and the path of the adapter on it if there is one.
+public func exportSource(input: String, adapter: String? = nil) throws -> (model: ModelFile, adapter: String?) {
+  let subject = try ExportSubject(input: input, adapter: adapter)
+  return (try subject.model(), subject.adapterPath)
+}
+
+/// Whether an adapter lies at a path, and not a model.
+public func isAdapter(_ path: String) throws -> Bool { try ExportSubject.adapter(at: path) != nil }
 
 /// What is to be exported: a model, or an adapter and its base model.
 private final class ExportSubject {
@@ -95,7 +108,7 @@ private final class ExportSubject {
   }
 
   /// nil if there is a model at the path, or nothing that can be told at a glance.
-  private static func adapter(at path: String) throws -> (basePath: String?, header: CheckpointHeader?)? {
+  static func adapter(at path: String) throws -> (basePath: String?, header: CheckpointHeader?)? {
     if fileKind(path) == .directory {
       guard HuggingFaceDirectory(path).isAdapter else { return nil }
       return (try PEFTAdapter(path).basePath, nil)

@@ -4,7 +4,7 @@ import DPOTensor
 
 extension DType {
   /// `general.file_type` of llama.cpp for files that are mostly of this type.
-  fileprivate var ggufFileType: Int? {
+  var ggufFileType: Int? {
     switch self {
     case .f32: 0
     case .f16: 1

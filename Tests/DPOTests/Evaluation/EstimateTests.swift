@@ -10,6 +10,7 @@ import Testing
     #expect(estimate.value == 4.5)
     #expect(abs(estimate.high - 4.5 - half) < 0.05)
     #expect(abs(4.5 - estimate.low - half) < 0.05)
+    #expect(abs(estimate.standardError - half / 1.96) < 0.01)
     #expect(estimate == Estimate(bootstrap: values, seed: 1))
     #expect(estimate != Estimate(bootstrap: values, seed: 2))
   }

@@ -251,8 +251,15 @@ _prototype("dpo_classifier_open", c_int32, c_char_p, POINTER(_handle))
 _prototype("dpo_classifier_save", c_int32, _handle, c_char_p)
 _prototype("dpo_classifier_score", c_int32, _handle, _strings, c_size_t, _doubles)
 _prototype("dpo_classifier_release", None, _handle)
+_prototype(
+    "dpo_model_evaluate", c_int32, _handle, _handle, c_char_p, POINTER(TrainOptions), POINTER(GenerationOptions), _handle,
+    _handle, _text_out,
+)
 _prototype("dpo_export_options_init", c_int32, POINTER(ExportOptions), c_size_t)
 _prototype("dpo_export", c_int32, c_char_p, c_int32, c_char_p, POINTER(ExportOptions))
+_prototype(
+    "dpo_export_check", c_int32, c_char_p, c_char_p, c_char_p, c_char_p, POINTER(ExportOptions), _text_out
+)
 
 
 # --------------------------------------------------------------------------------------------------------- helpers

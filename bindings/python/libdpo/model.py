@@ -5,12 +5,15 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import warnings
 from collections.abc import Callable, Sequence
 from ctypes import byref, c_char_p, c_double, c_float, c_int32, c_size_t, c_void_p
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
+from .classifier import TextClassifier
+from .config import DPOConfig
 
 __all__ = ["Completion", "Model", "ModelInfo", "TextScore", "export", "inspect"]
 
@@ -230,13 +233,11 @@ class Model(_native.Handle):
         ``on_token(prompt, completion, token, text)`` sees each token as it is made; returning a true value stops.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        options = _native.initialised(_native.GenerationOptions, _native.lib.dpo_generation_options_init)
-        for name, value in (
-            ("max_new_tokens", max_new_tokens), ("temperature", temperature), ("top_k", top_k), ("top_p", top_p),
-            ("min_p", min_p), ("seed", seed), ("num_return_sequences", num_return_sequences),
-            ("add_special_tokens", bool(add_special_tokens)), ("precision", precision.encode()),
-        ):
-            setattr(options, name, value)
+        options = _generation_options(
+            max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
+            num_return_sequences=num_return_sequences, add_special_tokens=bool(add_special_tokens),
+            precision=precision.encode(),
+        )
         raised: "list[BaseException]" = []
 
         def token(prompt: int, completion: int, token: int, text: bytes, _: object) -> int:
@@ -263,6 +264,48 @@ class Model(_native.Handle):
         finally:
             _native.lib.dpo_completions_release(result)
 
+    def evaluate(
+        self,
+        data: Path,
+        args: "Any | None" = None,
+        *,
+        reference: "Optional[Model]" = None,
+        samples: int = 0,
+        judge: "Union[TextClassifier, Model, None]" = None,
+        max_new_tokens: int = 128,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        min_p: float = 0.0,
+        seed: int = 42,
+    ) -> "dict[str, Any]":
+        """Metrics on pairs of a JSON-lines file by TRL's names, their ``"standard_errors"``, and with ``samples`` answers drawn
+        to each prompt ``"samples"``: their KL from ``reference`` in nats, and how often ``judge``, a classifier or a reward
+        model, prefers them to the chosen ones. dpo.h tells every key.
+
+        ``args``: a DPOConfig or another config. ``reference``: None is this model without its adapter.
+        """
+        options = (DPOConfig() if args is None else args).native()
+        drawn = None
+        if samples:
+            drawn = _generation_options(
+                max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
+                num_return_sequences=samples,
+            )
+        handles = {TextClassifier: None, Model: None}
+        if judge is not None:
+            if type(judge) not in handles:
+                raise TypeError(f"judge is {type(judge).__name__}, expected a TextClassifier or a Model")
+            handles[type(judge)] = judge._handle
+        text = c_void_p()
+        _native.check(
+            _native.lib.dpo_model_evaluate(
+                self._handle, None if reference is None else reference._handle, _native.path_bytes(data), byref(options),
+                None if drawn is None else byref(drawn), handles[TextClassifier], handles[Model], byref(text),
+            )
+        )
+        return json.loads(_native.take_text(text))
+
     @staticmethod
     def _completion(result: c_void_p, prompt: int, index: int) -> Completion:
         text, ids, count, stopped = c_char_p(), ctypes.POINTER(c_int32)(), c_size_t(), c_int32()
@@ -274,6 +317,13 @@ class Model(_native.Handle):
         return Completion(
             (text.value or b"").decode("utf-8", "replace"), ids[: count.value], "stop" if stopped.value else "length"
         )
+
+
+def _generation_options(**values: Any) -> _native.GenerationOptions:
+    options = _native.initialised(_native.GenerationOptions, _native.lib.dpo_generation_options_init)
+    for name, value in values.items():
+        setattr(options, name, value)
+    return options  # type: ignore[return-value]
 
 
 def inspect(path: Path) -> "dict[str, Any]":
@@ -296,10 +346,16 @@ def export(
     dtype: str = "f32",
     merge: bool = False,
     overwrite: bool = False,
-) -> None:
+    check: Optional[Path] = None,
+    reference: Optional[Path] = None,
+) -> "dict[str, Any] | None":
     """Converts a model, adapter or checkpoint: ``to`` is "hdf5", "safetensors", "gguf", "peft" or "gguf-lora".
 
     ``adapter``: put it on the model first. ``base``: the model of an adapter whose file does not name it any more.
+
+    ``check``: pairs as JSON lines, which the trained model and the exported one score. What comes of it is returned, and there
+    is a warning if rounding has eaten what was learnt; dpo_export_check in dpo.h tells the keys. ``reference``: the model that
+    was trained from; None: the adapter's base, or what the file names.
     """
     if to not in _FORMATS:
         raise errors.InvalidArgumentError(f"to is {to!r}; expected one of {', '.join(_FORMATS)}")
@@ -312,3 +368,20 @@ def export(
     _native.check(
         _native.lib.dpo_export(_native.path_bytes(source), _FORMATS[to], _native.path_bytes(output), byref(options))
     )
+    if check is None:
+        return None
+    text = c_void_p()
+    _native.check(
+        _native.lib.dpo_export_check(
+            _native.path_bytes(source), _native.path_bytes(output), _native.path_bytes(check),
+            None if reference is None else _native.path_bytes(reference), byref(options), byref(text),
+        )
+    )
+    found = json.loads(_native.take_text(text))
+    if not found["survives"]:
+        warnings.warn(
+            f"{os.fspath(output)}: rounding has eaten what was learnt: margins are off by {found['lost']:.0%} of what training "
+            f"changed (more than {found['limit']:.0%})",
+            stacklevel=2,
+        )
+    return found

@@ -68,13 +68,18 @@ func spread(_ sequences: [Double], over counts: [Int]) -> [Float] {
 
 /// TRL's metrics of pairs. Log-probs and scores: chosen and rejected in turn; sequences after the pairs do not count.
 func pairMetrics(_ pairs: PairLossResult, logps: [Double], _ scores: TokenScores) -> [(name: String, value: Double)] {
-  func side(_ first: Int) -> Double { stride(from: first, to: logps.count, by: 2).map { logps[$0] }.mean }
+  pairRowMetrics(pairs, logps: logps).map { ($0.name, $0.values.mean) } + tokenMetrics(scores, sequences: logps.count)
+}
+
+/// What the metrics of pairs are the means of, one number a pair.
+func pairRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> [(name: String, values: [Double])] {
+  func side(_ first: Int) -> [Double] { stride(from: first, to: logps.count, by: 2).map { logps[$0] } }
   let rewards = zip(pairs.chosenRewards, pairs.rejectedRewards)
   return [
-    ("rewards/chosen", pairs.chosenRewards.mean), ("rewards/rejected", pairs.rejectedRewards.mean),
-    ("rewards/accuracies", rewards.map { $0 > $1 ? 1.0 : 0 }.mean),
-    ("rewards/margins", rewards.map { $0 - $1 }.mean), ("logps/chosen", side(0)), ("logps/rejected", side(1)),
-  ] + tokenMetrics(scores, sequences: logps.count)
+    ("rewards/chosen", pairs.chosenRewards), ("rewards/rejected", pairs.rejectedRewards),
+    ("rewards/accuracies", rewards.map { $0 > $1 ? 1.0 : 0 }), ("rewards/margins", rewards.map { $0 - $1 }),
+    ("logps/chosen", side(0)), ("logps/rejected", side(1)),
+  ]
 }
 
 /// TRL's per-token metrics of pairs: entropy over both sides, mean logit of each side, accuracy over chosen tokens.

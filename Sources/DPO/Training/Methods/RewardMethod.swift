@@ -30,7 +30,10 @@ extension TrainingMethod {
             ("accuracy", margins.map { $0 > 0 ? 1.0 : 0 }.mean), ("margin", margins.mean),
           ],
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] },
-          rowNumbers: margins)
+          rowNumbers: margins,
+          rowMetrics: [
+            ("loss", result.losses), ("accuracy", margins.map { $0 > 0 ? 1 : 0 }), ("margin", margins),
+          ])
       },
       overallMetrics: { [("calibration_error", pairCalibrationError(margins: $0))] })
   }

@@ -1,0 +1,47 @@
+import DPOBase
+import DPOModel
+import DPOStorage
+
+/// Everything that `dpo evaluate` tells.
+public struct ModelEvaluation: Sendable {
+  /// Metrics by TRL's names, with the standard errors of those that are means over rows.
+  public let record: StepRecord
+  public let samples: SampleEvaluation?
+
+  /// Metrics by name, "standard_errors" and, where there are any, "samples".
+  public var json: JSON {
+    var (object, errors) = (JSONObject(), JSONObject())
+    for (name, value) in record.metrics { object[name] = .real(value) }
+    for (name, value) in record.standardErrors { errors[name] = .real(value) }
+    object["standard_errors"] = .object(errors)
+    if let samples { object["samples"] = samples.json }
+    return .object(object)
+  }
+}
+
+extension LanguageModel {
+  /// Measures this model on rows of a JSON-lines file, and answers that it draws to their prompts.
+  ///
+  /// - Parameters:
+  ///   - reference: the model to compare with; nil: this one without its adapter.
+  ///   - options: method, loss, lengths, batch size.
+  ///   - samples: how answers are drawn, `completionsPerPrompt` to each prompt of pairs; nil: none are.
+  ///   - judge: compares samples with chosen answers; see `evaluateSamples`.
+  ///   - onProgress: called with the prompts done so far, and their number; false stops with `.cancelled`.
+  public func evaluate(
+    jsonl path: String, reference: LanguageModel? = nil, options: TrainingOptions, samples: GenerationOptions? = nil,
+    judge: Judge? = nil, onProgress: (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
+  ) throws -> ModelEvaluation {
+    try samples?.validate()
+    let record = try Trainer.evaluate(
+      model: file, adapter: adapterFile, referenceModel: reference?.file,
+      data: dataset(jsonl: path, options: options.dataset()), options: options)
+    let drawn = try samples.map { options in
+      let rows = try readChosenAnswers(path)
+      return try evaluateSamples(
+        rows, reference: reference ?? LanguageModel(file, threads: team.threads), options: options, judge: judge
+      ) { onProgress($0, rows.count) }
+    }
+    return ModelEvaluation(record: record, samples: drawn)
+  }
+}

@@ -1,0 +1,104 @@
+import DPO
+import Glibc
+import TestSupport
+import Testing
+
+@Suite struct SampleEvaluationTests {
+  static let base = Fixtures.path("models/llama-tied")
+  let policy, reference: LanguageModel
+  let rows: [ChosenAnswers]
+
+  init() throws {
+    policy = try LanguageModel(path: Self.base, adapter: Fixtures.path("adapters/llama-tied-random"))
+    reference = try LanguageModel(path: Self.base)
+    rows = try readChosenAnswers(Fixtures.path("data/pairs.jsonl"))
+  }
+
+  private func options(_ samples: Int, tokens: Int) -> GenerationOptions {
+    var options = GenerationOptions()
+    options.completionsPerPrompt = samples
+    options.maxNewTokens = tokens
+    options.seed = 7
+    return options
+  }
+
+  /// Of the first token every probability can be had by scoring each token of the vocabulary.
+  @Test func divergencesOfPredictionsAreThoseOfWholeDistributions() throws {
+    let prompt = try policy.promptTokens(rows[0].prompt)
+    let all = (0..<policy.configuration.vocabularySize).map { (prompt: 0, tokens: [Int32($0)]) }
+    let (p, q) = (
+      try policy.score(prompts: [prompt], completions: all).map(\.logProb),
+      try reference.score(prompts: [prompt], completions: all).map(\.logProb)
+    )
+    let exact = try klDivergence(p, q)
+    let compared = try policy.compare(prompts: [prompt], completions: [all[3], all[9]], with: reference)
+    #expect(exact > 1e-3)
+    for found in compared { #expect(abs(found.divergence - exact) < 1e-4 * exact, "\(found.divergence) \(exact)") }
+    #expect(abs(compared[1].logProb - p[9]) < 1e-5 && abs(compared[1].otherLogProb - q[9]) < 1e-5)
+    let backwards = try reference.compare(prompts: [prompt], completions: [all[3]], with: policy)[0].divergence
+    #expect(abs(backwards - (try klDivergence(q, p))) < 1e-4 * exact)
+    let twin = try LanguageModel(path: Self.base)
+    #expect(try reference.compare(prompts: [prompt], completions: [all[3]], with: twin)[0].divergence < 1e-9)
+  }
+
+  @Test func bothEstimatesOfKLAgreeAndWholePredictionsErrLess() throws {
+    let found = try policy.evaluateSamples(rows, reference: reference, options: options(32, tokens: 6))
+    let (kl, predictions) = (try #require(found.kl), try #require(found.predictionKL))
+    #expect(found.prompts == 12 && found.samplesPerPrompt == 32 && found.wins == nil)
+    #expect(predictions.value > 0 && kl.low < predictions.value && predictions.value < kl.high, "\(kl) \(predictions)")
+    #expect(predictions.standardError < kl.standardError)
+    #expect(found.length.value > 1 && found.length.value <= 6 && found.finished.value < 1)
+    #expect(try policy.evaluateSamples(rows, reference: nil, options: options(1, tokens: 2)).kl == nil)
+    var warm = options(1, tokens: 2)
+    warm.temperature = 0.7
+    #expect(try policy.evaluateSamples(rows, reference: reference, options: warm).kl == nil)
+  }
+
+  @Test func winRatesAreFairToEveryJudge() throws {
+    func wins(_ scores: @escaping (JSON, [JSON]) -> [Double]) throws -> SampleEvaluation.Wins {
+      let judge = Judge(identity: "test") { scores($0, $1) }
+      return try #require(
+        policy.evaluateSamples(rows, reference: nil, options: options(8, tokens: 3), judge: judge).wins)
+    }
+    let tied = try wins { _, answers in answers.map { _ in 4 } }
+    #expect(tied.rate.value == 0.5 && tied.ties == 1 && tied.score.value == 4)
+    // A judge that takes the first answer, whatever it is, is met by the order.
+    let first = try wins { _, _ in [1, 0] }
+    #expect(first.ties == 0 && abs(first.rate.value - 0.5) < 0.2, "\(first.rate.value)")
+    let chosen = Set(rows.flatMap(\.answers).map(\.description))
+    let harsh = try wins { _, answers in answers.map { chosen.contains($0.description) ? 1 : 0 } }
+    #expect(harsh.rate.value == 0 && harsh.chosenScore.value == 1 && harsh.score.value == 0)
+    #expect(throws: DPOError.self) { try wins { _, _ in [1] } }
+    #expect(throws: DPOError.self) { try wins { _, _ in [1, .nan] } }
+  }
+
+  @Test func promptsAreReadOnceWithAllTheirAnswers() throws {
+    let folder = try TemporaryDirectory()
+    try writeFile(
+      "\(folder.path)/text.jsonl",
+      """
+      {"prompt": "a", "chosen": " b", "rejected": " c"}
+      {"prompt": "d", "chosen": " e", "rejected": " f"}
+      {"prompt": "a", "chosen": " g", "rejected": " b"}
+      {"prompt": "a", "chosen": " b", "rejected": " h"}
+      """)
+    let text = try readChosenAnswers("\(folder.path)/text.jsonl")
+    #expect(text.map(\.prompt) == ["a", "d"] && text[0].answers == [" b", " g"])
+    let implicit = try readChosenAnswers(Fixtures.path("data/chat_implicit.jsonl"))
+    #expect(!implicit.isEmpty && implicit.allSatisfy { $0.prompt.array != nil && $0.answers[0].array?.count == 1 })
+    #expect(throws: DPOError.self) { try readChosenAnswers(Fixtures.path("data/unpaired.jsonl")) }
+  }
+
+  @Test func standardErrorsAreThoseOfRows() throws {
+    let data = try policy.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: TrainingOptions().dataset())
+    let found = try policy.evaluate(jsonl: Fixtures.path("data/pairs.jsonl"), options: TrainingOptions())
+    let forest = data.forest(rows: Array(0..<data.count))
+    let ratios = zip(try policy.score(forest).sums, try reference.score(forest).sums).map { 0.1 * ($0 - $1) }
+    let margins = (0..<data.count).map { ratios[2 * $0] - ratios[2 * $0 + 1] }
+    let mean = margins.reduce(0, +) / 12
+    let error = (margins.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 11 / 12).squareRoot()
+    let told = try #require(found.record.standardErrors.first { $0.name == "rewards/margins" }?.value)
+    #expect(abs(told - error) < 1e-4 * error, "\(told) \(error)")
+    #expect(found.json["standard_errors"]?["loss"]?.double != nil && found.json["samples"] == nil)
+  }
+}
