@@ -18,9 +18,6 @@ struct DrawingFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Leave out tokens less likely than P times the likeliest.", valueName: "P"))
   var minP = 0.0
 
-  @Option(help: ArgumentHelp("Arithmetic of products with weights: fp32 or bf16.", valueName: "P"))
-  var precision = Precision.fp32
-
   var options: GenerationOptions {
     var options = GenerationOptions()
     options.maxNewTokens = maxNewTokens
@@ -28,7 +25,6 @@ struct DrawingFlags: ParsableArguments {
     options.topK = topK
     options.topP = topP
     options.minP = minP
-    options.precision = precision
     return options
   }
 }
@@ -43,10 +39,14 @@ struct GenerationFlags: ParsableArguments {
   @Option(help: ArgumentHelp("Completions a prompt.", valueName: "N"))
   var numReturnSequences = 1
 
+  @Option(help: ArgumentHelp("Arithmetic of products with weights: fp32 or bf16.", valueName: "P"))
+  var precision = Precision.fp32
+
   var options: GenerationOptions {
     var options = drawing.options
     options.seed = seed
     options.completionsPerPrompt = numReturnSequences
+    options.precision = precision
     return options
   }
 }
