@@ -20,6 +20,7 @@ from .errors import (
     CancelledError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
     NonFiniteError, OutOfMemoryError, StateError, UnsupportedError,
 )
+from .feedback import Feedback, FeedbackResult
 from .losses import LOSS_TYPES, DPOLoss, dpo_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
 from .trainer import (
@@ -30,6 +31,7 @@ __version__: str = _lib.dpo_version().decode()
 
 __all__ = [
     "CancelledError", "Completion", "DPOConfig", "DPOError", "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo",
+    "Feedback", "FeedbackResult",
     "FileError", "FormatError", "Forward", "InternalError", "InvalidArgumentError", "LOSS_TYPES", "LoraConfig",
     "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OptimalPolicy", "OutOfMemoryError",
     "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
