@@ -8,13 +8,14 @@
  *   3. Steps     One optimiser step at a time, or forward → your own loss → backward → optimiser step.
  *   4. Runs      A whole training over a data set: evaluation, checkpoints, progress, cancel, resume.
  *   5. Around    Tokenise, generate, export to GGUF, GGUF LoRA, PEFT, Hugging Face.
+ *   6. Feedback  Record what people say of answers; in idle minutes, turn it into an adapter.
  *
  * Conventions
  *
  *   Names      dpo_noun_verb. Inputs come first, outputs last.
  *   Status     Every call that can fail returns int32_t: DPO_OK (0) or a negative DPO_ERROR_… code. dpo_last_error()
  *              then holds one sentence about it for the calling thread. Outputs are written only on success.
- *   Handles    dpo_model, dpo_dataset, dpo_trainer and dpo_completions are opaque. Each is released with its
+ *   Handles    dpo_model, dpo_dataset, dpo_trainer, dpo_completions and so on are opaque. Each is released with its
  *              _release function; NULL is fine there. Handles keep alive what they need: release in any order, even
  *              while another thread's call uses them (what they stand for goes when that call returns). NULL, a pointer
  *              that is no handle, or a handle of another kind gives DPO_ERROR_INVALID_ARGUMENT; a released handle, and
@@ -602,6 +603,100 @@ int32_t dpo_export(const char *input, int32_t format, const char *output, const 
  * at most the "limit". Free *json with dpo_string_free. */
 int32_t dpo_export_check(const char *input, const char *output, const char *data, const char *reference,
                          const dpo_export_options *options, char **json);
+
+/* ----------------------------------------------------------------------------------------------------- 6. feedback */
+
+/* A file of what people said of a model's answers: JSON lines, {"id", "time", "prompt", "completion", "label"} for a thumb,
+ * {"id", "time", "prompt", "chosen", "rejected"} for a choice, each perhaps with a "weight". It only grows. The last word on
+ * an answer counts, and one of weight 0 takes back what was said before. docs/feedback.md tells more.
+ *
+ * Every function below may be called from any thread at any time, also on one handle at once and while it trains. Other
+ * processes may record into the same file. */
+typedef struct dpo_feedback dpo_feedback;
+
+/* Reads the file and checks every line, if it is there; the first record makes it. What a crash left of a last line is passed
+ * over, and goes with the next record. */
+int32_t dpo_feedback_open(const char *path, dpo_feedback **feedback);
+void dpo_feedback_release(dpo_feedback *feedback);
+
+/* Records a thumb on an answer: up 1, down 0. The record is on the disk when the call returns (fsync: some milliseconds).
+ * `prompt` and `answer` are what the model read and wrote, NUL-terminated, the answer without its end-of-sequence token.
+ * `weight` multiplies the record's loss; 1 is usual. `id`: NULL, or where the record's number goes. */
+int32_t dpo_feedback_record_thumb(dpo_feedback *feedback, const char *prompt, const char *answer, int32_t up, double weight,
+                                  uint64_t *id);
+
+/* Records that the answer `chosen` was liked better than `rejected`. */
+int32_t dpo_feedback_record_choice(dpo_feedback *feedback, const char *prompt, const char *chosen, const char *rejected,
+                                   double weight, uint64_t *id);
+
+/* Records a row, a JSON object with the keys above but "id": for chat prompts ("prompt": [{"role", "content"}, …], answers as
+ * text or messages), for a "time" of your own (seconds since 1970), and with whatever other keys you want to keep. */
+int32_t dpo_feedback_record_json(dpo_feedback *feedback, const char *row, uint64_t *id);
+
+/* Records in the file. */
+int32_t dpo_feedback_count(dpo_feedback *feedback, uint64_t *count);
+
+/* What the file holds and, with `output_dir` (NULL: without), what of it is trained on, as JSON: {"records", "thumbs_up",
+ * "thumbs_down", "choices", "replaced", "taken_back", "new", "unfinished", "trained_to", "sessions", "adapter",
+ * "gguf_adapter"}. Free *json with dpo_string_free. */
+int32_t dpo_feedback_status(dpo_feedback *feedback, const char *output_dir, char **json);
+
+typedef struct dpo_feedback_options {
+    size_t struct_size;
+    double max_seconds;  /* 0: no limit */
+    double replay;       /* 0; older records that a session mixes in for each new one */
+    int32_t min_records; /* 8: new records to wait for */
+    int32_t retrain;     /* 0; 1: a new adapter, to which every record is new */
+    const dpo_train_options *training; /* NULL: as dpo_feedback_training_init sets them */
+} dpo_feedback_options;
+
+/* Every default. struct_size: sizeof(dpo_feedback_options). */
+int32_t dpo_feedback_options_init(dpo_feedback_options *options, size_t struct_size);
+
+/* dpo_train_options_init with the defaults of feedback: learning_rate 2e-4, num_train_epochs 4, per_device_train_batch_size 4,
+ * lora_r 16, lora_alpha 32, lora_target_modules "all-linear". threads 0 leaves the host a core. The records decide the
+ * method: choices train with DPO, then thumbs with KTO. */
+int32_t dpo_feedback_training_init(dpo_train_options *training, size_t struct_size);
+
+typedef enum dpo_feedback_outcome {
+    DPO_FEEDBACK_NOTHING_NEW = 0, /* nothing was changed */
+    DPO_FEEDBACK_WAITING = 1,     /* fewer new records than min_records: nothing was changed */
+    DPO_FEEDBACK_FINISHED = 2,    /* everything is trained on */
+    DPO_FEEDBACK_STOPPED = 3      /* max_seconds are over: the next call goes on */
+} dpo_feedback_outcome;
+
+typedef struct dpo_feedback_result {
+    size_t struct_size; /* set by the caller */
+    int32_t outcome;    /* DPO_FEEDBACK_… */
+    uint64_t new_records; /* of the session, or waiting for one */
+    uint64_t replayed;    /* older ones that the session mixed in */
+    uint64_t skipped;     /* new ones that cannot be trained on, such as a prompt longer than max_length */
+    int64_t steps;        /* optimiser steps of this call */
+} dpo_feedback_result;
+
+/* Trains the adapter in `output_dir` on what is new in the file, within max_seconds and training->memory_limit_mb. Meant for a
+ * thread of its own, at a priority that the host chooses.
+ *
+ * Afterwards output_dir holds adapter.h5 and, for llama.cpp, adapter.gguf. Each is replaced at once: a reader sees the old or
+ * the new one whole. DPO_EVENT_CHECKPOINT tells when, with the path. Records that come in meanwhile are for the next call.
+ *
+ * The call stops within one micro-batch when max_seconds are over (DPO_OK, outcome STOPPED) and when the callback returns
+ * non-zero or dpo_feedback_cancel was called (DPO_ERROR_CANCELLED). What was learnt is in the adapter then, and the next call
+ * goes on in the same bits; a killed process loses at most the step it was in. What a finished session has seen is not trained
+ * on again, unless `replay` or `retrain` says so. The losses compare with the model itself, without any adapter, however
+ * often the adapter is trained on.
+ *
+ * `model` may be used by other calls meanwhile (if one is running when training begins, its end is waited for); an adapter that
+ * it was opened with does not matter. One call at a time trains in a
+ * directory: DPO_ERROR_STATE for others. DPO_ERROR_MISMATCH if the directory belongs to another model or file. `options`,
+ * `callback` and `result` may be NULL. */
+int32_t dpo_feedback_train(dpo_feedback *feedback, dpo_model *model, const char *output_dir,
+                           const dpo_feedback_options *options, dpo_event_callback callback, void *user_data,
+                           dpo_feedback_result *result);
+
+/* Asks a running dpo_feedback_train of this handle to stop; if none is running, the next one stops at once. Safe in a signal
+ * handler. */
+void dpo_feedback_cancel(dpo_feedback *feedback);
 
 #ifdef __cplusplus
 }

@@ -89,7 +89,7 @@ int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
     uint64_t bits = bits_of(handle);
     if (!bits) return CH_NULL;
     cell *cell = cell_of(bits);
-    if (!cell || kind_of(bits) < CH_MODEL || kind_of(bits) > CH_CLASSIFIER || !generation_of(bits)) return CH_FOREIGN;
+    if (!cell || kind_of(bits) < CH_MODEL || kind_of(bits) > CH_FEEDBACK || !generation_of(bits)) return CH_FOREIGN;
     if (kind_of(bits) != kind) return CH_OTHER_KIND;
     uint64_t found = bits;
     if (!atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY)) {

@@ -54,9 +54,7 @@ extension LanguageModel {
 
   /// Tokenises rows with the keys of JSON lines.
   public func dataset(rows: [JSONObject], options: DatasetOptions) throws -> TokenizedDataset {
-    let data = try TokenizedDataset(rows: rows, tokenizer: tokenizer, options: options)
-    try data.check(vocabularySize: configuration.vocabularySize)
-    return data
+    try file.dataset(rows: rows, options: options)
   }
 
   /// Scores completions of texts, with EOS appended and boundaries as in training.

@@ -44,6 +44,9 @@ public struct FileIdentity: Sendable, Equatable {
     seconds = status.st_mtim.tv_sec
     nanoseconds = status.st_mtim.tv_nsec
   }
+
+  /// Whether both were taken of one file, whatever was written to it in between.
+  public func isSameFile(as other: FileIdentity) -> Bool { device == other.device && inode == other.inode }
 }
 
 private func openRegularFile(_ path: String) throws -> Int32 {
@@ -149,7 +152,7 @@ public final class AtomicFile {
   }
 
   public func write(_ bytes: UnsafeRawBufferPointer) throws {
-    try checkSizeLimit(bytes.count)
+    try checkSizeLimit(size + bytes.count, path: path)
     var rest = bytes
     while let base = rest.baseAddress, !rest.isEmpty {
       let count = Glibc.write(descriptor, base, min(rest.count, 1 << 30))
@@ -160,15 +163,6 @@ public final class AtomicFile {
       rest = UnsafeRawBufferPointer(rebasing: rest[count...])
     }
     size += bytes.count
-  }
-
-  /// A write beyond the process's limit would raise SIGXFSZ, which ends a host that does not expect it.
-  private func checkSizeLimit(_ count: Int) throws {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return }
-    guard rlim_t(size + count) <= limit.rlim_cur else {
-      throw DPOError(.io, "\(path): cannot write: larger than the \(limit.rlim_cur) bytes that the process may write")
-    }
   }
 
   public func write(_ text: String) throws {
@@ -193,6 +187,15 @@ public final class AtomicFile {
   deinit {
     if descriptor >= 0 { close(descriptor) }
     if !committed { unlink(temporaryPath) }
+  }
+}
+
+/// A write beyond the process's limit would raise SIGXFSZ, which ends a host that does not expect it.
+func checkSizeLimit(_ size: Int, path: String) throws {
+  var limit = rlimit()
+  guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return }
+  guard rlim_t(size) <= limit.rlim_cur else {
+    throw DPOError(.io, "\(path): cannot write: larger than the \(limit.rlim_cur) bytes that the process may write")
   }
 }
 
@@ -264,6 +267,25 @@ public final class AppendFile {
 
 public func removeFile(_ path: String) throws {
   guard unlink(path) == 0 || errno == ENOENT else { throw DPOError(.io, "\(path): cannot remove: \(systemMessage())") }
+}
+
+/// Removes a directory and all in it; of links, the link.
+public func removeTree(_ path: String) throws {
+  for name in try directoryNames(path) {
+    let item = "\(path)/\(name)"
+    var status = stat()
+    let isDirectory = lstat(item, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    try isDirectory ? removeTree(item) : removeFile(item)
+  }
+  guard rmdir(path) == 0 || errno == ENOENT else { throw DPOError(.io, "\(path): cannot remove: \(systemMessage())") }
+}
+
+/// Writes a copy, whole or not at all.
+public func copyFile(_ source: String, to path: String) throws {
+  let content = try MappedFile(source)
+  let file = try AtomicFile(path)
+  try withExtendedLifetime(content) { try file.write(content.bytes) }
+  try file.commit()
 }
 
 /// A path that does not depend on the working directory.

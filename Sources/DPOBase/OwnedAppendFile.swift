@@ -55,6 +55,7 @@ public final class OwnedAppendFile {
   public func append(_ line: String) throws {
     try cut()
     let bytes = Array((line + "\n").utf8)
+    try checkSizeLimit(size + bytes.count, path: path)
     var done = 0
     while done < bytes.count {
       let count = bytes[done...].withUnsafeBytes { pwrite(descriptor, $0.baseAddress, $0.count, off_t(size + done)) }

@@ -1,6 +1,7 @@
 import CHandles
 import DPO
 import DPOBase
+import Glibc
 
 /// What a handle of dpo.h stands for. The table of live handles is CHandles; it keeps the object alive.
 struct HandleKind<Object: AnyObject> {
@@ -22,6 +23,28 @@ struct HandleKind<Object: AnyObject> {
     _ handle: OpaquePointer?, as argument: String? = nil, _ body: (Object) throws -> Result
   ) throws -> Result {
     let label = argument ?? name
+    guard let result = try held(handle, label, body) else {
+      throw DPOError(.state, "\(label) is in use by another call")
+    }
+    return result
+  }
+
+  /// The object of a handle, for use beside other calls: the handle is held for the look-up alone. Waits for a call that
+  /// holds it.
+  func shared(_ handle: OpaquePointer?) throws -> Object {
+    while true {
+      for _ in 0..<100 {
+        if let object = try held(handle, name, { $0 }) { return object }
+        sched_yield()
+      }
+      usleep(1000)
+    }
+  }
+
+  /// nil while another thread holds the handle.
+  private func held<Result>(
+    _ handle: OpaquePointer?, _ label: String, _ body: (Object) throws -> Result
+  ) throws -> Result? {
     let raw = UnsafeRawPointer(handle)
     var found: UnsafeMutableRawPointer?
     switch ch_acquire(raw, code, &found) {
@@ -29,7 +52,7 @@ struct HandleKind<Object: AnyObject> {
     case Int32(CH_NULL): throw DPOError.argument("\(label) is NULL")
     case Int32(CH_OTHER_KIND): throw DPOError.argument("\(label) is a handle of another kind; expected a dpo_\(name)")
     case Int32(CH_RELEASED): throw DPOError(.state, "\(label) has been released")
-    case Int32(CH_BUSY): throw DPOError(.state, "\(label) is in use by another call")
+    case Int32(CH_BUSY): return nil
     case Int32(CH_FORKED): throw DPOError(.state, "\(label) was opened before fork(); open a new one in this process")
     default: throw DPOError.argument("\(label) is not a handle; expected a dpo_\(name)")
     }

@@ -26,7 +26,7 @@ public func dpo_trainer_run(
 }
 
 /// The event as dpo.h has it, for the duration of `body`.
-private func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event>) -> Int32) -> Int32 {
+func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event>) -> Int32) -> Int32 {
   var metrics: dpo_metrics?
   var json = ""
   var message = ""

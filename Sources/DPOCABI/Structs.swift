@@ -89,3 +89,11 @@ extension dpo_export_options: SizedStruct {
   static var name: String { "dpo_export_options" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
 }
+extension dpo_feedback_options: SizedStruct {
+  static var name: String { "dpo_feedback_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+}
+extension dpo_feedback_result: SizedStruct {
+  static var name: String { "dpo_feedback_result" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+}

@@ -445,9 +445,142 @@ static void evaluation_and_the_check_of_an_export(void) {
     CHECK(json == NULL);
 }
 
+/* --------------------------------------------------------------------------------------------------- feedback */
+
+static dpo_feedback *feedback;
+enum { RECORDERS = 4, RECORDS = 25 };
+
+/* Some records, on the one handle that all threads use. */
+static void *record_in_thread(void *failures) {
+    for (int i = 0; i < RECORDS; i++) {
+        uint64_t id = 0;
+        char answer[32];
+        snprintf(answer, sizeof answer, " answer %d", i);
+        if (dpo_feedback_record_thumb(feedback, "The film was", answer, i % 2, 1, &id) != DPO_OK || id == 0) ++*(int *)failures;
+    }
+    return NULL;
+}
+
+static dpo_feedback_options short_training(dpo_train_options *training) {
+    dpo_feedback_options options;
+    CHECK_STATUS(DPO_OK, dpo_feedback_options_init(&options, sizeof options));
+    CHECK(options.min_records == 8 && options.max_seconds == 0 && options.replay == 0 && !options.training);
+    CHECK_STATUS(DPO_OK, dpo_feedback_training_init(training, sizeof *training));
+    CHECK(training->lora_r == 16 && !strcmp(training->lora_target_modules, "all-linear"));
+    training->lora_r = 2;
+    training->threads = 1;
+    options.training = training;
+    return options;
+}
+
+static int32_t stop_at_the_second_step(const dpo_event *event, void *user_data) {
+    int *steps = user_data;
+    if (event->kind == DPO_EVENT_STEP) CHECK(event->metrics && event->metrics_json);
+    if (event->kind == DPO_EVENT_CHECKPOINT) CHECK(strstr(event->text, "/adapter.") != NULL);
+    /* The host may record from here, as from anywhere. */
+    if (event->kind == DPO_EVENT_STEP && *steps == 1)
+        CHECK_STATUS(DPO_OK, dpo_feedback_record_choice(feedback, "The film was", " good.", " bad.", 0.5, NULL));
+    return event->kind == DPO_EVENT_STEP && ++*steps == 2;
+}
+
+static int32_t cancel_at_the_first_step(const dpo_event *event, void *user_data) {
+    int *steps = user_data;
+    if (event->kind == DPO_EVENT_STEP && ++*steps == 1) dpo_feedback_cancel(feedback);
+    return 0;
+}
+
+static void feedback_is_recorded_and_trained_on(void) {
+    char path[64], output[64];
+    snprintf(path, sizeof path, "%s/feedback.jsonl", directory);
+    snprintf(output, sizeof output, "%s/feedback", directory);
+    uint64_t count = 7, id = 0;
+    char *text = NULL;
+    CHECK_REFUSED(INVALID, "path is NULL", dpo_feedback_open(NULL, &feedback));
+    CHECK_REFUSED(INVALID, "feedback is NULL", dpo_feedback_open(path, NULL));
+    CHECK_STATUS(DPO_ERROR_IO, dpo_feedback_open("/nonexistent/feedback.jsonl", &feedback));
+    CHECK_STATUS(DPO_OK, dpo_feedback_open(path, &feedback));
+    CHECK_STATUS(DPO_OK, dpo_feedback_count(feedback, &count));
+    CHECK(count == 0);
+    CHECK_REFUSED(INVALID, "prompt is NULL", dpo_feedback_record_thumb(feedback, NULL, "x", 1, 1, NULL));
+    CHECK_REFUSED(INVALID, "answer is NULL", dpo_feedback_record_thumb(feedback, "x", NULL, 1, 1, NULL));
+    CHECK_REFUSED(INVALID, "up is 2", dpo_feedback_record_thumb(feedback, "x", "y", 2, 1, NULL));
+    CHECK_REFUSED(INVALID, "weight", dpo_feedback_record_thumb(feedback, "x", "y", 1, NAN, NULL));
+    CHECK_REFUSED(INVALID, "UTF-8", dpo_feedback_record_thumb(feedback, "\xFF", "y", 1, 1, NULL));
+    CHECK_REFUSED(INVALID, "equals", dpo_feedback_record_choice(feedback, "x", "y", "y", 1, NULL));
+    CHECK_REFUSED(INVALID, "object", dpo_feedback_record_json(feedback, "[]", NULL));
+    CHECK_REFUSED(INVALID, "label", dpo_feedback_record_json(feedback, "{\"prompt\": \"x\", \"completion\": \"y\"}", NULL));
+    CHECK_REFUSED(DPO_ERROR_FORMAT, "JSON", dpo_feedback_record_json(feedback, "{", NULL));
+    CHECK_REFUSED(INVALID, "count is NULL", dpo_feedback_count(feedback, NULL));
+    CHECK_REFUSED(INVALID, "json is NULL", dpo_feedback_status(feedback, NULL, NULL));
+
+    pthread_t threads[RECORDERS];
+    int failures[RECORDERS] = {0};
+    for (int i = 0; i < RECORDERS; i++) pthread_create(&threads[i], NULL, record_in_thread, &failures[i]);
+    for (int i = 0; i < RECORDERS; i++) pthread_join(threads[i], NULL);
+    for (int i = 0; i < RECORDERS; i++) CHECK(failures[i] == 0);
+    CHECK_STATUS(DPO_OK, dpo_feedback_count(feedback, &count));
+    CHECK(count == RECORDERS * RECORDS);
+    const char *row = "{\"prompt\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"completion\": \"Hi\", \"label\": true}";
+    CHECK_STATUS(DPO_OK, dpo_feedback_record_json(feedback, row, &id));
+    CHECK(id == count + 1);
+
+    dpo_train_options training;
+    dpo_feedback_options options = short_training(&training);
+    dpo_feedback_result result;
+    memset(&result, 0, sizeof result);
+    CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, NULL, 1, &model));
+    CHECK_REFUSED(INVALID, "struct_size", dpo_feedback_train(feedback, model, output, &options, NULL, NULL, &result));
+    result.struct_size = sizeof result;
+    CHECK_REFUSED(INVALID, "output_dir is NULL", dpo_feedback_train(feedback, model, NULL, &options, NULL, NULL, NULL));
+    CHECK_REFUSED(INVALID, "model is NULL", dpo_feedback_train(feedback, NULL, output, &options, NULL, NULL, NULL));
+    options.min_records = 1000;
+    CHECK_STATUS(DPO_OK, dpo_feedback_train(feedback, model, output, &options, NULL, NULL, &result));
+    CHECK(result.outcome == DPO_FEEDBACK_WAITING && result.new_records > 8 && result.steps == 0);
+    options.min_records = 1;
+    int steps = 0;
+    CHECK_STATUS(DPO_ERROR_CANCELLED,
+                 dpo_feedback_train(feedback, model, output, &options, stop_at_the_second_step, &steps, &result));
+    steps = 0;
+    CHECK_STATUS(DPO_ERROR_CANCELLED,
+                 dpo_feedback_train(feedback, model, output, &options, cancel_at_the_first_step, &steps, &result));
+    CHECK(steps == 1);
+    /* A cancel between calls stops the next one, once. */
+    dpo_feedback_cancel(feedback);
+    CHECK_STATUS(DPO_ERROR_CANCELLED, dpo_feedback_train(feedback, model, output, &options, NULL, NULL, &result));
+    CHECK_STATUS(DPO_OK, dpo_feedback_train(feedback, model, output, &options, NULL, NULL, &result));
+    CHECK(result.outcome == DPO_FEEDBACK_FINISHED && result.steps > 0);
+    /* The choice that came meanwhile. */
+    CHECK_STATUS(DPO_OK, dpo_feedback_train(feedback, model, output, &options, NULL, NULL, &result));
+    CHECK(result.outcome == DPO_FEEDBACK_FINISHED && result.new_records == 1);
+    CHECK_STATUS(DPO_OK, dpo_feedback_train(feedback, model, output, NULL, NULL, NULL, &result));
+    CHECK(result.outcome == DPO_FEEDBACK_NOTHING_NEW);
+    CHECK_STATUS(DPO_OK, dpo_feedback_status(feedback, output, &text));
+    CHECK(strstr(text, "\"new\": 0") && strstr(text, "adapter.gguf"));
+    dpo_string_free(text);
+
+    dpo_feedback *old = feedback;
+    dpo_feedback *others[] = {old, NULL, (dpo_feedback *)model};
+    const int32_t status[] = {STATE, INVALID, INVALID};
+    dpo_feedback_release(feedback);
+    for (int i = 0; i < 3; i++) {
+        CHECK_STATUS(status[i], dpo_feedback_record_thumb(others[i], "x", "y", 1, 1, NULL));
+        CHECK_STATUS(status[i], dpo_feedback_record_choice(others[i], "x", "y", "z", 1, NULL));
+        CHECK_STATUS(status[i], dpo_feedback_record_json(others[i], "{}", NULL));
+        CHECK_STATUS(status[i], dpo_feedback_count(others[i], &count));
+        CHECK_STATUS(status[i], dpo_feedback_status(others[i], NULL, &text));
+        CHECK_STATUS(status[i], dpo_feedback_train(others[i], model, output, NULL, NULL, NULL, NULL));
+        dpo_feedback_cancel(others[i]);
+    }
+    dpo_feedback_release(old);
+    dpo_feedback_release(NULL);
+    dpo_model_release(model);
+    model = NULL;
+}
+
 int main(void) {
     classifiers_learn_and_are_handles();
     CHECK(mkdtemp(directory) != NULL);
+    feedback_is_recorded_and_trained_on();
     null_foreign_released_and_other_handles();
     evaluation_and_the_check_of_an_export();
     any_order_of_release();

@@ -20,7 +20,7 @@ INFINITE, CONTROL = "1e999", "\x1b[2J\x07"
 
 @dataclass
 class Case:
-    kind: str  # model, gguf, adapter, data, checkpoint, samples, classifier: what the command is given
+    kind: str  # model, gguf, adapter, data, checkpoint, samples, classifier, feedback, trained: what the command is given
     what: str
     files: dict  # path within the case's directory → bytes, or a function that makes something else there
     path: str = "."  # what the command is given, within the case's directory
@@ -432,15 +432,64 @@ def classifier_cases(classifier):
         yield case(f"label {label} in row 2", data, ("line 2",), lines([{"text": "a", "label": 1}]) + edited({"text": "a", "label": 1}, ["label"], label))
 
 
+FEEDBACK = [{"id": 1, "prompt": "Row:", "completion": " good", "label": True}, {"id": 2, "prompt": "Row:", "chosen": " good", "rejected": " bad"}]
+SESSION = {"session": 1, "trained_to": 2, "record": "0", "model": "0", "new": 2, "replayed": 0, "skipped": 0, "stages": [{"name": "thumbs", "rows": 1}]}
+
+
+def feedback_cases():
+    def case(what, content, expect=("line 2", "feedback.jsonl"), **rest):
+        return Case("feedback", what, {"feedback.jsonl": content}, "feedback.jsonl", expect, **rest)
+
+    first, second = (dump(row) + b"\n" for row in FEEDBACK)
+    for what, content in SPECIAL.items():
+        yield case(what, content, None if what == "empty" else ("feedback.jsonl",))
+    for what, bad in {"not JSON": b"hello", "an array": b"[]", "null": b"null", "empty": b"{}", "all brackets": b"[" * DEEP, "not UTF-8": b'{"prompt": "\xff"}'}.items():
+        yield case(f"line 2 is {what}", first + bad + b"\n" + second)
+    for key in ("prompt", "chosen", "rejected", "id"):
+        for value in (None, 7.5, [7], {}, [None], Raw(INFINITE), -1, 1, "1") + (() if key == "id" else (KeyError,)):
+            if not (key != "id" and value == "1"):
+                yield case(f"{key} {value} in record 2", first + edited(FEEDBACK[1], [key], value) + b"\n")
+    for value in (None, -1, "1", [], Raw(INFINITE)):
+        yield case(f"weight {value} in record 2", first + edited(FEEDBACK[1], ["weight"], value) + b"\n")
+    yield case("chosen equals rejected", first + edited(FEEDBACK[1], ["chosen"], " bad") + b"\n")
+    yield case("the last line cut", first + second[:-9], None)
+    yield case("a prompt of 1 MB", first + edited(FEEDBACK[1], ["prompt"], "a" * 1_000_000) + b"\n", None)
+    yield case("an id near 2^63", first + edited(FEEDBACK[1], ["id"], 2**63 - 1) + b"\n")
+
+
+def trained_cases():
+    """Directories of `dpo feedback train`, read by `dpo feedback status`."""
+    def case(what, log, expect=("sessions.jsonl",), session=None):
+        def made(path):
+            os.mkdir(path)
+            Path(path, "session.json").write_bytes(session)
+        files = {"sessions.jsonl": log, **({"session": made} if session is not None else {})}
+        return Case("trained", what, files, ".", expect)
+
+    for what, content in SPECIAL.items():
+        if what != "empty":
+            yield case(what, content)
+    for key in SESSION:
+        for value in (KeyError, None, -1, 2.5, [None], {}, Raw(INFINITE)):
+            yield case(f"{key} {value} in the log", edited(SESSION, [key], value) + b"\n")
+            yield case(f"{key} {value} in session.json", b"", ("session.json",), edited(SESSION, [key], value))
+    for name in (None, 7, "nope", "../../etc", CONTROL):
+        yield case(f"stage {name!r}", b"", ("session.json",), edited(SESSION, ["stages"], [{"name": name, "rows": 1}]))
+    yield case("a log of other records", dump(SESSION) + b"\n", ("record 2",))
+    yield case("a torn log", dump(SESSION)[:-5], None)
+    yield case("something else in the directory", lambda path: Path(path).with_name("other").write_bytes(b""), ("holds no training",))
+
+
 def random_cases(checkpoint, classifier, seed, count):
     rng = random.Random(seed)
     samples = [("model", tree(MODEL)), ("adapter", tree(ADAPTER)), ("gguf", {"model.gguf": GGUF_FILE.read_bytes()}),
                ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()}),
-               ("classifier", {"classifier.h5": classifier.read_bytes(), "texts.jsonl": TEXTS})]
+               ("classifier", {"classifier.h5": classifier.read_bytes(), "texts.jsonl": TEXTS}),
+               ("feedback", {"feedback.jsonl": lines(FEEDBACK)}), ("trained", {"sessions.jsonl": lines([SESSION])})]
     for i in range(count):
         kind, files = rng.choice(samples)
         name = rng.choice(sorted(files))
-        path = "." if kind in ("model", "adapter") else "classifier.h5" if kind == "classifier" else name
+        path = "." if kind in ("model", "adapter", "trained") else "classifier.h5" if kind == "classifier" else name
         yield Case(kind, f"{name} scrambled, seed {seed}/{i}", replaced(files, name, scrambled(files[name], f"{seed}/{i}")), path, None)
 
 
@@ -456,4 +505,6 @@ def all_cases(checkpoint, classifier, seed, count):
     yield from data_cases()
     yield from sample_cases()
     yield from classifier_cases(classifier)
+    yield from feedback_cases()
+    yield from trained_cases()
     yield from random_cases(checkpoint, classifier, seed, count)

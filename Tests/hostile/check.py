@@ -21,7 +21,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from cases import DATA, MODEL, TEXTS, all_cases, random_cases
+from cases import DATA, FEEDBACK, MODEL, TEXTS, all_cases, lines, random_cases
 
 TRAP = re.compile(r"Fatal error|Stack dump|Crash:|Segmentation|Illegal|Sanitizer|Assertion|HDF5-DIAG|terminate called|double free|Traceback")
 SECONDS, MEMORY, MESSAGE = 30, 1500 << 20, 8 << 10
@@ -57,6 +57,12 @@ def command(case, path, folder):
         return ["label", "--data", path, "-o", f"{folder}/run", "--command", "cat", "--json"]
     if case.kind == "classifier":
         return ["classifier", "evaluate", path, "--data", "case/texts.jsonl", "--json"]
+    if case.kind == "feedback":
+        return ["feedback", "train", str(MODEL), path, "--min-records", "1", "--threads", "1", *train]
+    if case.kind == "trained":
+        good = Path(folder, "good.jsonl")
+        good.write_bytes(lines(FEEDBACK))
+        return ["feedback", "status", str(good), "--output-dir", path, "--json"]
     return ["logps", path, *data, "--json", *case.arguments]
 
 

@@ -57,6 +57,23 @@ class CExamples(Case):
         chosen, rejected = (float(value) for value in re.findall(r"(?:chosen|rejected) \((-?[\d.]+)\):", done.stdout))
         self.assertGreaterEqual(chosen, rejected)
 
+    def test_feedback(self) -> None:
+        program, directory = self.build("feedback"), self.directory / "adapters"
+        file = self.directory / "feedback.jsonl"
+
+        def talk(*lines: str) -> str:
+            done = run(program, MODEL, file, directory, env=LIBRARY, input="\n".join(lines) + "\n")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return done.stdout
+
+        said = talk("The film was", "-", "The book was", "+", "The song was", "+", "train", "wait", "The film was", "quit")
+        self.assertRegex(said, r"\[record 1\]\n(.*\n)*\[record 3\]\n(.*\n)*\[training: finished, \d+ steps on 3 records\]")
+        self.assertTrue(said.rindex("[adapter loaded]") > said.index("[training:"))
+        self.assertTrue((directory / "adapter.gguf").is_file())
+        said = talk("The play was", "-", "The walk was", "-", "train", "stop", "train")
+        self.assertTrue(said.startswith("[adapter loaded]"))
+        self.assertRegex(said, r"\[record 5\]\n\[training[: ]")
+
     def test_training_stops_with_ctrl_c_and_goes_on(self) -> None:
         program, output = self.build("train"), self.directory / "run"
         through = run(program, MODEL, PAIRS, self.directory / "through", env=LIBRARY)
@@ -102,6 +119,16 @@ class SwiftExamples(Case):
 
 
 class PythonExamples(Case):
+    def test_feedback(self) -> None:
+        done = run(sys.executable, "examples/python/feedback.py", MODEL, self.directory / "run")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"finished: \d+ steps on 16 records\n")
+        gains = [float(value) for value in re.findall(r"by (-?[\d.]+) nats in the mean", done.stdout)]
+        self.assertEqual(len(gains), 2)
+        self.assertGreater(min(gains), 0)
+        again = run(sys.executable, "examples/python/feedback.py", MODEL, self.directory / "run")
+        self.assertIn("nothing new: 0 steps", again.stdout)
+
     def test_quick_start(self) -> None:
         done = run(sys.executable, "examples/python/quick_start.py", MODEL, PAIRS, self.directory / "run")
         self.assertEqual(done.returncode, 0, done.stderr)

@@ -58,6 +58,7 @@ class PythonPrototypes(Case):
             "dpo_dataset_info": _native.DatasetInfo, "dpo_train_options": _native.TrainOptions,
             "dpo_metrics": _native.Metrics, "dpo_event": _native.Event,
             "dpo_generation_options": _native.GenerationOptions, "dpo_export_options": _native.ExportOptions,
+            "dpo_feedback_options": _native.FeedbackOptions, "dpo_feedback_result": _native.FeedbackResult,
         }
         lines, expected = [], []
         for name, kind in structs.items():

@@ -9,7 +9,7 @@
  * never dereferenced, so NULL, foreign pointers, handles of another kind and released handles are all told apart without
  * touching memory that may be gone. Everything is lock-free: usable after fork() and, for ch_cancel, in signal handlers. */
 
-enum { CH_MODEL = 1, CH_DATASET = 2, CH_TRAINER = 3, CH_COMPLETIONS = 4, CH_CLASSIFIER = 5 };
+enum { CH_MODEL = 1, CH_DATASET = 2, CH_TRAINER = 3, CH_COMPLETIONS = 4, CH_CLASSIFIER = 5, CH_FEEDBACK = 6 };
 
 enum { CH_OK = 0, CH_NULL, CH_FOREIGN, CH_OTHER_KIND, CH_RELEASED, CH_BUSY, CH_FORKED };
 

@@ -51,7 +51,8 @@ public final class Trainer: @unchecked Sendable {
   /// - Parameters:
   ///   - start: an adapter to go on from; its own frozen copy is then the reference. nil: `lora_r` decides between a new
   ///     adapter and every weight.
-  ///   - referenceModel: a model to compare with instead of the one that training starts from.
+  ///   - referenceModel: a model to compare with instead of the one that training starts from. `model` itself: the model
+  ///     without its adapter, which takes no second pass's memory.
   /// - Throws: `.memory` before any large allocation if the plan exceeds the limit.
   public init(
     model: ModelFile, adapter start: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
@@ -68,10 +69,11 @@ public final class Trainer: @unchecked Sendable {
     let lora = try start?.configuration ?? options.lora(for: configuration)
     let isLoRA = lora != nil
     let usesReference = method.usesReference && !options.referenceFree
+    let isAdapterOff = isLoRA && referenceModel?.sharesWeights(with: model) == true
     plan = try TrainingPlan(
       configuration: configuration, lora: lora, data: data, evaluation: evaluation, order: order, method: method,
       options: options,
-      separateReference: usesReference && (!isLoRA || referenceModel != nil),
+      separateReference: usesReference && !isAdapterOff && (!isLoRA || referenceModel != nil),
       mappedBytes: model.mappedBytes)
     try plan.checkMemory()
 
@@ -95,6 +97,8 @@ public final class Trainer: @unchecked Sendable {
     self.pass.recomputesBlocks = options.gradientCheckpointing
     if !usesReference {
       reference = nil
+    } else if isAdapterOff {
+      reference = ReferenceModel(pass: self.pass, adapter: nil, rows: data.count)
     } else if let referenceModel {
       let decoder = try Decoder(
         configuration: referenceModel.configuration, tensors: referenceModel.tensors, trainable: false)

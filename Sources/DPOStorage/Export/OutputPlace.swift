@@ -13,7 +13,7 @@ func checkOutputFile(_ path: String, overwrite: Bool) throws {
 
 /// Writes the files of a new directory, which appears whole or not at all. In a directory that exists and may be
 /// overwritten, each file is replaced on its own and others stay.
-func writeDirectory(_ path: String, overwrite: Bool, _ write: (_ directory: String) throws -> Void) throws {
+package func writeDirectory(_ path: String, overwrite: Bool, _ write: (_ directory: String) throws -> Void) throws {
   var path = path
   while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
   switch fileKind(path) {

@@ -82,6 +82,12 @@ public struct ModelFile: Sendable {
   /// Bytes that the weights take as they are stored.
   public var mappedBytes: Int { tensors.values.reduce(0) { $0 + $1.bytes.count } }
 
+  /// Whether both are views of the same weights in memory.
+  package func sharesWeights(with other: ModelFile) -> Bool {
+    source.count == other.source.count
+      && source.allSatisfy { $1.bytes.baseAddress == other.source[$0]?.bytes.baseAddress }
+  }
+
   /// XXH3 over names, encodings, shapes and numbers: equal for equal weights in equal encodings, whatever the file is called.
   /// Heads that were put on the model after it was read do not count.
   public func fingerprint() -> UInt64 { DPOStorage.fingerprint(source) }

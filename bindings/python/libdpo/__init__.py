@@ -23,6 +23,7 @@ from .errors import (
     CancelledError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
     NonFiniteError, OutOfMemoryError, StateError, UnsupportedError,
 )
+from .feedback import Feedback, FeedbackResult
 from .losses import LOSS_TYPES, DPOLoss, RankedLoss, dpo_loss, ranked_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
 from .trainer import (
@@ -34,7 +35,7 @@ __version__: str = _lib.dpo_version().decode()
 
 __all__ = [
     "BCOConfig", "BCOTrainer", "CPOConfig", "CPOTrainer", "CancelledError", "Completion", "DPOConfig", "DPOError",
-    "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo", "FileError", "FormatError", "Forward", "InternalError",
+    "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo", "Feedback", "FeedbackResult", "FileError", "FormatError", "Forward", "InternalError",
     "InvalidArgumentError", "KTOConfig", "KTOTrainer", "LOSS_TYPES", "LoraConfig", "MismatchError", "Model",
     "ModelInfo", "NonFiniteError", "ORPOConfig", "ORPOTrainer", "OptimalPolicy", "OutOfMemoryError", "RankedConfig",
     "RankedLoss", "RankedTrainer", "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",

@@ -134,6 +134,20 @@ class ExportOptions(SizedStructure):
     ]
 
 
+class FeedbackOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("max_seconds", c_double), ("replay", c_double), ("min_records", c_int32),
+        ("retrain", c_int32), ("training", POINTER(TrainOptions)),
+    ]
+
+
+class FeedbackResult(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("outcome", c_int32), ("new_records", c_uint64), ("replayed", c_uint64),
+        ("skipped", c_uint64), ("steps", c_int64),
+    ]
+
+
 ReduceCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
 EventCallback = CFUNCTYPE(c_int32, POINTER(Event), c_void_p)
 TokenCallback = CFUNCTYPE(c_int32, c_size_t, c_size_t, c_int32, c_char_p, c_void_p)
@@ -260,6 +274,22 @@ _prototype("dpo_export", c_int32, c_char_p, c_int32, c_char_p, POINTER(ExportOpt
 _prototype(
     "dpo_export_check", c_int32, c_char_p, c_char_p, c_char_p, c_char_p, POINTER(ExportOptions), _text_out
 )
+
+_number_out = POINTER(c_uint64)
+_prototype("dpo_feedback_open", c_int32, c_char_p, POINTER(_handle))
+_prototype("dpo_feedback_release", None, _handle)
+_prototype("dpo_feedback_record_thumb", c_int32, _handle, c_char_p, c_char_p, c_int32, c_double, _number_out)
+_prototype("dpo_feedback_record_choice", c_int32, _handle, c_char_p, c_char_p, c_char_p, c_double, _number_out)
+_prototype("dpo_feedback_record_json", c_int32, _handle, c_char_p, _number_out)
+_prototype("dpo_feedback_count", c_int32, _handle, _number_out)
+_prototype("dpo_feedback_status", c_int32, _handle, c_char_p, _text_out)
+_prototype("dpo_feedback_options_init", c_int32, POINTER(FeedbackOptions), c_size_t)
+_prototype("dpo_feedback_training_init", c_int32, POINTER(TrainOptions), c_size_t)
+_prototype(
+    "dpo_feedback_train", c_int32, _handle, _handle, c_char_p, POINTER(FeedbackOptions), EventCallback, c_void_p,
+    POINTER(FeedbackResult),
+)
+_prototype("dpo_feedback_cancel", None, _handle)
 
 
 # --------------------------------------------------------------------------------------------------------- helpers
