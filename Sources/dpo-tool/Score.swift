@@ -88,7 +88,11 @@ struct Evaluate: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Loss, rewards and accuracy of a model on pairs, against a reference model.")
 
-  @OptionGroup var model: ModelArguments
+  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
+  var model: String
+
+  @Option(help: "Adapter on the model: PEFT directory, HDF5 file or GGUF LoRA.")
+  var adapter: String?
 
   @Option(help: "Pairs as JSON lines.")
   var data: String
@@ -102,11 +106,10 @@ struct Evaluate: ParsableCommand {
   var json = false
 
   func run() throws {
-    var options = try flags.options()
-    if model.threads > 0 { options.threads = model.threads }
-    let file = try ModelFile.open(model.model)
+    let options = try flags.options()
+    let file = try ModelFile.open(model)
     let record = try Trainer.evaluate(
-      model: file, adapter: model.adapter.map { try AdapterFile.open($0, for: file) },
+      model: file, adapter: adapter.map { try AdapterFile.open($0, for: file) },
       referenceModel: refModel.map(ModelFile.open), data: file.dataset(jsonl: data, options: options.dataset()),
       options: options)
     if json {
