@@ -13,6 +13,7 @@ extension TrainingMethod {
         let sequence = data.sequence(row)
         return (sequence.prompt.count + 2 * sequence.completion.count, 2 * sequence.targetCount)
       },
+      mismatchedSequences: 1,
       referenceSums: { $0.sums },
       loss: { batch in
         let count = batch.rows.count
@@ -41,9 +42,6 @@ extension TrainingMethod {
 extension TrainingOptions {
   /// The options of KTO's loss, checked.
   func ktoLoss() throws -> KTOLossOptions {
-    guard lossType == ["sigmoid"] else {
-      throw DPOError.argument("loss_type \(lossType.joined(separator: ",")) is a loss of pairs; kto has its own")
-    }
     guard perDeviceTrainBatchSize > 1 else {
       throw DPOError.argument("kto compares the rows of a micro-batch: per_device_train_batch_size must be at least 2")
     }
