@@ -44,6 +44,7 @@ demo: build ## preference-tune a real model on film reviews, about 5 minutes: th
 	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
+	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake || echo "Checks that need these are skipped."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
 
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)

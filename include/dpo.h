@@ -211,7 +211,8 @@ void dpo_model_release(dpo_model *model);
 int32_t dpo_model_get_info(const dpo_model *model, dpo_model_info *info);
 
 /* What a model, adapter, checkpoint or data file holds, as JSON ({"kind", "format", "architecture", "parameters",
- * "tensors": [{"name", "dtype", "shape"}], …}). Free *json with dpo_string_free. */
+ * "tensors": [{"name", "dtype", "shape"}], …}; of rows as JSON lines {"kind": "data", "format": "jsonl", "rows",
+ * "row_kind", "conversational", "columns"}). Free *json with dpo_string_free. */
 int32_t dpo_inspect(const char *path, char **json);
 
 /* Token ids of `size` bytes of text. `add_special_tokens`: as the tokenizer does by default (BOS, where it has one).

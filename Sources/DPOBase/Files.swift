@@ -102,9 +102,9 @@ public func makeDirectories(_ path: String) throws {
   var made = path.hasPrefix("/") ? "/" : ""
   for part in path.split(separator: "/") {
     made += (made.isEmpty || made.hasSuffix("/") ? "" : "/") + part
-    guard mkdir(made, 0o777) == 0 || errno == EEXIST || fileKind(made) == .directory else {
-      throw DPOError(.io, "\(made): cannot make the directory: \(systemMessage())")
-    }
+    if mkdir(made, 0o777) == 0 || errno == EEXIST { continue }
+    let reason = systemMessage()
+    guard fileKind(made) == .directory else { throw DPOError(.io, "\(made): cannot make the directory: \(reason)") }
   }
   guard fileKind(path) == .directory else { throw DPOError(.io, "\(path): not a directory") }
 }

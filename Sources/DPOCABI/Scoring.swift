@@ -62,7 +62,7 @@ public func dpo_inspect(_ path: UnsafePointer<CChar>?, _ json: UnsafeMutablePoin
 {
   withStatus {
     let json = try required(json, "json")
-    json.pointee = try copiedText(inspectFile(text(path, "path")).description).text
+    json.pointee = try copiedText(inspect(text(path, "path")).description).text
   }
 }
 

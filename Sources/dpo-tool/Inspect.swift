@@ -24,7 +24,7 @@ struct Inspect: ParsableCommand {
     if let model {
       try examine(try ModelFile.open(model))
     } else {
-      let found = try inspectFile(path)
+      let found = try DPO.inspect(path)
       if json { printJSON(found) } else { describe(found) }
     }
   }

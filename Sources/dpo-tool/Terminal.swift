@@ -25,6 +25,11 @@ enum Terminal {
     return hours > 0 ? "\(hours):\(two(minutes)):\(two(rest))" : "\(minutes):\(two(rest))"
   }
 
+  /// "12 MiB", or "12 KiB" where it is less.
+  static func size(_ bytes: Int) -> String {
+    bytes >= 10 << 20 ? "\(bytes >> 20) MiB" : "\((bytes + 1023) >> 10) KiB"
+  }
+
   /// A number with about `digits` significant digits.
   static func short(_ value: Double, digits: Int = 3) -> String {
     guard value.isFinite else { return "\(value)" }

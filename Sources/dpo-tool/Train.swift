@@ -104,7 +104,7 @@ struct Train: ParsableCommand {
     } else {
       print(trainer.plan.summary)
       for part in trainer.plan.memory.parts where part.bytes > 0 {
-        print("  \(part.name): \(part.bytes >> 20) MiB")
+        print("  \(part.name): \(Terminal.size(part.bytes))")
       }
       print("estimated time: \(Terminal.duration(seconds))")
     }

@@ -18,6 +18,11 @@ import Testing
   @Test func anAdapterOfAnotherModelIsRefused() throws {
     let model = try ModelFile.open(Fixtures.path("models/gpt2")).configuration
     #expect(throws: DPOError.self) { try AdapterFile.open(Fixtures.path("adapters/qwen3-random"), for: model) }
+    let llama = try ModelFile.open(Fixtures.path("models/llama-tied")).configuration
+    let error = #expect(throws: DPOError.self) {
+      try AdapterFile.open(Fixtures.path("hdf5/gpt2-adapter.h5"), for: llama)
+    }
+    #expect(error?.message.contains("gpt2") == true)
   }
 
   @Test(

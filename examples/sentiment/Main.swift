@@ -8,7 +8,7 @@ import Glibc
 struct Experiment {
   let model: LanguageModel
   let judge: TextClassifier
-  let prompts: (train: [String], test: [String])
+  let prompts: (train: [String], valid: [String], test: [String])
   let output: String
 
   /// Chosen on the validation films.
@@ -56,7 +56,7 @@ struct Experiment {
       let all = beginnings[split] ?? []
       return MersenneTwister.permutation(all.count, seed: UInt32(Experiment.seed)).prefix(count).map { all[$0] }
     }
-    prompts = (some("train", 320), some("test", 96))
+    prompts = (some("train", 320), some("valid", 24), some("test", 96))
     model = try LanguageModel(path: path)
     self.output = output
   }
@@ -83,11 +83,21 @@ struct Experiment {
     var progress = Phase("training step", total: trainer.plan.steps)
     var records: [JSON] = []
     let result = try trainer.run(outputDirectory: output) { event in
-      if case .step(let record) = event {
+      switch event {
+      case .step(let record):
         records.append(record.json)
         progress.show(
           record.step,
           "margin \(rounded(record["rewards/margins"] ?? 0)), accuracy \(rounded(record["rewards/accuracies"] ?? 0))")
+      case .saved(let path) where path != "\(output)/final.h5":
+        // What the model says by now, for the curves of reward and KL.
+        var record = records.removeLast().object ?? [:]
+        let tuned = try LanguageModel(path: model.file.path, adapter: path)
+        let samples = try sample(tuned, prompts.valid, seed: 3, "samples after step \(record["step"] ?? 0)")
+        record["objective/scores"] = .real(mean(samples.rewards.map(mean)))
+        record["objective/kl"] = .real(mean(try divergence(of: tuned, samples, prompts.valid)))
+        records.append(.object(record))
+      default: break
       }
       return true
     }
@@ -96,10 +106,7 @@ struct Experiment {
     let tuned = try LanguageModel(path: model.file.path, adapter: result.modelPath)
     let before = try sample(model, prompts.test, seed: 2, "before")
     let after = try sample(tuned, prompts.test, seed: 2, "after")
-    let kl = zip(try tuned.logProbs(prompts.test, after), try model.logProbs(prompts.test, after)).map {
-      policy, reference in
-      mean(zip(policy, reference).map { $0 - $1 })
-    }
+    let kl = try divergence(of: tuned, after, prompts.test)
 
     let rewards = (before.rewards.map(mean), after.rewards.map(mean))
     let positive = (before.rewards.map(share), after.rewards.map(share))
@@ -135,6 +142,8 @@ struct Experiment {
     options.beta = 0.1
     options.numTrainEpochs = 2
     options.perDeviceTrainBatchSize = 16
+    options.saveSteps = 6
+    options.saveTotalLimit = 1
     options.overwriteOutputDir = true
     return options
   }
@@ -144,6 +153,13 @@ struct Experiment {
       prompts, count: Experiment.samplesPerPrompt, newTokens: Experiment.newTokens,
       seed: Experiment.seed &* 1000 &+ seed,
       judge: judge, phase: phase)
+  }
+
+  /// KL(π‖π_ref) of each prompt: the mean of log π(y|x) − log π_ref(y|x) over samples y of π.
+  private func divergence(of tuned: LanguageModel, _ samples: Samples, _ prompts: [String]) throws -> [Double] {
+    zip(try tuned.logProbs(prompts, samples), try model.logProbs(prompts, samples)).map { policy, reference in
+      mean(zip(policy, reference).map { $0 - $1 })
+    }
   }
 
   private func estimate(_ groups: [Double]) -> Estimate { Estimate(bootstrap: groups, seed: Experiment.seed) }

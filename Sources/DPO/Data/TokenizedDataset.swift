@@ -177,6 +177,9 @@ public final class TokenizedDataset: Sendable {
     throw DPOError.format(place(row), "token id \(tokens[index]); expected 0 to \(vocabularySize - 1)")
   }
 
+  /// The ids that occur, in ascending order.
+  var distinctTokens: [Int32] { Set(tokens).sorted() }
+
   /// Tokens of a row's longest sequence, after truncation.
   public func longestSequence(_ row: Int) -> Int {
     sequenceLengths(row).max() ?? 0

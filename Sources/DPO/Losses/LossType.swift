@@ -53,6 +53,14 @@ public enum LossType: String, CaseIterable, Sendable {
     }
   }
 
+  /// Whether `label_smoothing` is in the loss's formula.
+  public var takesLabelSmoothing: Bool {
+    switch self {
+    case .exoPair, .robust, .aot, .aotUnpaired, .conservative: true
+    case .sigmoid, .hinge, .ipo, .ncaPair, .bcoPair, .sppoHard, .apoZero, .apoDown, .discopop, .sft, .sigmoidNorm: false
+    }
+  }
+
   /// Whether a pair's loss depends on the other pairs of its micro-batch by sorting, so that no single pair can be
   /// weighted.
   public var sortsBatch: Bool { self == .aot || self == .aotUnpaired }

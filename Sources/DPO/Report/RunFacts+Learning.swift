@@ -95,11 +95,10 @@ extension RunFacts {
       "Log-probs changed, yet chosen answers gained nothing over rejected ones. Then the labels and the texts do not go "
         + "together: chosen and rejected swapped or random, answers that hardly differ, or preferences that contradict each other.",
       evidence: evidence,
-      try: [
-        .init("dpo inspect DATA --model MODEL", "shows rows, duplicates and contradictions"),
-        .init("--loss-type robust --label-smoothing 0.2", "for labels of which about a fifth are wrong"),
-        .init("more data", "with clearer differences between chosen and rejected"),
-      ])
+      try: [.init("dpo inspect DATA --model MODEL", "shows rows, duplicates and contradictions")]
+        + (isPairwise
+          ? [.init("--loss-type robust --label-smoothing 0.2", "for labels of which about a fifth are wrong")] : [])
+        + [.init("more data", "with clearer differences between chosen and rejected")])
   }
 
   var shortRun: Diagnosis? {
@@ -137,8 +136,8 @@ extension RunFacts {
       .init("--beta \(Text.option(beta * 3))", "the loss is content with a smaller change of the model"),
       slowerRate(3),
     ]
-    if labelSmoothing == 0 { options.append(.init("--label-smoothing 0.1", "keeps a finite target margin (cDPO)")) }
-    if !lossTypes.contains("ipo") {
+    options += softerLabels("keeps a finite target margin (cDPO)")
+    if isPairwise, !lossTypes.contains("ipo") {
       options.append(.init("--loss-type ipo", "a loss that aims at a margin instead of an ever larger one"))
     }
     return Diagnosis(
@@ -180,9 +179,11 @@ extension RunFacts {
     options.append(slowerRate(3))
     if isPreference {
       options.append(.init("--beta \(Text.option(beta * 3))", "stays closer to the reference"))
-      if labelSmoothing == 0 { options.append(.init("--label-smoothing 0.1", "trusts single labels less")) }
+      options += softerLabels("trusts single labels less")
     }
-    if settings["lora_r"]?.double != nil { options.append(.init("--lora-dropout 0.1", "regularises the adapter")) }
+    if (setting("lora_r") ?? 0) > 0, (setting("lora_dropout") ?? 0) == 0 {
+      options.append(.init("--lora-dropout 0.1 --no-disable-dropout", "regularises the adapter"))
+    }
     options.append(.init("more data", "the surest remedy"))
     return Diagnosis(
       .overfitting, risesAgain && rise > 0.15 * abs(lowest) || (gap ?? 0) > 0.25 ? .warning : .note,

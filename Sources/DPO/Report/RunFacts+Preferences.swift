@@ -33,7 +33,7 @@ extension RunFacts {
       + "resembles it, and chosen answers share most of their words with it; their probability goes to answers in neither column. "
       + "A fall in the chosen log-probs while margins rise is therefore usual. "
     var options: [Diagnosis.Suggestion] = []
-    if !lossTypes.contains("sft") {
+    if isPairwise, !lossTypes.contains("sft") {
       options.append(
         .init(
           "--loss-type \((lossTypes + ["sft"]).joined(separator: ",")) --loss-weights \(lossTypes.map { _ in "1" }.joined(separator: ",")),0.1",
@@ -43,7 +43,7 @@ extension RunFacts {
     if let rate = learningRate {
       options.append(.init("--learning-rate \(Text.option(rate / 3))", "a third of the present one"))
     }
-    if !lossTypes.contains("apo_zero") {
+    if isPairwise, !lossTypes.contains("apo_zero") {
       options.append(.init("--loss-type apo_zero", "pushes chosen answers up explicitly"))
     }
     if isLarge {
@@ -97,10 +97,10 @@ extension RunFacts {
     }
     let word = (longer ?? 0.5) > 0.5 || growth > 1 && longer == nil ? "longer" : "shorter"
     var options: [Diagnosis.Suggestion] = []
-    if setting("ld_alpha") == nil {
+    if isPairwise, setting("ld_alpha") == nil {
       options.append(.init("--ld-alpha 0.5", "tokens beyond the shorter answer count half (LD-DPO)"))
     }
-    if !lossTypes.contains("sigmoid_norm") {
+    if isPairwise, !lossTypes.contains("sigmoid_norm") {
       options.append(.init("--loss-type sigmoid_norm", "log-probs are averaged over tokens"))
     }
     options.append(.init("more data", "with pairs of similar length"))
@@ -131,11 +131,9 @@ extension RunFacts {
       "With so few rows the model can learn each by heart; single odd rows weigh a lot, and held-out numbers scatter by several points. "
         + "A few hundred clear pairs are a beginning for a narrow style; broad behaviour takes thousands.",
       evidence: evidence,
-      try: [
-        .init("more data", "for instance from dpo sample and dpo label"),
-        .init("--beta \(Text.option(beta * 3))", "stays close to the reference"),
-        .init("--label-smoothing 0.1", "trusts single labels less"),
-      ])
+      try: [.init("more data", "for instance from dpo sample and dpo label")]
+        + (isPreference ? [.init("--beta \(Text.option(beta * 3))", "stays close to the reference")] : [])
+        + softerLabels("trusts single labels less"))
   }
 
   /// Pairs that say the opposite of others, and labels that cannot be fitted.
@@ -164,13 +162,14 @@ extension RunFacts {
       .contradictions, share > 0.02 || stuck ? .warning : .note, "Preferences contradict each other",
       "No model can satisfy a pair and its opposite: they pull in opposite directions, cost steps and cap the accuracy that can be reached.",
       evidence: evidence,
-      try: [
-        .init(
-          "--loss-type robust --label-smoothing \(Text.option(rounded))",
-          "allows for labels of which that share is flipped"),
-        .init("--label-smoothing \(Text.option(rounded))", "cDPO: a finite target margin"),
-        .init("clean data", "keep the majority's choice for each prompt, or give pairs a weight"),
-      ])
+      try: (isPairwise
+        ? [
+          .init(
+            "--loss-type robust --label-smoothing \(Text.option(rounded))",
+            "allows for labels of which that share is flipped")
+        ] : [])
+        + softerLabels("cDPO: a finite target margin", rate: rounded)
+        + [.init("clean data", "keep the majority's choice for each prompt, or give pairs a weight")])
   }
 
   /// Rows that taught nothing or less than they could.

@@ -35,6 +35,13 @@ struct RunFacts {
   var chosenTokens: Double? { data["chosen_tokens"]?["median"]?.double ?? data["completion_tokens"]?["median"]?.double }
 
   var isPreference: Bool { metrics["rewards/margins"] != nil }
+  /// DPO and its kin: the options of pairwise losses apply.
+  var isPairwise: Bool { (settings["method"]?.string ?? "dpo") == "dpo" }
+  /// Suggests cDPO where labels are taken at their word.
+  func softerLabels(_ reason: String, rate: Double = 0.1) -> [Diagnosis.Suggestion] {
+    guard isPairwise, labelSmoothing == 0 else { return [] }
+    return [.init("--loss-type conservative --label-smoothing \(ReportText.option(rate))", reason)]
+  }
   var margins: RunSeries? { metrics["rewards/margins"] }
   var accuracy: RunSeries? { metrics["rewards/accuracies"] }
   var loss: RunSeries? { metrics["loss"] }

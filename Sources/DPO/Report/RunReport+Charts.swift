@@ -44,15 +44,14 @@ extension RunReport {
     let divergence = ["kl", "objective/kl"].compactMap { plot("KL to the reference (nats)", [($0, "training", .blue)]) }
       .first
     let main = [
-      margin, accuracy, loss, rewards, pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), divergence,
-      gradient,
+      plot("Reward of samples", [("objective/scores", "training", .blue)]), margin, accuracy, loss, rewards, divergence,
+      pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), gradient,
     ]
     let more = [
       plot("Learning rate", [("learning_rate", "learning rate", .blue)]),
       plot("Entropy (nats a token)", [("entropy", "training", .blue)]),
       plot("Token accuracy", [("mean_token_accuracy", "training", .blue)]),
       pair("Mean logits", "logits/chosen", "logits/rejected"),
-      plot("Score", [("objective/scores", "training", .blue)]),
     ]
     return (main.compactMap(\.self), more.compactMap(\.self))
   }

@@ -21,36 +21,51 @@ extension TrainingOptions {
     .strings(
       "loss_type", \.lossType, lossTypes,
       "DPO losses, summed with loss_weights (paper, equation 7: sigmoid); cpo: one of sigmoid, hinge, ipo, simpo, alphapo; "
-        + "kto: kto or apo_zero_unpaired"),
-    .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each"),
-    .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true),
+        + "kto: kto or apo_zero_unpaired"
+    ).only("dpo", "online_dpo", "cpo", "kto"),
+    .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each").only("dpo", "online_dpo"),
+    .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true)
+      .only("dpo", "online_dpo", "kto", "bco", "cpo", "orpo", "ranked"),
     .real(
       "label_smoothing", \.labelSmoothing, 0...1,
-      "ε, assumed rate of swapped labels, for exo_pair, robust, aot, aot_unpaired, conservative and cpo"),
+      "ε, assumed rate of swapped labels, for exo_pair, robust, aot, aot_unpaired, conservative and cpo"
+    ).only("dpo", "online_dpo", "cpo"),
     .choice(
       "f_divergence_type", \.fDivergenceType, FDivergence.allCases.map(\.rawValue),
-      "divergence from the reference model that the loss assumes"),
-    .real("f_alpha_divergence_coef", \.fAlphaDivergenceCoef, -any...any, "coefficient of alpha_divergence"),
-    .real("discopop_tau", \.discopopTau, 0...any, "temperature of the discopop loss; more than 0", open: true),
+      "divergence from the reference model that the loss assumes"
+    ).only("dpo", "online_dpo"),
+    .real("f_alpha_divergence_coef", \.fAlphaDivergenceCoef, -any...any, "coefficient of alpha_divergence")
+      .only("dpo", "online_dpo"),
+    .real("discopop_tau", \.discopopTau, 0...any, "temperature of the discopop loss; more than 0", open: true)
+      .only("dpo", "online_dpo"),
     .optionalReal(
       "ld_alpha", \.ldAlpha, 0...1,
-      "LD-DPO: weight of the tokens that the longer completion has beyond the shorter one; unset: 1"),
-    .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it"),
-    .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0"),
-    .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only"),
-    .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up"),
-    .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down"),
-    .real("cpo_alpha", \.cpoAlpha, 0...any, "cpo: weight of the chosen completions' negative log-likelihood"),
-    .real("simpo_gamma", \.simpoGamma, -any...any, "cpo with simpo: γ, the margin of rewards asked for"),
+      "LD-DPO: weight of the tokens that the longer completion has beyond the shorter one; unset: 1"
+    ).only("dpo", "online_dpo"),
+    .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it")
+      .only("dpo", "online_dpo"),
+    .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0")
+      .only("dpo", "online_dpo", "kto", "bco", "ranked"),
+    .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only")
+      .only("sft"),
+    .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up")
+      .only("kto"),
+    .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down")
+      .only("kto"),
+    .real("cpo_alpha", \.cpoAlpha, 0...any, "cpo: weight of the chosen completions' negative log-likelihood").only("cpo"),
+    .real("simpo_gamma", \.simpoGamma, -any...any, "cpo with simpo: γ, the margin of rewards asked for").only("cpo"),
     .real(
       "alpha", \.alpha, -any...any,
-      "cpo: AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob"),
+      "cpo: AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob"
+    ).only("cpo"),
     .real(
       "unlikelihood_alpha", \.unlikelihoodAlpha, 0...1,
-      "unlikelihood: weight of the rejected completions' log-likelihood"),
+      "unlikelihood: weight of the rejected completions' log-likelihood"
+    ).only("unlikelihood"),
     .optionalReal(
       "center_rewards_coefficient", \.centerRewardsCoefficient, 0...any,
-      "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"),
+      "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"
+    ).only("reward"),
 
     .optionalReal(
       "learning_rate", \.learningRate, 0...any,

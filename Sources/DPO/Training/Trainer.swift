@@ -60,7 +60,12 @@ public final class Trainer: @unchecked Sendable {
   ) throws {
     let method = try TrainingMethod(options)
     let model = try model.with(heads: method.heads, seed: UInt64(options.seed))
-    try Trainer.check(options, method: method, data: data, evaluation: evaluation, start: start, model: model)
+    try Trainer.check(
+      options, method: method, data: data, evaluation: evaluation, start: start, model: model,
+      referenceModel: referenceModel)
+    guard evaluation != nil || options.evalSteps == 0 else {
+      throw DPOError.argument("eval_steps is \(options.evalSteps), but there are no rows to evaluate on")
+    }
     let configuration = model.configuration
     let order = try BatchPlan(
       rows: data.count, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
@@ -214,8 +219,8 @@ public final class Trainer: @unchecked Sendable {
     let bad = (result.nonFiniteRows.isEmpty ? rows : result.nonFiniteRows).map { String(data.lineNumber($0)) }
     throw DPOError(
       .nonFinite,
-      "step \(step + 1): the loss is \(result.loss) (data row \(bad.prefix(10).joined(separator: ", "))); the step was not applied"
-    )
+      "step \(step + 1): the loss is \(result.loss) (data \(bad.count == 1 ? "row" : "rows") "
+        + "\(bad.prefix(10).joined(separator: ", "))); the step was not applied")
   }
 
   /// All-reduce, clip, AdamW, zero gradients. Returns the norm before clipping.
@@ -338,7 +343,8 @@ public final class Trainer: @unchecked Sendable {
     guard method.heads == .score || model.configuration.heads != .score else {
       throw DPOError.argument("\(model.path): a reward model is evaluated with method reward")
     }
-    try check(options, method: method, data: data, evaluation: nil, start: nil, model: model)
+    try check(
+      options, method: method, data: data, evaluation: nil, start: nil, model: model, referenceModel: referenceModel)
     let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
     let precision = try options.arithmetic()
     let pass = ForwardPass(
@@ -442,7 +448,7 @@ public final class Trainer: @unchecked Sendable {
   private(set) lazy var modelFingerprint = model.fingerprint()
   /// The same for the reference: its model, and the adapter that it was frozen with.
   private(set) lazy var referenceFingerprint: UInt64 = {
-    let base = (referenceFile ?? model).fingerprint()
+    let base = referenceFile?.fingerprint() ?? modelFingerprint
     guard let values = reference?.adapter?.parameters.values else { return base }
     return base ^ ck_xxh3(values.pointer, values.count * MemoryLayout<Float>.stride)
   }()

@@ -12,6 +12,9 @@ extension Trainer {
       "data_fingerprint": .string(hexadecimal(data.fingerprint)),
       "model_fingerprint": .string(hexadecimal(modelFingerprint)),
     ]
+    if reference != nil {
+      header.trainer?["reference_fingerprint"] = .string(hexadecimal(referenceFingerprint))
+    }
     var sections = [parameterSection]
     let moments = moments
     for (name, buffer) in [("exp_avg", moments.first), ("exp_avg_sq", moments.second)] {
@@ -88,6 +91,11 @@ extension Trainer {
       differences.append("the training data")
     }
     if try field("model_fingerprint", \.string) != hexadecimal(modelFingerprint) { differences.append("the model") }
+    if reference != nil,
+      try field("reference_fingerprint", \.string) != hexadecimal(referenceFingerprint)
+    {
+      differences.append("the reference model")
+    }
     let old = try TrainingOptions(
       json: field("options") { $0.object == nil ? nil : $0 }, file: "\(path): attribute options")
     for option in TrainingOptions.fields {

@@ -7,8 +7,9 @@ extension Trainer {
   /// Options that do not go together, and data that the method cannot learn from.
   static func check(
     _ options: TrainingOptions, method: TrainingMethod, data: TokenizedDataset, evaluation: TokenizedDataset?,
-    start: AdapterFile?, model: ModelFile
+    start: AdapterFile?, model: ModelFile, referenceModel: ModelFile?
   ) throws {
+    try options.checkUse()
     for set in [data, evaluation].compactMap({ $0 }) {
       guard method.purpose.accepts(set.kind), method.purpose.learns(set.kind) == set.kind else {
         throw DPOError.argument(
@@ -22,6 +23,7 @@ extension Trainer {
       throw DPOError.mismatch(
         "\(start.path): an adapter of a \(found) model; method \(method.name) trains that of a \(expected) model")
     }
+    try checkReference(options, method: method, data: data, evaluation: evaluation, model: model, other: referenceModel)
     let isLoRA = start != nil || options.loraR > 0
     if options.syncRefModel {
       if isLoRA {
@@ -30,11 +32,70 @@ extension Trainer {
       if options.precomputeRefLogProbs {
         throw DPOError.argument("sync_ref_model does not go with precompute_ref_log_probs: the reference changes")
       }
-      if options.referenceFree { throw DPOError.argument("sync_ref_model does not go with reference_free") }
+      if data.referenceChosen != nil {
+        throw DPOError.argument("sync_ref_model does not go with ref_chosen_logps in the data: the reference changes")
+      }
     }
-    if start != nil && options.loraR > 0 {
-      throw DPOError.argument("training goes on from an adapter, which has its own rank: leave lora_r out")
+    if start != nil, let name = options.givenLoRAOptions.first {
+      throw DPOError.argument("training goes on from an adapter, which has its own configuration: leave \(name) out")
     }
+    if !options.disableDropout, let rate = model.ownDropout {
+      throw DPOError(
+        .unsupported,
+        "\(model.path): config.json sets \(rate), but only adapters support dropout; set it to 0 or leave disable_dropout on"
+      )
+    }
+  }
+
+  /// Refuses a reference model that the run would not use, and one that cannot read the data.
+  private static func checkReference(
+    _ options: TrainingOptions, method: TrainingMethod, data: TokenizedDataset, evaluation: TokenizedDataset?,
+    model: ModelFile, other: ModelFile?
+  ) throws {
+    if !method.usesReference || options.referenceFree {
+      let reason =
+        method.usesReference
+        ? "does not go with reference_free" : "is of no use to method \(method.name), which has no reference"
+      for (name, isSet) in [
+        ("a reference model", other != nil), ("sync_ref_model", options.syncRefModel),
+        ("precompute_ref_log_probs", options.precomputeRefLogProbs),
+      ] where isSet {
+        throw DPOError.argument("\(name) \(reason)")
+      }
+    }
+    guard let other else { return }
+    guard other.configuration.heads == .language else {
+      throw DPOError.argument("\(other.path): a reward model; expected a language model to compare with")
+    }
+    let tokenizers = (try model.tokenizer, try other.tokenizer)
+    for set in [data, evaluation].compactMap({ $0 }) {
+      do {
+        try set.check(contextLength: other.configuration.contextLength)
+        try set.check(vocabularySize: other.configuration.vocabularySize)
+      } catch let error as DPOError {
+        throw DPOError(error.code, "\(other.path), the reference model: \(error.message)")
+      }
+      guard let ours = tokenizers.0, let theirs = tokenizers.1 else { continue }
+      for id in set.distinctTokens where ours.token(id) != theirs.token(id) {
+        throw DPOError.mismatch(
+          "\(other.path): its tokenizer is another: token \(id) is \(quoted(theirs.token(id))), but "
+            + "\(quoted(ours.token(id))) in \(model.path); the reference model must read the same tokens")
+      }
+    }
+  }
+
+  private static func quoted(_ token: String?) -> String {
+    token.map { "\"\(DPOError.printable($0, limit: 40))\"" } ?? "none"
+  }
+}
+
+extension ModelFile {
+  /// A dropout rate that the model's configuration sets: "resid_pdrop 0.1".
+  fileprivate var ownDropout: String? {
+    for name in ["resid_pdrop", "embd_pdrop", "attn_pdrop", "attention_dropout"] {
+      if let rate = huggingFaceConfiguration[name]?.double, rate > 0 { return "\(name) \(rate)" }
+    }
+    return nil
   }
 }
 
@@ -52,16 +113,17 @@ extension TrainingOptions {
     return arithmetic
   }
 
+  /// Options of a new adapter that are not left at their defaults.
+  var givenLoRAOptions: [String] {
+    TrainingOptions.fields.filter {
+      $0.name.contains("lora") && $0.value(in: self) != $0.defaultValue
+    }.map(\.name)
+  }
+
   /// The new adapter that the options ask for; nil when every weight is trained.
   func lora(for model: DecoderConfiguration) throws -> LoRAConfiguration? {
     guard loraR > 0 else {
-      for (name, isSet) in [
-        ("lora_alpha", loraAlpha != nil), ("lora_target_modules", !loraTargetModules.isEmpty),
-        ("use_rslora", useRslora),
-        ("lora_dropout", loraDropout > 0),
-      ] where isSet {
-        throw DPOError.argument("\(name) needs lora_r")
-      }
+      if let name = givenLoRAOptions.first { throw DPOError.argument("\(name) needs lora_r") }
       return nil
     }
     if loraDropout > 0 && disableDropout {

@@ -21,6 +21,8 @@ struct TrainingMethod: Sendable {
   var forest: @Sendable (TokenizedDataset, [Int]) -> TokenForest = { $0.forest(rows: $1) }
   /// Distinct tokens and targets that a row brings into a micro-batch.
   var size: @Sendable (TokenizedDataset, Int) -> (tokens: Int, targets: Int) = { $0.size($1) }
+  /// Sequences that a micro-batch scores beside each row's own.
+  var mismatchedSequences = 0
   /// What the reference model's token log-probs become, one number a sequence.
   var referenceSums: @Sendable (TokenScores) throws -> [Double] = { $0.sums }
   /// Numbers that the loss hands on from one micro-batch of training to the next, as they are when a run starts.

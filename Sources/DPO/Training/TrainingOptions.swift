@@ -101,6 +101,8 @@ public struct OptionField: Sendable {
   public let choices: [String]
   /// What may become of the option when a run is resumed.
   public let onResume: OnResume
+  /// Methods that read the option; empty: all do.
+  public private(set) var methods: [String] = []
   fileprivate let read: @Sendable (TrainingOptions) -> JSON
   fileprivate let write: @Sendable (inout TrainingOptions, JSON) throws -> Void
 
@@ -108,6 +110,13 @@ public struct OptionField: Sendable {
   public var defaultValue: JSON { read(TrainingOptions()) }
 
   public func value(in options: TrainingOptions) -> JSON { read(options) }
+
+  /// The option is one of these methods alone.
+  func only(_ methods: String...) -> OptionField {
+    var field = self
+    field.methods = methods
+    return field
+  }
 }
 
 extension TrainingOptions {
@@ -118,6 +127,39 @@ extension TrainingOptions {
   public mutating func set(_ name: String, to value: JSON) throws {
     guard let field = TrainingOptions.field(name) else { throw DPOError.argument("there is no option \(name)") }
     try field.write(&self, value)
+  }
+
+  /// Refuses options that the run would not read: who sets one expects another run than the one that would follow.
+  func checkUse() throws {
+    for field in TrainingOptions.fields where !field.methods.isEmpty && !field.methods.contains(method) {
+      guard field.value(in: self) == field.defaultValue else {
+        throw DPOError.argument(
+          "\(field.name) is an option of method \(field.methods.joined(separator: " and ")); the method is \(method)")
+      }
+    }
+    let standard = TrainingOptions()
+    let smoothed = LossType.allCases.filter(\.takesLabelSmoothing).map(\.rawValue)
+    for (name, isSet, isRead, need) in [
+      (
+        "label_smoothing", labelSmoothing != standard.labelSmoothing,
+        method != "dpo" || lossType.contains(where: smoothed.contains),
+        "one of the losses \(smoothed.joined(separator: ", "))"
+      ),
+      (
+        "discopop_tau", discopopTau != standard.discopopTau, lossType.contains(LossType.discopop.rawValue),
+        "loss_type discopop"
+      ),
+      (
+        "f_alpha_divergence_coef", fAlphaDivergenceCoef != standard.fAlphaDivergenceCoef,
+        fDivergenceType == FDivergence.alpha.rawValue, "f_divergence_type alpha_divergence"
+      ),
+      (
+        "ref_model_mixup_alpha", refModelMixupAlpha != standard.refModelMixupAlpha, syncRefModel, "sync_ref_model"
+      ),
+      ("ref_model_sync_steps", refModelSyncSteps != standard.refModelSyncSteps, syncRefModel, "sync_ref_model"),
+    ] where isSet && !isRead {
+      throw DPOError.argument("\(name) needs \(need)")
+    }
   }
 
   /// All options by name.

@@ -23,10 +23,11 @@ public struct TrainingPlan: Sendable {
 
   /// The plan in a sentence.
   public var summary: String {
-    let shared = paddedTokens > 0 ? 100 - distinctTokens * 100 / paddedTokens : 0
-    return "\(steps) steps over \(rows) rows; \(distinctTokens) distinct tokens an epoch (\(shared) % fewer than with "
-      + "padding and unshared prompts); \(trainableParameters) parameters to train; \(memory.total >> 20) MiB planned of "
-      + "\(memoryLimit >> 20) MiB"
+    let saved = paddedTokens > distinctTokens ? 100 - distinctTokens * 100 / paddedTokens : 0
+    let comparison = saved > 0 ? " (\(saved) % fewer than with padding and unshared prompts)" : ""
+    return "\(steps) \(steps == 1 ? "step" : "steps") over \(rows) \(rows == 1 ? "row" : "rows"); "
+      + "\(distinctTokens) distinct tokens an epoch\(comparison); \(trainableParameters) parameters to train; "
+      + "\(memory.total >> 20) MiB planned of \(memoryLimit >> 20) MiB"
   }
 
   public var json: JSON {
@@ -63,7 +64,8 @@ public struct TrainingPlan: Sendable {
     largestTokens = largest.tokens
     largestTargets = largest.targets
     distinctTokens = (0..<data.count).reduce(0) { $0 + method.size(data, $1).tokens }
-    paddedTokens = TrainingPlan.paddedTokens(data, batchSize: options.perDeviceTrainBatchSize)
+    paddedTokens = TrainingPlan.paddedTokens(
+      data, batchSize: options.perDeviceTrainBatchSize, mismatched: method.mismatchedSequences)
 
     let threads = options.threads == 0 ? ThreadTeam.availableProcessors : options.threads
     let longest = max(data.longestRow, evaluation?.longestRow ?? 0)
@@ -122,11 +124,12 @@ public struct TrainingPlan: Sendable {
   }
 
   /// Rows padded to the longest of their batch, the prompt in each of them.
-  private static func paddedTokens(_ data: TokenizedDataset, batchSize: Int) -> Int {
+  private static func paddedTokens(_ data: TokenizedDataset, batchSize: Int, mismatched: Int) -> Int {
     var total = 0
     for first in stride(from: 0, to: data.count, by: batchSize) {
-      let lengths = (first..<min(data.count, first + batchSize)).flatMap { data.sequenceLengths($0) }
-      total += lengths.count * (lengths.max() ?? 0)
+      let rows = first..<min(data.count, first + batchSize)
+      let lengths = rows.flatMap { data.sequenceLengths($0) }
+      total += (lengths.count + rows.count * mismatched) * (lengths.max() ?? 0)
     }
     return total
   }

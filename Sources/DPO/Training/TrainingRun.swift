@@ -171,7 +171,7 @@ extension Trainer {
   ///
   ///     for try await event in trainer.events(outputDirectory: "run") { … }
   public func events(
-    outputDirectory: String, resume: ResumePoint = .none
+    outputDirectory: String, resume: ResumePoint = .none, allowMismatch: Bool = false
   ) -> AsyncThrowingStream<TrainingEvent, any Error> {
     AsyncThrowingStream { continuation in
       continuation.onTermination = { [weak self] reason in
@@ -179,7 +179,7 @@ extension Trainer {
       }
       startThread { [self] in
         do {
-          try run(outputDirectory: outputDirectory, resume: resume) { event in
+          try run(outputDirectory: outputDirectory, resume: resume, allowMismatch: allowMismatch) { event in
             continuation.yield(event)
             return true
           }

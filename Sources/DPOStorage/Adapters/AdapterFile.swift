@@ -65,6 +65,13 @@ public struct AdapterFile: Sendable {
     guard reader.hasAdapter, let settings = reader.header.adapterConfiguration else {
       throw DPOError.format(path, "a libdpo file without an adapter")
     }
+    if let name = reader.header.configuration["model_type"]?.string {
+      // Mistral's GGUF files cannot be told from Llama's.
+      let family = try Family.named(name, file: path)
+      guard family.ggufArchitecture == Family.named(model.family).ggufArchitecture else {
+        throw DPOError.mismatch("\(path): an adapter of a \(name) model; this one is \(model.family.rawValue)")
+      }
+    }
     let peft = PEFTSettings(json: settings, file: "\(path): attribute adapter_config")
     let (configuration, heads) = (try peft.configuration(), try peft.heads())
     return AdapterFile(

@@ -15,6 +15,7 @@ extension TrainingMethod {
     }
     guard options.kind == .kto else { return method }
     method.isSequential = true
+    method.mismatchedSequences = 1
     method.forest = { data, rows in data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group)) }
     method.size = { data, row in
       let sequence = data.sequence(row)

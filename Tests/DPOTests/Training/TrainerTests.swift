@@ -1,0 +1,135 @@
+import DPO
+import TestSupport
+import Testing
+
+/// What a trainer refuses before it starts, and the events of a run.
+@Suite struct TrainerTests {
+  @Test(
+    arguments: [
+      ("label_smoothing", ["label_smoothing": 0.1]),
+      ("discopop_tau", ["discopop_tau": 0.1]),
+      ("f_alpha_divergence_coef", ["f_alpha_divergence_coef": 0.3]),
+      ("ref_model_sync_steps", ["ref_model_sync_steps": 5]),
+      ("ref_model_mixup_alpha", ["ref_model_mixup_alpha": 0.5]),
+      ("desirable_weight", ["desirable_weight": 2]),
+      ("center_rewards_coefficient", ["center_rewards_coefficient": 0.01]),
+      ("loss_type", ["method": "reward", "loss_type": ["ipo"]]),
+      ("init_lora_weights", ["init_lora_weights": "gaussian"]),
+      ("lora_alpha", ["lora_alpha": 8]),
+      ("eval_steps", ["eval_steps": 3]),
+      ("precompute_ref_log_probs", ["reference_free": true, "precompute_ref_log_probs": true]),
+      ("sync_ref_model", ["reference_free": true, "sync_ref_model": true]),
+      ("sync_ref_model", ["lora_r": 2, "sync_ref_model": true]),
+      ("sync_ref_model", ["precompute_ref_log_probs": true, "sync_ref_model": true]),
+      ("precompute_ref_log_probs", ["method": "reward", "precompute_ref_log_probs": true]),
+    ] as [(String, [String: JSON])])
+  func optionsThatTheRunWouldNotReadAreRefused(name: String, options: [String: JSON]) throws {
+    let error = #expect(throws: DPOError.self) {
+      try makeTrainer { for (name, value) in options { try $0.set(name, to: value) } }
+    }
+    #expect(error?.code == .invalidArgument)
+    #expect(error?.message.contains(name) == true)
+  }
+
+  @Test func optionsOfAnAdapterDoNotGoWithOneToStartFrom() throws {
+    let error = #expect(throws: DPOError.self) {
+      try makeTrainer(adapter: "adapters/llama-tied-random") { $0.loraAlpha = 3 }
+    }
+    #expect(error?.message.contains("lora_alpha") == true)
+  }
+
+  @Test func aReferenceMustReadTheSameTokens() throws {
+    let error = #expect(throws: DPOError.self) { try makeTrainer(reference: "models/gpt2") }
+    #expect(error?.message.contains("models/gpt2") == true)
+    let rewarded = #expect(throws: DPOError.self) {
+      try makeTrainer(reference: "models/llama-tied") { $0.referenceFree = true }
+    }
+    #expect(rewarded?.message.contains("reference_free") == true)
+  }
+
+  @Test func checkpointsOfRunsWithAnotherReferenceAreRefused() throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer()
+    try trainer.takeStep()
+    try trainer.saveCheckpoint(to: "\(folder.path)/c.h5")
+    let other = try makeTrainer(reference: "gguf/llama-tied-mixed.gguf")
+    let error = #expect(throws: DPOError.self) { try other.resume(from: "\(folder.path)/c.h5") }
+    #expect(error?.code == .mismatch)
+    #expect(error?.message.contains("the reference model") == true)
+  }
+
+  @Test func weightsScaleTheLossOfTheirRows() throws {
+    let model = try LanguageModel(path: Fixtures.path("models/llama-tied"))
+    var options = TrainingOptions()
+    options.maxSteps = 1
+    var plain: [JSONObject] = []
+    try JSONLines(Fixtures.path("data/pairs.jsonl")).forEach { row, _ in plain.append(row) }
+    let records = try [1.0, 3].map { weight in
+      let rows = plain.map { row in
+        var row = row
+        row["weight"] = .real(weight)
+        return row
+      }
+      let data = try model.dataset(rows: rows, options: options.dataset())
+      return try Trainer(model: model.file, data: data, options: options).takeStep()
+    }
+    for name in ["loss", "grad_norm"] {
+      let (one, three) = (try #require(records[0][name]), try #require(records[1][name]))
+      #expect(abs(three - 3 * one) < 1e-5 * three)
+    }
+  }
+
+  @Test func eventsOfARunAreAStream() async throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer()
+    var steps: [Int] = []
+    var saved: [String] = []
+    for try await event in trainer.events(outputDirectory: "\(folder.path)/run") {
+      switch event {
+      case .step(let record): steps.append(record.step)
+      case .saved(let path): saved.append(path)
+      default: break
+      }
+    }
+    #expect(steps == Array(1...6))
+    #expect(saved == ["checkpoint-6.h5", "final.h5"].map { "\(folder.path)/run/\($0)" })
+  }
+
+  @Test func leavingTheLoopStopsTheRun() async throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer { $0.maxSteps = 100_000 }
+    for try await event in trainer.events(outputDirectory: "\(folder.path)/run") {
+      if case .step(let record) = event, record.step == 2 { break }
+    }
+    // The run ends in its own thread; until then the trainer is busy.
+    let clock = ContinuousClock()
+    let end = clock.now + .seconds(60)
+    while (try? trainer.saveCheckpoint(to: "\(folder.path)/c.h5")) == nil, clock.now < end {
+      try await Task.sleep(for: .milliseconds(5))
+    }
+    #expect(try inspectFile("\(folder.path)/run/autosave.h5")["kind"]?.string == "checkpoint")
+    #expect(trainer.step < 100_000)
+  }
+
+  @Test func errorsEndTheStream() async throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer()
+    let error = await #expect(throws: DPOError.self) {
+      for try await _ in trainer.events(outputDirectory: "\(folder.path)", resume: .file("\(folder.path)/none.h5")) {}
+    }
+    #expect(error?.message.contains("none.h5") == true)
+  }
+
+  private func makeTrainer(
+    adapter: String? = nil, reference: String? = nil, change: (inout TrainingOptions) throws -> Void = { _ in }
+  ) throws -> Trainer {
+    var options = TrainingOptions()
+    options.perDeviceTrainBatchSize = 6
+    try change(&options)
+    let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
+    return try Trainer(
+      model: model, adapter: adapter.map { try AdapterFile.open(Fixtures.path($0), for: model) },
+      referenceModel: reference.map { try ModelFile.open(Fixtures.path($0)) },
+      data: model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset()), options: options)
+  }
+}
