@@ -194,8 +194,10 @@ public enum DatasetPurpose: String, Sendable {
   case preference
   /// Single completions with labels: KTO, BCO. Pairs are taken apart.
   case unpaired
-  /// Supervised fine-tuning and pretraining.
+  /// Supervised fine-tuning.
   case supervised
+  /// Documents of text. Longer ones than max_length are cut into pieces, and pieces share the places of a batch.
+  case pretraining
   /// Whatever the first row is: scoring and inspection.
   case any
 
@@ -204,6 +206,7 @@ public enum DatasetPurpose: String, Sendable {
     case .preference: kind == .pairs
     case .unpaired: kind == .pairs || kind == .unpaired
     case .supervised: kind != .pairs && kind != .unpaired
+    case .pretraining: kind == .text
     case .any: true
     }
   }
@@ -213,6 +216,7 @@ public enum DatasetPurpose: String, Sendable {
     case .preference: "\"chosen\" and \"rejected\", with or without \"prompt\""
     case .unpaired: "\"prompt\", \"completion\" and \"label\", or \"prompt\", \"chosen\" and \"rejected\""
     case .supervised: "\"text\", \"messages\", or \"prompt\" and \"completion\""
+    case .pretraining: "\"text\""
     case .any: "\"chosen\" and \"rejected\", \"prompt\" and \"completion\", \"text\" or \"messages\""
     }
   }

@@ -19,7 +19,8 @@ extension TokenizedDataset {
     for sequence in sequences {
       let parent = prompts[sequence.prompt] ?? forest.addPrompt(sequence.prompt)
       prompts[sequence.prompt] = parent
-      forest.addCompletion(sequence.completion, parent: parent, labels: labels, keepLast: keepLast)
+      forest.addCompletion(
+        sequence.completion, parent: parent, labels: labels ?? sequence.labels.map(Array.init), keepLast: keepLast)
     }
     return forest
   }

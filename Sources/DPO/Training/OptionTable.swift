@@ -11,8 +11,8 @@ extension TrainingOptions {
       "what is trained: " + TrainingMethod.table.map { "\($0.name) \($0.summary)" }.joined(separator: ", ")
     ),
     .strings(
-      "loss_type", \.lossType, LossType.allCases.map(\.rawValue),
-      "DPO losses, summed with loss_weights (paper, equation 7: sigmoid)"),
+      "loss_type", \.lossType, LossType.allCases.map(\.rawValue) + SFTLossKind.allCases.map(\.rawValue),
+      "DPO losses, summed with loss_weights (paper, equation 7: sigmoid); sft: nll or dft"),
     .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each"),
     .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true),
     .real(
@@ -29,6 +29,13 @@ extension TrainingOptions {
     .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it"),
     .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0"),
     .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only"),
+    .bool(
+      "assistant_only_loss", \.assistantOnlyLoss,
+      "sft on messages: learn only what the chat template writes inside {% generation %}"),
+    .bool(
+      "packing", \.packing,
+      "sft: a row of a batch is as many rows of the data as fit into max_length, in TRL's order; they never see each other"
+    ),
     .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up"),
     .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down"),
     .optionalReal(
@@ -37,7 +44,7 @@ extension TrainingOptions {
 
     .optionalReal(
       "learning_rate", \.learningRate, 0...any,
-      "peak learning rate; unset: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward", .noted),
+      "peak learning rate; unset: 1e-6 for dpo and kto, 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward", .noted),
     .choice(
       "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),
@@ -51,7 +58,9 @@ extension TrainingOptions {
     .real("adam_epsilon", \.adamEpsilon, 0...any, "added to AdamW's denominator", .noted),
     .real("max_grad_norm", \.maxGradNorm, 0...any, "gradients are scaled down to this global norm; 0: never", .noted),
 
-    .int("per_device_train_batch_size", \.perDeviceTrainBatchSize, 1...most, "rows of a micro-batch"),
+    .int(
+      "per_device_train_batch_size", \.perDeviceTrainBatchSize, 1...most,
+      "rows of a micro-batch; for pretrain and with packing: sequences of max_length tokens"),
     .int("per_device_eval_batch_size", \.perDeviceEvalBatchSize, 1...most, "rows of an evaluation batch", .free),
     .int("gradient_accumulation_steps", \.gradientAccumulationSteps, 1...most, "micro-batches of an optimiser step"),
     .real(
@@ -62,7 +71,9 @@ extension TrainingOptions {
     .int("seed", \.seed, 0...Int(UInt32.max), "seed of row order, LoRA initialisation and dropout"),
     .optionalInt("data_seed", \.dataSeed, 0...Int(UInt32.max), "seed of the row order; unset: seed"),
 
-    .optionalInt("max_length", \.maxLength, 1...most, "tokens of prompt and completion kept; null: all of them"),
+    .optionalInt(
+      "max_length", \.maxLength, 1...most,
+      "tokens of prompt and completion kept; null: all of them. pretrain: longer documents are cut into such pieces"),
     .choice("truncation_mode", \.truncationMode, ["keep_start", "keep_end"], "which end of a longer row is kept"),
 
     .int("lora_r", \.loraR, 0...65536, "rank of a new LoRA adapter; 0: train every weight"),

@@ -21,6 +21,8 @@ struct TrainingMethod: Sendable {
   var forest: @Sendable (TokenizedDataset, [Int]) -> TokenForest = { $0.forest(rows: $1) }
   /// Distinct tokens and targets that a row brings into a micro-batch.
   var size: @Sendable (TokenizedDataset, Int) -> (tokens: Int, targets: Int) = { $0.size($1) }
+  /// What a batch counts in the mean loss of an evaluation, from its packs or rows and its predicted tokens.
+  var evaluationWeight: @Sendable (_ packs: Int, _ targets: Int) -> Double = { packs, _ in Double(packs) }
   /// What the reference model's token log-probs become, one number a sequence.
   let referenceSums: @Sendable (TokenScores) throws -> [Double]
   let loss: @Sendable (MicroBatch) throws -> MethodLoss
@@ -52,7 +54,7 @@ struct MethodLoss {
   var metrics: [(name: String, value: Double)]
   /// Rows whose loss is NaN or infinite.
   var nonFiniteRows: [Int] = []
-  /// One number a row for `overallMetrics`.
+  /// As many numbers for each row, for `overallMetrics`.
   var rowNumbers: [Double] = []
 }
 
@@ -67,7 +69,8 @@ extension TrainingMethod {
   /// Every method, in the order in which they are documented.
   static let table: [Entry] = [
     Entry(name: "dpo", summary: "on pairs") { .dpo(try $0.dpoLoss()) },
-    Entry(name: "sft", summary: "on demonstrations") { _ in .sft },
+    Entry(name: "sft", summary: "on demonstrations") { .sft(try $0.sftLoss()) },
+    Entry(name: "pretrain", summary: "on plain text") { _ in .pretrain },
     Entry(name: "kto", summary: "on thumbs up and down") {
       .kto(try $0.ktoLoss(), group: $0.perDeviceTrainBatchSize)
     },
@@ -96,6 +99,8 @@ extension TrainingOptions {
     dataset.maxLength = maxLength
     dataset.truncation = try TruncationMode(named: truncationMode)
     dataset.completionOnlyLoss = completionOnlyLoss
+    dataset.assistantOnlyLoss = assistantOnlyLoss
+    dataset.packing = packing
     try dataset.validate()
     return dataset
   }

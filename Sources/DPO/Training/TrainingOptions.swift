@@ -17,6 +17,8 @@ public struct TrainingOptions: Sendable, Equatable {
   public var useWeighting = false
   public var referenceFree = false
   public var completionOnlyLoss = true
+  public var assistantOnlyLoss = false
+  public var packing = false
   public var desirableWeight = 1.0
   public var undesirableWeight = 1.0
   public var centerRewardsCoefficient: Double?

@@ -1,4 +1,5 @@
 import DPO
+import Glibc
 import TestSupport
 import Testing
 
@@ -10,7 +11,8 @@ import Testing
     "llama-untied-sft-text", "mistral-lora-sigmoid", "mistral-sigmoid", "qwen2-ipo", "qwen2-lora-ipo",
     "qwen2-lora-sft-completions", "qwen2-sync", "qwen3-lora-sigmoid", "qwen3-sft-completions", "qwen3-sigmoid-sft",
     "llama-tied-kto", "qwen2-lora-kto", "mistral-reward", "llama-tied-reward-margins", "gpt2-reward",
-    "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat",
+    "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat", "qwen3-sft-dft",
+    "llama-untied-sft-packed", "qwen3-sft-packed-completions", "qwen2-sft-assistant", "qwen2-sft-assistant-packed",
   ]
 
   @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {
@@ -53,7 +55,10 @@ import Testing
       default: try options.set(name, to: value)
       }
     }
-    let model = try ModelFile.open(text("model") ?? "")
+    let template = text("template")
+    let directory = try template.map { try withTemplate($0, model: text("model") ?? "") }
+    defer { withExtendedLifetime(directory) {} }
+    let model = try ModelFile.open(directory?.path ?? text("model") ?? "")
     let data = try model.dataset(jsonl: text("data") ?? "", options: options.dataset())
     let trainer = try Trainer(
       model: model, adapter: text("adapter").map { try AdapterFile.open($0, for: model) }, data: data, evaluation: data,
@@ -67,6 +72,16 @@ import Testing
       }
     }
     return trainer
+  }
+
+  /// The model with another chat template.
+  private static func withTemplate(_ template: String, model: String) throws -> TemporaryDirectory {
+    let directory = try TemporaryDirectory()
+    for name in try directoryNames(model) where name != "chat_template.jinja" {
+      symlink("\(model)/\(name)", "\(directory.path)/\(name)")
+    }
+    symlink(template, "\(directory.path)/chat_template.jinja")
+    return directory
   }
 
   private func compare(_ record: StepRecord, _ expected: JSON, tolerance: Double, _ place: String) {

@@ -52,7 +52,14 @@ SFT_RUNS = {
     "qwen3-sft-completions": ("qwen3", "completions", dict(gradient_accumulation_steps=2), None),
     "llama-tied-sft-messages": ("llama-tied", "messages", dict(), None),
     "qwen2-lora-sft-completions": ("qwen2", "completions", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    "qwen3-sft-dft": ("qwen3", "completions", dict(loss_type="dft", gradient_accumulation_steps=2), None),
+    "llama-untied-sft-packed": ("llama-untied", "documents", dict(packing=True, max_length=128, per_device_eval_batch_size=3), None),
+    "qwen3-sft-packed-completions": ("qwen3", "completions", dict(packing=True, max_length=80, gradient_accumulation_steps=2), None),
+    "qwen2-sft-assistant": ("qwen2", "messages", dict(assistant_only_loss=True), None),
+    "qwen2-sft-assistant-packed": ("qwen2", "messages", dict(assistant_only_loss=True, packing=True), None),
 }
+# Another chat template than the model's own.
+TEMPLATES = {"qwen2-sft-assistant": "qwen2_5_training", "qwen2-sft-assistant-packed": "qwen2_5_training"}
 KTO_RUNS = {
     "llama-tied-kto": ("llama-tied", "unpaired", dict(per_device_train_batch_size=4, desirable_weight=1.2), None),
     "qwen2-lora-kto": ("qwen2", "pairs", dict(per_device_train_batch_size=3, gradient_accumulation_steps=2, undesirable_weight=0.7),
@@ -71,22 +78,25 @@ METHODS = {DPOTrainer: "dpo", SFTTrainer: "sft", KTOTrainer: "kto", RewardTraine
 FORGET = ("runtime", "per_second", "total_flos", "train_loss")
 
 
-def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None):
+def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None, template=None):
     """What a run of TRL's trainer logs. `model`: a directory, `data`: rows, `lora`: LoraConfig's options; `before` and `after`
     are called with the trainer's model."""
     config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig, RewardTrainer: RewardConfig}[trainer_type]
     task = "SEQ_CLS" if trainer_type is RewardTrainer else "CAUSAL_LM"
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    if template:
+        tokenizer.chat_template = (FIXTURES / "templates" / f"{template}.jinja").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_type(
             model=str(model), args=config_type(output_dir=scratch, **COMMON, **settings),
-            processing_class=AutoTokenizer.from_pretrained(model), train_dataset=Dataset.from_list(data), eval_dataset=Dataset.from_list(data),
+            processing_class=tokenizer, train_dataset=Dataset.from_list(data), eval_dataset=Dataset.from_list(data),
             peft_config=LoraConfig(task_type=task, **lora) if lora else None)
         trainer.remove_callback(ProgressCallback)
         trainer.remove_callback(PrinterCallback)
         if before:
             before(trainer.model)
         start = {key: p.detach().clone() for key, p in trainer.model.named_parameters() if p.requires_grad}
-        ids = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask") if key in row}
+        ids = [{key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask", "assistant_masks", "seq_lengths") if key in row}
                for row in trainer.train_dataset]
         trainer.train()
         evaluation = trainer.evaluate()
@@ -107,9 +117,9 @@ def run(name, table, trainer_type):
     save = lambda part: (lambda trained: save_adapter(trained, FIXTURES / "adapters" / f"{name}-{part}", model)) if lora else None
     return {
         "model": f"models/{model}", "data": f"data/{data}.jsonl",
-        "method": METHODS[trainer_type], "options": settings, "lora": lora,
+        "method": METHODS[trainer_type], "options": settings, "lora": lora, **({"template": f"templates/{TEMPLATES[name]}.jinja"} if name in TEMPLATES else {}),
         **({"adapter": f"adapters/{name}-start", "final_adapter": f"adapters/{name}-final"} if lora else {}),
-        **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final")),
+        **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final"), TEMPLATES.get(name)),
     }
 
 
