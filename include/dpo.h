@@ -263,7 +263,8 @@ typedef struct dpo_dataset_info {
 typedef struct dpo_train_options dpo_train_options;
 
 /* Reads and tokenises JSON lines for the options' method, max_length and truncation_mode (NULL: defaults):
- * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}. */
+ * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}. For the
+ * method pretrain `path` may also be a text file, or a directory of .txt and .jsonl files. */
 int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
@@ -291,8 +292,8 @@ void dpo_dataset_release(dpo_dataset *dataset);
 /* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. */
 struct dpo_train_options {
     size_t struct_size;
-    const char *method;    /* "dpo"; or "sft", "kto", "reward" */
-    const char *loss_type; /* "sigmoid"; names joined by commas */
+    const char *method;    /* "dpo"; or "sft", "pretrain", "kto", "reward" */
+    const char *loss_type; /* "sigmoid"; names joined by commas; sft: "nll" or "dft" */
     const double *loss_weights; /* NULL: 1 each */
     size_t loss_weight_count;   /* 0, or the number of losses */
     double beta;                /* 0.1; > 0 */
@@ -304,10 +305,12 @@ struct dpo_train_options {
     int32_t use_weighting;          /* 0 */
     int32_t reference_free;         /* 0 */
     int32_t completion_only_loss;   /* 1 */
+    int32_t assistant_only_loss;    /* 0; 1: sft on messages learns what the template's generation blocks write */
+    int32_t packing;                /* 0; 1: sft's batches count sequences of max_length tokens, filled with rows */
     double desirable_weight;        /* 1; kto: factor on rows with a thumb up */
     double undesirable_weight;      /* 1; kto: factor on rows with a thumb down */
     double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
-    double learning_rate;           /* NaN: 1e-6 for dpo and kto, 2e-5 for sft, 1e-4 for reward */
+    double learning_rate;           /* NaN: 1e-6 for dpo and kto, 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward */
     const char *lr_scheduler_type;  /* "linear" */
     double warmup_steps;            /* 0; below 1 a fraction of all steps */
     double weight_decay;            /* 0 */
@@ -533,6 +536,55 @@ int32_t dpo_classifier_save(const dpo_classifier *classifier, const char *path);
 /* ln(p / (1 - p)) of label 1 for each text; log_odds: [count]. */
 int32_t dpo_classifier_score(const dpo_classifier *classifier, const char *const *texts, size_t count, double *log_odds);
 void dpo_classifier_release(dpo_classifier *classifier);
+
+/* Learns a byte-level BPE tokenizer from text, as Hugging Face's BpeTrainer does: special tokens, 256 bytes, merges. */
+typedef struct dpo_tokenizer_options {
+    size_t struct_size;
+    int32_t vocabulary_size;           /* 8192; special tokens and the 256 bytes included */
+    int32_t minimum_frequency;         /* 2: pairs that occur less often become no token */
+    const char *pre_tokenizer;         /* "gpt2"; how words are cut: or "smollm", "llama3", "qwen2" */
+    const char *chat_template;         /* NULL: none; "chatml", or Jinja */
+    const char *bos_token;             /* NULL: "<|endoftext|>" */
+    const char *eos_token;             /* NULL: "<|endoftext|>"; "<|im_end|>" with chatml */
+    const char *pad_token;             /* NULL: "<|endoftext|>" */
+    const char *const *special_tokens; /* NULL; more tokens that are no part of words, in the order of ids */
+    size_t special_token_count;        /* 0 */
+    int32_t overwrite;                 /* 0 */
+} dpo_tokenizer_options;
+
+/* Every default. struct_size: sizeof(dpo_tokenizer_options). */
+int32_t dpo_tokenizer_options_init(dpo_tokenizer_options *options, size_t struct_size);
+
+/* paths, [count]: .jsonl files with "text" in their rows, text files, or directories of such files. Writes tokenizer.json
+ * and tokenizer_config.json, which transformers loads as well. The result has fewer tokens where the text has no more
+ * pairs. `options` may be NULL. */
+int32_t dpo_tokenizer_train(const char *const *paths, size_t count, const dpo_tokenizer_options *options,
+                            const char *output_dir);
+
+/* The sizes of a new model. */
+typedef struct dpo_model_shape {
+    size_t struct_size;
+    const char *family;          /* "llama"; or "mistral", "qwen2", "qwen3", "gpt2" */
+    const char *tokenizer;       /* NULL: none; a directory with tokenizer.json, or a model: the new model gets it */
+    int32_t vocabulary_size;     /* 0: the tokenizer's */
+    int32_t hidden_size;         /* 256 */
+    int32_t layers;              /* 4 */
+    int32_t heads;               /* 0: one for every 64 of hidden_size */
+    int32_t kv_heads;            /* 0: heads */
+    int32_t intermediate_size;   /* 0: 8/3 of hidden_size, rounded up to a multiple of 32; gpt2: 4 times hidden_size */
+    int32_t context_length;      /* 1024 tokens */
+    int32_t tie_word_embeddings; /* 1: the token embedding is the head */
+    double initializer_range;    /* 0.02: standard deviation of the weights */
+    uint64_t seed;               /* 42 */
+    int32_t overwrite;           /* 0 */
+} dpo_model_shape;
+
+/* Every default. struct_size: sizeof(dpo_model_shape). */
+int32_t dpo_model_shape_init(dpo_model_shape *shape, size_t struct_size);
+
+/* Writes a model with fresh weights, drawn as transformers does, to be trained with the method "pretrain": a Hugging Face
+ * directory, or libdpo's file if `output` ends in .h5. Equal shapes and seeds give equal files. */
+int32_t dpo_model_create(const dpo_model_shape *shape, const char *output);
 
 typedef enum dpo_export_format {
     DPO_EXPORT_HDF5 = 0,

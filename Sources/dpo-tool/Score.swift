@@ -86,12 +86,16 @@ struct LogProbs: ParsableCommand {
 
 struct Evaluate: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Loss, rewards and accuracy of a model on pairs, against a reference model.")
+    abstract: "Loss, rewards and accuracy of a model on pairs, against a reference model; perplexity on text.",
+    discussion: "--method says what the data are: dpo (pairs), sft, pretrain (text, gives the perplexity), kto, reward."
+  )
 
   @OptionGroup var model: ModelArguments
 
-  @Option(help: "Pairs as JSON lines.")
-  var data: String
+  @Option(
+    help: ArgumentHelp(
+      "Rows as JSON lines; for pretrain also text files and directories, and it may be repeated.", valueName: "data"))
+  var data: [String]
 
   @Option(help: "Model to compare with; unset: the model without its adapter.")
   var refModel: String?
@@ -107,7 +111,7 @@ struct Evaluate: ParsableCommand {
     let file = try ModelFile.open(model.model)
     let record = try Trainer.evaluate(
       model: file, adapter: model.adapter.map { try AdapterFile.open($0, for: file) },
-      referenceModel: refModel.map(ModelFile.open), data: file.dataset(jsonl: data, options: options.dataset()),
+      referenceModel: refModel.map(ModelFile.open), data: file.dataset(data, options: options.dataset()),
       options: options)
     if json {
       var object = JSONObject()

@@ -14,7 +14,7 @@ and come out as NumPy arrays.
 from ._native import lib as _lib
 from .classifier import TextClassifier
 from .closed_form import OptimalPolicy, bradley_terry, divergence, implicit_rewards, optimal_policy
-from .config import DPOConfig, KTOConfig, LoraConfig, RewardConfig, SFTConfig, describe_options
+from .config import DPOConfig, KTOConfig, LoraConfig, PretrainConfig, RewardConfig, SFTConfig, describe_options
 from .dataset import Dataset, DatasetInfo
 from .errors import (
     CancelledError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
@@ -22,8 +22,10 @@ from .errors import (
 )
 from .losses import LOSS_TYPES, DPOLoss, dpo_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
+from .new_model import create_model, train_tokenizer
 from .trainer import (
-    DPOTrainer, Forward, KTOTrainer, RewardTrainer, SFTTrainer, TrainerCallback, TrainerControl, TrainerState, TrainOutput,
+    DPOTrainer, Forward, KTOTrainer, PretrainTrainer, RewardTrainer, SFTTrainer, TrainerCallback, TrainerControl,
+    TrainerState, TrainOutput,
 )
 
 __version__: str = _lib.dpo_version().decode()
@@ -32,7 +34,8 @@ __all__ = [
     "CancelledError", "Completion", "DPOConfig", "DPOError", "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo",
     "FileError", "FormatError", "Forward", "InternalError", "InvalidArgumentError", "LOSS_TYPES", "LoraConfig",
     "KTOConfig", "KTOTrainer", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "OptimalPolicy", "OutOfMemoryError",
-    "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
+    "PretrainConfig", "PretrainTrainer", "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
     "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError",
-    "bradley_terry", "describe_options", "divergence", "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy",
+    "bradley_terry", "create_model", "describe_options", "divergence", "dpo_loss", "export", "implicit_rewards", "inspect",
+    "optimal_policy", "train_tokenizer",
 ]

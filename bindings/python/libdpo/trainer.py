@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
-from .config import DPOConfig, KTOConfig, RewardConfig, SFTConfig, _TrainingConfig, with_adapter
+from .config import DPOConfig, KTOConfig, PretrainConfig, RewardConfig, SFTConfig, _TrainingConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
@@ -388,6 +388,23 @@ class SFTTrainer(_Trainer):
         self,
         model: Union[Model, str, "os.PathLike[str]"],
         args: Optional[SFTConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
+
+
+class PretrainTrainer(_Trainer):
+    """Pretraining on text: rows of ``text``, a text file, or a directory. Evaluation gives ``eval_perplexity``."""
+
+    _config = PretrainConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        args: Optional[PretrainConfig] = None,
         train_dataset: Optional[Data] = None,
         eval_dataset: Optional[Data] = None,
         callbacks: Optional[Sequence[TrainerCallback]] = None,
