@@ -75,7 +75,7 @@ public struct TextCorpus: Sendable {
 
 extension TokenizedDataset {
   /// Tokenises the documents of a corpus, each with EOS at its end, for pretraining.
-  convenience init(corpus: TextCorpus, tokenizer: RowTokenizer, options: DatasetOptions) throws {
+  package convenience init(corpus: TextCorpus, tokenizer: RowTokenizer, options: DatasetOptions) throws {
     try self.init(name: corpus.name, unit: corpus.unit, tokenizer: tokenizer, options: options) { body in
       try corpus.forEach { text, number in try body(["text": .string(text)], number) }
     }
