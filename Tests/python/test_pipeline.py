@@ -9,7 +9,7 @@ from support import BUILD, FIXTURES, ROOT, Case, rows, run
 
 #: What makes a stage small. Other options stay as the document has them.
 QUICK = {
-    "--vocab-size": 400, "--hidden": 32, "--layers": 2, "--heads": 2, "--max-length": 64, "--context": 128, "--max-steps": 4,
+    "--vocab-size": 400, "--hidden": 32, "--layers": 2, "--heads": 2, "--max-length": 64, "--context": 256, "--max-steps": 4,
     "--num-train-epochs": 1, "--eval-steps": 4, "--max-new-tokens": 6, "--num-return-sequences": 2,
     "--per-device-train-batch-size": 4,
 }
