@@ -49,8 +49,8 @@ test: build model ## every test: Swift, C, C++, Python, command line, damaged fi
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)
 	@Tests/peers/run
 
-bench: build model ## step times beside the limit that counted FLOPs set
-	@$(VENV)/bin/python Benchmarks/run.py
+bench: build model ## step and generation times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp
+	@Benchmarks/bench $(VENV)/bin/python
 
 fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz

@@ -33,10 +33,9 @@ def commands(args, workload, precision, lora, counts):
     ours = [args.dpo, "bench", args.gguf, "--workload", path, "--precision", precision, "--steps", args.steps, "--threads", args.threads, "--json"]
     found = {"libdpo": ours + (["--lora-r", lora, "--lora-target-modules", "all-linear"] if lora else [])}
     shared = ["--workload", path, "--precision", precision, "--lora", lora, "--threads", args.threads]
-    if args.peers and python.exists():
-        found["TRL"] = [python, common.HERE / "trl_step.py", *shared, "--steps", args.steps]
-        found["PyTorch, tuned"] = [python, common.HERE / "torch_step.py", *shared, "--steps", args.steps]
-        found["PyTorch, prompts shared"] = [python, common.HERE / "torch_step.py", *shared, "--steps", args.steps, "--share-prompts"]
+    if args.peers and python.exists() and not lora:
+        found["TRL"] = [python, common.HERE / "trl_step.py", *shared, "--steps", args.peer_steps]
+        found["PyTorch, tuned"] = [python, common.HERE / "torch_step.py", *shared, "--steps", args.peer_steps]
     found["limit"] = [python if args.peers and python.exists() else sys.executable, common.HERE / "limit.py", *shared, "--tokens", json.dumps(counts)]
     return found
 
@@ -44,10 +43,11 @@ def commands(args, workload, precision, lora, counts):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--workloads", default="short,long")
-    options.add_argument("--precisions", default="fp32")
-    options.add_argument("--lora", default="0,8", help="ranks; 0 trains every weight")
-    options.add_argument("--rounds", type=int, default=2)
-    options.add_argument("--steps", type=int, default=3)
+    options.add_argument("--precisions", default="fp32,bf16")
+    options.add_argument("--lora", default="0,16", help="ranks; 0 trains every weight")
+    options.add_argument("--rounds", type=int, default=1)
+    options.add_argument("--steps", type=int, default=5, help="timed steps of ours, after one that is not")
+    options.add_argument("--peer-steps", type=int, default=2, help="timed steps of the others, after one that is not")
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--dpo", type=Path, default=common.ROOT / "build/bin/dpo")
     options.add_argument("--gguf", type=Path, default=common.GGUF)

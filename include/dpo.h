@@ -344,7 +344,8 @@ struct dpo_train_options {
     int32_t save_total_limit;            /* 0: keep all */
     int32_t autosave_steps;              /* -1: every step for LoRA, never for full training */
     int32_t overwrite_output_dir;        /* 0 */
-    const char *precision;               /* "fp32" */
+    int32_t gradient_checkpointing;      /* 0; 1: keep each block's input alone, and compute the rest again */
+    const char *precision;               /* "fp32", "bf16" */
     int32_t threads;                     /* 0: one a core */
     int32_t memory_limit_mb;             /* 0: what the machine has free */
 };

@@ -1,5 +1,6 @@
 #ifndef CK_MATH_H
 #define CK_MATH_H
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 // exp and tanh that the compiler vectorises. Reassociation stays off here: the rounding trick must not be simplified.
@@ -34,6 +35,19 @@ static inline __attribute__((always_inline)) float ck_expf(float x) {
   y = x < -87.33654f ? 0.0f : y;
   y = x > 88.72283f ? __builtin_inff() : y;
   return x != x ? x : y;
+}
+
+/// The largest of some numbers, −infinity of none; NaN is passed over. Sixteen at a time: the compiler does not reorder
+/// comparisons of its own accord.
+static inline __attribute__((always_inline)) float ck_max(const float *x, size_t count) {
+  float lanes[16], max = -__builtin_inff();
+  size_t at = 0;
+  for (int lane = 0; lane < 16; lane++) lanes[lane] = -__builtin_inff();
+  for (; at + 16 <= count; at += 16)
+    for (int lane = 0; lane < 16; lane++) lanes[lane] = x[at + lane] > lanes[lane] ? x[at + lane] : lanes[lane];
+  for (int lane = 0; lane < 16; lane++) max = lanes[lane] > max ? lanes[lane] : max;
+  for (; at < count; at++) max = x[at] > max ? x[at] : max;
+  return max;
 }
 
 static inline __attribute__((always_inline)) float ck_sigmoidf(float x) {

@@ -20,9 +20,7 @@ CK_CLONES void ck_softmax_forward(float *scores, size_t ld, size_t rows, size_t 
   for (size_t i = 0; i < rows; i++) {
     float *s = scores + i * ld;
     span v = visible(i, diagonal, window, columns);
-    float max = -INFINITY;
-    for (size_t j = v.from; j < v.to; j++) max = s[j] > max ? s[j] : max;
-    max *= scale;
+    float max = scale * ck_max(s + v.from, v.to - v.from);
     float sum = 0;
     for (size_t j = v.from; j < v.to; j++) {
       s[j] = ck_expf(s[j] * scale - max);
@@ -66,15 +64,11 @@ CK_CLONES void ck_head_dots(const float *a, size_t lda, const float *b, size_t l
 CK_CLONES void ck_logits_statistics(const float *z, size_t ld, size_t rows, size_t columns, int32_t first,
                                     ck_logit_statistics *statistics, size_t stride) {
   for (size_t i = 0; i < rows; i++, z += ld, statistics += stride) {
-    float max = -INFINITY, total = 0;
-    for (size_t j = 0; j < columns; j++) {
-      max = z[j] > max ? z[j] : max;
-      total += z[j];
-    }
-    float sum = 0, squares = 0, weighted = 0;
+    float max = ck_max(z, columns), total = 0, sum = 0, squares = 0, weighted = 0;
     int32_t argmax = INT32_MAX;
     for (size_t j = 0; j < columns; j++) {
       float d = z[j] - max, e = ck_expf(d);
+      total += z[j];
       sum += e;
       squares += e * e;
       weighted += e * d;

@@ -58,6 +58,7 @@ extension dpo_train_options {
     options.save_total_limit = Int32(clamping: values.saveTotalLimit ?? 0)
     options.autosave_steps = Int32(clamping: values.autosaveSteps)
     options.overwrite_output_dir = flag(values.overwriteOutputDir)
+    options.gradient_checkpointing = flag(values.gradientCheckpointing)
     options.precision = staticText("fp32")
     options.threads = Int32(clamping: values.threads)
     options.memory_limit_mb = Int32(clamping: values.memoryLimitMb)
@@ -120,6 +121,7 @@ extension dpo_train_options {
       ("save_total_limit", save_total_limit == 0 ? .null : .int(Int(save_total_limit))),
       ("autosave_steps", .int(Int(autosave_steps))),
       ("overwrite_output_dir", .bool(overwrite_output_dir != 0)),
+      ("gradient_checkpointing", .bool(gradient_checkpointing != 0)),
       ("precision", try string(precision, "precision")),
       ("threads", .int(Int(threads))),
       ("memory_limit_mb", .int(Int(memory_limit_mb))),

@@ -16,6 +16,7 @@ public final class ThreadTeam: @unchecked Sendable {
   /// Set it between operations only.
   public var profile: Profile?
   private let handle: OpaquePointer
+  package let packing: PackingMemory
 
   /// Throws `.invalidArgument` for less than 1 or more than 1024 threads, `.memory` if the system has none left.
   public init(threads: Int) throws {
@@ -24,6 +25,12 @@ public final class ThreadTeam: @unchecked Sendable {
       throw DPOError(.memory, "cannot start \(threads) threads: \(String(cString: strerror(errno)))")
     }
     openblas_set_num_threads(1)
+    do {
+      packing = try PackingMemory(threads: threads)
+    } catch {
+      ck_team_destroy(handle)
+      throw error
+    }
     self.threads = threads
     self.handle = handle
   }
@@ -50,8 +57,8 @@ public final class ThreadTeam: @unchecked Sendable {
     }
   }
 
-  /// Rows a task takes in row-wise operations.
-  package static let rowBlock = 32
+  /// Rows a task takes in row-wise operations: whole panels of a product's left side.
+  package static let rowBlock = 28
 
   /// Calls `body(rows, member)` for blocks of `rowBlock` rows. `bytes` that each row takes are for the profile.
   package func rows(

@@ -3,12 +3,25 @@ import DPOKernels
 
 /// A matrix of weights, [rows, columns]: as f32 in memory, or as it is stored.
 struct WeightMatrix {
+  enum Storage {
+    case floats(UnsafePointer<Float>)
+    case stored(StoredTensor)
+  }
+
   let rows, columns: Int
-  /// nil: dequantise `stored`.
-  let values: UnsafePointer<Float>?
-  let stored: StoredTensor?
+  let storage: Storage
   /// nil: frozen.
   let gradient: UnsafeMutablePointer<Float>?
+
+  var values: UnsafePointer<Float>? {
+    if case .floats(let values) = storage { return values }
+    return nil
+  }
+
+  var stored: StoredTensor? {
+    if case .stored(let tensor) = storage { return tensor }
+    return nil
+  }
 }
 
 /// A vector of weights, always as f32.
@@ -99,7 +112,7 @@ public final class Decoder: @unchecked Sendable {
         vectorOf[description.name] = WeightVector(values: values, gradient: gradient)
       } else {
         matrixOf[description.name] = WeightMatrix(
-          rows: tensor.rows, columns: tensor.columns, values: values, stored: values == nil ? tensor : nil,
+          rows: tensor.rows, columns: tensor.columns, storage: values.map { .floats($0) } ?? .stored(tensor),
           gradient: gradient)
       }
     }
@@ -152,14 +165,6 @@ public final class Decoder: @unchecked Sendable {
         gateUp: try (configuration.gatedMLP ? [.gate, .up] : [.up]).map { try linear(layer, $0) },
         down: try linear(layer, .down))
     }
-  }
-
-  /// Some matrix inside a block or the head is not f32 in memory.
-  var needsDequantisation: Bool {
-    (head != nil && head?.values == nil)
-      || blocks.contains { block in
-        ([block.output, block.down] + block.queryKeyValue + block.gateUp).contains { $0.weight.values == nil }
-      }
   }
 
   /// Keeps mapped files alive.

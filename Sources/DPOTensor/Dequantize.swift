@@ -44,6 +44,18 @@ extension StoredTensor {
     }
   }
 
+  /// Decodes some columns of rows of a matrix, side by side; both bounds of `columns` are whole blocks.
+  package func dequantize(rows: Range<Int>, columns part: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+    if part == 0..<columns { return dequantize(rows: rows, into: out) }
+    guard let base = bytes.baseAddress else { return }
+    let offset = part.lowerBound / dtype.blockElements * dtype.blockBytes
+    for row in rows {
+      ck_dequantize(
+        dtype.encoding, base + storedRow(row) * rowBytes + offset, out + (row - rows.lowerBound) * part.count,
+        part.count)
+    }
+  }
+
   /// The index of an element in the first block that holds a NaN or infinity, in file order; nil if all are finite.
   public var firstNonFinite: Int? {
     guard let base = bytes.baseAddress else { return nil }

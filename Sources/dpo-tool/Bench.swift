@@ -62,6 +62,7 @@ struct Bench: ParsableCommand {
         "shared": .int(trainer.plan.distinctTokens),
         "unshared": .int((0..<data.count).reduce(0) { $0 + data.attendedTokens($1) }),
       ],
+      "gflops": .real(trainer.countedOperations(step: 0) / median / 1e9),
       "precision": .string(options.precision), "lora_r": .int(options.loraR), "engine": .string(DPOVersion.engine),
       "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
     ]
@@ -76,7 +77,7 @@ struct Bench: ParsableCommand {
       printJSON(.object(object))
     } else {
       print(
-        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(usage.ru_maxrss >> 10) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)"
+        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(Terminal.short(trainer.countedOperations(step: 0) / median / 1e9)) GFLOP/s, \(usage.ru_maxrss >> 10) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)"
       )
       for entry in kernels?.entries ?? [] {
         print(

@@ -55,15 +55,22 @@ struct Version: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Print the version and what this machine offers.")
   static let text = "dpo \(DPOVersion.string)"
 
+  @Flag(help: "Also why this engine is used.")
+  var verbose = false
+
   @Flag(help: "One JSON document on stdout.")
   var json = false
 
   func run() throws {
     let threads = ThreadTeam.availableProcessors
     if json {
-      printJSON(["version": .string(DPOVersion.string), "threads": .int(threads), "engine": .string(DPOVersion.engine)])
+      printJSON([
+        "version": .string(DPOVersion.string), "threads": .int(threads), "engine": .string(DPOVersion.engine),
+        "engine_reason": .string(DPOVersion.engineReason),
+      ])
     } else {
       print("\(Version.text)\nengine: \(DPOVersion.engine), \(threads) threads")
+      if verbose { print(DPOVersion.engineReason) }
     }
   }
 }

@@ -144,6 +144,8 @@ struct TrainingFlags: ParsableArguments {
   var autosaveSteps: JSON?
   @Flag(name: .customLong("overwrite-output-dir"), inversion: .prefixedNo, help: optionHelp("overwrite_output_dir"))
   var overwriteOutputDir: Bool?
+  @Flag(name: .customLong("gradient-checkpointing"), inversion: .prefixedNo, help: optionHelp("gradient_checkpointing"))
+  var gradientCheckpointing: Bool?
   @Option(name: .customLong("precision"), help: optionHelp("precision"), transform: optionValue("precision"))
   var precision: JSON?
   @Option(name: .customLong("threads"), help: optionHelp("threads"), transform: optionValue("threads"))
@@ -207,6 +209,7 @@ struct TrainingFlags: ParsableArguments {
       ("save_total_limit", saveTotalLimit),
       ("autosave_steps", autosaveSteps),
       ("overwrite_output_dir", overwriteOutputDir.map(JSON.bool)),
+      ("gradient_checkpointing", gradientCheckpointing.map(JSON.bool)),
       ("precision", precision),
       ("threads", threads),
       ("memory_limit_mb", memoryLimitMb),
@@ -217,6 +220,10 @@ struct TrainingFlags: ParsableArguments {
   func options() throws -> TrainingOptions {
     var options = TrainingOptions()
     for (name, value) in given { try options.set(name, to: value) }
+    if options.threads > ThreadTeam.availableProcessors {
+      Terminal.tell(
+        "\(options.threads) threads on \(ThreadTeam.availableProcessors) processors: they will wait for each other")
+    }
     return options
   }
 }

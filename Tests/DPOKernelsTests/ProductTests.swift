@@ -4,49 +4,115 @@ import Glibc
 import Testing
 
 @Suite struct ProductTests {
-  @Test(arguments: [(1, 1, 1), (3, 5, 7), (257, 385, 33), (300, 16, 400)], [false, true])
-  func tiledProductsEqualNaiveOnes(shape: (Int, Int, Int), accumulates: Bool) throws {
+  private static let shapes = [(1, 1, 1), (3, 5, 7), (157, 185, 33), (29, 800, 70)]
+
+  /// C = A Bᵀ + ½ U Vᵀ in every layout, against plain loops in double precision: f32 to round-off, bf16 to the rounding of
+  /// its operands (2⁻⁸ each, of numbers up to 1).
+  @Test(arguments: shapes, [Product.Shared.a, .b])
+  func productsEqualPlainLoops(shape: (Int, Int, Int), shared: Product.Shared) throws {
     let (m, n, k) = shape
-    let team = try ThreadTeam(threads: 2)
     var numbers = Numbers(1)
-    for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
-      let (a, b, c) = (numbers.next(m * k), numbers.next(k * n), numbers.next(m * n))
-      let (u, v) = (numbers.next(m * 2), numbers.next(2 * n))
-      var expected = accumulates ? c : [Double](repeating: 0, count: m * n)
-      for i in 0..<m {
-        for j in 0..<n {
-          for l in 0..<k { expected[i * n + j] += a[ta ? l * m + i : i * k + l] * b[tb ? j * k + l : l * n + j] }
-          for l in 0..<2 { expected[i * n + j] += 0.5 * u[i * 2 + l] * v[l * n + j] }
-        }
+    let (a, b, c) = (numbers.next(m * k), numbers.next(n * k), numbers.next(m * n))
+    let (u, v) = (numbers.next(m * 2), numbers.next(n * 2))
+    var expected = c
+    for i in 0..<m {
+      for j in 0..<n {
+        for l in 0..<k { expected[i * n + j] += a[i * k + l] * b[j * k + l] }
+        for l in 0..<2 { expected[i * n + j] += 0.5 * u[i * 2 + l] * v[j * 2 + l] }
       }
-      let (fa, fb, fu, fv) = (floats(a), floats(b), floats(u), floats(v))
-      var fc = floats(c)
-      fa.withUnsafeBufferPointer { fa in
-        fb.withUnsafeBufferPointer { fb in
-          fu.withUnsafeBufferPointer { fu in
-            fv.withUnsafeBufferPointer { fv in
-              fc.withUnsafeMutableBufferPointer { fc in
-                guard let pa = fa.baseAddress, let pb = fb.baseAddress, let pu = fu.baseAddress,
-                  let pv = fv.baseAddress,
-                  let pc = fc.baseAddress
-                else { return }
-                team.multiply(
-                  "test",
-                  [
-                    Product(
-                      m, n, into: pc, n, accumulates: accumulates,
-                      [
-                        Product.Term(pa, ta ? m : k, transposedA: ta, pb, tb ? k : n, transposedB: tb, k: k),
-                        Product.Term(pu, 2, pv, n, k: 2, alpha: 0.5),
-                      ])
-                  ])
-              }
-            }
-          }
-        }
-      }
-      #expect(relativeError(fc, expected) < 1e-5)
     }
+    let (team, single) = (try ThreadTeam(threads: 3), try ThreadTeam(threads: 1))
+    for precision in Precision.allCases where ThreadTeam.packs(precision) || precision == .fp32 {
+      for accumulates in [false, true] {
+        var results: [[Float]] = []
+        for (ta, tb) in [(false, false), (false, true), (true, false), (true, true)] {
+          let matrices = [
+            floats(ta ? transposed(a, m, k) : a), floats(tb ? transposed(b, n, k) : b), floats(u), floats(v),
+          ]
+          results.append(
+            try product(matrices, shape, (ta, tb), shared, floats(c), precision, team: team, accumulates: accumulates))
+          let alone = try product(
+            matrices, shape, (ta, tb), shared, floats(c), precision, team: single, accumulates: accumulates)
+          let (isSame, isFirst) = (alone == results[results.count - 1], results[0] == results[results.count - 1])
+          #expect(isSame, "the number of threads changes no bit")
+          #expect(isFirst || !ThreadTeam.packs(precision), "nor does the layout of what is packed")
+        }
+        let wanted = accumulates ? expected : zip(expected, c).map { $0 - $1 }
+        #expect(relativeError(results[0], wanted) < (precision == .bf16 ? 1e-2 : 1e-5), "\(precision)")
+      }
+    }
+  }
+
+  private func transposed(_ x: [Double], _ rows: Int, _ columns: Int) -> [Double] {
+    (0..<columns).flatMap { column in (0..<rows).map { x[$0 * columns + column] } }
+  }
+
+  private func product(
+    _ matrices: [[Float]], _ shape: (m: Int, n: Int, k: Int), _ transposes: (Bool, Bool), _ shared: Product.Shared,
+    _ c: [Float], _ precision: Precision, team: ThreadTeam, accumulates: Bool
+  ) throws -> [Float] {
+    let (m, n, k) = shape
+    let buffers = try matrices.map { matrix in
+      let buffer = try FloatBuffer(count: matrix.count)
+      buffer.pointer.update(from: matrix, count: matrix.count)
+      return buffer
+    }
+    let p = buffers.map { UnsafePointer($0.pointer) }
+    var out = c
+    out.withUnsafeMutableBufferPointer { out in
+      guard let out = out.baseAddress else { return }
+      team.multiply(
+        "test", precision,
+        [
+          Product(
+            m, n, into: out, n, accumulates: accumulates, sharing: shared,
+            [
+              Product.Term(
+                transposes.0 ? .columns(p[0], m) : .rows(p[0], k), transposes.1 ? .columns(p[1], n) : .rows(p[1], k),
+                k: k),
+              Product.Term(.rows(p[2], 2), .rows(p[3], 2), k: 2, alpha: 0.5),
+            ])
+        ])
+    }
+    withExtendedLifetime(buffers) {}
+    return out
+  }
+
+  /// Encoded weights from either side, and an operand that is packed as it is made, give the bits of plain ones.
+  @Test(arguments: [DType.q8_0, .f16, .bf16]) func storedAndPreparedOperandsAreTheSame(dtype: DType) throws {
+    let (t, inputs, outputs) = (61, 96, 64)
+    var numbers = Numbers(4)
+    let (x, w) = (floats(numbers.next(t * inputs)), floats(numbers.next(outputs * inputs)))
+    let bytes = try OwnedBytes(count: w.count / dtype.blockElements * dtype.blockBytes)
+    try w.withUnsafeBufferPointer { try quantize($0, as: dtype, into: bytes.bytes) }
+    let stored = try StoredTensor(
+      name: "w", dtype: dtype, shape: [outputs, inputs], bytes: UnsafeRawBufferPointer(bytes.bytes), owner: bytes,
+      file: "test")
+    let plain = try stored.floats()
+    let team = try ThreadTeam(threads: 2)
+    let input = try FloatBuffer(count: x.count)
+    input.pointer.update(from: x, count: x.count)
+    for precision in Precision.allCases where ThreadTeam.packs(precision) || precision == .fp32 {
+      func run(_ a: Operand, _ b: Operand, _ m: Int, _ n: Int, _ k: Int) throws -> [Float] {
+        let out = try FloatBuffer(count: m * n)
+        team.multiply("test", precision, [Product(m, n, into: out.pointer, n, [Product.Term(a, b, k: k)])])
+        return Array(out.buffer)
+      }
+      let forward = try run(.rows(input.pointer, inputs), .rows(plain.pointer, inputs), t, outputs, inputs)
+      let storedForward = try run(.rows(input.pointer, inputs), .rows(stored), t, outputs, inputs) == forward
+      #expect(storedForward, "\(precision)")
+      let backward = try run(.rows(input.pointer, inputs), .columns(plain.pointer, inputs), t, inputs, outputs)
+      let storedBackward = try run(.rows(input.pointer, inputs), .columns(stored), t, inputs, outputs) == backward
+      #expect(storedBackward, "\(precision)")
+      guard let prepared = team.prepare(precision, rows: t, k: inputs, as: .a, with: [.rows(stored)]) else {
+        #expect(!ThreadTeam.packs(precision), "a small operand fits")
+        continue
+      }
+      team.rows("prepare", t) { rows, _ in prepared.packRows(input.pointer + rows.lowerBound * inputs, inputs, rows) }
+      let preparedForward = try run(.prepared(prepared), .rows(stored), t, outputs, inputs) == forward
+      #expect(preparedForward, "\(precision)")
+    }
+    withExtendedLifetime((plain, input)) {}
   }
 
   @Test(arguments: [1, 2, 3, 4, 5, 9]) func productsOfFewRowsEqualNaiveOnesWhateverTheRows(rows: Int) {

@@ -25,6 +25,7 @@ private func failure(_ source: String, messages: [JSON] = [["role": "user", "con
     let golden = try Fixtures.json("templates/golden.json")
     let conversations = try #require(golden["conversations"]?.object)
     let variables = try #require(golden["variables"]?.object)
+    let time = try #require(golden["time"]?.int)
     var templates: [String: ChatTemplate] = [:]
     var rendered = 0
     for entry in try #require(golden["cases"]?.array) {
@@ -42,7 +43,7 @@ private func failure(_ source: String, messages: [JSON] = [["role": "user", "con
       do {
         let result = try #require(templates[name]).renderTracingGeneration(
           messages: conversations[conversation]?.array ?? [], addGenerationPrompt: entry["prompt"]?.bool ?? false,
-          variables: variables)
+          variables: variables, time: time)
         let expected = try #require(entry["text"]?.string, "\(label): \(entry["error"]?.string ?? "")")
         #expect(result.text.utf8.elementsEqual(expected.utf8), "\(label)")
         rendered += 1

@@ -140,7 +140,7 @@ class Options(Case):
             self.assertTrue({flag, f"no-{flag}"} & flags, f"--{flag}")
 
     def test_unknown_options_raise(self) -> None:
-        self.assertRaises(TypeError, libdpo.DPOConfig, gradient_checkpointing=True)
+        self.assertRaises(TypeError, libdpo.DPOConfig, group_by_length=True)
         self.assertRaises(TypeError, libdpo.SFTConfig, beta=0.1)
 
 

@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "ck_decode.h"
+#include "ck_gemm.h"
 #include "ck_head.h"
 #include "ck_rows.h"
 #include "ck_team.h"

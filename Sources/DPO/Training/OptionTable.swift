@@ -1,4 +1,5 @@
 import DPOBase
+import DPOKernels
 
 extension TrainingOptions {
   private static let most = Int(Int32.max)
@@ -103,7 +104,12 @@ extension TrainingOptions {
       .free),
     .bool("overwrite_output_dir", \.overwriteOutputDir, "start anew in a directory that holds an earlier run", .free),
 
-    .choice("precision", \.precision, ["fp32"], "arithmetic of matrix products; weights, sums and log-probs are fp32"),
+    .bool(
+      "gradient_checkpointing", \.gradientCheckpointing,
+      "keep each block's input alone and compute the rest again in the backward pass: less memory, same numbers", .free),
+    .choice(
+      "precision", \.precision, Precision.allCases.map(\.rawValue),
+      "arithmetic of the linear layers; bf16 needs AVX512_BF16. Weights, sums and log-probs are fp32 in both"),
     .int("threads", \.threads, 0...1024, "compute threads; 0: one a core. Results do not depend on it", .free),
     .int(
       "memory_limit_mb", \.memoryLimitMb, 0...most,

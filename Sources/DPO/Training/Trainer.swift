@@ -73,7 +73,8 @@ public final class Trainer: @unchecked Sendable {
       mappedBytes: model.mappedBytes)
     try plan.checkMemory()
 
-    team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    self.team = team
     policy = try Decoder(configuration: configuration, tensors: model.tensors, trainable: !isLoRA)
     if let start {
       adapter = try LoRAAdapter(start.configuration, model: configuration, tensors: start.tensors)
@@ -86,19 +87,22 @@ public final class Trainer: @unchecked Sendable {
       throw DPOError(.internal, "the trainer has nothing to train")
     }
     self.parameters = parameters
-    pass = ForwardPass(decoder: policy, team: team)
+    let precision = try options.arithmetic()
+    func pass(_ decoder: Decoder) -> ForwardPass { ForwardPass(decoder: decoder, team: team, precision: precision) }
+    self.pass = pass(policy)
+    self.pass.recomputesBlocks = options.gradientCheckpointing
     if !usesReference {
       reference = nil
     } else if let referenceModel {
       let decoder = try Decoder(
         configuration: referenceModel.configuration, tensors: referenceModel.tensors, trainable: false)
-      reference = ReferenceModel(pass: ForwardPass(decoder: decoder, team: team), adapter: nil, rows: data.count)
+      reference = ReferenceModel(pass: pass(decoder), adapter: nil, rows: data.count)
     } else if isLoRA {
-      reference = ReferenceModel(pass: pass, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
+      reference = ReferenceModel(pass: self.pass, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
     } else {
       let decoder = try Decoder(
         configuration: configuration, tensors: model.tensors, trainable: options.syncRefModel)
-      reference = ReferenceModel(pass: ForwardPass(decoder: decoder, team: team), adapter: nil, rows: data.count)
+      reference = ReferenceModel(pass: pass(decoder), adapter: nil, rows: data.count)
     }
     optimizer = try Optimizer(parameters, options.adamW, team: team)
     schedule = try options.schedule(totalSteps: order.totalSteps, defaultRate: method.defaultLearningRate)
@@ -326,15 +330,18 @@ public final class Trainer: @unchecked Sendable {
     }
     try check(options, method: method, data: data, evaluation: nil, start: nil, model: model)
     let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    let precision = try options.arithmetic()
     let pass = ForwardPass(
-      decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team)
+      decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team,
+      precision: precision)
     var reference: ReferenceModel?
     if method.usesReference && !options.referenceFree {
       let decoder = try referenceModel.map {
         try Decoder(configuration: $0.configuration, tensors: $0.tensors, trainable: false)
       }
       reference = ReferenceModel(
-        pass: decoder.map { ForwardPass(decoder: $0, team: team) } ?? pass, adapter: nil, rows: data.count)
+        pass: decoder.map { ForwardPass(decoder: $0, team: team, precision: precision) } ?? pass, adapter: nil,
+        rows: data.count)
     }
     let lora = try adapter.map { try LoRAAdapter($0.configuration, model: model.configuration, tensors: $0.tensors) }
     let clock = ContinuousClock()
@@ -391,6 +398,15 @@ public final class Trainer: @unchecked Sendable {
       let epochs = Double(order.totalSteps) / Double(order.stepsPerEpoch)
       return passes * perToken * Double(plan.distinctTokens) * epochs
     }
+  }
+
+  /// Floating-point operations of a step's products, counted by hand: the policy's forward pass, twice that for its
+  /// backward pass (once with an adapter, whose own products are not counted), and the reference's forward pass.
+  public func countedOperations(step: Int) -> Double {
+    let forward = order.step(step).microBatches.reduce(0.0) {
+      $0 + method.forest(data, $1).forwardOperations(policy.configuration)
+    }
+    return forward * ((adapter == nil ? 3 : 2) + (reference == nil ? 0 : 1))
   }
 
   /// Scored sequences of a row: chosen and rejected, or one.

@@ -1,4 +1,5 @@
 import DPOBase
+import DPOKernels
 import DPOModel
 import DPOStorage
 
@@ -38,6 +39,19 @@ extension Trainer {
 }
 
 extension TrainingOptions {
+  /// Of the linear layers, if this machine has it.
+  func arithmetic() throws -> Precision {
+    guard let arithmetic = Precision(rawValue: precision) else {
+      throw DPOError.argument(
+        "precision is \(precision), expected one of \(Precision.allCases.map(\.rawValue).joined(separator: ", "))")
+    }
+    guard arithmetic == .fp32 || ThreadTeam.packs(arithmetic) else {
+      throw DPOError.unsupported(
+        "precision bf16: this processor lacks AVX-512 with bf16 (AVX512_BF16); use precision fp32")
+    }
+    return arithmetic
+  }
+
   /// The new adapter that the options ask for; nil when every weight is trained.
   func lora(for model: DecoderConfiguration) throws -> LoRAConfiguration? {
     guard loraR > 0 else {

@@ -70,6 +70,7 @@ public struct TrainingOptions: Sendable, Equatable {
   public var overwriteOutputDir = false
 
   // Machine
+  public var gradientCheckpointing = false
   public var precision = "fp32"
   public var threads = 0
   public var memoryLimitMb = 0

@@ -78,14 +78,14 @@ public struct TrainingPlan: Sendable {
     memory.add("gradients", bytes: 4 * trainableParameters)
     memory.add("optimizer", bytes: 8 * trainableParameters)
     if options.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
-    func pass(_ mode: ComputationMode, frozen: Bool) throws {
+    func pass(_ mode: ComputationMode) throws {
       let plan = try ForwardPass.plan(
         configuration, tokens: largest.tokens, targets: largest.targets, maxLength: longest, mode: mode,
-        threads: threads, frozen: frozen)
+        threads: threads, recomputesBlocks: options.gradientCheckpointing)
       for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
     }
-    try pass(lora.map(ComputationMode.lora) ?? .full, frozen: lora != nil)
-    if separateReference { try pass(.score, frozen: !options.syncRefModel) }
+    try pass(lora.map(ComputationMode.lora) ?? .full)
+    if separateReference { try pass(.score) }
     self.memory = memory
     memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : availableMemory()
   }
@@ -143,7 +143,7 @@ public struct TrainingPlan: Sendable {
       separator: ", ")
     throw DPOError(
       .memory,
-      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --gradient-checkpointing, --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
     )
   }
 }

@@ -39,7 +39,6 @@ struct ActivationLayout {
   private(set) var gradientOfAdapterHidden = 0
   private(set) var attentionScratch = 0
   private(set) var attentionScratchCount = 0
-  private(set) var weights = 0
   private(set) var positions = 0
   private(set) var headInput = 0
   private(set) var headNormed = 0
@@ -47,14 +46,15 @@ struct ActivationLayout {
   private(set) var headGradient = 0
   private(set) var headPartials = 0
   private(set) var headTiles = 0
-  private(set) var headTileCount = 0
+  let headShape: HeadShape
   private(set) var headRowNumbers = 0
 
-  /// Rows of a matrix and what the pass is for. `frozen`: weights may have to be dequantised.
+  /// Rows of a matrix and what the pass is for.
   init(
     _ c: DecoderConfiguration, tokens: Int, headRows: Int, mostKeys: Int, places: [LoRAConfiguration.Place]?,
-    dropout: Bool, trains: Bool, recomputes: Bool, frozen: Bool, threads: Int
+    dropout: Bool, trains: Bool, recomputes: Bool, threads: Int
   ) {
+    headShape = HeadShape(rows: headRows, width: c.hiddenSize)
     let keeps = trains && !recomputes
     let (hidden, inner) = (c.hiddenSize, c.intermediateSize)
     let qkvWidth = c.queryWidth + 2 * c.keyValueWidth
@@ -84,11 +84,8 @@ struct ActivationLayout {
     activated = take("working memory", tokens * inner)
     if dropout { dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth)) }
     positions = take("working memory", tokens)
-    attentionScratchCount = (Attention.scratchCount(mostKeys: mostKeys) + 15) / 16 * 16
-    attentionScratch = take("attention", 2 * threads * attentionScratchCount)
-    if frozen {
-      weights = take("dequantised weights", max((2 * c.keyValueWidth + c.queryWidth) * hidden, gateUpWidth * hidden))
-    }
+    attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
+    attentionScratch = take("attention", threads * attentionScratchCount)
     if trains {
       gradient = take("working memory", tokens * hidden)
       gradientOfNormed = output
@@ -110,13 +107,10 @@ struct ActivationLayout {
     headRowNumbers = take("head", 8 * (headRows + 16))
     if trains { headGradient = take("head", headRows * hidden) }
     guard c.heads != .score else { return }
-    let tiles = (c.vocabularySize + Head.tileColumns - 1) / Head.tileColumns
+    let tiles = (c.vocabularySize + headShape.columns - 1) / headShape.columns
     headStatistics = take("head", tiles * headRows * Head.statisticsFloats)
-    headTileCount = min(headRows, Head.rowBlock) * Head.tileColumns + (frozen ? Head.tileColumns * hidden : 0) + 16
-    headTiles = take("head", threads * headTileCount)
-    if trains {
-      headPartials = take("head", Head.slots * min(headRows, Head.rowBlock) * hidden)
-    }
+    headTiles = take("head", threads * headShape.tileCount)
+    if trains { headPartials = take("head", Head.slots * headShape.rows * hidden) }
   }
 
   private mutating func take(_ part: String, _ count: Int) -> Int {

@@ -2,115 +2,162 @@ import CKernels
 import DPOKernels
 
 /// Attention over a forest: softmax(q kᵀ / √d) v per head, each row seeing its ancestors and itself. Scores exist for one
-/// block of rows at a time; the backward pass makes them again from the saved log Σ exp.
+/// block of rows at a time; the backward pass makes them again from the saved log Σ exp. Heads that share keys and values
+/// are done together, so that those are packed once for all of them.
 struct Attention {
+  typealias Pointer = UnsafeMutablePointer<Float>
+
   let configuration: DecoderConfiguration
   let forest: PreparedForest
   let team: ThreadTeam
-  /// Two blocks of scores a thread, each `scratchCount` numbers.
-  let scratch: UnsafeMutablePointer<Float>
+  let products: LocalProducts
+  /// `scratchCount` numbers a thread.
+  let scratch: Pointer
   let scratchCount: Int
 
-  static func scratchCount(mostKeys: Int) -> Int { PreparedForest.queryBlock * mostKeys }
+  /// What one thread works in: natural matrices of the keys that a block of queries sees, and sides of products.
+  private struct Scratch {
+    let scores, dscores, keys, values, dkeys, dvalues, keyRows, valueRows, keyColumns, left, right: Pointer
+
+    init(_ base: Pointer, keys count: Int, size: Int) {
+      var next = base
+      func take(_ part: KeyPath<AttentionScratch, Int>) -> Pointer {
+        defer { next += AttentionScratch(keys: count, size: size)[keyPath: part] }
+        return next
+      }
+      (scores, dscores) = (take(\.scores), take(\.scores))
+      (keys, values, dkeys, dvalues) = (take(\.keys), take(\.keys), take(\.keys), take(\.keys))
+      (keyRows, valueRows, keyColumns) = (take(\.right), take(\.right), take(\.right))
+      (left, right) = (take(\.left), take(\.right))
+    }
+  }
 
   private var window: Int { configuration.slidingWindow ?? Int(Int32.max) }
   private var size: Int { configuration.headSize }
   private var scale: Float { 1 / Float(configuration.headSize).squareRoot() }
+  private var group: Int { configuration.headCount / configuration.keyValueHeadCount }
   /// Distance of rows of q, k and v, which stand side by side.
   private var width: Int { configuration.queryWidth + 2 * configuration.keyValueWidth }
+  private var outWidth: Int { configuration.queryWidth }
+
+  private func scratch(_ member: Int) -> Scratch {
+    Scratch(scratch + member * scratchCount, keys: forest.mostKeys, size: size)
+  }
 
   /// out[t, heads · d]; lse[t, heads].
-  func forward(_ qkv: UnsafePointer<Float>, out: UnsafeMutablePointer<Float>, lse: UnsafeMutablePointer<Float>) {
-    let heads = configuration.headCount
-    let group = heads / configuration.keyValueHeadCount
-    team.measured("attention forward", operations: 2 * products) {
-      team.run(forest.blocks.count * heads) { index, member in
-        let block = forest.blocks[index / heads]
-        let head = index % heads
-        let scores = scratch + 2 * member * scratchCount
-        let keys = qkv + configuration.queryWidth + head / group * size
-        let values = keys + configuration.keyValueWidth
-        let queries = qkv + block.row * width + head * size
-        eachRun(block) { row, count, column in
-          gemm(
-            false, true, block.count, count, size, 1, queries, width, keys + row * width, width, 0, scores + column,
-            block.keys)
-        }
-        ck_softmax_forward(
-          scores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
-          lse + block.row * heads + head, heads)
-        var first = true
-        eachRun(block) { row, count, column in
-          gemm(
-            false, false, block.count, size, count, 1, scores + column, block.keys, values + row * width, width,
-            first ? 0 : 1, out + block.row * configuration.queryWidth + head * size, configuration.queryWidth)
-          first = false
+  func forward(_ qkv: UnsafePointer<Float>, out: Pointer, lse: Pointer) {
+    let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
+    team.measured("attention forward", operations: 2 * operations) {
+      team.run(forest.blocks.count * keyHeads) { index, member in
+        let block = forest.blocks[index / keyHeads]
+        let keyHead = index % keyHeads
+        let s = scratch(member)
+        let (k, v) = seen(block, keyHead, qkv, s)
+        let keys = products.right(k.x, k.distance, rows: block.keys, k: size, in: s.keyRows)
+        let values = products.right(v.x, v.distance, transposed: true, rows: size, k: block.keys, in: s.valueRows)
+        for head in keyHead * group..<(keyHead + 1) * group {
+          let queries = products.left(
+            qkv + block.row * width + head * size, width, rows: block.count, k: size, in: s.left)
+          products.multiply(queries, keys, into: s.scores, block.keys)
+          ck_softmax_forward(
+            s.scores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
+            lse + block.row * heads + head, heads)
+          let p = products.left(s.scores, block.keys, rows: block.count, k: block.keys, in: s.left)
+          products.multiply(p, values, into: out + block.row * outWidth + head * size, outWidth)
         }
       }
     }
   }
 
-  /// Operations of one product of all scores.
-  private var products: Double {
+  /// Of one product of all scores.
+  private var operations: Double {
     forest.blocks.reduce(0) { $0 + 2 * Double($1.count * $1.keys * configuration.queryWidth) }
   }
 
   /// From d out to d q, d k, d v. `delta` is [t, heads] scratch.
   func backward(
     _ qkv: UnsafePointer<Float>, out: UnsafePointer<Float>, lse: UnsafePointer<Float>, dout: UnsafePointer<Float>,
-    delta: UnsafeMutablePointer<Float>, dqkv: UnsafeMutablePointer<Float>
+    delta: Pointer, dqkv: Pointer
   ) {
-    let heads = configuration.headCount
-    let keyHeads = configuration.keyValueHeadCount
-    let group = heads / keyHeads
-    let queryWidth = configuration.queryWidth
+    let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
     team.rows("attention delta", forest.count) { rows, _ in
       ck_head_dots(
-        dout + rows.lowerBound * queryWidth, queryWidth, out + rows.lowerBound * queryWidth, queryWidth,
+        dout + rows.lowerBound * outWidth, outWidth, out + rows.lowerBound * outWidth, outWidth,
         delta + rows.lowerBound * heads, rows.count, heads, size)
-      for row in rows { (dqkv + row * width + queryWidth).update(repeating: 0, count: 2 * configuration.keyValueWidth) }
+      for row in rows { (dqkv + row * width + outWidth).update(repeating: 0, count: 2 * configuration.keyValueWidth) }
     }
     // Gradients of keys and values gather from all rows of a tree: one task a tree and key head keeps their order fixed.
-    team.measured("attention backward", operations: 5 * products) {
+    team.measured("attention backward", operations: 5 * operations) {
       team.run(forest.trees.count * keyHeads) { index, member in
-        let keyHead = index % keyHeads
-        let scores = scratch + 2 * member * scratchCount
-        let dscores = scores + scratchCount
-        let keyOffset = queryWidth + keyHead * size
-        let valueOffset = keyOffset + configuration.keyValueWidth
+        let s = scratch(member)
         for entry in forest.trees[index / keyHeads] {
-          let block = forest.blocks[forest.treeBlocks[entry]]
-          for head in keyHead * group..<(keyHead + 1) * group {
-            let queries = qkv + block.row * width + head * size
-            let douts = dout + block.row * queryWidth + head * size
-            eachRun(block) { row, count, column in
-              gemm(
-                false, true, block.count, count, size, 1, queries, width, qkv + row * width + keyOffset, width, 0,
-                scores + column, block.keys)
-              gemm(
-                false, true, block.count, count, size, 1, douts, queryWidth, qkv + row * width + valueOffset, width, 0,
-                dscores + column, block.keys)
-            }
-            ck_softmax_backward(
-              scores, dscores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
-              lse + block.row * heads + head, delta + block.row * heads + head, heads)
-            var first = true
-            eachRun(block) { row, count, column in
-              gemm(
-                false, false, block.count, size, count, 1, dscores + column, block.keys, qkv + row * width + keyOffset,
-                width, first ? 0 : 1, dqkv + block.row * width + head * size, width)
-              gemm(
-                true, false, count, size, block.count, 1, dscores + column, block.keys, queries, width, 1,
-                dqkv + row * width + keyOffset, width)
-              gemm(
-                true, false, count, size, block.count, 1, scores + column, block.keys, douts, queryWidth, 1,
-                dqkv + row * width + valueOffset, width)
-              first = false
-            }
-          }
+          backward(forest.blocks[forest.treeBlocks[entry]], index % keyHeads, qkv, lse, dout, delta, dqkv, s)
         }
       }
     }
+  }
+
+  /// One block of queries: with P = exp(S − lse) and dP = dO Vᵀ, dS = P ∘ (dP − delta) / √d; then dQ = dS K, dK += dSᵀ Q
+  /// and dV += Pᵀ dO.
+  private func backward(
+    _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ qkv: UnsafePointer<Float>, _ lse: UnsafePointer<Float>,
+    _ dout: UnsafePointer<Float>, _ delta: UnsafePointer<Float>, _ dqkv: Pointer, _ s: Scratch
+  ) {
+    let heads = configuration.headCount
+    let (k, v) = seen(block, keyHead, qkv, s)
+    let keyRows = products.right(k.x, k.distance, rows: block.keys, k: size, in: s.keyRows)
+    let valueRows = products.right(v.x, v.distance, rows: block.keys, k: size, in: s.valueRows)
+    let keyColumns = products.right(k.x, k.distance, transposed: true, rows: size, k: block.keys, in: s.keyColumns)
+    for head in keyHead * group..<(keyHead + 1) * group {
+      let isFirst = head == keyHead * group
+      let queries = qkv + block.row * width + head * size
+      let douts = dout + block.row * outWidth + head * size
+      let q = products.left(queries, width, rows: block.count, k: size, in: s.left)
+      products.multiply(q, keyRows, into: s.scores, block.keys)
+      let d = products.left(douts, outWidth, rows: block.count, k: size, in: s.left)
+      products.multiply(d, valueRows, into: s.dscores, block.keys)
+      ck_softmax_backward(
+        s.scores, s.dscores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
+        lse + block.row * heads + head, delta + block.row * heads + head, heads)
+      let ds = products.left(s.dscores, block.keys, rows: block.count, k: block.keys, in: s.left)
+      products.multiply(ds, keyColumns, into: dqkv + block.row * width + head * size, width)
+      let dsColumns = products.left(
+        s.dscores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)
+      let qColumns = products.right(queries, width, transposed: true, rows: size, k: block.count, in: s.right)
+      products.multiply(dsColumns, qColumns, into: s.dkeys, size, accumulates: !isFirst)
+      let pColumns = products.left(s.scores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)
+      let dColumns = products.right(douts, outWidth, transposed: true, rows: size, k: block.count, in: s.right)
+      products.multiply(pColumns, dColumns, into: s.dvalues, size, accumulates: !isFirst)
+    }
+    eachRun(block) { row, count, column in
+      for i in 0..<count {
+        let out = dqkv + (row + i) * width + outWidth + keyHead * size
+        ck_accumulate(out, s.dkeys + (column + i) * size, size)
+        ck_accumulate(out + configuration.keyValueWidth, s.dvalues + (column + i) * size, size)
+      }
+    }
+  }
+
+  private typealias Matrix = (x: UnsafePointer<Float>, distance: Int)
+
+  /// Keys and values that a block sees, one row each: where they lie, or gathered where they stand in several runs.
+  private func seen(
+    _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ qkv: UnsafePointer<Float>, _ s: Scratch
+  ) -> (keys: Matrix, values: Matrix) {
+    let first = qkv + outWidth + keyHead * size
+    if block.runs.count == 1 {
+      let run = forest.runs[block.runs.lowerBound]
+      let x = first + (run.row + block.firstKey - run.position) * width
+      return ((x, width), (x + configuration.keyValueWidth, width))
+    }
+    eachRun(block) { row, count, column in
+      for i in 0..<count {
+        let x = first + (row + i) * width
+        (s.keys + (column + i) * size).update(from: x, count: size)
+        (s.values + (column + i) * size).update(from: x + configuration.keyValueWidth, count: size)
+      }
+    }
+    return ((UnsafePointer(s.keys), size), (UnsafePointer(s.values), size))
   }
 
   /// The rows that hold a block's keys, with the column of the first one.
@@ -122,4 +169,22 @@ struct Attention {
       if from < to { body(run.row + from - run.position, to - from, from - block.firstKey) }
     }
   }
+}
+
+/// Numbers that the parts of a thread's scratch memory take, for blocks that see at most `keys` keys.
+struct AttentionScratch {
+  let scores, keys, left, right: Int
+
+  init(keys: Int, size: Int) {
+    func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
+    let block = PreparedForest.queryBlock
+    scores = padded(block * keys)
+    self.keys = padded(keys * size)
+    left = padded(
+      max(LocalProducts.leftCount(rows: block, k: max(keys, size)), LocalProducts.leftCount(rows: keys, k: block)))
+    right = padded(
+      max(LocalProducts.rightCount(rows: keys, k: size), LocalProducts.rightCount(rows: size, k: max(keys, block))))
+  }
+
+  var total: Int { 2 * scores + 4 * keys + 4 * right + left }
 }

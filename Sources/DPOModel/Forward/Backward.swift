@@ -28,47 +28,59 @@ extension Pass {
     for (index, row) in forest.headRows.enumerated() {
       memcpy(dx + Int(row) * hidden, dinput + index * hidden, hidden * 4)
     }
+    var prepared: PreparedOperand?
     for layer in (0..<c.layerCount).reversed() {
-      if recomputes { forward(layer) }
-      backward(layer, dx)
+      if recomputes { forward(layer, continues: false, again: true) }
+      prepared = backward(layer, dx, recomputes ? nil : prepared)
     }
     if trainsModel { embeddingBackward(dx) }
   }
 
-  /// dx, the gradient of the next block's input, becomes that of this one's.
-  private func backward(_ layer: Int, _ dx: Pointer) {
+  /// dx, the gradient of the next block's input, becomes that of this one's. `prepared` is dx as it was packed; the result
+  /// is the same for the block before.
+  private func backward(_ layer: Int, _ dx: Pointer, _ prepared: PreparedOperand?) -> PreparedOperand? {
     let block = decoder.blocks[layer]
     let (normed, dnormed) = (at(layout.normed), at(layout.gradientOfNormed))
 
     let (gateUp, activated, inner) = (at(layout.gateUp, layer), at(layout.activated), c.intermediateSize)
-    inputGradient(layer, [block.down], dy: dx, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
-    activateBackward(gateUp, activated)
-    weightGradients(layer, [block.down], dy: dx, hidden, x: activated, inputSize: inner)
+    inputGradient(layer, [block.down], dy: dx, prepared, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
+    let dgateUp = prepareGradient(block.gateUp)
+    activateBackward(gateUp, activated, dgateUp)
+    weightGradients(layer, [block.down], dy: dx, hidden, x: activated, inputSize: inner, keeping: dgateUp)
     let (middle, mlpStatistics) = (at(layout.middle, layer), at(layout.mlpStatistics, layer))
-    normAgain(block.mlpNorm, middle, statistics: mlpStatistics, into: normed)
-    inputGradient(layer, block.gateUp, dy: gateUp, gateUpWidth, inputSize: hidden, into: dnormed)
-    weightGradients(layer, block.gateUp, dy: gateUp, gateUpWidth, x: normed, inputSize: hidden)
-    normBackward(block.mlpNorm, dy: dnormed, sum: middle, statistics: mlpStatistics, dx: dx, count)
+    inputGradient(layer, block.gateUp, dy: gateUp, dgateUp, gateUpWidth, inputSize: hidden, into: dnormed)
+    let mlpInput = prepareInputColumns(inputSize: hidden)
+    normAgain(block.mlpNorm, middle, statistics: mlpStatistics, into: normed, mlpInput)
+    weightGradients(layer, block.gateUp, dy: gateUp, gateUpWidth, x: normed, mlpInput, inputSize: hidden)
+    let dmiddle = prepareGradient([block.output])
+    normBackward(block.mlpNorm, dy: dnormed, sum: middle, statistics: mlpStatistics, dx: dx, count, dmiddle)
 
     let (attended, dattended) = (at(layout.attended, layer), at(layout.gradientOfAttended))
     let dqkv = at(layout.gradientOfQueryKeyValue)
-    inputGradient(layer, [block.output], dy: dx, hidden, inputSize: c.queryWidth, into: dattended)
+    inputGradient(layer, [block.output], dy: dx, dmiddle, hidden, inputSize: c.queryWidth, into: dattended)
     weightGradients(layer, [block.output], dy: dx, hidden, x: attended, inputSize: c.queryWidth)
     attention.backward(
       at(layout.queryKeyValue, layer), out: attended, lse: at(layout.attentionLSE, layer), dout: dattended,
       delta: at(layout.delta), dqkv: dqkv)
-    rotateBackward(layer, block, dqkv)
+    let drotated = c.queryKeyNorm ? nil : prepareGradient(block.queryKeyValue)
+    rotateBackward(layer, block, dqkv, drotated)
     let (x, statistics) = (at(layout.input, layer), at(layout.attentionStatistics, layer))
-    normAgain(block.attentionNorm, x, statistics: statistics, into: normed)
     let needsInput = trainsModel || layer > 0
     inputGradient(
-      layer, block.queryKeyValue, dy: dqkv, queryKeyValueWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
-    weightGradients(layer, block.queryKeyValue, dy: dqkv, queryKeyValueWidth, x: normed, inputSize: hidden)
-    if needsInput { normBackward(block.attentionNorm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count) }
+      layer, block.queryKeyValue, dy: dqkv, drotated, queryKeyValueWidth, inputSize: hidden,
+      into: needsInput ? dnormed : nil)
+    let attentionInput = prepareInputColumns(inputSize: hidden)
+    normAgain(block.attentionNorm, x, statistics: statistics, into: normed, attentionInput)
+    weightGradients(
+      layer, block.queryKeyValue, dy: dqkv, queryKeyValueWidth, x: normed, attentionInput, inputSize: hidden)
+    guard needsInput else { return nil }
+    let dinput = layer > 0 ? prepareGradient([decoder.blocks[layer - 1].down]) : nil
+    normBackward(block.attentionNorm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count, dinput)
+    return dinput
   }
 
   /// The pre-activations become their gradients; the activations are made again.
-  private func activateBackward(_ gateUp: Pointer, _ activated: Pointer) {
+  private func activateBackward(_ gateUp: Pointer, _ activated: Pointer, _ prepared: PreparedOperand?) {
     let (width, inner, dactivated) = (gateUpWidth, c.intermediateSize, at(layout.gradientOfActivated))
     team.rows("activation backward", count, bytes: 4 * (2 * width + 2 * inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
@@ -79,14 +91,16 @@ extension Pass {
       } else {
         ck_activation_backward(c.activation.kernel, x, dactivated + from, activated + from, rows.count, inner)
       }
+      prepared?.packRows(x, width, rows)
     }
   }
 
   /// Through the rotation and the heads' norms, in place.
-  private func rotateBackward(_ layer: Int, _ block: DecoderBlock, _ dqkv: Pointer) {
+  private func rotateBackward(_ layer: Int, _ block: DecoderBlock, _ dqkv: Pointer, _ prepared: PreparedOperand?) {
     let width = queryKeyValueWidth
     team.rows("rotation", count, bytes: 8 * (c.queryWidth + c.keyValueWidth)) { rows, _ in
       rope(dqkv + rows.lowerBound * width, rows, sign: -1)
+      prepared?.packRows(dqkv + rows.lowerBound * width, width, rows)
     }
     guard let queryNorm = block.queryNorm, let keyNorm = block.keyNorm else { return }
     let keyWidth = c.queryWidth + c.keyValueWidth
@@ -108,7 +122,9 @@ extension Pass {
   }
 
   /// The norm's output again, from its input and saved statistics.
-  private func normAgain(_ norm: NormWeights, _ sum: Pointer, statistics: Pointer, into y: Pointer) {
+  private func normAgain(
+    _ norm: NormWeights, _ sum: Pointer, statistics: Pointer, into y: Pointer, _ prepared: PreparedOperand?
+  ) {
     team.rows("norm again", count, bytes: 8 * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
@@ -118,12 +134,14 @@ extension Pass {
       } else {
         ck_rms_again(sum + from, rstd, norm.weight.values, y + from, rows.count, hidden)
       }
+      prepared?.packColumns(y + from, hidden, rows)
     }
   }
 
   /// dx += d loss / d sum, and the norm's own gradients.
   private func normBackward(
-    _ norm: NormWeights, dy: Pointer, sum: Pointer, statistics: Pointer, dx: Pointer, _ total: Int
+    _ norm: NormWeights, dy: Pointer, sum: Pointer, statistics: Pointer, dx: Pointer, _ total: Int,
+    _ prepared: PreparedOperand? = nil
   ) {
     let w = norm.weight.values
     team.rows("norm backward", total, bytes: 16 * hidden) { rows, _ in
@@ -134,6 +152,7 @@ extension Pass {
       } else {
         ck_rms_backward(dy + from, sum + from, rstd, w, dx + from, rows.count, hidden)
       }
+      prepared?.packRows(dx + from, hidden, rows)
     }
     guard trainsModel, let dw = norm.weight.gradient else { return }
     eachColumnBlock("norm weight gradient", hidden) { from, to in

@@ -18,6 +18,8 @@ public enum ComputationMode: Sendable, Equatable {
 public final class ForwardPass {
   public let decoder: Decoder
   public let team: ThreadTeam
+  /// Of the linear layers and the head; norms, attention, softmax and sums are f32 in any.
+  public let precision: Precision
   /// Keeps only each block's input and computes the rest again in the backward pass.
   public var recomputesBlocks = false
 
@@ -26,18 +28,18 @@ public final class ForwardPass {
   /// Of the last `forward`, until its `backward`.
   private var kept: Pass?
 
-  public init(decoder: Decoder, team: ThreadTeam) {
+  public init(decoder: Decoder, team: ThreadTeam, precision: Precision = .fp32) {
     self.decoder = decoder
     self.team = team
+    self.precision = precision
     rotation = RotationTable(decoder.configuration)
   }
 
   /// Bytes that a forest of at most so many `tokens` and `targets` takes, by part, beside the weights, their gradients
-  /// and the optimiser. `maxLength` bounds the positions of any sequence; `frozen`: weights stay as they are stored.
+  /// and the optimiser. `maxLength` bounds the positions of any sequence.
   public static func plan(
     _ configuration: DecoderConfiguration, tokens: Int, targets: Int, maxLength: Int, mode: ComputationMode,
-    threads: Int,
-    recomputesBlocks: Bool = false, frozen: Bool = false
+    threads: Int, recomputesBlocks: Bool = false
   ) throws -> MemoryPlan {
     for (name, count) in [
       ("tokens", tokens), ("targets", targets), ("longest sequence", maxLength), ("threads", threads),
@@ -52,7 +54,7 @@ public final class ForwardPass {
     }
     return ActivationLayout(
       configuration, tokens: tokens, headRows: min(tokens, targets), mostKeys: min(maxLength, tokens), places: places,
-      dropout: dropout, trains: mode != .score, recomputes: recomputesBlocks, frozen: frozen, threads: threads
+      dropout: dropout, trains: mode != .score, recomputes: recomputesBlocks, threads: threads
     ).plan
   }
 
@@ -108,12 +110,16 @@ public final class ForwardPass {
     kept = nil
     let configuration = decoder.configuration
     guard forest.tokens.count < 1 << 31 else { throw DPOError.argument("\(forest.tokens.count) tokens at once") }
+    guard configuration.hiddenSize <= PackingMemory.blockCount else {
+      throw DPOError.unsupported(
+        "a hidden size of \(configuration.hiddenSize), expected at most \(PackingMemory.blockCount)")
+    }
     let prepared = try PreparedForest(forest, configuration)
     let rate = dropout == nil ? 0 : adapter?.configuration.dropout ?? 0
     let layout = ActivationLayout(
       configuration, tokens: prepared.count, headRows: prepared.headRows.count, mostKeys: prepared.mostKeys,
       places: adapter?.places, dropout: rate > 0, trains: trains, recomputes: recomputesBlocks,
-      frozen: decoder.needsDequantisation, threads: team.threads)
+      threads: team.threads)
     if memory.map({ $0.count < layout.total }) ?? true {
       memory = nil
       memory = try FloatBuffer(count: layout.total)
@@ -121,7 +127,8 @@ public final class ForwardPass {
     guard let memory else { throw DPOError(.internal, "no memory for the pass") }
     try rotation.extend(to: prepared.longest)
     return Pass(
-      decoder: decoder, adapter: adapter, team: team, forest: prepared, layout: layout, memory: memory,
+      decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
+      memory: memory,
       rotation: rotation,
       trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil)
   }

@@ -6,37 +6,37 @@ import Glibc
 /// The language model head on the rows that predict a target: log-probs and their gradient, one tile of the vocabulary at
 /// a time, so that logits exist only for one tile a thread.
 struct Head {
-  /// Logits of a tile: at most rowBlock × tileColumns.
-  static let tileColumns = 256
-  static let rowBlock = 512
   /// Sums over the vocabulary are made in so many parts, whatever the number of threads.
   static let slots = 16
   static let statisticsFloats = MemoryLayout<ck_logit_statistics>.stride / 4
 
   let team: ThreadTeam
+  let precision: Precision
   let weight: WeightMatrix
   let forest: PreparedForest
+  let shape: HeadShape
   /// [rows, hidden], after the last norm.
   let hidden: UnsafePointer<Float>
   /// [tiles, rows]
   let statistics: UnsafeMutablePointer<ck_logit_statistics>
-  /// One tile of logits a thread, and room for the dequantised weights of a tile.
+  /// One tile of logits a thread.
   let tiles: UnsafeMutablePointer<Float>
-  let tileCount: Int
   /// log Σ exp of each row, and a row's sum of log-prob gradients.
   let lse: UnsafeMutablePointer<Float>
   let scales: UnsafeMutablePointer<Float>
 
   private var rows: Int { forest.headRows.count }
   private var width: Int { weight.columns }
-  private var tileTotal: Int { (weight.rows + Head.tileColumns - 1) / Head.tileColumns }
+  private var tileTotal: Int { (weight.rows + shape.columns - 1) / shape.columns }
 
-  /// Weights of a tile: in place, or dequantised behind the thread's logits.
-  private func tileWeights(_ first: Int, _ columns: Int, member: Int) -> UnsafePointer<Float> {
-    if let values = weight.values { return values + first * width }
-    let out = tiles + member * tileCount + min(rows, Head.rowBlock) * Head.tileColumns
-    weight.stored?.dequantize(rows: first..<first + columns, into: out)
-    return UnsafePointer(out)
+  /// The rows in blocks, and the product of each with the weights of a tile.
+  private func eachRowBlock(_ body: (_ start: Int, _ product: HeadProduct) -> Void) {
+    for start in stride(from: 0, to: rows, by: shape.rows) {
+      let product = HeadProduct(
+        team: team, precision: precision, weight: weight, hidden: hidden + start * width,
+        rows: min(shape.rows, rows - start))
+      body(start, product)
+    }
   }
 
   func scores(extras: ScoreExtras) -> TokenScores {
@@ -45,19 +45,18 @@ struct Head {
       let targetLogits = targetLogits.baseAddress
       let byTile = targetsByTile()
       team.measured("head forward", operations: operations) {
-        team.run(tileTotal) { tile, member in
-          let first = tile * Head.tileColumns
-          let columns = min(Head.tileColumns, weight.rows - first)
-          let w = tileWeights(first, columns, member: member)
-          let z = tiles + member * tileCount
-          for start in stride(from: 0, to: rows, by: Head.rowBlock) {
-            let count = min(Head.rowBlock, rows - start)
-            gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
+        eachRowBlock { start, product in
+          product.packHidden(transposedToo: false)
+          team.run(tileTotal) { tile, member in
+            let first = tile * shape.columns
+            let columns = min(shape.columns, weight.rows - first)
+            let z = tiles + member * shape.tileCount
+            product.logits(first, columns, into: z, member)
             ck_logits_statistics(
-              z, columns, count, columns, Int32(first), statistics + tile * rows + start, 1)
+              z, columns, product.rows, columns, Int32(first), statistics + tile * rows + start, 1)
             for target in byTile[tile] {
               let row = Int(forest.headRowOfTarget[target]) - start
-              if row >= 0, row < count {
+              if row >= 0, row < product.rows {
                 targetLogits?[target] = z[row * columns + Int(forest.targets[target].token) - first]
               }
             }
@@ -73,7 +72,7 @@ struct Head {
 
   private func targetsByTile() -> [[Int]] {
     var byTile = [[Int]](repeating: [], count: tileTotal)
-    for (index, target) in forest.targets.enumerated() { byTile[Int(target.token) / Head.tileColumns].append(index) }
+    for (index, target) in forest.targets.enumerated() { byTile[Int(target.token) / shape.columns].append(index) }
     return byTile
   }
 
@@ -154,21 +153,21 @@ struct Head {
     for (index, gradient) in logProbGradients.enumerated() { scales[Int(forest.headRowOfTarget[index])] += gradient }
     let byTile = targetsByTile()
     let perSlot = (tileTotal + Head.slots - 1) / Head.slots
-    for start in stride(from: 0, to: rows, by: Head.rowBlock) {
-      let count = min(Head.rowBlock, rows - start)
+    eachRowBlock { start, product in
+      let count = product.rows
       team.measured(
         "head backward", operations: (weight.gradient == nil ? 2 : 3) * operations * Double(count) / Double(rows)
       ) {
+        product.packHidden(transposedToo: weight.gradient != nil)
         team.run(Head.slots) { slot, member in
           let partial = partials + slot * count * width
-          let z = tiles + member * tileCount
+          let z = tiles + member * shape.tileCount
           let range = min(slot * perSlot, tileTotal)..<min((slot + 1) * perSlot, tileTotal)
           if range.isEmpty { partial.update(repeating: 0, count: count * width) }
           for tile in range {
-            let first = tile * Head.tileColumns
-            let columns = min(Head.tileColumns, weight.rows - first)
-            let w = tileWeights(first, columns, member: member)
-            gemm(false, true, count, columns, width, 1, hidden + start * width, width, w, width, 0, z, columns)
+            let first = tile * shape.columns
+            let columns = min(shape.columns, weight.rows - first)
+            product.logits(first, columns, into: z, member)
             ck_logits_backward(z, columns, count, columns, lse + start, scales + start)
             for target in byTile[tile] {
               let row = Int(forest.headRowOfTarget[target]) - start
@@ -176,13 +175,9 @@ struct Head {
                 z[row * columns + Int(forest.targets[target].token) - first] += logProbGradients[target]
               }
             }
-            gemm(
-              false, false, count, width, columns, 1, z, columns, w, width, tile == range.lowerBound ? 0 : 1, partial,
-              width)
+            product.hiddenGradient(z, first, columns, into: partial, accumulates: tile > range.lowerBound, member)
             if let gradient = weight.gradient {
-              gemm(
-                true, false, columns, width, count, 1, z, columns, hidden + start * width, width, 1,
-                gradient + first * width, width)
+              product.weightGradient(z, columns, into: gradient + first * width, member)
             }
           }
         }

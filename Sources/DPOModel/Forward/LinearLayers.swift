@@ -3,62 +3,65 @@ import DPOKernels
 
 /// Linear layers that share their input, with their adapters: y = x Wᵀ + u Bᵀ, u = s · dropout(x) Aᵀ.
 extension Pass {
-  /// Weights as f32, dequantised into working memory where they are stored otherwise.
-  func floats(_ linears: [Linear]) -> [UnsafePointer<Float>] {
-    let scratch = at(layout.weights)
-    var offset = 0
-    var pointers: [UnsafePointer<Float>] = []
-    var pieces: [(tensor: StoredTensor, rows: Range<Int>, out: Pointer)] = []
-    for linear in linears {
-      if let values = linear.weight.values {
-        pointers.append(values)
-      } else if let stored = linear.weight.stored {
-        let (rows, columns) = (linear.weight.rows, linear.weight.columns)
-        pointers.append(UnsafePointer(scratch + offset))
-        for start in stride(from: 0, to: rows, by: 64) {
-          let end = min(rows, start + 64)
-          pieces.append((stored, start..<end, scratch + offset + start * columns))
-        }
-        offset += rows * columns
-      }
-    }
-    team.run(pieces.count) { index, _ in
-      pieces[index].tensor.dequantize(rows: pieces[index].rows, into: pieces[index].out)
-    }
-    return pointers
+  /// Room for the input of layers, to be packed as it is made; nil: the layers pack it themselves.
+  func prepareInput(_ linears: [Linear], inputSize: Int) -> PreparedOperand? {
+    team.prepare(precision, rows: count, k: inputSize, as: .a, with: linears.map(\.weight.byOutput))
   }
 
-  /// Outputs stand side by side in rows of `width` numbers. Biases are left to the caller.
-  func project(_ layer: Int, _ linears: [Linear], x: Pointer, inputSize: Int, into y: Pointer, _ width: Int) {
-    let weights = floats(linears)
+  /// The same for the gradient of the layers' outputs, which stand side by side.
+  func prepareGradient(_ linears: [Linear]) -> PreparedOperand? {
+    guard firstColumns(linears).allSatisfy({ $0 % 2 == 0 }) else { return nil }
+    return team.prepare(
+      precision, rows: count, k: linears.reduce(0) { $0 + $1.weight.rows }, as: .a, with: linears.map(\.weight.byInput))
+  }
+
+  /// The same for the input of layers in the products of their weights' gradients, row by row.
+  func prepareInputColumns(inputSize: Int) -> PreparedOperand? {
+    dropout == nil ? team.prepare(precision, rows: inputSize, k: count, as: .b, with: [.columns(at(0), 0)]) : nil
+  }
+
+  /// Outputs stand side by side in rows of `width` numbers. Biases are left to the caller. `prepared`: x as it was packed.
+  func project(
+    _ layer: Int, _ linears: [Linear], x: Pointer, _ prepared: PreparedOperand?, inputSize: Int, into y: Pointer,
+    _ width: Int
+  ) {
     let adapters = linears.map { adapter?.matrices(layer: layer, part: $0.part) }
-    adapterHidden(adapters.compactMap { $0 }, x: x, inputSize: inputSize)
+    adapterHidden(adapters.compactMap { $0 }, x: x, prepared, inputSize: inputSize)
+    let input = prepared.map { Operand.prepared($0) } ?? .rows(x, inputSize)
     var products: [Product] = []
     var column = 0
     for (index, linear) in linears.enumerated() {
-      var terms = [Product.Term(x, inputSize, weights[index], inputSize, transposedB: true, k: inputSize)]
+      var terms = [Product.Term(input, linear.weight.byOutput, k: inputSize)]
       if let a = adapters[index] {
-        terms.append(Product.Term(hidden(of: a), a.rank, a.b, a.rank, transposedB: true, k: a.rank))
+        terms.append(Product.Term(.rows(hidden(of: a), a.rank), .rows(a.b, a.rank), k: a.rank))
       }
       products.append(Product(count, linear.weight.rows, into: y + column, width, terms))
       column += linear.weight.rows
     }
-    team.multiply("linear forward", products)
+    team.multiply("linear forward", precision, products)
   }
 
   private func hidden(of matrices: LoRAAdapter.Matrices) -> Pointer { at(layout.adapterHidden[matrices.index], 0) }
 
   /// u = s · dropout(x) Aᵀ
-  private func adapterHidden(_ adapters: [LoRAAdapter.Matrices], x: Pointer, inputSize: Int) {
-    func product(_ a: LoRAAdapter.Matrices, _ x: Pointer) -> Product {
+  private func adapterHidden(
+    _ adapters: [LoRAAdapter.Matrices], x: Pointer, _ prepared: PreparedOperand?, inputSize: Int
+  ) {
+    func product(_ a: LoRAAdapter.Matrices, _ x: Operand, sharing shared: Product.Shared) -> Product {
       Product(
-        count, a.rank, into: hidden(of: a), a.rank,
-        [Product.Term(x, inputSize, a.a, inputSize, transposedB: true, k: inputSize, alpha: a.scale)])
+        count, a.rank, into: hidden(of: a), a.rank, sharing: shared,
+        [Product.Term(x, .rows(a.a, inputSize), k: inputSize, alpha: a.scale)])
     }
-    guard dropout != nil else { return team.multiply("adapter forward", adapters.map { product($0, x) }) }
+    guard dropout != nil else {
+      let (input, shared): (Operand, Product.Shared) =
+        prepared.map { (.prepared($0), .a) } ?? (.rows(x, inputSize), .b)
+      return team.multiply("adapter forward", precision, adapters.map { product($0, input, sharing: shared) })
+    }
     for a in adapters {
       drop(x, inputSize, a)
-      team.multiply("adapter forward", [product(a, at(layout.dropped))])
+      team.multiply(
+        "adapter forward", precision, keeping: prepared,
+        [product(a, .rows(at(layout.dropped), inputSize), sharing: .b)])
     }
   }
 
@@ -79,39 +82,41 @@ extension Pass {
   }
 
   /// dx = dy W + mask · (du A) with du = s · dy B, which is kept for the weights' gradients. `dx` nil: du alone.
-  func inputGradient(_ layer: Int, _ linears: [Linear], dy: Pointer, _ width: Int, inputSize: Int, into dx: Pointer?) {
+  /// `prepared`: dy as it was packed.
+  func inputGradient(
+    _ layer: Int, _ linears: [Linear], dy: Pointer, _ prepared: PreparedOperand?, _ width: Int, inputSize: Int,
+    into dx: Pointer?
+  ) {
     let columns = firstColumns(linears)
     let adapters = adapterGradients(layer, linears)
+    func gradient(_ index: Int) -> Operand {
+      prepared.map { .prepared($0, k: columns[index]) } ?? .rows(dy + columns[index], width)
+    }
     team.multiply(
-      "adapter backward",
+      "adapter backward", precision,
       adapters.map { a in
         Product(
-          count, a.matrices.rank, into: a.du, a.matrices.rank,
+          count, a.matrices.rank, into: a.du, a.matrices.rank, sharing: prepared == nil ? .b : .a,
           [
             Product.Term(
-              dy + columns[a.linear], width, a.matrices.b, a.matrices.rank, k: a.matrices.outputSize,
+              gradient(a.linear), .columns(a.matrices.b, a.matrices.rank), k: a.matrices.outputSize,
               alpha: a.matrices.scale)
           ])
       })
     guard let dx else { return }
-    let weights = floats(linears)
     var terms = linears.indices.map { index in
-      Product.Term(dy + columns[index], width, weights[index], inputSize, k: linears[index].weight.rows)
+      Product.Term(gradient(index), linears[index].weight.byInput, k: linears[index].weight.rows)
     }
-    if dropout == nil {
-      terms += adapters.map { Product.Term($0.du, $0.matrices.rank, $0.matrices.a, inputSize, k: $0.matrices.rank) }
+    func term(_ a: AdapterGradient) -> Product.Term {
+      Product.Term(.rows(a.du, a.matrices.rank), .columns(a.matrices.a, inputSize), k: a.matrices.rank)
     }
-    team.multiply("linear input gradient", [Product(count, inputSize, into: dx, inputSize, terms)])
+    if dropout == nil { terms += adapters.map(term) }
+    team.multiply("linear input gradient", precision, [Product(count, inputSize, into: dx, inputSize, terms)])
     guard let dropout else { return }
     let product = at(layout.dropped)
     for a in adapters {
       team.multiply(
-        "adapter backward",
-        [
-          Product(
-            count, inputSize, into: product, inputSize,
-            [Product.Term(a.du, a.matrices.rank, a.matrices.a, inputSize, k: a.matrices.rank)])
-        ])
+        "adapter backward", precision, [Product(count, inputSize, into: product, inputSize, [term(a)])])
       team.rows("dropout", count) { rows, _ in
         let from = rows.lowerBound * inputSize
         ck_dropout_accumulate(
@@ -121,25 +126,36 @@ extension Pass {
   }
 
   /// dW += dyᵀ x and the biases' sums; or dB += dyᵀ u, dA += duᵀ dropout(x). After `inputGradient` of the same layers.
-  func weightGradients(_ layer: Int, _ linears: [Linear], dy: Pointer, _ width: Int, x: Pointer, inputSize: Int) {
+  /// `prepared`: x as it was packed; `keeping`: what a later product reads.
+  func weightGradients(
+    _ layer: Int, _ linears: [Linear], dy: Pointer, _ width: Int, x: Pointer, _ prepared: PreparedOperand? = nil,
+    inputSize: Int, keeping kept: PreparedOperand? = nil
+  ) {
+    /// dW[out, in] += dy[t, out]ᵀ · x[t, in] with the whole input.
+    func product(
+      _ dy: UnsafePointer<Float>, _ width: Int, _ x: Pointer, _ outputSize: Int, into dw: Pointer
+    ) -> Product {
+      guard let prepared else {
+        return .weightGradient(count, dy: dy, width, x: x, inputSize: inputSize, outputSize: outputSize, into: dw)
+      }
+      return Product(
+        outputSize, inputSize, into: dw, inputSize, accumulates: true, sharing: .b,
+        [Product.Term(.columns(dy, width), .prepared(prepared), k: count)])
+    }
     let columns = firstColumns(linears)
     if trainsModel {
       team.multiply(
-        "linear weight gradient",
+        "linear weight gradient", precision, keeping: kept,
         linears.indices.compactMap { index in
-          linears[index].weight.gradient.map { gradient in
-            Product.weightGradient(
-              count, dy: dy + columns[index], width, x: x, inputSize: inputSize, outputSize: linears[index].weight.rows,
-              into: gradient)
+          linears[index].weight.gradient.map {
+            product(dy + columns[index], width, x, linears[index].weight.rows, into: $0)
           }
         })
       return biasGradients(linears, dy: dy, width, columns)
     }
     let adapters = adapterGradients(layer, linears)
     func productA(_ a: AdapterGradient, _ x: Pointer) -> Product {
-      Product.weightGradient(
-        count, dy: a.du, a.matrices.rank, x: x, inputSize: inputSize, outputSize: a.matrices.rank,
-        into: a.matrices.gradientA)
+      product(a.du, a.matrices.rank, x, a.matrices.rank, into: a.matrices.gradientA)
     }
     var products = adapters.map { a in
       Product.weightGradient(
@@ -147,11 +163,11 @@ extension Pass {
         outputSize: a.matrices.outputSize, into: a.matrices.gradientB)
     }
     if dropout == nil { products += adapters.map { productA($0, x) } }
-    team.multiply("adapter weight gradient", products)
+    team.multiply("adapter weight gradient", precision, keeping: kept, products)
     guard dropout != nil else { return }
     for a in adapters {
       drop(x, inputSize, a.matrices)
-      team.multiply("adapter weight gradient", [productA(a, at(layout.dropped))])
+      team.multiply("adapter weight gradient", precision, keeping: kept, [productA(a, at(layout.dropped))])
     }
   }
 
@@ -193,6 +209,24 @@ extension Pass {
     let block = 64
     team.measured(name) {
       team.run((size + block - 1) / block) { index, _ in body(index * block, min(size, (index + 1) * block)) }
+    }
+  }
+}
+
+extension WeightMatrix {
+  /// [out, in] as the right side of y = x Wᵀ.
+  var byOutput: Operand {
+    switch storage {
+    case .floats(let values): .rows(values, columns)
+    case .stored(let tensor): .rows(tensor)
+    }
+  }
+
+  /// The same as the right side of dx = dy W.
+  var byInput: Operand {
+    switch storage {
+    case .floats(let values): .columns(values, columns)
+    case .stored(let tensor): .columns(tensor)
     }
   }
 }

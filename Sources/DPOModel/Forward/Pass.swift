@@ -12,6 +12,7 @@ struct Pass {
   let decoder: Decoder
   let adapter: LoRAAdapter?
   let team: ThreadTeam
+  let precision: Precision
   let forest: PreparedForest
   let layout: ActivationLayout
   let memory: FloatBuffer
@@ -35,7 +36,8 @@ struct Pass {
 
   var attention: Attention {
     Attention(
-      configuration: c, forest: forest, team: team, scratch: at(layout.attentionScratch),
+      configuration: c, forest: forest, team: team, products: LocalProducts(precision),
+      scratch: at(layout.attentionScratch),
       scratchCount: layout.attentionScratchCount)
   }
 
@@ -44,11 +46,10 @@ struct Pass {
     let rows = forest.headRows.count
     guard let weight = trainsModel ? decoder.head : decoder.head?.frozen else { return nil }
     return Head(
-      team: team, weight: weight, forest: forest,
+      team: team, precision: precision, weight: weight, forest: forest, shape: layout.headShape,
       hidden: UnsafePointer(at(layout.headNormed)),
       statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
-      tiles: at(layout.headTiles), tileCount: layout.headTileCount, lse: headRows + 2 * rows,
-      scales: headRows + 3 * rows)
+      tiles: at(layout.headTiles), lse: headRows + 2 * rows, scales: headRows + 3 * rows)
   }
 
   /// The adapter's own where there is one.
@@ -85,9 +86,10 @@ struct Pass {
     }
     embed()
     for layer in 0..<c.layerCount {
-      forward(layer)
+      forward(layer, continues: layer > 0)
       onQueryKeyValue?(layer, at(layout.queryKeyValue, layer))
     }
+    finishBlocks()
   }
 
   private func embed() {
@@ -104,33 +106,49 @@ struct Pass {
     }
   }
 
-  /// From x of a block to x of the next one.
-  func forward(_ layer: Int) {
+  /// From x of a block to what its MLP adds to it, which stands at `output`. `continues`: x has yet to be made, of what the
+  /// block before left there. `again`: only what the backward pass needs, from a kept x.
+  func forward(_ layer: Int, continues: Bool, again: Bool = false) {
     let block = decoder.blocks[layer]
-    let (x, middle, next) = (at(layout.input, layer), at(layout.middle, layer), at(layout.input, layer + 1))
+    let (x, middle) = (at(layout.input, layer), at(layout.middle, layer))
     let (normed, output) = (at(layout.normed), at(layout.output))
+    let before = continues ? layer - 1 : nil
+    let attentionInput = prepareInput(block.queryKeyValue, inputSize: hidden)
     normForward(
-      block.attentionNorm, x, add: nil, bias: nil, sum: x, into: normed,
-      statistics: at(layout.attentionStatistics, layer),
-      count)
+      block.attentionNorm, before.map { at(layout.middle, $0) } ?? x, add: before.map { _ in output },
+      bias: before.flatMap { decoder.blocks[$0].down.bias }, sum: x, into: normed,
+      statistics: at(layout.attentionStatistics, layer), count, attentionInput)
     project(
-      layer, block.queryKeyValue, x: normed, inputSize: hidden, into: at(layout.queryKeyValue, layer),
+      layer, block.queryKeyValue, x: normed, attentionInput, inputSize: hidden, into: at(layout.queryKeyValue, layer),
       queryKeyValueWidth)
     rotate(layer)
     attention.forward(
       at(layout.queryKeyValue, layer), out: at(layout.attended, layer), lse: at(layout.attentionLSE, layer))
-    project(layer, [block.output], x: at(layout.attended, layer), inputSize: c.queryWidth, into: output, hidden)
+    project(layer, [block.output], x: at(layout.attended, layer), nil, inputSize: c.queryWidth, into: output, hidden)
+    let mlpInput = prepareInput(block.gateUp, inputSize: hidden)
     normForward(
       block.mlpNorm, x, add: output, bias: block.output.bias, sum: middle, into: normed,
-      statistics: at(layout.mlpStatistics, layer), count)
+      statistics: at(layout.mlpStatistics, layer), count, mlpInput)
     let gateUp = at(layout.gateUp, layer)
-    project(layer, block.gateUp, x: normed, inputSize: hidden, into: gateUp, gateUpWidth)
-    activate(block, gateUp, into: at(layout.activated))
-    project(layer, [block.down], x: at(layout.activated), inputSize: c.intermediateSize, into: output, hidden)
+    project(layer, block.gateUp, x: normed, mlpInput, inputSize: hidden, into: gateUp, gateUpWidth)
+    let downInput = again ? nil : prepareInput([block.down], inputSize: c.intermediateSize)
+    activate(block, gateUp, into: at(layout.activated), downInput)
+    if again { return }
+    project(
+      layer, [block.down], x: at(layout.activated), downInput, inputSize: c.intermediateSize, into: output, hidden)
+  }
+
+  /// The residual stream after the last block.
+  private func finishBlocks() {
+    guard c.layerCount > 0 else { return }
+    let (middle, output) = (at(layout.middle, c.layerCount - 1), at(layout.output))
+    let next = at(layout.input, c.layerCount)
     team.rows("residual", count, bytes: 12 * hidden) { rows, _ in
       let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
       ck_add(next + from, middle + from, output + from, size)
-      if let bias = block.down.bias { ck_add_bias(next + from, hidden, bias.values, rows.count, hidden) }
+      if let bias = decoder.blocks[c.layerCount - 1].down.bias {
+        ck_add_bias(next + from, hidden, bias.values, rows.count, hidden)
+      }
     }
   }
 
@@ -173,7 +191,9 @@ struct Pass {
       c.headCount + c.keyValueHeadCount, c.headSize, sign)
   }
 
-  private func activate(_ block: DecoderBlock, _ gateUp: Pointer, into out: Pointer) {
+  private func activate(
+    _ block: DecoderBlock, _ gateUp: Pointer, into out: Pointer, _ prepared: PreparedOperand?
+  ) {
     let (width, inner) = (gateUpWidth, c.intermediateSize)
     team.rows("activation forward", count, bytes: 4 * (width + inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
@@ -186,13 +206,14 @@ struct Pass {
       } else {
         ck_activation_forward(c.activation.kernel, x, block.gateUp[0].bias?.values, y, rows.count, inner)
       }
+      prepared?.packRows(y, inner, rows)
     }
   }
 
-  /// y = norm(x + add + bias); the sum goes to `sum`.
+  /// y = norm(x + add + bias); the sum goes to `sum`, y to `prepared` besides.
   func normForward(
     _ norm: NormWeights, _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer,
-    statistics: Pointer, _ total: Int
+    statistics: Pointer, _ total: Int, _ prepared: PreparedOperand? = nil
   ) {
     team.rows("norm forward", total, bytes: (add == nil ? 8 : 16) * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
@@ -204,9 +225,9 @@ struct Pass {
       } else {
         ck_rms_forward(
           x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound,
-          rows.count,
-          hidden, c.normEpsilon)
+          rows.count, hidden, c.normEpsilon)
       }
+      prepared?.packRows(y + from, hidden, rows)
     }
   }
 }
@@ -223,15 +244,14 @@ extension Activation {
 
 extension WeightMatrix {
   var frozen: WeightMatrix {
-    WeightMatrix(rows: rows, columns: columns, values: values, stored: stored, gradient: nil)
+    WeightMatrix(rows: rows, columns: columns, storage: storage, gradient: nil)
   }
 
   /// One row as f32.
   func copyRow(_ row: Int, into out: UnsafeMutablePointer<Float>) {
-    if let values {
-      memcpy(out, values + row * columns, columns * 4)
-    } else {
-      stored?.dequantize(rows: row..<row + 1, into: out)
+    switch storage {
+    case .floats(let values): memcpy(out, values + row * columns, columns * 4)
+    case .stored(let tensor): tensor.dequantize(rows: row..<row + 1, into: out)
     }
   }
 }

@@ -74,15 +74,18 @@ public struct ChatTemplate: Sendable {
   /// - Parameters:
   ///   - addGenerationPrompt: ends the text with what precedes an answer of the assistant.
   ///   - variables: `tools`, `documents`, `bos_token`, `eos_token` and any other name that the template reads.
-  public func render(messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject) throws -> String {
-    try evaluate(messages, addGenerationPrompt, variables, recordsSpans: false).text
+  ///   - time: what `strftime_now` tells, in seconds since 1970; nil: the system's clock.
+  public func render(
+    messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject, time: Int? = nil
+  ) throws -> String {
+    try evaluate(messages, addGenerationPrompt, variables, time, recordsSpans: false).text
   }
 
-  /// As `render(messages:addGenerationPrompt:variables:)`, and tells which parts generation blocks wrote.
+  /// As `render(messages:addGenerationPrompt:variables:time:)`, and tells which parts generation blocks wrote.
   public func renderTracingGeneration(
-    messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject
+    messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject, time: Int? = nil
   ) throws -> Rendering {
-    try evaluate(messages, addGenerationPrompt, variables, recordsSpans: true)
+    try evaluate(messages, addGenerationPrompt, variables, time, recordsSpans: true)
   }
 
   /// transformers' choice among several: "tool_use" where tools are given and it is there, else "default".
@@ -96,9 +99,9 @@ public struct ChatTemplate: Sendable {
   }
 
   private func evaluate(
-    _ messages: [JSON], _ addGenerationPrompt: Bool, _ variables: JSONObject, recordsSpans: Bool
+    _ messages: [JSON], _ addGenerationPrompt: Bool, _ variables: JSONObject, _ time: Int?, recordsSpans: Bool
   ) throws -> Rendering {
-    let evaluator = TemplateEvaluator(file: file, recordsSpans: recordsSpans)
+    let evaluator = TemplateEvaluator(file: file, time: time, recordsSpans: recordsSpans)
     let globals = TemplateFrame(parent: nil)
     globals.variables["tools"] = TemplateValue.none
     globals.variables["documents"] = TemplateValue.none

@@ -56,8 +56,12 @@ final class TemplateEvaluator {
   private var allocated = 0
   private var depth = 0
 
-  init(file: String, recordsSpans: Bool) {
+  /// What `strftime_now` tells, in seconds since 1970; nil: the system's clock.
+  let time: Int?
+
+  init(file: String, time: Int?, recordsSpans: Bool) {
     self.file = file
+    self.time = time
     self.recordsSpans = recordsSpans
   }
 

@@ -1,14 +1,16 @@
 import DPO
+import DPOKernels
 import Glibc
 import TestSupport
 import Testing
 
 /// Runs that stop and go on end in the same bits as runs that never stopped.
 @Suite struct ResumeTests {
-  static let kinds = [
-    "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
-    "reward lora",
-  ]
+  static let kinds =
+    [
+      "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
+      "reward lora", "checkpointing",
+    ] + (ThreadTeam.packs(.bf16) ? ["bf16"] : [])
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
     let folder = try TemporaryDirectory()
@@ -144,6 +146,8 @@ import Testing
       options.syncRefModel = true
       options.refModelSyncSteps = 2
     case "reference precomputed": options.precomputeRefLogProbs = true
+    case "bf16": options.precision = "bf16"
+    case "checkpointing": options.gradientCheckpointing = true
     case "from an adapter": start = "adapters/llama-tied-lora-sigmoid-final"
     case "sft":
       options.method = "sft"

@@ -4,12 +4,13 @@
 
 The templates are what the models ship: smollm2 from SmolLM2-135M-Instruct, the others as collected (Apache-2.0) by
 TRL 1.16 in trl/chat_templates, and chatml, zephyr, mistral_v1, mistral_v3 and phi4 as in their models' tokenizer_config.json.
-Output: golden.json {conversations, variables, cases: [{template, conversation, prompt, tools, text | error, spans}]}, spans in
+Output: golden.json {time, conversations, variables, cases: [{template, conversation, prompt, tools, text | error, spans}]}, spans in
 characters; expressions.json [{source, text | error}].
 """
 import json
 import pathlib
 import sys
+import time
 
 from transformers.utils.chat_template_utils import _compile_jinja_template, render_jinja_template
 
@@ -84,7 +85,7 @@ def expressions():
 if __name__ == "__main__":
     folder = pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else HERE
     out = pathlib.Path(sys.argv[2]) if len(sys.argv) > 2 else HERE
-    golden = {"conversations": CONVERSATIONS, "tools": TOOLS, "variables": VARIABLES, "cases": list(cases(sorted(folder.glob("*.jinja"))))}
+    golden = {"time": int(time.time()), "conversations": CONVERSATIONS, "tools": TOOLS, "variables": VARIABLES, "cases": list(cases(sorted(folder.glob("*.jinja"))))}
     (out / "golden.json").write_text(json.dumps(golden, ensure_ascii=False, indent=0), encoding="utf-8")
     if folder == HERE:
         (out / "expressions.json").write_text(json.dumps(list(expressions()), ensure_ascii=False, indent=0), encoding="utf-8")

@@ -94,7 +94,7 @@ class TrainOptions(SizedStructure):
         ("init_lora_weights", c_char_p), ("disable_dropout", c_int32), ("precompute_ref_log_probs", c_int32),
         ("sync_ref_model", c_int32), ("ref_model_mixup_alpha", c_double), ("ref_model_sync_steps", c_int32),
         ("eval_steps", c_int32), ("save_steps", c_int32), ("save_total_limit", c_int32), ("autosave_steps", c_int32),
-        ("overwrite_output_dir", c_int32), ("precision", c_char_p), ("threads", c_int32), ("memory_limit_mb", c_int32),
+        ("overwrite_output_dir", c_int32), ("gradient_checkpointing", c_int32), ("precision", c_char_p), ("threads", c_int32), ("memory_limit_mb", c_int32),
     ]
 
 

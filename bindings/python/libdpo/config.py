@@ -68,6 +68,7 @@ class _TrainingConfig:
     autosave_steps: int = -1
     overwrite_output_dir: bool = False
 
+    gradient_checkpointing: bool = False
     precision: str = "fp32"
     threads: int = 0
     memory_limit_mb: int = 0

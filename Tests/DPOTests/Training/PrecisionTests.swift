@@ -1,0 +1,57 @@
+import DPO
+import DPOKernels
+import TestSupport
+import Testing
+
+@Suite struct PrecisionTests {
+  private func trainer(_ change: (inout TrainingOptions) -> Void) throws -> Trainer {
+    var options = TrainingOptions()
+    options.perDeviceTrainBatchSize = 4
+    options.learningRate = 1e-3
+    options.lrSchedulerType = "constant"
+    options.maxSteps = 50
+    change(&options)
+    let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
+    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    return try Trainer(model: model, data: data, options: options)
+  }
+
+  /// The first step's loss within 2e-2 of fp32's, fifty steps' reward margin within a tenth.
+  @Test(.enabled(if: ThreadTeam.packs(.bf16), "the processor lacks AVX512_BF16"))
+  func halfPrecisionLearnsTheSame() throws {
+    let (exact, rounded) = (try trainer { _ in }, try trainer { $0.precision = "bf16" })
+    for step in 1...50 {
+      let (a, b) = (try exact.takeStep(), try rounded.takeStep())
+      if step == 1 {
+        #expect(abs(try #require(a["loss"]) - (try #require(b["loss"]))) < 2e-2)
+        #expect(a["grad_norm"] != b["grad_norm"], "bf16 is another arithmetic")
+      }
+      if step == 50 {
+        let margins = (try #require(a["rewards/margins"]), try #require(b["rewards/margins"]))
+        #expect(margins.0 > 0.5 && abs(margins.0 - margins.1) < 0.1 * margins.0, "\(margins)")
+      }
+    }
+  }
+
+  @Test func bf16NeedsItsInstructions() throws {
+    if ThreadTeam.packs(.bf16) {
+      #expect(throws: Never.self) { try trainer { $0.precision = "bf16" } }
+    } else {
+      let error = #expect(throws: DPOError.self) { try trainer { $0.precision = "bf16" } }
+      #expect(error?.code == .unsupported)
+    }
+  }
+
+  /// The same bits with less memory: each block's input alone is kept.
+  @Test func checkpointedGradientsAreTheSame() throws {
+    let (kept, again) = (try trainer { _ in }, try trainer { $0.gradientCheckpointing = true })
+    for _ in 0..<3 {
+      let (a, b) = (try kept.takeStep(), try again.takeStep())
+      #expect(a["loss"] == b["loss"] && a["grad_norm"] == b["grad_norm"])
+    }
+    func activations(_ trainer: Trainer) -> Int {
+      trainer.plan.memory.parts.filter { $0.name == "activations" }.reduce(0) { $0 + $1.bytes }
+    }
+    #expect(activations(again) < activations(kept))
+  }
+}
