@@ -277,7 +277,8 @@ typedef struct dpo_train_options dpo_train_options;
 
 /* Reads and tokenises JSON lines for the options' method, max_length and truncation_mode (NULL: defaults):
  * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}; ranked:
- * {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). */
+ * {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). For the method pretrain `path` may
+ * also be a text file, or a directory of .txt and .jsonl files. */
 int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
@@ -306,8 +307,8 @@ void dpo_dataset_release(dpo_dataset *dataset);
  * method has no use for must be left at its default. */
 struct dpo_train_options {
     size_t struct_size;
-    const char *method;    /* "dpo"; or "ranked", "sft", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward" */
-    const char *loss_type; /* "sigmoid"; names joined by commas; kto, cpo: one of their own (dpo train --help) */
+    const char *method;    /* "dpo"; or "ranked", "sft", "pretrain", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward" */
+    const char *loss_type; /* "sigmoid"; names joined by commas; sft, kto, cpo: one of their own (dpo train --help) */
     const double *loss_weights; /* NULL: 1 each */
     size_t loss_weight_count;   /* 0, or the number of losses */
     double beta;                /* 0.1; > 0 */
@@ -319,6 +320,8 @@ struct dpo_train_options {
     int32_t use_weighting;          /* 0 */
     int32_t reference_free;         /* 0 */
     int32_t completion_only_loss;   /* 1 */
+    int32_t assistant_only_loss;    /* 0; 1: sft on messages learns what the template's generation blocks write */
+    int32_t packing;                /* 0; 1: sft's batches count sequences of max_length tokens, filled with rows */
     double desirable_weight;        /* 1; kto: factor on rows with a thumb up */
     double undesirable_weight;      /* 1; kto: factor on rows with a thumb down */
     double cpo_alpha;               /* 1; cpo: weight of the chosen completions' negative log-likelihood */
@@ -326,7 +329,7 @@ struct dpo_train_options {
     double alpha;                   /* 0; cpo: AlphaPO's shape of the reward, (1 - p^-alpha) / alpha; 0: the log-prob */
     double unlikelihood_alpha;      /* 1; 0 to 1; unlikelihood: weight of the rejected completions' log-likelihood */
     double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
-    double learning_rate;           /* NaN: 2e-5 for sft, 1e-4 for reward, 1e-6 for preferences */
+    double learning_rate;           /* NaN: 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward, 1e-6 for preferences */
     const char *lr_scheduler_type;  /* "linear" */
     double warmup_steps;            /* 0; below 1 a fraction of all steps */
     double weight_decay;            /* 0 */
@@ -570,6 +573,55 @@ void dpo_classifier_release(dpo_classifier *classifier);
 int32_t dpo_model_evaluate(dpo_model *model, dpo_model *reference, const char *data, const dpo_train_options *options,
                            const dpo_generation_options *samples, dpo_classifier *classifier, dpo_model *reward_model,
                            char **json);
+
+/* Learns a byte-level BPE tokenizer from text, as Hugging Face's BpeTrainer does: special tokens, 256 bytes, merges. */
+typedef struct dpo_tokenizer_options {
+    size_t struct_size;
+    int32_t vocabulary_size;           /* 8192; special tokens and the 256 bytes included */
+    int32_t minimum_frequency;         /* 2: pairs that occur less often become no token */
+    const char *pre_tokenizer;         /* "gpt2"; how words are cut: or "smollm", "llama3", "qwen2" */
+    const char *chat_template;         /* NULL: none; "chatml", or Jinja */
+    const char *bos_token;             /* NULL: "<|endoftext|>" */
+    const char *eos_token;             /* NULL: "<|endoftext|>"; "<|im_end|>" with chatml */
+    const char *pad_token;             /* NULL: "<|endoftext|>" */
+    const char *const *special_tokens; /* NULL; more tokens that are no part of words, in the order of ids */
+    size_t special_token_count;        /* 0 */
+    int32_t overwrite;                 /* 0 */
+} dpo_tokenizer_options;
+
+/* Every default. struct_size: sizeof(dpo_tokenizer_options). */
+int32_t dpo_tokenizer_options_init(dpo_tokenizer_options *options, size_t struct_size);
+
+/* paths, [count]: .jsonl files with "text" in their rows, text files, or directories of such files. Writes tokenizer.json
+ * and tokenizer_config.json, which transformers loads as well. The result has fewer tokens where the text has no more
+ * pairs. `options` may be NULL. */
+int32_t dpo_tokenizer_train(const char *const *paths, size_t count, const dpo_tokenizer_options *options,
+                            const char *output_dir);
+
+/* The sizes of a new model. */
+typedef struct dpo_model_shape {
+    size_t struct_size;
+    const char *family;          /* "llama"; or "mistral", "qwen2", "qwen3", "gpt2" */
+    const char *tokenizer;       /* NULL: none; a directory with tokenizer.json, or a model: the new model gets it */
+    int32_t vocabulary_size;     /* 0: the tokenizer's */
+    int32_t hidden_size;         /* 256 */
+    int32_t layers;              /* 4 */
+    int32_t heads;               /* 0: one for every 64 of hidden_size */
+    int32_t kv_heads;            /* 0: heads */
+    int32_t intermediate_size;   /* 0: 8/3 of hidden_size, rounded up to a multiple of 32; gpt2: 4 times hidden_size */
+    int32_t context_length;      /* 1024 tokens */
+    int32_t tie_word_embeddings; /* 1: the token embedding is the head */
+    double initializer_range;    /* 0.02: standard deviation of the weights */
+    uint64_t seed;               /* 42 */
+    int32_t overwrite;           /* 0 */
+} dpo_model_shape;
+
+/* Every default. struct_size: sizeof(dpo_model_shape). */
+int32_t dpo_model_shape_init(dpo_model_shape *shape, size_t struct_size);
+
+/* Writes a model with fresh weights, drawn as transformers does, to be trained with the method "pretrain": a Hugging Face
+ * directory, or libdpo's file if `output` ends in .h5. Equal shapes and seeds give equal files. */
+int32_t dpo_model_create(const dpo_model_shape *shape, const char *output);
 
 typedef enum dpo_export_format {
     DPO_EXPORT_HDF5 = 0,

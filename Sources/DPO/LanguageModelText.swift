@@ -43,6 +43,11 @@ extension LanguageModel {
     try file.dataset(jsonl: path, options: options)
   }
 
+  /// Reads and tokenises the documents of files and directories for pretraining; see `TextCorpus`.
+  public func dataset(text paths: [String], options: DatasetOptions) throws -> TokenizedDataset {
+    try file.dataset(text: paths, options: options)
+  }
+
   /// The same from the text of JSON lines; `name` stands for the file in errors.
   public func dataset(
     jsonl text: UnsafeRawBufferPointer, name: String = "rows", options: DatasetOptions

@@ -20,6 +20,8 @@ extension dpo_train_options {
     options.use_weighting = flag(values.useWeighting)
     options.reference_free = flag(values.referenceFree)
     options.completion_only_loss = flag(values.completionOnlyLoss)
+    options.assistant_only_loss = flag(values.assistantOnlyLoss)
+    options.packing = flag(values.packing)
     options.desirable_weight = values.desirableWeight
     options.undesirable_weight = values.undesirableWeight
     options.cpo_alpha = values.cpoAlpha
@@ -85,6 +87,7 @@ extension dpo_train_options {
       ("use_weighting", .bool(use_weighting != 0)),
       ("reference_free", .bool(reference_free != 0)),
       ("completion_only_loss", .bool(completion_only_loss != 0)),
+      ("assistant_only_loss", .bool(assistant_only_loss != 0)), ("packing", .bool(packing != 0)),
       ("desirable_weight", .real(desirable_weight)),
       ("undesirable_weight", .real(undesirable_weight)),
       ("cpo_alpha", .real(cpo_alpha)),

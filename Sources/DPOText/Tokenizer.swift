@@ -163,6 +163,35 @@ public final class Tokenizer: Sendable {
     }
   }
 
+  /// Token ids of a text without special tokens around it, and which of them reach into `ranges`, ascending ranges of the
+  /// text's UTF-8 bytes: what the generation blocks of a chat template wrote.
+  /// - Throws: `.unsupported` for tokenizers whose tokens do not add up to the text.
+  public func encode(_ text: String, marking ranges: [Range<Int>]) throws -> (ids: [Int32], marks: [Bool]) {
+    guard decoder.isByteLevel else {
+      throw DPOError.unsupported("tokens of this tokenizer cannot be traced to their places in a text")
+    }
+    func size(_ ids: [Int32]) -> Int { ids.reduce(0) { $0 + bytes(of: $1).count } }
+    let ids = try encode(text, addSpecialTokens: false)
+    // A normalizer changes lengths: a place then lies where the text before it ends.
+    let isPlain = size(ids) == text.utf8.count
+    func place(_ offset: Int) throws -> Int {
+      if isPlain { return offset }
+      return try size(encode(String(decoding: text.utf8.prefix(offset), as: UTF8.self), addSpecialTokens: false))
+    }
+    let places = try ranges.filter { !$0.isEmpty }.map { try (start: place($0.lowerBound), end: place($0.upperBound)) }
+    var marks: [Bool] = []
+    marks.reserveCapacity(ids.count)
+    var start = 0
+    var next = 0
+    for id in ids {
+      let end = start + bytes(of: id).count
+      while next < places.count, places[next].end <= start { next += 1 }
+      marks.append(next < places.count && places[next].start < end)
+      start = end
+    }
+    return (ids, marks)
+  }
+
   // MARK: Decoding
 
   /// The text of the ids. Bytes that are not UTF-8 become U+FFFD; ids without a token are skipped.

@@ -13,7 +13,7 @@ struct Tool: ParsableCommand {
       """,
     subcommands: [
       Inspect.self, Tokenize.self, LogProbs.self, Score.self, Generate.self, Sample.self, Classifier.self, Label.self,
-      Feedback.self, Train.self,
+      Feedback.self, TokenizerCommand.self, Init.self, Train.self,
       Evaluate.self, Export.self, Bench.self,
       Version.self,
     ])

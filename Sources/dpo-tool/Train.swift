@@ -13,8 +13,11 @@ struct Train: ParsableCommand {
   @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
   var model: String
 
-  @Option(help: "Rows as JSON lines: {prompt, chosen, rejected}, {prompt, completion}, {text} or {messages}.")
-  var data: String
+  @Option(
+    help: ArgumentHelp(
+      "Rows as JSON lines: {prompt, chosen, rejected}, {prompt, completion}, {text} or {messages}. For pretrain also text "
+        + "files and directories of them; may be repeated then.", valueName: "data"))
+  var data: [String]
 
   @Option(help: "Where the run's files go; new or empty.")
   var outputDir: String?
@@ -58,8 +61,8 @@ struct Train: ParsableCommand {
     let trainer = try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
       referenceModel: refModel.map(ModelFile.open),
-      data: try model.dataset(jsonl: data, options: options.dataset()),
-      evaluation: evalData.map { try model.dataset(jsonl: $0, options: options.dataset()) }, options: options)
+      data: try model.dataset(data, options: options.dataset()),
+      evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) }, options: options)
     if dryRun { return try showPlan(trainer) }
     Interrupt.install { trainer.cancel() }
 
@@ -114,7 +117,7 @@ struct Train: ParsableCommand {
     let shown = [
       ("loss", "loss"), ("eval_loss", "loss"), ("rewards/margins", "margin"), ("eval_rewards/margins", "margin"),
       ("rewards/accuracies", "accuracy"), ("eval_rewards/accuracies", "accuracy"),
-      ("mean_token_accuracy", "token accuracy"),
+      ("mean_token_accuracy", "token accuracy"), ("eval_perplexity", "perplexity"),
     ]
     let isPreference = record["rewards/margins"] != nil
     return shown.compactMap { name, title in

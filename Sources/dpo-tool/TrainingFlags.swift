@@ -34,6 +34,10 @@ struct TrainingFlags: ParsableArguments {
   var referenceFree: Bool?
   @Flag(name: .customLong("completion-only-loss"), inversion: .prefixedNo, help: optionHelp("completion_only_loss"))
   var completionOnlyLoss: Bool?
+  @Flag(name: .customLong("assistant-only-loss"), inversion: .prefixedNo, help: optionHelp("assistant_only_loss"))
+  var assistantOnlyLoss: Bool?
+  @Flag(name: .customLong("packing"), inversion: .prefixedNo, help: optionHelp("packing"))
+  var packing: Bool?
   @Option(
     name: .customLong("desirable-weight"), help: optionHelp("desirable_weight"),
     transform: optionValue("desirable_weight"))
@@ -176,6 +180,8 @@ struct TrainingFlags: ParsableArguments {
       ("use_weighting", useWeighting.map(JSON.bool)),
       ("reference_free", referenceFree.map(JSON.bool)),
       ("completion_only_loss", completionOnlyLoss.map(JSON.bool)),
+      ("assistant_only_loss", assistantOnlyLoss.map(JSON.bool)),
+      ("packing", packing.map(JSON.bool)),
       ("desirable_weight", desirableWeight),
       ("undesirable_weight", undesirableWeight),
       ("cpo_alpha", cpoAlpha),

@@ -379,6 +379,69 @@ static void many_handles(void) {
     CHECK(good);
 }
 
+/* Tokenizers and models from nothing: settings that make no sense are refused, and what is written opens. */
+static void new_models_are_written(void) {
+    char directory[] = "/tmp/dpo-test-XXXXXX", tokenizer[64], path[64];
+    CHECK(mkdtemp(directory) != NULL);
+    snprintf(tokenizer, sizeof tokenizer, "%s/tokenizer", directory);
+    snprintf(path, sizeof path, "%s/model.h5", directory);
+    const char *paths[] = {"Tests/Fixtures/data/documents.jsonl"}, *special[] = {"<a>", "<a>"};
+    dpo_tokenizer_options options;
+    CHECK_REFUSED(INVALID, "struct_size", dpo_tokenizer_options_init(&options, 3));
+    CHECK_REFUSED(INVALID, "NULL", dpo_tokenizer_options_init(NULL, sizeof options));
+    CHECK_STATUS(DPO_OK, dpo_tokenizer_options_init(&options, sizeof options));
+    CHECK_REFUSED(INVALID, "output_dir is NULL", dpo_tokenizer_train(paths, 1, &options, NULL));
+    CHECK_REFUSED(INVALID, "paths is NULL", dpo_tokenizer_train(NULL, 1, &options, tokenizer));
+    CHECK_REFUSED(INVALID, "at least one file", dpo_tokenizer_train(paths, 0, &options, tokenizer));
+    options.pre_tokenizer = "other";
+    CHECK_REFUSED(INVALID, "pre_tokenizer is other", dpo_tokenizer_train(paths, 1, &options, tokenizer));
+    options.pre_tokenizer = "smollm";
+    options.special_tokens = special;
+    options.special_token_count = 2;
+    CHECK_REFUSED(INVALID, "special tokens", dpo_tokenizer_train(paths, 1, &options, tokenizer));
+    options.special_token_count = 1;
+    options.vocabulary_size = 1;
+    CHECK_REFUSED(INVALID, "vocab_size", dpo_tokenizer_train(paths, 1, &options, tokenizer));
+    options.vocabulary_size = 300;
+    options.chat_template = "{% for %}";
+    CHECK_REFUSED(DPO_ERROR_FORMAT, "template", dpo_tokenizer_train(paths, 1, &options, tokenizer));
+    options.chat_template = "chatml";
+    CHECK_STATUS(DPO_OK, dpo_tokenizer_train(paths, 1, &options, tokenizer));
+
+    dpo_model_shape shape;
+    CHECK_REFUSED(INVALID, "struct_size", dpo_model_shape_init(&shape, 3));
+    CHECK_REFUSED(INVALID, "NULL", dpo_model_shape_init(NULL, sizeof shape));
+    CHECK_STATUS(DPO_OK, dpo_model_shape_init(&shape, sizeof shape));
+    CHECK_REFUSED(INVALID, "vocabulary", dpo_model_create(&shape, path));
+    CHECK_REFUSED(INVALID, "vocabulary", dpo_model_create(NULL, path));
+    shape.tokenizer = tokenizer;
+    CHECK_REFUSED(INVALID, "output is NULL", dpo_model_create(&shape, NULL));
+    shape.hidden_size = INT32_MIN;
+    CHECK_REFUSED(INVALID, "hidden size", dpo_model_create(&shape, path));
+    shape.hidden_size = 32;
+    shape.heads = 3;
+    CHECK_REFUSED(INVALID, "3 heads", dpo_model_create(&shape, path));
+    shape.heads = 2;
+    CHECK_STATUS(DPO_OK, dpo_model_create(&shape, path));
+    CHECK_REFUSED(INVALID, "exists already", dpo_model_create(&shape, path));
+
+    dpo_model *made = NULL;
+    dpo_model_info info = {.struct_size = sizeof info};
+    CHECK_STATUS(DPO_OK, dpo_model_open(path, NULL, 1, &made));
+    CHECK_STATUS(DPO_OK, dpo_model_get_info(made, &info));
+    CHECK(info.vocabulary_size == 300 && info.hidden_size == 32 && info.has_chat_template == 1);
+    dpo_model_release(made);
+    unlink(path);
+    const char *names[] = {"tokenizer.json", "tokenizer_config.json"};
+    for (size_t i = 0; i < 2; i++) {
+        char file[96];
+        snprintf(file, sizeof file, "%s/%s", tokenizer, names[i]);
+        unlink(file);
+    }
+    rmdir(tokenizer);
+    rmdir(directory);
+}
+
 static void classifiers_learn_and_are_handles(void) {
     const char *texts[] = {"good and warm", "bad and dull", "good film", "dull film"};
     const int32_t labels[] = {1, 0, 1, 0}, wrong[] = {1, 0, 2, 0};
@@ -579,6 +642,7 @@ static void feedback_is_recorded_and_trained_on(void) {
 
 int main(void) {
     classifiers_learn_and_are_handles();
+    new_models_are_written();
     CHECK(mkdtemp(directory) != NULL);
     feedback_is_recorded_and_trained_on();
     null_foreign_released_and_other_handles();

@@ -15,6 +15,13 @@ MODEL = FIXTURES / "gguf" / "llama-tied.gguf"
 LIBRARY = {"PKG_CONFIG_PATH": f"{BUILD}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{BUILD}/lib"}
 
 
+def text_folder(case: Case) -> "os.PathLike[str]":
+    folder = case.directory / "texts"
+    folder.mkdir()
+    (folder / "documents.jsonl").symlink_to(FIXTURES / "data" / "documents.jsonl")
+    return folder
+
+
 class CExamples(Case):
     def build(self, name: str) -> "os.PathLike[str]":
         source = ROOT / "examples/c" / f"{name}.c"
@@ -50,6 +57,13 @@ class CExamples(Case):
         self.assertEqual(len(losses), 8)
         self.assertAlmostEqual(losses[0], 1.0, 5)
         self.assertLess(losses[-1], 1.0)
+
+    def test_pretrain(self) -> None:
+        done = run(self.build("pretrain"), text_folder(self), 20, self.directory / "model", env=LIBRARY)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("step 20: loss", done.stdout)
+        self.assertIn("eval_perplexity", done.stdout)
+        self.assertTrue((self.directory / "model/run/final.h5").is_file())
 
     def test_label(self) -> None:
         done = run(self.build("label"), MODEL, "The film was", env=LIBRARY)
@@ -128,6 +142,12 @@ class PythonExamples(Case):
         self.assertGreater(min(gains), 0)
         again = run(sys.executable, "examples/python/feedback.py", MODEL, self.directory / "run")
         self.assertIn("nothing new: 0 steps", again.stdout)
+
+    def test_pretrain(self) -> None:
+        done = run(sys.executable, "examples/python/pretrain.py", text_folder(self), 20, self.directory / "model")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("The", done.stdout)
+        self.assertTrue((self.directory / "model/run/final.h5").is_file())
 
     def test_quick_start(self) -> None:
         done = run(sys.executable, "examples/python/quick_start.py", MODEL, PAIRS, self.directory / "run")

@@ -4,7 +4,8 @@ import DPOBase
 ///
 /// An epoch is a fresh permutation of the rows (MT19937 seeded with seed + epoch, as TRL draws it) or the rows in order;
 /// it is cut into micro-batches of `batchSize` rows and these into groups of `accumulation`, one group a step. The last
-/// micro-batch and the last group of an epoch may be short; no group reaches into the next epoch.
+/// micro-batch and the last group of an epoch may be short; no group reaches into the next epoch. Where rows are packed,
+/// packs take the place of rows, and a step names the rows in its packs.
 public struct BatchPlan: Sendable {
   /// How long a run is.
   public enum Length: Sendable, Equatable {
@@ -26,12 +27,19 @@ public struct BatchPlan: Sendable {
   public let shuffle: Bool
   /// S: optimiser steps of the run.
   public let totalSteps: Int
+  private let packs: [[Int]]?
   private var order: (epoch: Int, rows: [Int])?
 
+  /// - Parameter packs: the rows of each pack; `rows` is then the number of packs.
   /// - Throws: `.invalidArgument` for no rows or sizes out of range.
-  public init(rows: Int, batchSize: Int, accumulation: Int = 1, length: Length, seed: Int = 42, shuffle: Bool = true)
-    throws
-  {
+  public init(
+    rows: Int, batchSize: Int, accumulation: Int = 1, length: Length, seed: Int = 42, shuffle: Bool = true,
+    packs: [[Int]]? = nil
+  ) throws {
+    guard packs.map({ $0.count == rows }) ?? true else {
+      throw DPOError.argument("\(packs?.count ?? 0) packs; expected \(rows)")
+    }
+    self.packs = packs
     guard rows > 0, rows <= 1 << 40 else { throw DPOError.argument("\(rows) rows to train on; expected at least one") }
     guard batchSize > 0, accumulation > 0, batchSize <= 1 << 40, accumulation <= 1 << 40 else {
       throw DPOError.argument(
@@ -71,7 +79,8 @@ public struct BatchPlan: Sendable {
     }
     let batches = (first..<last).map { batch in
       let range = batch * batchSize..<min((batch + 1) * batchSize, rows)
-      return order.map { Array($0.rows[range]) } ?? Array(range)
+      let units = order.map { Array($0.rows[range]) } ?? Array(range)
+      return packs.map { packs in units.flatMap { packs[$0] } } ?? units
     }
     return Step(
       epoch: epoch, microBatches: batches, epochAfter: Double(epoch) + Double(last) / Double(batchesPerEpoch))

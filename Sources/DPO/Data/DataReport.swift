@@ -40,10 +40,12 @@ public struct DataReport: Sendable, Equatable {
   public let kind: RowKind
   /// Rows kept.
   public internal(set) var rows = 0
-  /// Left out because the prompt alone fills max_length.
+  /// Left out because nothing is to be learned within max_length: the prompt alone fills it.
   public internal(set) var droppedRows = 0
   /// Cut to max_length.
   public internal(set) var truncatedRows = 0
+  /// Documents that were cut into pieces of max_length.
+  public internal(set) var splitRows = 0
   /// Rows whose prompt, tokenised alone, is not the beginning of prompt and completion tokenised together, and the line of
   /// the first.
   public internal(set) var movedBoundaries = 0
@@ -138,6 +140,7 @@ public struct DataReport: Sendable, Equatable {
       object["contradicting_rows"] = .int(contradictingRows)
       object["longer_is_chosen"] = .real(longerChosen)
     }
+    if splitRows > 0 { object["split_rows"] = .int(splitRows) }
     if let contextLength {
       object["context_length"] = .int(contextLength)
       object["rows_beyond_context"] = .int(rowsBeyondContext)
@@ -162,6 +165,7 @@ public struct DataReport: Sendable, Equatable {
     if isPreference {
       lines.append("  the longer completion is chosen in \(Int((100 * longerChosen).rounded())) %")
     }
+    if splitRows > 0 { lines.append("  \(splitRows) documents are longer than max_length and were cut into pieces") }
     lines += warnings.isEmpty ? ["  nothing stands out"] : warnings.map { "  ! \($0)" }
     return lines.joined(separator: "\n")
   }

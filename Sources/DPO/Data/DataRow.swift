@@ -238,8 +238,10 @@ public enum DatasetPurpose: String, Sendable {
   case ranked
   /// Single completions with labels: KTO, BCO. Pairs are taken apart.
   case unpaired
-  /// Supervised fine-tuning and pretraining. Of pairs the chosen completions are learnt: the DPO paper's Preferred-FT.
+  /// Supervised fine-tuning. Of pairs the chosen completions are learnt: the DPO paper's Preferred-FT.
   case supervised
+  /// Documents of text. Longer ones than max_length are cut into pieces, and pieces share the places of a batch.
+  case pretraining
   /// Whatever the first row is: scoring and inspection.
   case any
 
@@ -258,6 +260,7 @@ public enum DatasetPurpose: String, Sendable {
     case .ranked: kind == .pairs || kind == .ranked
     case .unpaired: kind == .pairs || kind == .unpaired
     case .supervised: kind == .completions || kind == .text || kind == .messages || kind == .pairs
+    case .pretraining: kind == .text
     case .any: true
     }
   }
@@ -268,6 +271,7 @@ public enum DatasetPurpose: String, Sendable {
     case .ranked: "\"prompt\", \"completions\" and \"ranks\" or \"scores\", or \"prompt\", \"chosen\" and \"rejected\""
     case .unpaired: "\"prompt\", \"completion\" and \"label\", or \"prompt\", \"chosen\" and \"rejected\""
     case .supervised: "\"text\", \"messages\", \"prompt\" and \"completion\", or \"chosen\" and \"rejected\""
+    case .pretraining: "\"text\""
     case .any:
       "\"chosen\" and \"rejected\", \"prompt\" and \"completions\", \"prompt\" and \"completion\", \"text\" or \"messages\""
     }

@@ -12,6 +12,8 @@ struct DatasetBuilder {
   private(set) var ends: [Int] = []
   /// Number of segments before each row.
   private(set) var firstSegments: [Int] = []
+  /// For each token, whether it is learned; empty: every token of a completion is.
+  private(set) var learned: [Bool] = []
   private(set) var lines: [Int] = []
   private(set) var labels: [Bool] = []
   private(set) var ranks: [Double] = []
@@ -48,7 +50,29 @@ struct DatasetBuilder {
     }
     if options.purpose == .supervised, !options.completionOnlyLoss {
       row = RowTokenizer.Tokens(
-        prompt: [], completions: row.completions.map { row.prompt + $0 }, droppedPrompt: row.droppedPrompt)
+        prompt: [], completions: row.completions.map { row.prompt + $0 }, droppedPrompt: row.droppedPrompt,
+        learned: row.learned)
+    }
+    if options.purpose == .pretraining, row.completions[0].count < 2 {
+      report.droppedRows += 1
+      return
+    }
+    if options.purpose == .pretraining, let limit = options.maxLength, row.completions[0].count > limit {
+      // A piece begins with the last token of the one before, so that every token but the document's first is predicted.
+      report.splitRows += 1
+      let tokens = row.completions[0]
+      for start in stride(from: 0, to: tokens.count - 1, by: limit - 1) {
+        add(RowTokenizer.Tokens(completions: [Array(tokens[start..<min(start + limit, tokens.count)])]), columns, line)
+      }
+      return
+    }
+    if let learned = row.learned, let limit = options.maxLength {
+      // Beyond the cut there may be all that the assistant wrote.
+      let kept = options.truncation == .keepStart ? learned.prefix(limit) : learned.suffix(limit)
+      guard kept[max(kept.startIndex, min(kept.endIndex, row.prompt.count))...].contains(true) else {
+        report.droppedRows += 1
+        return
+      }
     }
     if let limit = options.maxLength {
       let isLonger = row.completions.contains { row.prompt.count + $0.count > limit }
@@ -62,8 +86,13 @@ struct DatasetBuilder {
       report.movedBoundaries += 1
       if report.firstMovedBoundary == nil { report.firstMovedBoundary = line }
     }
+    add(row, columns, line)
+  }
+
+  private mutating func add(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ line: Int) {
     note(row, columns.ranks ?? row.completions.indices.map { Double($0 + 1) })
     firstSegments.append(ends.count)
+    learned += row.learned ?? []
     for part in [row.prompt] + row.completions {
       tokens.append(contentsOf: part)
       ends.append(tokens.count)

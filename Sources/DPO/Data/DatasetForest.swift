@@ -24,7 +24,8 @@ extension TokenizedDataset {
     for sequence in sequences {
       let parent = prompts[sequence.prompt] ?? forest.addPrompt(sequence.prompt)
       prompts[sequence.prompt] = parent
-      forest.addCompletion(sequence.completion, parent: parent, labels: labels, keepLast: keepLast)
+      forest.addCompletion(
+        sequence.completion, parent: parent, labels: labels ?? sequence.labels.map(Array.init), keepLast: keepLast)
     }
     for prompt in scored { forest.addScores(ofPrompt: prompts[prompt]) }
     return forest

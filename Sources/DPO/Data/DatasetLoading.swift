@@ -17,7 +17,7 @@ extension TokenizedDataset {
     }
   }
 
-  private convenience init(
+  convenience init(
     name: String, unit: String, tokenizer: RowTokenizer, options: DatasetOptions,
     source: ((_ row: JSONObject, _ number: Int) throws -> Void) throws -> Void
   ) throws {
@@ -26,7 +26,8 @@ extension TokenizedDataset {
     var waiting: [(row: DataRow, number: Int)] = []  // rejected completions of a block that is being unpaired
 
     func add(_ row: DataRow, _ number: Int) throws {
-      let tokens = try tokenizer.tokenize(row, place: "\(name): \(unit) \(number)")
+      let tokens = try tokenizer.tokenize(
+        row, place: "\(name): \(unit) \(number)", assistantOnly: options.learnsAssistantOnly)
       try builder?.append(tokens, row, line: number)
     }
     func flush() throws {

@@ -28,18 +28,33 @@ extension RowTokenizer {
     self.init(
       encode: { try tokenizer.encode($0, addSpecialTokens: $1) }, eos: tokenizer.eosToken?.text,
       render: { messages, generate, row in
-        guard let template = try tokenizer.chatTemplate else {
-          throw DPOError.unsupported(
-            "the model has no chat template (chat_template of tokenizer_config.json), which rows of messages need")
-        }
-        var variables = JSONObject()
-        let special = [
-          ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken), ("pad_token", tokenizer.padToken),
-        ]
-        for (name, token) in special { variables[name] = token.map { .string($0.text) } }
-        variables["tools"] = row.tools
-        for (name, value) in row.templateVariables?.members ?? [] { variables[name] = value }
-        return try template.render(messages: messages, addGenerationPrompt: generate, variables: variables)
+        try RowTokenizer.template(of: tokenizer).render(
+          messages: messages, addGenerationPrompt: generate, variables: RowTokenizer.variables(tokenizer, row))
+      },
+      trace: { messages, row in
+        let rendering = try RowTokenizer.template(of: tokenizer).renderTracingGeneration(
+          messages: messages, addGenerationPrompt: false, variables: RowTokenizer.variables(tokenizer, row))
+        return try tokenizer.encode(rendering.text, marking: rendering.generation)
       })
+  }
+
+  private static func template(of tokenizer: Tokenizer) throws -> ChatTemplate {
+    guard let template = try tokenizer.chatTemplate else {
+      throw DPOError.unsupported(
+        "the model has no chat template (chat_template of tokenizer_config.json), which rows of messages need")
+    }
+    return template
+  }
+
+  /// What a template may read besides the messages.
+  private static func variables(_ tokenizer: Tokenizer, _ row: DataRow) -> JSONObject {
+    var variables = JSONObject()
+    let special = [
+      ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken), ("pad_token", tokenizer.padToken),
+    ]
+    for (name, token) in special { variables[name] = token.map { .string($0.text) } }
+    variables["tools"] = row.tools
+    for (name, value) in row.templateVariables?.members ?? [] { variables[name] = value }
+    return variables
   }
 }

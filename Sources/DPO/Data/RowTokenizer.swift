@@ -22,6 +22,10 @@ public struct DatasetOptions: Sendable, Equatable {
   public var truncation = TruncationMode.keepStart
   /// Supervised rows with prompt and completion: whether only the completion is learned.
   public var completionOnlyLoss = true
+  /// Supervised rows of messages: whether only what the template's generation blocks write is learned.
+  public var assistantOnlyLoss = false
+  /// Rows share the places of a batch: a place holds as many as fit into `maxLength` tokens. They never see each other.
+  public var packing = false
 
   /// Rows longer than `maxLength` are left out, as TRL does for reward models, instead of cut.
   public var dropsLongRows = false
@@ -29,10 +33,21 @@ public struct DatasetOptions: Sendable, Equatable {
   public init() {}
   public init(_ purpose: DatasetPurpose) { self.purpose = purpose }
 
+  /// The assistant's tokens have to be found.
+  var learnsAssistantOnly: Bool { assistantOnlyLoss && purpose == .supervised }
+  /// Rows share places.
+  var packs: Bool { packing || purpose == .pretraining }
+
   public func validate() throws {
     if let maxLength, maxLength < 1 { throw DPOError.argument("max_length is \(maxLength); expected at least 1") }
     if purpose == .unpaired, truncation == .keepEnd {
       throw DPOError.argument("truncation_mode keep_end does not go with unpaired rows")
+    }
+    if packs, maxLength == nil {
+      throw DPOError.argument("\(packing ? "packing" : "pretrain") needs max_length, the tokens of a sequence")
+    }
+    if purpose == .pretraining, let maxLength, maxLength < 2 {
+      throw DPOError.argument("max_length is \(maxLength); pretrain predicts tokens from those before: at least 2")
     }
   }
 }
@@ -44,14 +59,18 @@ package struct RowTokenizer {
   package let eos: String?
   /// The chat template's text of messages.
   package let render: (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String
+  /// Token ids of messages, and which of them the template's generation blocks wrote.
+  package let trace: (_ messages: [JSON], _ row: DataRow) throws -> (ids: [Int32], marks: [Bool])
 
   package init(
     encode: @escaping (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32], eos: String?,
-    render: @escaping (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String
+    render: @escaping (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String,
+    trace: @escaping (_ messages: [JSON], _ row: DataRow) throws -> (ids: [Int32], marks: [Bool])
   ) {
     self.encode = encode
     self.eos = eos
     self.render = render
+    self.trace = trace
   }
 
   /// Prompt and completions of a row: the prompt alone and the prompt with each completion are tokenised as text; where
@@ -61,12 +80,21 @@ package struct RowTokenizer {
     var prompt: [Int32] = []
     var completions: [[Int32]] = []
     var droppedPrompt = 0
+    /// Which tokens of the prompt and the one completion are the assistant's, where only these are learned.
+    var learned: [Bool]?
   }
 
-  func tokenize(_ row: DataRow, place: String) throws -> Tokens {
+  /// - Parameter assistantOnly: also find out what the assistant wrote, of a row with one completion.
+  func tokenize(_ row: DataRow, place: String, assistantOnly: Bool = false) throws -> Tokens {
     var result = Tokens()
     guard let prompt = row.prompt else {
-      result.completions = try row.completions.map { try ids(of: $0, after: nil, row) }
+      if assistantOnly {
+        let (ids, marks) = try assistantTokens(row, prompt: [], place: place)
+        result.completions = [ids]
+        result.learned = marks
+      } else {
+        result.completions = try row.completions.map { try ids(of: $0, after: nil, row) }
+      }
       return result
     }
     let alone =
@@ -74,12 +102,33 @@ package struct RowTokenizer {
       case .text(let text): try encode(text, true)
       case .messages(let messages): try encode(render(messages, true, row), false)
       }
-    let joined = try row.completions.map { try ids(of: $0, after: prompt, row) }
+    let joined: [[Int32]]
+    if assistantOnly {
+      let messages: [JSON] = if case .messages(let messages) = prompt { messages } else { [] }
+      let (ids, marks) = try assistantTokens(row, prompt: messages, place: place)
+      joined = [ids]
+      result.learned = marks
+    } else {
+      joined = try row.completions.map { try ids(of: $0, after: prompt, row) }
+    }
     let boundary = joined.map { commonPrefix(alone, $0) }.min() ?? 0
     result.prompt = Array(alone[..<boundary])
     result.completions = joined.map { Array($0[boundary...]) }
     result.droppedPrompt = alone.count - boundary
     return result
+  }
+
+  private func assistantTokens(_ row: DataRow, prompt: [JSON], place: String) throws -> ([Int32], [Bool]) {
+    guard case .messages(let messages)? = row.completions.first else {
+      throw DPOError.format(place, "assistant_only_loss needs chat messages; found text")
+    }
+    let (ids, marks) = try trace(prompt + messages, row)
+    guard marks.contains(true) else {
+      throw DPOError.format(
+        place,
+        "assistant_only_loss: no token of it is the assistant's, that is inside {% generation %} of the chat template")
+    }
+    return (ids, marks)
   }
 
   /// Text gets the EOS string appended unless it ends with it; messages get what the template writes.

@@ -6,11 +6,16 @@ public final class TokenizedDataset: Sendable {
   /// A prompt and what comes after it, cut to the length limit.
   public struct Sequence: Sendable {
     public let prompt, completion: ArraySlice<Int32>
+    /// Whether each token of the completion is learned; nil: all are.
+    public var labels: ArraySlice<Bool>?
 
     /// n: completion tokens.
     public var completionCount: Int { completion.count }
     /// N: completion tokens that are predicted; the first token of a sequence without prompt is not.
-    public var targetCount: Int { completion.count - (prompt.isEmpty && !completion.isEmpty ? 1 : 0) }
+    public var targetCount: Int {
+      let unpredicted = prompt.isEmpty && !completion.isEmpty ? 1 : 0
+      return labels?.dropFirst(unpredicted).count { $0 } ?? completion.count - unpredicted
+    }
     public var count: Int { prompt.count + completion.count }
   }
 
@@ -42,7 +47,11 @@ public final class TokenizedDataset: Sendable {
   /// Log-probs of a reference that came with the data.
   public let referenceChosen, referenceRejected: [Double]?
 
+  /// Rows that share a place in a batch; nil: each has its own.
+  let packs: [[Int]]?
   private let tokens: [Int32]
+  /// Beside `tokens`; nil: every token of a completion is learned.
+  private let learned: [Bool]?
   /// Ends of the segments: a row has its prompt, then its completions (chosen and rejected, one, or those that are ranked).
   private let ends: [Int]
   /// Number of segments before each row, and of all.
@@ -70,6 +79,8 @@ public final class TokenizedDataset: Sendable {
     tokens = builder.tokens
     ends = builder.ends
     firstSegments = builder.firstSegments + [builder.ends.count]
+    learned = builder.learned.isEmpty ? nil : builder.learned
+    packs = builder.packs()
   }
 
   /// Whether rows are pairs of chosen and rejected.
@@ -146,11 +157,10 @@ public final class TokenizedDataset: Sendable {
   /// XXH3-64 of everything that training sees of the rows: ids, boundaries, labels, weights, length limit.
   public var fingerprint: UInt64 {
     func hash<T>(_ values: [T]) -> UInt64 { values.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
-    let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0]
+    let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0, packs == nil ? 0 : 1]
     let columns = [weights ?? [], margins ?? [], referenceChosen ?? [], referenceRejected ?? [], ranks ?? []].map(hash)
-    return hash(
-      [hash(tokens), hash(ends), hash(firstSegments), hash((labels ?? []).map { $0 ? 1 : 0 as UInt8 }), hash(limit)]
-        + columns)
+    let flags = [labels ?? [], learned ?? []].map { hash($0.map { $0 ? 1 : 0 as UInt8 }) }
+    return hash([hash(tokens), hash(ends), hash(firstSegments), hash(limit)] + flags + columns)
   }
 
   /// The report with the rows that are longer than `context` tokens.
@@ -193,15 +203,19 @@ public final class TokenizedDataset: Sendable {
   /// The first or the last `maxLength` tokens of prompt + completion.
   private func cut(_ prompt: ArraySlice<Int32>, _ completion: ArraySlice<Int32>) -> Sequence {
     guard let limit = options.maxLength, prompt.count + completion.count > limit else {
-      return Sequence(prompt: prompt, completion: completion)
+      return sequence(prompt, completion)
     }
     switch options.truncation {
     case .keepStart:
       let kept = prompt.prefix(limit)
-      return Sequence(prompt: kept, completion: completion.prefix(limit - kept.count))
+      return sequence(kept, completion.prefix(limit - kept.count))
     case .keepEnd:
       let kept = completion.suffix(limit)
-      return Sequence(prompt: prompt.suffix(limit - kept.count), completion: kept)
+      return sequence(prompt.suffix(limit - kept.count), kept)
     }
+  }
+
+  private func sequence(_ prompt: ArraySlice<Int32>, _ completion: ArraySlice<Int32>) -> Sequence {
+    Sequence(prompt: prompt, completion: completion, labels: learned?[completion.indices])
   }
 }

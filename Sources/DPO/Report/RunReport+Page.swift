@@ -90,6 +90,9 @@ extension RunReport {
     tile("Margin", "rewards/margins")
     tile("Loss", "loss")
     if !facts.isPreference { tile("Token accuracy", "mean_token_accuracy", asPercent: true) }
+    if let perplexity = metrics["eval_perplexity"]?.last {
+      tiles.append(("Perplexity", ReportText.number(perplexity), "of the held-out text"))
+    }
     if let chosen = facts.drift("rewards/chosen"), let rejected = facts.drift("rewards/rejected"),
       !facts.isReferenceFree
     {

@@ -21,55 +21,54 @@ extension TrainingOptions {
     .strings(
       "loss_type", \.lossType, lossTypes,
       "DPO losses, summed with loss_weights (paper, equation 7: sigmoid); cpo: one of sigmoid, hinge, ipo, simpo, alphapo; "
-        + "kto: kto or apo_zero_unpaired"
-    ).only("dpo", "online_dpo", "cpo", "kto"),
-    .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each").only("dpo", "online_dpo"),
-    .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true)
-      .only("dpo", "online_dpo", "kto", "bco", "cpo", "orpo", "ranked"),
+        + "kto: kto or apo_zero_unpaired; sft: nll or dft"
+    ),
+    .reals("loss_weights", \.lossWeights, "weight of each loss_type; empty: 1 each"),
+    .real("beta", \.beta, 0...any, "β, strength of the pull to the reference model; more than 0", open: true),
     .real(
       "label_smoothing", \.labelSmoothing, 0...1,
       "ε, assumed rate of swapped labels, for exo_pair, robust, aot, aot_unpaired, conservative and cpo"
-    ).only("dpo", "online_dpo", "cpo"),
+    ),
     .choice(
       "f_divergence_type", \.fDivergenceType, FDivergence.allCases.map(\.rawValue),
       "divergence from the reference model that the loss assumes"
-    ).only("dpo", "online_dpo"),
-    .real("f_alpha_divergence_coef", \.fAlphaDivergenceCoef, -any...any, "coefficient of alpha_divergence")
-      .only("dpo", "online_dpo"),
-    .real("discopop_tau", \.discopopTau, 0...any, "temperature of the discopop loss; more than 0", open: true)
-      .only("dpo", "online_dpo"),
+    ),
+    .real("f_alpha_divergence_coef", \.fAlphaDivergenceCoef, -any...any, "coefficient of alpha_divergence"),
+    .real("discopop_tau", \.discopopTau, 0...any, "temperature of the discopop loss; more than 0", open: true),
     .optionalReal(
       "ld_alpha", \.ldAlpha, 0...1,
       "LD-DPO: weight of the tokens that the longer completion has beyond the shorter one; unset: 1"
-    ).only("dpo", "online_dpo"),
-    .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it")
-      .only("dpo", "online_dpo"),
-    .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0")
-      .only("dpo", "online_dpo", "kto", "bco", "ranked"),
-    .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only")
-      .only("sft"),
-    .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up")
-      .only("kto"),
-    .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down")
-      .only("kto"),
-    .real("cpo_alpha", \.cpoAlpha, 0...any, "cpo: weight of the chosen completions' negative log-likelihood").only("cpo"),
-    .real("simpo_gamma", \.simpoGamma, -any...any, "cpo with simpo: γ, the margin of rewards asked for").only("cpo"),
+    ),
+    .bool("use_weighting", \.useWeighting, "WPO: weight each pair by the policy's probability of it"),
+    .bool("reference_free", \.referenceFree, "take the reference model's log-probs as 0"),
+    .bool("completion_only_loss", \.completionOnlyLoss, "sft on prompt and completion: learn the completion only"),
+    .bool(
+      "assistant_only_loss", \.assistantOnlyLoss,
+      "sft on messages: learn only what the chat template writes inside {% generation %}"),
+    .bool(
+      "packing", \.packing,
+      "sft: a row of a batch is as many rows of the data as fit into max_length, in TRL's order; they never see each other"
+    ),
+    .real("desirable_weight", \.desirableWeight, 0...any, "kto: factor on the loss of rows with a thumb up"),
+    .real("undesirable_weight", \.undesirableWeight, 0...any, "kto: factor on the loss of rows with a thumb down"),
+    .real("cpo_alpha", \.cpoAlpha, 0...any, "cpo: weight of the chosen completions' negative log-likelihood"),
+    .real("simpo_gamma", \.simpoGamma, -any...any, "cpo with simpo: γ, the margin of rewards asked for"),
     .real(
       "alpha", \.alpha, -any...any,
       "cpo: AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob"
-    ).only("cpo"),
+    ),
     .real(
       "unlikelihood_alpha", \.unlikelihoodAlpha, 0...1,
       "unlikelihood: weight of the rejected completions' log-likelihood"
-    ).only("unlikelihood"),
+    ),
     .optionalReal(
       "center_rewards_coefficient", \.centerRewardsCoefficient, 0...any,
       "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"
-    ).only("reward"),
+    ),
 
     .optionalReal(
       "learning_rate", \.learningRate, 0...any,
-      "peak learning rate; unset: 2e-5 for sft, 1e-4 for reward, 1e-6 for preferences", .noted),
+      "peak learning rate; unset: 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward, 1e-6 for preferences", .noted),
     .choice(
       "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),
@@ -83,7 +82,9 @@ extension TrainingOptions {
     .real("adam_epsilon", \.adamEpsilon, 0...any, "added to AdamW's denominator", .noted),
     .real("max_grad_norm", \.maxGradNorm, 0...any, "gradients are scaled down to this global norm; 0: never", .noted),
 
-    .int("per_device_train_batch_size", \.perDeviceTrainBatchSize, 1...most, "rows of a micro-batch"),
+    .int(
+      "per_device_train_batch_size", \.perDeviceTrainBatchSize, 1...most,
+      "rows of a micro-batch; for pretrain and with packing: sequences of max_length tokens"),
     .int("per_device_eval_batch_size", \.perDeviceEvalBatchSize, 1...most, "rows of an evaluation batch", .free),
     .int("gradient_accumulation_steps", \.gradientAccumulationSteps, 1...most, "micro-batches of an optimiser step"),
     .real(
@@ -94,7 +95,9 @@ extension TrainingOptions {
     .int("seed", \.seed, 0...Int(UInt32.max), "seed of row order, LoRA initialisation and dropout"),
     .optionalInt("data_seed", \.dataSeed, 0...Int(UInt32.max), "seed of the row order; unset: seed"),
 
-    .optionalInt("max_length", \.maxLength, 1...most, "tokens of prompt and completion kept; null: all of them"),
+    .optionalInt(
+      "max_length", \.maxLength, 1...most,
+      "tokens of prompt and completion kept; null: all of them. pretrain: longer documents are cut into such pieces"),
     .choice("truncation_mode", \.truncationMode, ["keep_start", "keep_end"], "which end of a longer row is kept"),
 
     .int("lora_r", \.loraR, 0...65536, "rank of a new LoRA adapter; 0: train every weight"),

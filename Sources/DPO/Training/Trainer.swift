@@ -68,9 +68,9 @@ public final class Trainer: @unchecked Sendable {
     }
     let configuration = model.configuration
     let order = try BatchPlan(
-      rows: data.count, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
+      rows: data.packCount, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
       length: options.maxSteps > 0 ? .steps(options.maxSteps) : .epochs(options.numTrainEpochs),
-      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle && !method.isSequential)
+      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle && !method.isSequential, packs: data.packs)
     let lora = try start?.configuration ?? options.lora(for: configuration)
     let isLoRA = lora != nil
     let usesReference = method.usesReference && !options.referenceFree
@@ -370,7 +370,7 @@ public final class Trainer: @unchecked Sendable {
       seconds: start.duration(to: clock.now) / .seconds(1))
   }
 
-  /// The loss is the mean over rows, the other metrics are means over batches.
+  /// The loss is the mean over rows (or as the method weighs batches), the other metrics are means over batches.
   private static func scores(
     of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
     method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
@@ -378,10 +378,12 @@ public final class Trainer: @unchecked Sendable {
     var means = MetricMeans()
     var rowMetrics = RowMetrics()
     var loss = 0.0
+    var weights = 0.0
     var rowNumbers: [Double] = []
-    for first in stride(from: 0, to: data.count, by: batchSize) {
+    for first in stride(from: 0, to: data.packCount, by: batchSize) {
       try beforeBatch()
-      let rows = Array(first..<min(data.count, first + batchSize))
+      let packs = first..<min(data.packCount, first + batchSize)
+      let rows = data.rows(ofPacks: packs)
       let forest = method.forest(data, rows)
       let known = rows.compactMap(data.referenceLogProbs)
       let sums =
@@ -392,14 +394,14 @@ public final class Trainer: @unchecked Sendable {
         MicroBatch(
           data: data, rows: rows, policy: pass.score(forest, adapter: adapter, extras: method.extras), reference: sums,
           stepMicroBatches: 1, stepTargets: forest.targets.count, state: state))
-      loss += result.loss * Double(rows.count)
+      let weight = method.evaluationWeight(packs.count, forest.targets.count)
+      loss += result.loss * weight
+      weights += weight
       means.add(result.metrics)
       rowNumbers += result.rowNumbers
       rowMetrics.add(result.rowMetrics)
     }
-    return (
-      [("loss", loss / Double(data.count))] + means.means + method.overallMetrics(rowNumbers), rowMetrics.standardErrors
-    )
+    return ([("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers), rowMetrics.standardErrors)
   }
 
   /// Seconds that the whole run takes, from timing one forward pass: backward costs two, the reference one.

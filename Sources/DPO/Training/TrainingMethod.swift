@@ -23,6 +23,8 @@ struct TrainingMethod: Sendable {
   var size: @Sendable (TokenizedDataset, Int) -> (tokens: Int, targets: Int) = { $0.size($1) }
   /// Sequences that a micro-batch scores beside each row's own.
   var mismatchedSequences = 0
+  /// What a batch counts in the mean loss of an evaluation, from its packs or rows and its predicted tokens.
+  var evaluationWeight: @Sendable (_ packs: Int, _ targets: Int) -> Double = { packs, _ in Double(packs) }
   /// What the reference model's token log-probs become, one number a sequence.
   var referenceSums: @Sendable (TokenScores) throws -> [Double] = { $0.sums }
   /// Numbers that the loss hands on from one micro-batch of training to the next, as they are when a run starts.
@@ -61,7 +63,7 @@ struct MethodLoss {
   var metrics: [(name: String, value: Double)]
   /// Rows whose loss is NaN or infinite.
   var nonFiniteRows: [Int] = []
-  /// One number a row for `overallMetrics`.
+  /// As many numbers for each row, for `overallMetrics`.
   var rowNumbers: [Double] = []
   /// What the next micro-batch of training gets; nil: the same as this one.
   var state: [Double]?
@@ -89,8 +91,10 @@ extension TrainingMethod {
       ]
     ) { .dpo(try $0.dpoLoss()) },
     Entry(name: "ranked", summary: "on ranked answers", options: referenceOptions) { .ranked(beta: $0.beta) },
-    Entry(name: "sft", summary: "on demonstrations, or on the chosen side of pairs", options: ["completion_only_loss"])
-    { _ in .sft },
+    Entry(name: "sft", summary: "on demonstrations, or on the chosen side of pairs", options: sftOptions) {
+      .sft(try $0.sftLoss())
+    },
+    Entry(name: "pretrain", summary: "on plain text") { _ in .pretrain },
     Entry(
       name: "kto", summary: "on thumbs up and down",
       options: referenceOptions + ["loss_type", "desirable_weight", "undesirable_weight"]
@@ -133,6 +137,8 @@ extension TrainingMethod {
     return owners.isEmpty || owners.contains { $0.name == method }
   }
 
+  private static let sftOptions = ["loss_type", "completion_only_loss", "assistant_only_loss", "packing"]
+
   /// Options of a comparison with a reference model.
   private static let referenceOptions = [
     "beta", "reference_free", "precompute_ref_log_probs", "sync_ref_model", "ref_model_mixup_alpha",
@@ -149,6 +155,8 @@ extension TrainingOptions {
     dataset.maxLength = maxLength
     dataset.truncation = try TruncationMode(named: truncationMode)
     dataset.completionOnlyLoss = completionOnlyLoss
+    dataset.assistantOnlyLoss = assistantOnlyLoss
+    dataset.packing = packing
     try dataset.validate()
     return dataset
   }

@@ -17,6 +17,8 @@ public struct TrainingOptions: Sendable, Equatable {
   public var useWeighting = false
   public var referenceFree = false
   public var completionOnlyLoss = true
+  public var assistantOnlyLoss = false
+  public var packing = false
   public var desirableWeight = 1.0
   public var undesirableWeight = 1.0
   public var cpoAlpha = 1.0
@@ -101,8 +103,6 @@ public struct OptionField: Sendable {
   public let choices: [String]
   /// What may become of the option when a run is resumed.
   public let onResume: OnResume
-  /// Methods that read the option; empty: all do.
-  public private(set) var methods: [String] = []
   fileprivate let read: @Sendable (TrainingOptions) -> JSON
   fileprivate let write: @Sendable (inout TrainingOptions, JSON) throws -> Void
 
@@ -110,13 +110,6 @@ public struct OptionField: Sendable {
   public var defaultValue: JSON { read(TrainingOptions()) }
 
   public func value(in options: TrainingOptions) -> JSON { read(options) }
-
-  /// The option is one of these methods alone.
-  func only(_ methods: String...) -> OptionField {
-    var field = self
-    field.methods = methods
-    return field
-  }
 }
 
 extension TrainingOptions {
@@ -131,12 +124,6 @@ extension TrainingOptions {
 
   /// Refuses options that the run would not read: who sets one expects another run than the one that would follow.
   func checkUse() throws {
-    for field in TrainingOptions.fields where !field.methods.isEmpty && !field.methods.contains(method) {
-      guard field.value(in: self) == field.defaultValue else {
-        throw DPOError.argument(
-          "\(field.name) is an option of method \(field.methods.joined(separator: " and ")); the method is \(method)")
-      }
-    }
     let standard = TrainingOptions()
     let smoothed = LossType.allCases.filter(\.takesLabelSmoothing).map(\.rawValue)
     for (name, isSet, isRead, need) in [

@@ -1,7 +1,6 @@
 import DPOBase
 import DPOKernels
 import DPOModel
-import Glibc
 
 /// What a run will do and take, known before any large memory is asked for.
 public struct TrainingPlan: Sendable {
@@ -58,7 +57,7 @@ public struct TrainingPlan: Sendable {
     var largest = TrainingPlan.largestMicroBatch(data, order: order, size: method.size)
     if let evaluation {
       let size = options.perDeviceEvalBatchSize
-      let evaluated = TrainingPlan.bound(evaluation, rows: size, size: method.size)
+      let evaluated = TrainingPlan.bound(evaluation, packs: size, size: method.size)
       largest = (max(largest.tokens, evaluated.tokens), max(largest.targets, evaluated.targets))
     }
     largestTokens = largest.tokens
@@ -99,7 +98,7 @@ public struct TrainingPlan: Sendable {
     tokens: Int, targets: Int
   ) {
     guard order.totalSteps < 10_000_000 / max(1, order.batchSize * order.accumulation) else {
-      return bound(data, rows: order.batchSize, size: size)
+      return bound(data, packs: order.batchSize, size: size)
     }
     var order = order
     var largest = (tokens: 0, targets: 0)
@@ -116,10 +115,15 @@ public struct TrainingPlan: Sendable {
     return largest
   }
 
-  /// No `rows` rows have more than this.
-  private static func bound(_ data: TokenizedDataset, rows: Int, size: Size) -> (tokens: Int, targets: Int) {
-    let sizes = (0..<data.count).map { size(data, $0) }
-    func top(_ values: [Int]) -> Int { values.sorted(by: >).prefix(rows).reduce(0, +) }
+  /// No batch of `count` packs has more than this.
+  private static func bound(_ data: TokenizedDataset, packs count: Int, size: Size) -> (tokens: Int, targets: Int) {
+    let sizes = (0..<data.packCount).map { pack in
+      data.rows(ofPacks: pack..<pack + 1).reduce((tokens: 0, targets: 0)) { sum, row in
+        let row = size(data, row)
+        return (sum.tokens + row.tokens, sum.targets + row.targets)
+      }
+    }
+    func top(_ values: [Int]) -> Int { values.sorted(by: >).prefix(count).reduce(0, +) }
     return (top(sizes.map(\.tokens)), top(sizes.map(\.targets)))
   }
 
@@ -145,29 +149,4 @@ public struct TrainingPlan: Sendable {
       "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --gradient-checkpointing, --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
     )
   }
-}
-
-/// Bytes of memory that this process can still take: what the system reports as available, within its control group.
-func availableMemory() -> Int {
-  var available = Int.max
-  if let text = try? readSystemText("/proc/meminfo"),
-    let line = text.split(separator: "\n").first(where: { $0.hasPrefix("MemAvailable:") }),
-    let kib = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
-  {
-    available = kib << 10
-  }
-  if let limit = (try? readSystemText("/sys/fs/cgroup/memory.max")).flatMap({ Int($0.prefix { $0 != "\n" }) }),
-    let used = (try? readSystemText("/sys/fs/cgroup/memory.current")).flatMap({ Int($0.prefix { $0 != "\n" }) })
-  {
-    available = min(available, limit - used)
-  }
-  return available
-}
-
-private func readSystemText(_ path: String) throws -> String {
-  guard let file = fopen(path, "r") else { throw DPOError(.io, "\(path): cannot open") }
-  defer { fclose(file) }
-  var buffer = [UInt8](repeating: 0, count: 16384)
-  let count = fread(&buffer, 1, buffer.count, file)
-  return String(decoding: buffer[..<count], as: UTF8.self)
 }

@@ -17,6 +17,8 @@ public struct Family: Sendable {
   let modules: [(part: ModelPart, path: String)]
   /// Hugging Face stores the transpose of linear layers inside blocks.
   let transposesLinear: Bool
+  /// Layers that write to the residual stream start smaller, the more of them there are.
+  var scalesResidualLayers = false
   /// GGUF files hold the rows of q and k in llama.cpp's order.
   let permutesQueryKeyInGGUF: Bool
   /// What PEFT adapts if no target is named.

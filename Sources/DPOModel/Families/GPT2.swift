@@ -14,7 +14,7 @@ extension Family {
       (.finalNorm, "transformer.ln_f"),
       (.head, "lm_head"),
     ],
-    transposesLinear: true, permutesQueryKeyInGGUF: false, defaultLoRATargets: ["c_attn"],
+    transposesLinear: true, scalesResidualLayers: true, permutesQueryKeyInGGUF: false, defaultLoRATargets: ["c_attn"],
     readHuggingFace: { reader in
       let hiddenSize = try reader.integer("n_embd", Limits.hiddenSize)
       let headCount = try reader.integer("n_head", Limits.headCount)

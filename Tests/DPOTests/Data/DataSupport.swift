@@ -25,6 +25,17 @@ nonisolated(unsafe) let byteTokenizer = RowTokenizer(
     let tools = row.tools.map { "[\($0.array?.count ?? 0)]" } ?? ""
     let text = messages.map { "<\($0["role"]?.string?.first ?? "?")>\($0["content"]?.string ?? "");" }.joined()
     return tools + text + (generate ? "<a>" : "")
+  },
+  trace: { messages, _ in
+    var ids: [Int32] = []
+    var marks: [Bool] = []
+    for message in messages {
+      let role = message["role"]?.string?.first ?? "?"
+      let part = "<\(role)>\(message["content"]?.string ?? "");".utf8.map { 100 + Int32($0) }
+      ids += part
+      marks += part.map { _ in message["role"] == "assistant" }
+    }
+    return (ids, marks)
   })
 
 /// Ids of a text without special tokens.

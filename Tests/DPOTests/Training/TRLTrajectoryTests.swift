@@ -1,4 +1,5 @@
 import DPO
+import Glibc
 import TestSupport
 import Testing
 
@@ -13,6 +14,8 @@ import Testing
     "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat", "mistral-apo-zero",
     "llama-tied-cpo", "mistral-cpo-hinge", "qwen2-cpo-ipo", "llama-untied-simpo", "qwen3-lora-alphapo",
     "llama-tied-orpo", "qwen3-orpo",
+    "qwen3-sft-dft",
+    "llama-untied-sft-packed", "qwen3-sft-packed-completions", "qwen2-sft-assistant", "qwen2-sft-assistant-packed",
   ]
 
   @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {
@@ -68,7 +71,10 @@ import Testing
       default: try options.set(name, to: value)
       }
     }
-    let model = try ModelFile.open(text("model") ?? "")
+    let template = text("template")
+    let directory = try template.map { try withTemplate($0, model: text("model") ?? "") }
+    defer { withExtendedLifetime(directory) {} }
+    let model = try ModelFile.open(directory?.path ?? text("model") ?? "")
     // CPO's and ORPO's trainers in TRL tokenise by rules of their own.
     let data =
       ["cpo", "orpo"].contains(options.method)
@@ -94,6 +100,16 @@ import Testing
       return TokenizedRow(
         prompt: ids("prompt_ids"), completion: ids("chosen_ids"), rejected: ids("rejected_ids"))
     }
+  }
+
+  /// The model with another chat template.
+  private static func withTemplate(_ template: String, model: String) throws -> TemporaryDirectory {
+    let directory = try TemporaryDirectory()
+    for name in try directoryNames(model) where name != "chat_template.jinja" {
+      symlink("\(model)/\(name)", "\(directory.path)/\(name)")
+    }
+    symlink(template, "\(directory.path)/chat_template.jinja")
+    return directory
   }
 
   private func compare(_ record: StepRecord, _ expected: JSON, tolerance: Double, _ place: String) {

@@ -1,5 +1,5 @@
-"""Makes Tests/Fixtures/data/{pairs,margins,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions,ranked}.jsonl: small
-rows in every form that trainers accept, with unicode, long rows, shared prompts and merges across the boundary.
+"""Makes Tests/Fixtures/data/{pairs,margins,shared,implicit,chat,chat_implicit,unpaired,text,messages,completions,ranked,tools,
+tool_messages,documents}.jsonl: small rows in every form that trainers accept, with unicode, long rows, shared prompts and merges across the boundary.
 
     python3 Tests/Fixtures/scripts/make_data.py           standard library
 """
@@ -57,9 +57,26 @@ def main():
     write("chat", chat)
     write("chat_implicit", [{"chosen": row["prompt"] + row["chosen"], "rejected": row["prompt"] + row["rejected"]} for row in chat])
     write("messages", [{"messages": row["prompt"] + row["chosen"]} for row in chat])
+    tools = [{"type": "function", "function": {"name": "weather", "description": "The weather of a place", "parameters": {
+        "type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]}}}]
+    called = []
+    for index, place in enumerate(["Zürich", "the island", "Rome"]):
+        call = lambda name: {"role": "assistant", "content": "", "tool_calls": [
+            {"type": "function", "function": {"name": "weather", "arguments": {"place": name}}}]}
+        answer = {"role": "tool", "name": "weather", "content": f"{20 + index} °C"}
+        prompt = [{"role": "system", "content": "Be brief."}, user(f"How warm is it in {place}?")]
+        if index == 1:
+            prompt = prompt[1:] + [call("here"), {**answer, "content": "storm"}, assistant("A storm."), user("And tomorrow?")]
+        called.append({"prompt": prompt, "chosen": [call(place), answer, assistant(f"It is {20 + index} °C.")],
+                       "rejected": [assistant("I cannot know.")], "tools": tools})
+    write("tools", called)
+    write("tool_messages", [{"messages": row["prompt"] + row["chosen"], "tools": tools} for row in called])
     write("unpaired", [{"prompt": row["prompt"], "completion": row[key], "label": key == "chosen"}
                        for row in shared[:6] for key in ("chosen", "rejected")])
     write("completions", [{"prompt": row["prompt"], "completion": row["chosen"]} for row in shared])
+    documents = random.Random(8)
+    write("documents", [{"text": "".join(row["prompt"] + row["chosen"] + " " for row in (pair(documents) for _ in range(documents.randint(1, 5))))}
+                        for _ in range(40)])
     write("text", [{"text": row["prompt"] + row["chosen" if index % 2 else "rejected"]} for index, row in enumerate(pairs)])
 
     ranked = []

@@ -54,7 +54,14 @@ SFT_RUNS = {
     "qwen3-sft-completions": ("qwen3", "completions", dict(gradient_accumulation_steps=2), None),
     "llama-tied-sft-messages": ("llama-tied", "messages", dict(), None),
     "qwen2-lora-sft-completions": ("qwen2", "completions", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
+    "qwen3-sft-dft": ("qwen3", "completions", dict(loss_type="dft", gradient_accumulation_steps=2), None),
+    "llama-untied-sft-packed": ("llama-untied", "documents", dict(packing=True, max_length=128, per_device_eval_batch_size=3), None),
+    "qwen3-sft-packed-completions": ("qwen3", "completions", dict(packing=True, max_length=80, gradient_accumulation_steps=2), None),
+    "qwen2-sft-assistant": ("qwen2", "messages", dict(assistant_only_loss=True), None),
+    "qwen2-sft-assistant-packed": ("qwen2", "messages", dict(assistant_only_loss=True, packing=True), None),
 }
+# Another chat template than the model's own.
+TEMPLATES = {"qwen2-sft-assistant": "qwen2_5_training", "qwen2-sft-assistant-packed": "qwen2_5_training"}
 KTO_RUNS = {
     "llama-tied-kto": ("llama-tied", "unpaired", dict(per_device_train_batch_size=4, desirable_weight=1.2), None),
     "mistral-apo-zero": ("mistral", "unpaired", dict(loss_type="apo_zero_unpaired", desirable_weight=1.3,
@@ -96,7 +103,7 @@ def token_rows(data):
             yield {"prompt_ids": row["chosen_input_ids"][:prompt], "chosen_ids": row["chosen_input_ids"][prompt:],
                    "rejected_ids": row["rejected_input_ids"][prompt:]}
         else:
-            yield {key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask") if key in row}
+            yield {key: row[key] for key in ("prompt_ids", "chosen_ids", "rejected_ids", "input_ids", "completion_mask", "assistant_masks", "seq_lengths") if key in row}
 
 
 def comparable(entry, trainer_type, settings):
@@ -107,7 +114,7 @@ def comparable(entry, trainer_type, settings):
     return {key: value for key, value in entry.items() if "logits/" not in key and not (needless and "nll_loss" in key)}
 
 
-def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None):
+def trajectory(trainer_type, model, data, settings, lora=None, before=None, after=None, template=None):
     """What a run of TRL's trainer logs. `model`: a directory, `data`: rows, `lora`: LoraConfig's options; `before` and `after`
     are called with the trainer's model."""
     config_type = {DPOTrainer: DPOConfig, SFTTrainer: SFTConfig, KTOTrainer: KTOConfig, CPOTrainer: CPOConfig, ORPOTrainer: ORPOConfig,
@@ -116,6 +123,8 @@ def trajectory(trainer_type, model, data, settings, lora=None, before=None, afte
     tokenizer = AutoTokenizer.from_pretrained(model)
     if trainer_type in (CPOTrainer, ORPOTrainer) and tokenizer.pad_token is None:      # the others take EOS by themselves
         tokenizer.pad_token = tokenizer.eos_token
+    if template:
+        tokenizer.chat_template = (FIXTURES / "templates" / f"{template}.jinja").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as scratch:
         trainer = trainer_type(
             model=str(model), args=config_type(output_dir=scratch, **COMMON, **settings),
@@ -148,9 +157,9 @@ def run(name, table, trainer_type):
     save = lambda part: (lambda trained: save_adapter(trained, FIXTURES / "adapters" / f"{name}-{part}", model)) if lora else None
     return {
         "model": f"models/{model}", "data": f"data/{data}.jsonl",
-        "method": METHODS[trainer_type], "options": settings, "lora": lora,
+        "method": METHODS[trainer_type], "options": settings, "lora": lora, **({"template": f"templates/{TEMPLATES[name]}.jinja"} if name in TEMPLATES else {}),
         **({"adapter": f"adapters/{name}-start", "final_adapter": f"adapters/{name}-final"} if lora else {}),
-        **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final")),
+        **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final"), TEMPLATES.get(name)),
     }
 
 

@@ -15,7 +15,7 @@ from ._native import lib as _lib
 from .classifier import TextClassifier
 from .closed_form import OptimalPolicy, bradley_terry, divergence, implicit_rewards, optimal_policy
 from .config import (
-    BCOConfig, CPOConfig, DPOConfig, KTOConfig, LoraConfig, ORPOConfig, RankedConfig, RewardConfig, SFTConfig,
+    BCOConfig, CPOConfig, DPOConfig, KTOConfig, LoraConfig, ORPOConfig, PretrainConfig, RankedConfig, RewardConfig, SFTConfig,
     UnlikelihoodConfig, describe_options,
 )
 from .dataset import Dataset, DatasetInfo
@@ -26,8 +26,9 @@ from .errors import (
 from .feedback import Feedback, FeedbackResult
 from .losses import LOSS_TYPES, DPOLoss, RankedLoss, dpo_loss, ranked_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
+from .new_model import create_model, train_tokenizer
 from .trainer import (
-    BCOTrainer, CPOTrainer, DPOTrainer, Forward, KTOTrainer, ORPOTrainer, RankedTrainer, RewardTrainer, SFTTrainer,
+    BCOTrainer, CPOTrainer, DPOTrainer, Forward, KTOTrainer, ORPOTrainer, PretrainTrainer, RankedTrainer, RewardTrainer, SFTTrainer,
     TrainerCallback, TrainerControl, TrainerState, TrainOutput, UnlikelihoodTrainer,
 )
 
@@ -37,9 +38,9 @@ __all__ = [
     "BCOConfig", "BCOTrainer", "CPOConfig", "CPOTrainer", "CancelledError", "Completion", "DPOConfig", "DPOError",
     "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo", "Feedback", "FeedbackResult", "FileError", "FormatError", "Forward", "InternalError",
     "InvalidArgumentError", "KTOConfig", "KTOTrainer", "LOSS_TYPES", "LoraConfig", "MismatchError", "Model",
-    "ModelInfo", "NonFiniteError", "ORPOConfig", "ORPOTrainer", "OptimalPolicy", "OutOfMemoryError", "RankedConfig",
+    "ModelInfo", "NonFiniteError", "ORPOConfig", "ORPOTrainer", "OptimalPolicy", "OutOfMemoryError", "PretrainConfig", "PretrainTrainer", "RankedConfig",
     "RankedLoss", "RankedTrainer", "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
     "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState",
-    "UnlikelihoodConfig", "UnlikelihoodTrainer", "UnsupportedError", "bradley_terry", "describe_options", "divergence",
-    "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy", "ranked_loss",
+    "UnlikelihoodConfig", "UnlikelihoodTrainer", "UnsupportedError", "bradley_terry", "create_model", "describe_options", "divergence",
+    "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy", "ranked_loss", "train_tokenizer",
 ]

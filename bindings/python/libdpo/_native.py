@@ -81,7 +81,8 @@ class TrainOptions(SizedStructure):
         ("loss_weight_count", c_size_t), ("beta", c_double), ("label_smoothing", c_double),
         ("f_divergence_type", c_char_p), ("f_alpha_divergence_coef", c_double), ("discopop_tau", c_double),
         ("ld_alpha", c_double), ("use_weighting", c_int32), ("reference_free", c_int32),
-        ("completion_only_loss", c_int32), ("desirable_weight", c_double), ("undesirable_weight", c_double),
+        ("completion_only_loss", c_int32), ("assistant_only_loss", c_int32), ("packing", c_int32),
+        ("desirable_weight", c_double), ("undesirable_weight", c_double),
         ("cpo_alpha", c_double), ("simpo_gamma", c_double), ("alpha", c_double), ("unlikelihood_alpha", c_double),
         ("center_rewards_coefficient", c_double),
         ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
@@ -124,6 +125,24 @@ class GenerationOptions(SizedStructure):
         ("struct_size", c_size_t), ("max_new_tokens", c_int32), ("temperature", c_double), ("top_k", c_int32),
         ("top_p", c_double), ("min_p", c_double), ("seed", c_uint64), ("num_return_sequences", c_int32),
         ("add_special_tokens", c_int32), ("precision", c_char_p),
+    ]
+
+
+class TokenizerOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("vocabulary_size", c_int32), ("minimum_frequency", c_int32),
+        ("pre_tokenizer", c_char_p), ("chat_template", c_char_p), ("bos_token", c_char_p), ("eos_token", c_char_p),
+        ("pad_token", c_char_p), ("special_tokens", POINTER(c_char_p)), ("special_token_count", c_size_t),
+        ("overwrite", c_int32),
+    ]
+
+
+class ModelShape(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("family", c_char_p), ("tokenizer", c_char_p), ("vocabulary_size", c_int32),
+        ("hidden_size", c_int32), ("layers", c_int32), ("heads", c_int32), ("kv_heads", c_int32),
+        ("intermediate_size", c_int32), ("context_length", c_int32), ("tie_word_embeddings", c_int32),
+        ("initializer_range", c_double), ("seed", c_uint64), ("overwrite", c_int32),
     ]
 
 
@@ -269,6 +288,10 @@ _prototype(
     "dpo_model_evaluate", c_int32, _handle, _handle, c_char_p, POINTER(TrainOptions), POINTER(GenerationOptions), _handle,
     _handle, _text_out,
 )
+_prototype("dpo_tokenizer_options_init", c_int32, POINTER(TokenizerOptions), c_size_t)
+_prototype("dpo_tokenizer_train", c_int32, _strings, c_size_t, POINTER(TokenizerOptions), c_char_p)
+_prototype("dpo_model_shape_init", c_int32, POINTER(ModelShape), c_size_t)
+_prototype("dpo_model_create", c_int32, POINTER(ModelShape), c_char_p)
 _prototype("dpo_export_options_init", c_int32, POINTER(ExportOptions), c_size_t)
 _prototype("dpo_export", c_int32, c_char_p, c_int32, c_char_p, POINTER(ExportOptions))
 _prototype(

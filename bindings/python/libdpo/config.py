@@ -165,9 +165,20 @@ class RankedConfig(_ReferenceConfig):
 class SFTConfig(_TrainingConfig):
     """Options of supervised fine-tuning. ``learning_rate`` None is 2e-5."""
 
+    #: "nll" or "dft".
+    loss_type: str = "nll"
     completion_only_loss: bool = True
+    assistant_only_loss: bool = False
+    packing: bool = False
 
     _method = "sft"
+
+
+@dataclass
+class PretrainConfig(_TrainingConfig):
+    """Options of pretraining. ``learning_rate`` None is 5e-4; batches count sequences of ``max_length`` tokens."""
+
+    _method = "pretrain"
 
 
 @dataclass

@@ -36,7 +36,7 @@ class DatasetInfo:
 class Dataset(_native.Handle):
     """Tokenised rows for one method, ``max_length`` and ``truncation_mode``.
 
-    ``data``: the path of a JSON-lines file; or an iterable of rows (a list, a generator, a ``datasets.Dataset``): dicts
+    ``data``: the path of a JSON-lines file, for pretraining also of a text file or a directory; or an iterable of rows (a list, a generator, a ``datasets.Dataset``): dicts
     with "prompt", "chosen" and "rejected" as text or chat messages, "prompt" and "completion", "prompt", "completions"
     and "ranks" or "scores", "text" or "messages"; or dicts with "prompt_ids", "chosen_ids" and "rejected_ids", lists or
     NumPy arrays of token ids, for which no model is needed.

@@ -14,7 +14,7 @@ from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
 from .config import (
-    BCOConfig, CPOConfig, DPOConfig, KTOConfig, ORPOConfig, RankedConfig, RewardConfig, SFTConfig, UnlikelihoodConfig,
+    BCOConfig, CPOConfig, DPOConfig, KTOConfig, ORPOConfig, PretrainConfig, RankedConfig, RewardConfig, SFTConfig, UnlikelihoodConfig,
     _TrainingConfig, with_adapter,
 )
 from .dataset import Data, Dataset, as_dataset
@@ -415,6 +415,24 @@ class SFTTrainer(_PolicyTrainer):
     """Supervised fine-tuning on texts, messages, prompts with completions, or the chosen side of pairs."""
 
     _config = SFTConfig
+
+
+
+class PretrainTrainer(_Trainer):
+    """Pretraining on text: rows of ``text``, a text file, or a directory. Evaluation gives ``eval_perplexity``."""
+
+    _config = PretrainConfig
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        args: Optional[PretrainConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
 
 
 class KTOTrainer(_ReferenceTrainer):

@@ -3,19 +3,32 @@ import DPOModel
 
 extension TrainingMethod {
   /// Supervised fine-tuning: cross-entropy of the labelled tokens, its mean taken over the optimiser step.
-  static let sft = TrainingMethod(
-    name: "sft", purpose: .supervised, defaultLearningRate: 2e-5, usesReference: false, extras: [.entropy, .top1],
-    referenceSums: { $0.sums },
-    loss: { batch in
-      let result = try sftLoss(logProbs: batch.policy.logProbs, normalizer: Double(batch.stepTargets))
-      var metrics: [(String, Double)] = []
-      let count = Double(max(1, batch.policy.logProbs.count))
-      if let entropy = batch.policy.entropy {
-        metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / count))
-      }
-      if let top1 = batch.policy.top1 { metrics.append(("mean_token_accuracy", Double(top1.count { $0 }) / count)) }
-      return MethodLoss(
-        loss: result.loss, tokenGradients: result.tokenGradients, metrics: metrics,
-        nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })
-    })
+  static func sft(_ kind: SFTLossKind) -> TrainingMethod {
+    TrainingMethod(
+      name: "sft", purpose: .supervised, defaultLearningRate: 2e-5, usesReference: false, extras: [.entropy, .top1],
+      referenceSums: { $0.sums },
+      loss: { batch in
+        let result = try sftLoss(logProbs: batch.policy.logProbs, normalizer: Double(batch.stepTargets), kind: kind)
+        var metrics: [(String, Double)] = []
+        let count = Double(max(1, batch.policy.logProbs.count))
+        if let entropy = batch.policy.entropy {
+          metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / count))
+        }
+        if let top1 = batch.policy.top1 { metrics.append(("mean_token_accuracy", Double(top1.count { $0 }) / count)) }
+        return MethodLoss(
+          loss: result.loss, tokenGradients: result.tokenGradients, metrics: metrics,
+          nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })
+      })
+  }
+}
+
+extension TrainingOptions {
+  /// The loss of supervised fine-tuning. `sigmoid`, the default of `loss_type`, stands for nll.
+  func sftLoss() throws -> SFTLossKind {
+    if lossType == ["sigmoid"] { return .nll }
+    guard lossType.count == 1, let kind = SFTLossKind(rawValue: lossType[0]) else {
+      throw DPOError.argument("loss_type \(lossType.joined(separator: ",")) is none of method sft: nll, dft")
+    }
+    return kind
+  }
 }
