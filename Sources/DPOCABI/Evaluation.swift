@@ -22,7 +22,7 @@ public func dpo_model_evaluate(
     let json = try required(json, "json")
     let path = try text(data, "data")
     let options = try trainingOptions(options)
-    let generation = try samples.map { try dpo_generation_options.read($0, defaults: .defaults).generationOptions }
+    let generation = try samples.map { try dpo_generation_options.read($0, defaults: .defaults).generationOptions() }
     guard classifier == nil || reward_model == nil else {
       throw DPOError.argument("classifier and reward_model: give one judge")
     }

@@ -151,7 +151,12 @@ private struct Blocks {
       }
       for head in 0..<keyHeads {
         func compact(_ x: [Double]) -> [Double] {
-          (0..<total).flatMap { x[$0 * width + head * size..<$0 * width + (head + 1) * size] }
+          var rows: [Double] = []
+          for position in 0..<total {
+            let first = position * width + head * size
+            rows += x[first..<first + size]
+          }
+          return rows
         }
         let expected = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
         var out = [Float](repeating: .nan, count: heads * size)
