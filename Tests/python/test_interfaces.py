@@ -79,7 +79,7 @@ class PythonPrototypes(Case):
         declared = re.findall(r"DPO_LOSS_(\w+) = (\d+)", CODE)
         self.assertEqual([name.lower() for name, _ in declared], list(libdpo.LOSS_TYPES))
         self.assertEqual([int(number) for _, number in declared], list(range(len(declared))))
-        self.assertEqual(TABLE["loss_type"]["choices"], list(libdpo.LOSS_TYPES))
+        self.assertEqual(TABLE["loss_type"]["choices"][:len(declared)], list(libdpo.LOSS_TYPES))
 
 
 class Options(Case):

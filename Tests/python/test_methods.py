@@ -41,7 +41,7 @@ class Command(Case):
         out = self.directory / f"{method}-{len(list(self.directory.iterdir()))}"
         done = dpo(
             "train", MODEL, "--method", method, "--data", data, "--output-dir", out, "--max-steps", 12, "--lora-r", 4,
-            "--lora-target-modules", "all-linear", "--learning-rate", 5e-3, "--per-device-train-batch-size", 4, *options,
+            "--lora-target-modules", "all-linear", "--learning-rate", 5e-3, "--per-device-train-batch-size", 24, *options,
         )
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertTrue((out / "report.html").read_text().startswith("<!"))
