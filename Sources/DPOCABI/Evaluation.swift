@@ -34,7 +34,7 @@ public func dpo_model_evaluate(
         try useOptional(.classifier, classifier, as: "classifier") { classifier in
           try useOptional(.model, reward_model, as: "reward_model") { rewardModel in
             try model.evaluate(
-              jsonl: path, reference: reference, options: options, samples: generation,
+              [path], reference: reference, options: options, samples: generation,
               judge: classifier.map { .classifier($0.classifier) } ?? rewardModel.map(Judge.rewardModel))
           }
         }

@@ -13,8 +13,11 @@ struct Evaluate: ParsableCommand {
 
   @OptionGroup var model: ModelArguments
 
-  @Option(help: "Pairs as JSON lines.")
-  var data: String
+  @Option(
+    help: ArgumentHelp(
+      "Pairs, or another method's rows, as JSON lines; for pretrain also text files and directories, and it may be "
+        + "repeated then.", valueName: "data"))
+  var data: [String]
 
   @Option(help: "Model to compare with; unset: the model without its adapter.")
   var refModel: String?
@@ -52,7 +55,7 @@ struct Evaluate: ParsableCommand {
     let reference = try refModel.map { try LanguageModel(path: $0, threads: options.threads) }
     var progress = Progress("prompt", from: 0)
     let found = try policy.evaluate(
-      jsonl: data, reference: reference, options: options, samples: samples > 0 ? generation : nil, judge: judge
+      data, reference: reference, options: options, samples: samples > 0 ? generation : nil, judge: judge
     ) { done, total in
       if done == 0 { Interrupt.install() }
       progress.show(done: done, total: total, detail: "")

@@ -23,21 +23,22 @@ extension LanguageModel {
   /// Measures this model on rows of a JSON-lines file, and answers that it draws to their prompts.
   ///
   /// - Parameters:
+  ///   - paths: the file; for pretraining any number of files and directories of text.
   ///   - reference: the model to compare with; nil: this one without its adapter.
   ///   - options: method, loss, lengths, batch size.
   ///   - samples: how answers are drawn, `completionsPerPrompt` to each prompt of pairs; nil: none are.
   ///   - judge: compares samples with chosen answers; see `evaluateSamples`.
   ///   - onProgress: called with the prompts done so far, and their number; false stops with `.cancelled`.
   public func evaluate(
-    jsonl path: String, reference: LanguageModel? = nil, options: TrainingOptions, samples: GenerationOptions? = nil,
+    _ paths: [String], reference: LanguageModel? = nil, options: TrainingOptions, samples: GenerationOptions? = nil,
     judge: Judge? = nil, onProgress: (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
   ) throws -> ModelEvaluation {
     try samples?.validate()
     let record = try Trainer.evaluate(
       model: file, adapter: adapterFile, referenceModel: reference?.file,
-      data: dataset(jsonl: path, options: options.dataset()), options: options)
+      data: file.dataset(paths, options: options.dataset()), options: options)
     let drawn = try samples.map { options in
-      let rows = try readChosenAnswers(path)
+      let rows = try paths.flatMap { try readChosenAnswers($0) }
       return try evaluateSamples(
         rows, reference: reference ?? LanguageModel(file, threads: team.threads), options: options, judge: judge
       ) { onProgress($0, rows.count) }

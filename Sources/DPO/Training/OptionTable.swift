@@ -8,7 +8,8 @@ extension TrainingOptions {
   /// Losses of all methods that have several.
   private static var lossTypes: [String] {
     var names = LossType.allCases.map(\.rawValue)
-    for name in CPOLossOptions.names + KTOLossOptions.names where !names.contains(name) { names.append(name) }
+    for name in CPOLossOptions.names + KTOLossOptions.names + SFTLossKind.allCases.map(\.rawValue)
+    where !names.contains(name) { names.append(name) }
     return names
   }
 
