@@ -15,7 +15,7 @@ CODE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.DOTALL)
 FUNCTIONS = sorted(set(re.findall(r"\b(dpo_\w+)\(", CODE)))
 TABLE = {row["name"]: row for row in libdpo.describe_options()}
 #: What stands for "unset" in the C struct.
-UNSET = {"data_seed": -1, "max_length": 0, "save_total_limit": 0, "lora_target_modules": None}
+UNSET = {"num_ppo_epochs": 0, "num_generations": 0, "data_seed": -1, "max_length": 0, "save_total_limit": 0, "lora_target_modules": None}
 
 
 class Library(Case):
@@ -58,6 +58,7 @@ class PythonPrototypes(Case):
             "dpo_dataset_info": _native.DatasetInfo, "dpo_train_options": _native.TrainOptions,
             "dpo_metrics": _native.Metrics, "dpo_event": _native.Event,
             "dpo_generation_options": _native.GenerationOptions, "dpo_export_options": _native.ExportOptions,
+            "dpo_ppo_options": _native.PPOOptions, "dpo_answers": _native.Answers,
         }
         lines, expected = [], []
         for name, kind in structs.items():
@@ -118,7 +119,10 @@ class Options(Case):
     def test_python_configurations_have_every_option_with_its_default(self) -> None:
         own = {"output_dir", "logging_steps", "disable_tqdm"}
         found = {}
-        for kind in (libdpo.DPOConfig, libdpo.SFTConfig, libdpo.KTOConfig, libdpo.RewardConfig):
+        for kind in (
+            libdpo.DPOConfig, libdpo.SFTConfig, libdpo.KTOConfig, libdpo.RewardConfig, libdpo.PPOConfig, libdpo.RLOOConfig,
+            libdpo.GRPOConfig, libdpo.OnlineDPOConfig,
+        ):
             for field in dataclasses.fields(kind):
                 found[field.name] = field.default
         self.assertEqual(sorted(set(found) - own), sorted(set(TABLE) - {"method"}))

@@ -126,7 +126,7 @@ public struct DataReport: Sendable, Equatable {
       object["identical_rows"] = .int(identicalRows)
       object["contradicting_rows"] = .int(contradictingRows)
       object["longer_is_chosen"] = .real(longerChosen)
-    } else {
+    } else if kind != .prompts {
       object["completion_tokens"] = completions.json
     }
     if let contextLength {
@@ -145,7 +145,7 @@ public struct DataReport: Sendable, Equatable {
     }
     var lines = ["\(name): \(rows) rows (\(kind.rawValue)), \(tokens) tokens; tokens a row, least … median … most:"]
     if prompts.maximum > 0 { lines.append(line("prompt", prompts)) }
-    lines.append(line(kind == .pairs ? "chosen" : "completion", completions))
+    if kind != .prompts { lines.append(line(kind == .pairs ? "chosen" : "completion", completions)) }
     if kind == .pairs {
       lines.append(line("rejected", rejected))
       lines.append("  the longer completion is chosen in \(Int((100 * longerChosen).rounded())) %")

@@ -6,6 +6,13 @@ package enum Content: Equatable {
   case messages([JSON])
 
   var isText: Bool { if case .text = self { true } else { false } }
+
+  var json: JSON {
+    switch self {
+    case .text(let text): .string(text)
+    case .messages(let messages): .array(messages)
+    }
+  }
 }
 
 /// What the rows of a data set hold; the first row decides for all.
@@ -20,6 +27,8 @@ public enum RowKind: String, Sendable {
   case text
   /// {"messages"}
   case messages
+  /// {"prompt"}; other columns are not looked at
+  case prompts
 }
 
 /// One row before tokenisation.
@@ -49,14 +58,16 @@ struct RowFormat {
     hasPrompt = row["prompt"] != nil
     hasMargin = row["margin"] != nil && kind == .pairs
     hasReference = (row["ref_chosen_logps"] ?? row["ref_rejected_logps"]) != nil && kind == .pairs
-    let content = try RowFormat.content(row, RowFormat.completionKeys(kind)[0], place: place)
+    let content = try RowFormat.content(row, RowFormat.completionKeys(kind).first ?? "prompt", place: place)
     isText = content.isText
   }
 
   private static func kind(of row: JSONObject, purpose: DatasetPurpose, place: String) throws -> RowKind {
     let keys = Set(row.keys)
     let found: RowKind? =
-      if keys.contains("chosen") || keys.contains("rejected") {
+      if purpose == .prompts {
+        keys.contains("prompt") ? .prompts : nil
+      } else if keys.contains("chosen") || keys.contains("rejected") {
         .pairs
       } else if keys.contains("completion") {
         keys.contains("label") && purpose != .supervised ? .unpaired : .completions
@@ -80,13 +91,14 @@ struct RowFormat {
     case .unpaired, .completions: ["completion"]
     case .text: ["text"]
     case .messages: ["messages"]
+    case .prompts: []
     }
   }
 
   /// Reads a row; it must be of the first row's kind.
   func read(_ row: JSONObject, place: String) throws -> DataRow {
     var result = DataRow(completions: [])
-    let needsPrompt = kind == .unpaired || kind == .completions || (kind == .pairs && hasPrompt)
+    let needsPrompt = kind == .unpaired || kind == .completions || kind == .prompts || (kind == .pairs && hasPrompt)
     if needsPrompt { result.prompt = try content(row, "prompt", place: place) }
     if kind == .pairs, !hasPrompt, row["prompt"] != nil {
       throw DPOError.format(place, "has a \"prompt\", which the first row has not")
@@ -196,6 +208,8 @@ public enum DatasetPurpose: String, Sendable {
   case unpaired
   /// Supervised fine-tuning and pretraining.
   case supervised
+  /// Prompts that the policy itself answers.
+  case prompts
   /// Whatever the first row is: scoring and inspection.
   case any
 
@@ -203,7 +217,8 @@ public enum DatasetPurpose: String, Sendable {
     switch self {
     case .preference: kind == .pairs
     case .unpaired: kind == .pairs || kind == .unpaired
-    case .supervised: kind != .pairs && kind != .unpaired
+    case .supervised: kind != .pairs && kind != .unpaired && kind != .prompts
+    case .prompts: kind == .prompts
     case .any: true
     }
   }
@@ -213,6 +228,7 @@ public enum DatasetPurpose: String, Sendable {
     case .preference: "\"chosen\" and \"rejected\", with or without \"prompt\""
     case .unpaired: "\"prompt\", \"completion\" and \"label\", or \"prompt\", \"chosen\" and \"rejected\""
     case .supervised: "\"text\", \"messages\", or \"prompt\" and \"completion\""
+    case .prompts: "\"prompt\""
     case .any: "\"chosen\" and \"rejected\", \"prompt\" and \"completion\", \"text\" or \"messages\""
     }
   }

@@ -13,6 +13,8 @@ struct DatasetBuilder {
   private(set) var ends: [Int] = []
   private(set) var lines: [Int] = []
   private(set) var labels: [Bool] = []
+  /// What prompts were before they became tokens, for the rewards that read them.
+  private(set) var prompts: [JSON] = []
   private(set) var weights, margins, referenceChosen, referenceRejected: [Double]?
   private(set) var report: DataReport
   private var seen: Set<UInt64> = []
@@ -24,7 +26,7 @@ struct DatasetBuilder {
     self.unit = unit
     self.kind = kind
     self.options = options
-    segmentsPerRow = kind == .pairs ? 3 : 2
+    segmentsPerRow = kind == .pairs ? 3 : kind == .prompts ? 1 : 2
     report = DataReport(name: name, kind: kind)
   }
 
@@ -45,9 +47,13 @@ struct DatasetBuilder {
       row = RowTokenizer.Tokens(
         prompt: [], completions: row.completions.map { row.prompt + $0 }, droppedPrompt: row.droppedPrompt)
     }
+    if kind == .prompts, row.prompt.isEmpty {
+      throw DPOError.format("\(self.name): \(unit) \(line)", "the prompt has no tokens")
+    }
     if let limit = options.maxLength {
       let isLonger = row.completions.contains { row.prompt.count + $0.count > limit }
-      if options.dropsLongRows ? isLonger : options.truncation == .keepStart && row.prompt.count >= limit {
+      let fills = row.prompt.count >= limit && (kind == .prompts || options.truncation == .keepStart)
+      if options.dropsLongRows ? isLonger : fills {
         report.droppedRows += 1
         return
       }
@@ -64,6 +70,7 @@ struct DatasetBuilder {
     }
     lines.append(line)
     if kind == .unpaired { labels.append(columns.label ?? true) }
+    if kind == .prompts { prompts.append(columns.prompt.map(\.json) ?? .null) }
     add(columns.weight, to: &weights, otherwise: 1)
     add(columns.margin, to: &margins, otherwise: 0)
     add(columns.reference?.chosen, to: &referenceChosen, otherwise: 0)
@@ -79,7 +86,7 @@ struct DatasetBuilder {
   /// Counts what the data doctor tells.
   private mutating func note(_ row: RowTokenizer.Tokens) {
     lengths.prompts.append(row.prompt.count)
-    lengths.completions.append(row.completions[0].count)
+    lengths.completions.append(row.completions.first?.count ?? 0)
     let prompt = hash(row.prompt)
     if kind == .pairs {
       let (chosen, rejected) = (row.completions[0], row.completions[1])
@@ -89,7 +96,7 @@ struct DatasetBuilder {
       let (a, b) = (hash(chosen), hash(rejected))
       if a != b, seen.contains(combine(prompt, b, a)) { report.contradictingRows += 1 }
       if !seen.insert(combine(prompt, a, b)).inserted { report.duplicateRows += 1 }
-    } else if !seen.insert(combine(prompt, hash(row.completions[0]), 0)).inserted {
+    } else if !seen.insert(combine(prompt, hash(row.completions.first ?? []), 0)).inserted {
       report.duplicateRows += 1
     }
   }

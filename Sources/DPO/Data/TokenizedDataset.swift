@@ -37,11 +37,14 @@ public final class TokenizedDataset: Sendable {
   /// Factors on the rows' losses; nil when no row has any.
   public let weights: [Double]?
   public let margins: [Double]?
+  /// Of rows that are prompts: the text or messages; null where a host gave token ids.
+  public let prompts: [JSON]?
   /// Log-probs of a reference that came with the data.
   public let referenceChosen, referenceRejected: [Double]?
 
   private let tokens: [Int32]
-  /// Ends of the segments: row r has prompt, chosen, rejected, or prompt and completion, one after the other.
+  /// Ends of the segments: row r has prompt, chosen, rejected, or prompt and completion, or a prompt alone, one after the
+  /// other.
   private let ends: [Int]
   private let segmentsPerRow: Int
 
@@ -61,12 +64,16 @@ public final class TokenizedDataset: Sendable {
     labels = builder.kind == .unpaired ? builder.labels : nil
     weights = builder.weights
     margins = builder.margins
+    prompts = builder.kind == .prompts ? builder.prompts : nil
     referenceChosen = builder.referenceChosen
     referenceRejected = builder.referenceRejected
     tokens = builder.tokens
     ends = builder.ends
     segmentsPerRow = builder.segmentsPerRow
   }
+
+  /// A row's prompt, whole.
+  public func prompt(_ row: Int) -> ArraySlice<Int32> { segment(row, 0) }
 
   /// Whether rows are pairs of chosen and rejected.
   public var isPaired: Bool { kind == .pairs }
@@ -86,7 +93,7 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// What `sequences` are called.
-  public var sequenceNames: [String] { isPaired ? ["chosen", "rejected"] : ["completion"] }
+  public var sequenceNames: [String] { isPaired ? ["chosen", "rejected"] : kind == .prompts ? [] : ["completion"] }
 
   /// KTO's mismatched rows: each prompt with the completion of the row before it. As in TRL, completions rotate within
   /// consecutive groups of `group` rows of the data, whatever micro-batch a row is in: a group's first prompt gets its last
@@ -112,7 +119,9 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// Tokens of each sequence of a row, prompt included, after truncation.
-  public func sequenceLengths(_ row: Int) -> [Int] { sequences(row).map(\.count) }
+  public func sequenceLengths(_ row: Int) -> [Int] {
+    kind == .prompts ? [prompt(row).count] : sequences(row).map(\.count)
+  }
   /// Tokens of a row as trainers without shared prompts count them.
   public func attendedTokens(_ row: Int) -> Int { sequenceLengths(row).reduce(0, +) }
   /// Tokens of the longest sequence.
@@ -120,6 +129,7 @@ public final class TokenizedDataset: Sendable {
 
   /// Distinct tokens of a row (a common prompt once) and the number that is predicted.
   public func size(_ row: Int) -> (tokens: Int, targets: Int) {
+    guard kind != .prompts else { return (prompt(row).count, 0) }
     let sequences = sequences(row)
     let shared = isPaired && pair(row).sharesPrompt ? sequences[0].prompt.count : 0
     return (sequences.reduce(0) { $0 + $1.count } - shared, sequences.reduce(0) { $0 + $1.targetCount })
@@ -161,7 +171,9 @@ public final class TokenizedDataset: Sendable {
     sequenceLengths(row).max() ?? 0
   }
 
+  /// Empty where rows have no such part.
   private func segment(_ row: Int, _ part: Int) -> ArraySlice<Int32> {
+    guard part < segmentsPerRow else { return [] }
     let index = row * segmentsPerRow + part
     return tokens[(index == 0 ? 0 : ends[index - 1])..<ends[index]]
   }

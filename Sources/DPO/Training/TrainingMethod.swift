@@ -24,6 +24,10 @@ struct TrainingMethod: Sendable {
   /// What the reference model's token log-probs become, one number a sequence.
   let referenceSums: @Sendable (TokenScores) throws -> [Double]
   let loss: @Sendable (MicroBatch) throws -> MethodLoss
+  /// What log-probs are taken of: logits / temperature.
+  var temperature = 1.0
+  /// How it learns from completions that the policy draws; nil: from the rows of a data set.
+  var rollout: RolloutMethod?
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
   var overallMetrics: @Sendable ([Double]) -> [(name: String, value: Double)] = { _ in [] }
 }
@@ -39,6 +43,8 @@ struct MicroBatch {
   let stepMicroBatches: Int
   /// Scored tokens of that step.
   let stepTargets: Int
+  /// Of rows that the policy drew: what was noted of them.
+  let rollout: Rollout?
 }
 
 /// A micro-batch's share of an optimiser step.
@@ -74,6 +80,10 @@ extension TrainingMethod {
     Entry(name: "reward", summary: "a reward model on pairs") {
       .reward(centerCoefficient: $0.centerRewardsCoefficient)
     },
+    Entry(name: "ppo", summary: "on the policy's own answers to prompts, by a reward") { try $0.ppo() },
+    Entry(name: "rloo", summary: "the same without a value function, by leave-one-out means") { try $0.rloo() },
+    Entry(name: "grpo", summary: "the same by standardised groups") { try $0.grpo() },
+    Entry(name: "online_dpo", summary: "DPO on its best and worst answers") { try $0.onlineDPO() },
   ]
 
   static let names = table.map(\.name)

@@ -33,6 +33,19 @@ final class DecodeStep {
   private static let taskRows = 64
   private static let tileRows = 8
 
+  /// What a step of `rows` sequences takes.
+  static func bytes(_ c: DecoderConfiguration, rows: Int, threads: Int, longest: Int) -> Int {
+    let perRow =
+      2 * c.hiddenSize + max(c.hiddenSize, c.queryWidth) + 2 * (c.queryWidth + c.keyValueWidth) + c.keyValueWidth
+      + 3 * c.intermediateSize + c.headCount + 3 + c.vocabularySize
+    // The sampler keeps a probability and an id of every token.
+    return 4 * (rows * (perRow + 2 * c.vocabularySize) + threads * scratchCount(c, longest: longest))
+  }
+
+  private static func scratchCount(_ c: DecoderConfiguration, longest: Int) -> Int {
+    max(tileRows * max(c.hiddenSize, c.intermediateSize, c.queryWidth), longest + 16)
+  }
+
   init(
     _ decoder: Decoder, adapter: LoRAAdapter?, team: ThreadTeam, cache: KeyValueCache, rotation: RotationTable,
     rows most: Int,
@@ -58,7 +71,7 @@ final class DecodeStep {
     adapterHidden = try buffer(max(1, adapter?.places.reduce(0) { max($0, $1.rank) } ?? 0))
     positions = try buffer(1)
     logits = try buffer(c.vocabularySize)
-    scratchCount = max(DecodeStep.tileRows * max(c.hiddenSize, c.intermediateSize, c.queryWidth), longest + 16)
+    scratchCount = DecodeStep.scratchCount(c, longest: longest)
     scratch = try FloatBuffer(count: team.threads * scratchCount)
   }
 
