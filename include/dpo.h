@@ -66,7 +66,8 @@ enum {
     DPO_ERROR_NON_FINITE = -7,       /* NaN or infinity in a loss, gradient or weight; the step was not applied */
     DPO_ERROR_CANCELLED = -8,        /* a callback or dpo_trainer_cancel asked to stop */
     DPO_ERROR_STATE = -9,            /* the call does not fit the handle's state, or another thread is using it */
-    DPO_ERROR_INTERNAL = -10         /* a defect in libdpo */
+    DPO_ERROR_INTERNAL = -10,        /* a defect in libdpo */
+    DPO_ERROR_DIVERGED = -11         /* training left its bounds: the policy went too far from its reference (max_kl) */
 };
 
 /* "0.1.0"; static. Any thread. */
@@ -181,6 +182,33 @@ int32_t dpo_policy_divergence(const dpo_loss_options *options, size_t count, con
  * sigmoid(first - second). */
 int32_t dpo_bradley_terry(size_t count, const double *first_rewards, const double *second_rewards,
                           double *probabilities);
+/* Generalised advantage estimation over completions that stand one after the other; completion i has counts[i] tokens, all
+ * arrays but counts one number a token. With v and A beyond a completion's last token 0:
+ *
+ *     delta_t = reward_t + gamma v_{t+1} - v_t;  A_t = delta_t + gamma lam A_{t+1};  return_t = A_t + v_t */
+int32_t dpo_gae(const double *rewards, const double *values, const size_t *counts, size_t completions, double gamma,
+                double lam, double *advantages, double *returns);
+
+typedef struct dpo_ppo_options {
+    size_t struct_size;
+    double cliprange;       /* 0.2 */
+    double cliprange_value; /* 0.2 */
+    double vf_coef;         /* 0.1 */
+} dpo_ppo_options;
+
+/* Every default. struct_size: sizeof(dpo_ppo_options). */
+int32_t dpo_ppo_options_init(dpo_ppo_options *options, size_t struct_size);
+
+/* PPO's loss over `tokens` tokens and its gradient, with r = exp(logp - old_logp), means over the tokens:
+ *
+ *     mean max(-A r, -A clip(r, 1 - cliprange, 1 + cliprange))
+ *       + vf_coef / 2 mean max((V - return)^2, (clip(V, old - cliprange_value, old + cliprange_value) - return)^2)
+ *
+ * Inputs, each [tokens]: log-probs now and when the tokens were drawn, and advantages; values now and then, and returns
+ * (all three NULL: no value function). Outputs: *loss; each [tokens] or NULL: d loss / d logp and d loss / d value. */
+int32_t dpo_ppo_loss(const dpo_ppo_options *options, size_t tokens, const float *logps, const float *old_logps,
+                     const float *advantages, const float *values, const float *old_values, const float *returns,
+                     double *loss, double *gradient_logps, double *gradient_values);
 
 /* ------------------------------------------------------------------------------------------------------ 2. scoring */
 
@@ -292,7 +320,8 @@ int32_t dpo_dataset_from_pairs(const dpo_model *model, const char *const *prompt
                                dpo_dataset **dataset);
 
 /* The same from token ids (EOS included where it shall count): row i is prompt_lengths[i], chosen_lengths[i] and
- * rejected_lengths[i] ids, taken from the three arrays in order. No model is needed. */
+ * rejected_lengths[i] ids, taken from the three arrays in order. No model is needed. Methods that answer prompts themselves
+ * take the prompts; the other lengths are then 0. */
 int32_t dpo_dataset_from_tokens(const int32_t *prompt_ids, const size_t *prompt_lengths, const int32_t *chosen_ids,
                                 const size_t *chosen_lengths, const int32_t *rejected_ids,
                                 const size_t *rejected_lengths, size_t count, const dpo_train_options *options,
@@ -307,7 +336,8 @@ void dpo_dataset_release(dpo_dataset *dataset);
  * method has no use for must be left at its default. */
 struct dpo_train_options {
     size_t struct_size;
-    const char *method;    /* "dpo"; or "ranked", "sft", "pretrain", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward" */
+    const char *method;    /* "dpo"; or "ranked", "sft", "pretrain", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward", "ppo",
+                            * "rloo", "grpo", "online_dpo" */
     const char *loss_type; /* "sigmoid"; names joined by commas; sft, kto, cpo: one of their own (dpo train --help) */
     const double *loss_weights; /* NULL: 1 each */
     size_t loss_weight_count;   /* 0, or the number of losses */
@@ -329,7 +359,24 @@ struct dpo_train_options {
     double alpha;                   /* 0; cpo: AlphaPO's shape of the reward, (1 - p^-alpha) / alpha; 0: the log-prob */
     double unlikelihood_alpha;      /* 1; 0 to 1; unlikelihood: weight of the rejected completions' log-likelihood */
     double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
-    double learning_rate;           /* NaN: 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward, 1e-6 for preferences */
+    double kl_coef;                 /* 0.05; ppo, rloo, grpo: weight of the KL penalty */
+    const char *kl_estimator;       /* "k1"; or "k3" */
+    double kl_target;               /* NaN: kl_coef is fixed; nats a completion that it is steered towards */
+    double kl_horizon;              /* 10000 completions */
+    double max_kl;                  /* 200 nats a completion, above which DPO_ERROR_DIVERGED ends training; NaN: never */
+    double cliprange;               /* 0.2 */
+    double cliprange_value;         /* 0.2 */
+    double vf_coef;                 /* 0.1; weight of the value function's loss */
+    double gamma;                   /* 1 */
+    double lam;                     /* 0.95 */
+    int32_t whiten_rewards;         /* 0 */
+    int32_t num_ppo_epochs;         /* 0: 4 for ppo, 1 for the others; passes over each rollout */
+    int32_t num_mini_batches;       /* 1; optimiser steps of each pass */
+    int32_t num_generations;        /* 0: 2, 8 for grpo; completions of each prompt; rloo, grpo, online_dpo */
+    int32_t max_completion_length;  /* 53 tokens that the policy draws at most */
+    double temperature;             /* NaN: 0.7 for ppo, 1 for rloo and grpo, 0.9 for online_dpo */
+    double missing_eos_penalty;     /* NaN: none; taken from the score of a completion that does not end */
+    double learning_rate;           /* NaN: 2e-5 for sft, 5e-4 pretrain, 1e-4 reward, 3e-6 ppo, 5e-7 online_dpo, 1e-6 others */
     const char *lr_scheduler_type;  /* "linear" */
     double warmup_steps;            /* 0; below 1 a fraction of all steps */
     double weight_decay;            /* 0 */
@@ -376,6 +423,7 @@ int32_t dpo_train_options_init(dpo_train_options *options, size_t struct_size);
 const char *dpo_train_options_describe(void);
 
 typedef struct dpo_trainer dpo_trainer;
+typedef struct dpo_classifier dpo_classifier; /* section 5 */
 
 /* A trainer of `model` on `dataset`. If the model was opened with an adapter, training goes on from it and its own frozen
  * copy is the reference; otherwise lora_r decides between a new adapter and every weight.
@@ -415,6 +463,34 @@ typedef struct dpo_metrics {
 /* Everything that the last step or evaluation measured, as a JSON object by TRL's names (evaluations with the prefix
  * eval_): also what dpo_metrics has no field for. "{}" before the first. Free *json with dpo_string_free. */
 int32_t dpo_trainer_last_metrics(dpo_trainer *trainer, char **json);
+
+/* Rewards of a method that learns from the policy's own completions (ppo, rloo, grpo,
+ * online_dpo). Set one before the first step; the last one
+ * that was set counts.
+ *
+ * Answers that the policy gave. Pointers are valid during the callback. */
+typedef struct dpo_answers {
+    size_t struct_size; /* set by the library */
+    size_t count;
+    const char *const *prompts;     /* text, or a JSON array of chat messages; NULL entries where the model has no tokenizer */
+    const char *const *completions; /* text without special tokens; NULL entries likewise */
+    const int32_t *prompt_is_chat;  /* [count]: 1 where the prompt is messages */
+    const int32_t *stopped;         /* [count]: 1 if the completion ended by itself, 0 if at max_completion_length */
+    const int32_t *const *prompt_ids; /* [count] lists of token ids and their lengths */
+    const size_t *prompt_lengths;
+    const int32_t *const *completion_ids;
+    const size_t *completion_lengths;
+} dpo_answers;
+
+/* Writes a finite reward for each answer, [count]. Non-zero fails the step with DPO_ERROR_CANCELLED, unapplied; a reward
+ * that is not finite with DPO_ERROR_FORMAT. Called on the thread that takes the step. */
+typedef int32_t (*dpo_reward_callback)(const dpo_answers *answers, double *rewards, void *user_data);
+int32_t dpo_trainer_set_reward(dpo_trainer *trainer, dpo_reward_callback callback, void *user_data);
+
+/* A reward model with the policy's tokenizer (DPO_ERROR_MISMATCH for another), or a classifier's log-odds; with
+ * `completion_only` the classifier does not see the prompt. The trainer keeps what it needs: the handles may be released. */
+int32_t dpo_trainer_set_reward_model(dpo_trainer *trainer, dpo_model *reward_model);
+int32_t dpo_trainer_set_reward_classifier(dpo_trainer *trainer, dpo_classifier *classifier, int32_t completion_only);
 
 /* The next optimiser step of the plan. After the last one: DPO_ERROR_STATE. `metrics` may be NULL. */
 int32_t dpo_trainer_step(dpo_trainer *trainer, dpo_metrics *metrics);
@@ -543,10 +619,10 @@ int32_t dpo_completions_get(const dpo_completions *completions, size_t prompt, s
                             const int32_t **ids, size_t *count, int32_t *stopped);
 void dpo_completions_release(dpo_completions *completions);
 
-/* A text classifier: tf-idf of words and characters under logistic regression, a judge of answers (`dpo classifier`). */
-typedef struct dpo_classifier dpo_classifier;
-
-/* Learns from `count` texts and their labels, 1 or 0, and calibrates the probabilities on `folds` (2 or more, 5 is usual)
+/* A text classifier (dpo_classifier): tf-idf of words and characters under logistic regression, a judge of answers
+ * (`dpo classifier`).
+ *
+ * Learns from `count` texts and their labels, 1 or 0, and calibrates the probabilities on `folds` (2 or more, 5 is usual)
  * held-out folds; 0: without calibration. `cost` is the weight of the data against the regulariser, 3 is usual. */
 int32_t dpo_classifier_train(const char *const *texts, const int32_t *labels, size_t count, double cost, int32_t folds,
                              dpo_classifier **classifier);

@@ -40,6 +40,18 @@ public final class LanguageModel {
     pass = ForwardPass(decoder: decoder, team: team)
   }
 
+  private init(beside other: LanguageModel) throws {
+    file = other.file
+    adapterFile = other.adapterFile
+    adapter = other.adapter
+    decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+    team = try ThreadTeam(threads: other.team.threads)
+    pass = ForwardPass(decoder: decoder, team: team)
+  }
+
+  /// The same mapped weights with working memory of its own, for another thread.
+  public func copy() throws -> LanguageModel { try LanguageModel(beside: self) }
+
   public var configuration: DecoderConfiguration { file.configuration }
 
   /// Log-probs of a forest's targets, with the adapter on.
@@ -122,6 +134,14 @@ public final class LanguageModel {
       }
       try body(forest, batch)
     }
+  }
+
+  /// What a batch takes beside the weights.
+  func scoringPlan() throws -> MemoryPlan {
+    let tokens = LanguageModel.batchTokens
+    return try ForwardPass.plan(
+      configuration, tokens: tokens, targets: tokens, maxLength: min(tokens, configuration.contextLength), mode: .score,
+      threads: team.threads)
   }
 
   /// Enough tokens to keep the products busy, few enough to stay small.

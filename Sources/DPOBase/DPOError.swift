@@ -23,6 +23,8 @@ public struct DPOError: Error, Sendable, Equatable, CustomStringConvertible {
     case state = -9
     /// A defect in libdpo.
     case `internal` = -10
+    /// Training left the bounds that it was given: the policy went too far from its reference.
+    case diverged = -11
   }
 
   public let code: Code

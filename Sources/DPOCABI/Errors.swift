@@ -33,6 +33,7 @@ var versionText: UnsafePointer<CChar> { staticText("0.1.0") }
   case .cancelled: staticText("DPO_ERROR_CANCELLED")
   case .state: staticText("DPO_ERROR_STATE")
   case .internal: staticText("DPO_ERROR_INTERNAL")
+  case .diverged: staticText("DPO_ERROR_DIVERGED")
   }
 }
 

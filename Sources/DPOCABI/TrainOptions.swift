@@ -29,6 +29,23 @@ extension dpo_train_options {
     options.alpha = values.alpha
     options.unlikelihood_alpha = values.unlikelihoodAlpha
     options.center_rewards_coefficient = values.centerRewardsCoefficient ?? .nan
+    options.kl_coef = values.klCoef
+    options.kl_estimator = staticText("k1")
+    options.kl_target = values.klTarget ?? .nan
+    options.kl_horizon = values.klHorizon
+    options.max_kl = values.maxKl ?? .nan
+    options.cliprange = values.cliprange
+    options.cliprange_value = values.cliprangeValue
+    options.vf_coef = values.vfCoef
+    options.gamma = values.gamma
+    options.lam = values.lam
+    options.whiten_rewards = flag(values.whitenRewards)
+    options.num_ppo_epochs = Int32(clamping: values.numPpoEpochs ?? 0)
+    options.num_mini_batches = Int32(clamping: values.numMiniBatches)
+    options.num_generations = Int32(clamping: values.numGenerations ?? 0)
+    options.max_completion_length = Int32(clamping: values.maxCompletionLength)
+    options.temperature = values.temperature ?? .nan
+    options.missing_eos_penalty = values.missingEosPenalty ?? .nan
     options.learning_rate = values.learningRate ?? .nan
     options.lr_scheduler_type = staticText("linear")
     options.warmup_steps = values.warmupSteps
@@ -95,6 +112,23 @@ extension dpo_train_options {
       ("alpha", .real(alpha)),
       ("unlikelihood_alpha", .real(unlikelihood_alpha)),
       ("center_rewards_coefficient", optional(center_rewards_coefficient)),
+      ("kl_coef", .real(kl_coef)),
+      ("kl_estimator", try string(kl_estimator, "kl_estimator")),
+      ("kl_target", optional(kl_target)),
+      ("kl_horizon", .real(kl_horizon)),
+      ("max_kl", optional(max_kl)),
+      ("cliprange", .real(cliprange)),
+      ("cliprange_value", .real(cliprange_value)),
+      ("vf_coef", .real(vf_coef)),
+      ("gamma", .real(gamma)),
+      ("lam", .real(lam)),
+      ("whiten_rewards", .bool(whiten_rewards != 0)),
+      ("num_ppo_epochs", num_ppo_epochs == 0 ? .null : .int(Int(num_ppo_epochs))),
+      ("num_mini_batches", .int(Int(num_mini_batches))),
+      ("num_generations", num_generations == 0 ? .null : .int(Int(num_generations))),
+      ("max_completion_length", .int(Int(max_completion_length))),
+      ("temperature", optional(temperature)),
+      ("missing_eos_penalty", optional(missing_eos_penalty)),
       ("learning_rate", optional(learning_rate)),
       ("lr_scheduler_type", try string(lr_scheduler_type, "lr_scheduler_type")),
       ("warmup_steps", .real(warmup_steps)),

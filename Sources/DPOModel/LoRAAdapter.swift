@@ -63,13 +63,15 @@ public final class LoRAAdapter: Sendable {
     }
   }
 
-  /// An adapter read from a file. `tensors` go by PEFT's names; each must have the shape that `configuration` says.
+  /// An adapter read from a file. `tensors` go by PEFT's names; each must have the shape that `configuration` says. A value
+  /// head that is not among them starts at zero.
   public convenience init(
     _ configuration: LoRAConfiguration, model: DecoderConfiguration, tensors: [String: StoredTensor]
   ) throws {
     try self.init(configuration, model: model)
     for entry in parameters.entries {
       guard let tensor = tensors[entry.name] else {
+        if model.heads == .languageAndValue, entry.name == parameters.entries.last?.name { continue }
         throw DPOError.mismatch("the adapter lacks the tensor \(entry.name), which its configuration promises")
       }
       guard tensor.shape == entry.shape else {

@@ -241,6 +241,13 @@ public final class Tokenizer: Sendable {
   /// The id of a token in the spelling of the vocabulary.
   public func id(of token: String) -> Int32? { addedTokens.id(of: token) ?? bpe.vocabulary.id(of: token) }
 
+  /// Whether every id stands for the same token in both: text of one is tokens of the other.
+  public func hasTokens(of other: Tokenizer) -> Bool {
+    self === other
+      || (vocabularySize == other.vocabularySize
+        && (0..<Int32(clamping: vocabularySize)).allSatisfy { token($0) == other.token($0) })
+  }
+
   // MARK: Storing
 
   /// tokenizer.json, complete.

@@ -15,7 +15,7 @@ struct Train: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Rows as JSON lines: {prompt, chosen, rejected}, {prompt, completion}, {text} or {messages}. For pretrain also text "
+      "Rows as JSON lines: {prompt, chosen, rejected}, {prompt, completion}, {text}, {messages}, or {prompt} alone. For pretrain also text "
         + "files and directories of them; may be repeated then.", valueName: "data"))
   var data: [String]
 
@@ -30,6 +30,24 @@ struct Train: ParsableCommand {
 
   @Option(help: "Model to compare with, instead of the one that training starts from.")
   var refModel: String?
+
+  @Option(help: "Reward model that scores the policy's own answers, in ppo, rloo, grpo and online_dpo.")
+  var rewardModel: String?
+
+  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
+  var rewardAdapter: String?
+
+  @Option(help: "Text classifier of `dpo classifier train` whose log-odds are the reward instead.")
+  var classifier: String?
+
+  @Flag(help: "The classifier sees answers without their prompts.")
+  var completionOnly = false
+
+  @Option(help: "Program that scores the answers instead, as in `dpo label`.")
+  var command: String?
+
+  @Option(help: ArgumentHelp("Most seconds that the program may take for a prompt.", valueName: "S"))
+  var timeout = 60.0
 
   @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"))
   var resumeFromCheckpoint: String?
@@ -50,6 +68,9 @@ struct Train: ParsableCommand {
     guard outputDir != nil || dryRun else {
       throw ValidationError("Missing expected argument '--output-dir <output-dir>'")
     }
+    guard [rewardModel, classifier, command].count(where: { $0 != nil }) <= 1 else {
+      throw ValidationError("give one reward: --reward-model, --classifier or --command")
+    }
   }
 
   func run() throws {
@@ -62,7 +83,8 @@ struct Train: ParsableCommand {
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
       referenceModel: refModel.map(ModelFile.open),
       data: try model.dataset(data, options: options.dataset()),
-      evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) }, options: options)
+      evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) },
+      reward: reward(threads: options.threads), options: options)
     if dryRun { return try showPlan(trainer) }
     Interrupt.install { trainer.cancel() }
 
@@ -97,6 +119,14 @@ struct Train: ParsableCommand {
     }
   }
 
+  private func reward(threads: Int) throws -> Judge? {
+    if let rewardModel {
+      return try .rewardModel(LanguageModel(path: rewardModel, adapter: rewardAdapter, threads: threads))
+    }
+    if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
+    return try command.map { try .command($0, timeout: timeout) { Interrupt.requested } }
+  }
+
   private func showPlan(_ trainer: Trainer) throws {
     let seconds = try trainer.estimateSeconds()
     if json {
@@ -117,7 +147,8 @@ struct Train: ParsableCommand {
     let shown = [
       ("loss", "loss"), ("eval_loss", "loss"), ("rewards/margins", "margin"), ("eval_rewards/margins", "margin"),
       ("rewards/accuracies", "accuracy"), ("eval_rewards/accuracies", "accuracy"),
-      ("mean_token_accuracy", "token accuracy"), ("eval_perplexity", "perplexity"),
+      ("mean_token_accuracy", "token accuracy"), ("eval_perplexity", "perplexity"), ("objective/scores", "score"),
+      ("objective/kl", "KL"), ("eval_objective/scores", "score"), ("eval_objective/kl", "KL"),
     ]
     let isPreference = record["rewards/margins"] != nil
     return shown.compactMap { name, title in

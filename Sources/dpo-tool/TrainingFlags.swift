@@ -60,6 +60,52 @@ struct TrainingFlags: ParsableArguments {
     name: .customLong("center-rewards-coefficient"), help: optionHelp("center_rewards_coefficient"),
     transform: optionValue("center_rewards_coefficient"))
   var centerRewardsCoefficient: JSON?
+  @Option(name: .customLong("kl-coef"), help: optionHelp("kl_coef"), transform: optionValue("kl_coef"))
+  var klCoef: JSON?
+  @Option(name: .customLong("kl-estimator"), help: optionHelp("kl_estimator"), transform: optionValue("kl_estimator"))
+  var klEstimator: JSON?
+  @Option(name: .customLong("kl-target"), help: optionHelp("kl_target"), transform: optionValue("kl_target"))
+  var klTarget: JSON?
+  @Option(name: .customLong("kl-horizon"), help: optionHelp("kl_horizon"), transform: optionValue("kl_horizon"))
+  var klHorizon: JSON?
+  @Option(name: .customLong("max-kl"), help: optionHelp("max_kl"), transform: optionValue("max_kl"))
+  var maxKl: JSON?
+  @Option(name: .customLong("cliprange"), help: optionHelp("cliprange"), transform: optionValue("cliprange"))
+  var cliprange: JSON?
+  @Option(
+    name: .customLong("cliprange-value"), help: optionHelp("cliprange_value"),
+    transform: optionValue("cliprange_value"))
+  var cliprangeValue: JSON?
+  @Option(name: .customLong("vf-coef"), help: optionHelp("vf_coef"), transform: optionValue("vf_coef"))
+  var vfCoef: JSON?
+  @Option(name: .customLong("gamma"), help: optionHelp("gamma"), transform: optionValue("gamma"))
+  var gamma: JSON?
+  @Option(name: .customLong("lam"), help: optionHelp("lam"), transform: optionValue("lam"))
+  var lam: JSON?
+  @Flag(name: .customLong("whiten-rewards"), inversion: .prefixedNo, help: optionHelp("whiten_rewards"))
+  var whitenRewards: Bool?
+  @Option(
+    name: .customLong("num-ppo-epochs"), help: optionHelp("num_ppo_epochs"),
+    transform: optionValue("num_ppo_epochs"))
+  var numPpoEpochs: JSON?
+  @Option(
+    name: .customLong("num-mini-batches"), help: optionHelp("num_mini_batches"),
+    transform: optionValue("num_mini_batches"))
+  var numMiniBatches: JSON?
+  @Option(
+    name: .customLong("num-generations"), help: optionHelp("num_generations"),
+    transform: optionValue("num_generations"))
+  var numGenerations: JSON?
+  @Option(
+    name: .customLong("max-completion-length"), help: optionHelp("max_completion_length"),
+    transform: optionValue("max_completion_length"))
+  var maxCompletionLength: JSON?
+  @Option(name: .customLong("temperature"), help: optionHelp("temperature"), transform: optionValue("temperature"))
+  var temperature: JSON?
+  @Option(
+    name: .customLong("missing-eos-penalty"), help: optionHelp("missing_eos_penalty"),
+    transform: optionValue("missing_eos_penalty"))
+  var missingEosPenalty: JSON?
   @Option(
     name: .customLong("learning-rate"), help: optionHelp("learning_rate"), transform: optionValue("learning_rate"))
   var learningRate: JSON?
@@ -189,6 +235,23 @@ struct TrainingFlags: ParsableArguments {
       ("alpha", alpha),
       ("unlikelihood_alpha", unlikelihoodAlpha),
       ("center_rewards_coefficient", centerRewardsCoefficient),
+      ("kl_coef", klCoef),
+      ("kl_estimator", klEstimator),
+      ("kl_target", klTarget),
+      ("kl_horizon", klHorizon),
+      ("max_kl", maxKl),
+      ("cliprange", cliprange),
+      ("cliprange_value", cliprangeValue),
+      ("vf_coef", vfCoef),
+      ("gamma", gamma),
+      ("lam", lam),
+      ("whiten_rewards", whitenRewards.map(JSON.bool)),
+      ("num_ppo_epochs", numPpoEpochs),
+      ("num_mini_batches", numMiniBatches),
+      ("num_generations", numGenerations),
+      ("max_completion_length", maxCompletionLength),
+      ("temperature", temperature),
+      ("missing_eos_penalty", missingEosPenalty),
       ("learning_rate", learningRate),
       ("lr_scheduler_type", lrSchedulerType),
       ("warmup_steps", warmupSteps),

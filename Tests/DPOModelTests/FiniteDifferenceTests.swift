@@ -12,6 +12,7 @@ import Testing
     let adapter = adapted ? try model.adapter() : nil
     let parameters = try #require(adapter?.parameters ?? decoder.parameters)
     let pass = ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2))
+    pass.temperature = adapted ? 1 : 0.7
     let forest = model.forest(Array(try #require(model.golden["pairs"]?.array).prefix(2)))
     let weights = forest.targets.indices.map { Float(($0 * 7) % 5 - 2) / 4 }
     /// Σ weight · log-prob

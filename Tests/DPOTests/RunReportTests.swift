@@ -106,6 +106,46 @@ import Testing
     #expect(report { 3 + 0.02 * $0 }.diagnoses().first?.rule == .divergence)
   }
 
+  /// A run of PPO: 40 rollouts of four steps, metrics as functions of the part of the run that is done.
+  private func policy(_ change: [String: (Double) -> Double] = [:]) -> RunReport {
+    var values: [String: (Double) -> Double] = [
+      "loss": { 0.1 + $0 }, "objective/scores": { 1 + 2 * $0 }, "objective/kl": { 4 * $0 },
+      "objective/rlhf_reward": { 1 + 1.8 * $0 }, "policy/entropy_avg": { 2 - 0.5 * $0 },
+      "policy/clipfrac_avg": { _ in 0.1 }, "val/explained_variance": { 0.6 * $0 },
+      "completions/mean_length": { _ in 20 },
+    ]
+    values.merge(change) { $1 }
+    let rows = (0..<160).map { step -> JSON in
+      let rollout = step / 4
+      var row: JSONObject = ["step": .int(step + 1), "episode": .int(8 * (rollout + 1))]
+      for (name, value) in values.sorted(by: { $0.key < $1.key }) {
+        row[name] = .real(value(Double(rollout) / 39) + 0.02 * (rollout % 2 == 0 ? 1 : -1))
+      }
+      return .object(row)
+    }
+    return RunReport(settings: ["method": "ppo", "kl_coef": 0.05], data: .null, metrics: rows)
+  }
+
+  @Test func policiesAreJudgedByWhatTheyEarnAndWhatItCosts() throws {
+    func rules(_ report: RunReport) -> [Diagnosis.Rule] {
+      report.diagnoses().map(\.rule).filter { $0 != .noEvaluation }
+    }
+    // A loss that rises says nothing here.
+    #expect(rules(policy()) == [.learned])
+    let learned = try #require(policy().diagnoses().first { $0.rule == .learned })
+    #expect(learned.evidence[0].contains("40 rollouts"))
+    #expect(rules(policy(["objective/scores": { _ in 1 }])) == [.noLearning])
+    #expect(policy(["objective/scores": { 1 - $0 }]).diagnoses().first?.title == "The score fell")
+    #expect(rules(policy(["objective/kl": { 30 * $0 }])) == [.overOptimization, .learned])
+    #expect(rules(policy(["policy/entropy_avg": { 2 - 1.95 * $0 }])) == [.overOptimization, .learned])
+    #expect(rules(policy(["policy/clipfrac_avg": { _ in 0.5 }])) == [.largeSteps, .learned])
+    #expect(rules(policy(["val/explained_variance": { _ in -1 }])) == [.poorValues, .learned])
+    let page = policy().html()
+    for words in ["Score of the completions", "KL to the reference", "Clip fraction", "Explained variance", "Entropy"] {
+      #expect(page.contains(words), "\(words)")
+    }
+  }
+
   @Test func theMostSeriousComesFirst() {
     let severities = changed(.overfitted) { $0.data["contradicting_rows"] = 1 }.report.diagnoses().map(\.severity)
     #expect(severities == severities.sorted(by: >))

@@ -94,6 +94,9 @@ static void refuse_everywhere(dpo_model *m, dpo_dataset *d, dpo_trainer *t, dpo_
     CHECK_STATUS(status, dpo_trainer_parameter_at(t, 0, NULL, NULL, NULL, NULL, NULL));
     CHECK_STATUS(status, dpo_trainer_parameter_find(t, "x", &size));
     CHECK_STATUS(status, dpo_trainer_set_reduce(t, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_set_reward(t, NULL, NULL));
+    CHECK_STATUS(status, dpo_trainer_set_reward_model(t, m));
+    CHECK_STATUS(status, dpo_trainer_set_reward_classifier(t, (dpo_classifier *)c, 0));
     CHECK_STATUS(status, dpo_trainer_run(t, "/nonexistent/run", NULL, NULL, NULL));
     CHECK_STATUS(status, dpo_trainer_evaluate(t, &metrics));
     CHECK_STATUS(status, dpo_trainer_save(t, "/nonexistent/file"));
@@ -640,6 +643,71 @@ static void feedback_is_recorded_and_trained_on(void) {
     model = NULL;
 }
 
+/* Rewards of the policy's own answers: the share of their even tokens, or whatever `user_data` says. */
+static int32_t reward_even(const dpo_answers *answers, double *rewards, void *user_data) {
+    const int *mode = user_data;
+    CHECK(answers->struct_size >= sizeof *answers && answers->count > 0);
+    for (size_t i = 0; i < answers->count; i++) {
+        size_t even = 0;
+        CHECK(answers->prompts[i] && answers->completions[i] && answers->prompt_is_chat[i] == 0);
+        CHECK(answers->prompt_lengths[i] > 0 && answers->completion_lengths[i] > 0 && answers->prompt_ids[i][0] >= 0);
+        for (size_t t = 0; t < answers->completion_lengths[i]; t++) even += answers->completion_ids[i][t] % 2 == 0;
+        rewards[i] = *mode == 1 ? NAN : (double)even / (double)answers->completion_lengths[i];
+    }
+    return *mode == 2;
+}
+
+static void rewards_come_from_the_host(void) {
+    dpo_train_options options = small_run();
+    options.method = "ppo";
+    options.max_completion_length = 6;
+    options.max_steps = 3;
+    open_all(&options);
+    dpo_metrics metrics;
+    metrics.struct_size = sizeof metrics;
+    CHECK_REFUSED(STATE, "needs a reward", dpo_trainer_step(trainer, &metrics));
+    int mode = 0;
+    CHECK_STATUS(DPO_OK, dpo_trainer_set_reward(trainer, reward_even, &mode));
+    mode = 1;
+    CHECK_REFUSED(DPO_ERROR_FORMAT, "finite", dpo_trainer_step(trainer, &metrics));
+    mode = 2;
+    CHECK_REFUSED(DPO_ERROR_CANCELLED, "callback", dpo_trainer_step(trainer, &metrics));
+    mode = 0;
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, &metrics));
+    CHECK(metrics.step == 1 && isfinite(metrics.loss));
+    char *json = NULL;
+    CHECK_STATUS(DPO_OK, dpo_trainer_last_metrics(trainer, &json));
+    CHECK(json && strstr(json, "objective/scores") && strstr(json, "val/explained_variance"));
+    dpo_string_free(json);
+    CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "draws", dpo_trainer_forward(trainer, &(size_t){0}, 1, NULL, NULL, NULL, NULL));
+
+    CHECK_REFUSED(INVALID, "reward_model is NULL", dpo_trainer_set_reward_model(trainer, NULL));
+    CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "reward model", dpo_trainer_set_reward_model(trainer, model));
+    dpo_model *other = NULL;
+    CHECK_STATUS(DPO_OK, dpo_model_open("Tests/Fixtures/models/qwen2", "Tests/Fixtures/adapters/qwen2-lora-reward-final", 2, &other));
+    CHECK_REFUSED(DPO_ERROR_MISMATCH, "tokenizer", dpo_trainer_set_reward_model(trainer, other));
+    dpo_model_release(other);
+    CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, "Tests/Fixtures/adapters/llama-tied-lora-reward-chat-final", 2, &other));
+    CHECK_STATUS(DPO_OK, dpo_trainer_set_reward_model(trainer, other));
+    dpo_model_release(other);
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, &metrics));
+
+    const char *texts[] = {"good", "fine", "bad", "poor"};
+    const int32_t labels[] = {1, 1, 0, 0};
+    dpo_classifier *classifier = NULL;
+    CHECK_STATUS(DPO_OK, dpo_classifier_train(texts, labels, 4, 3, 0, &classifier));
+    CHECK_REFUSED(INVALID, "classifier is NULL", dpo_trainer_set_reward_classifier(trainer, NULL, 0));
+    CHECK_STATUS(DPO_OK, dpo_trainer_set_reward_classifier(trainer, classifier, 1));
+    dpo_classifier_release(classifier);
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, &metrics));
+    release_all();
+
+    options = small_run();
+    open_all(&options);
+    CHECK_REFUSED(INVALID, "without a reward", dpo_trainer_set_reward(trainer, reward_even, &mode));
+    release_all();
+}
+
 int main(void) {
     classifiers_learn_and_are_handles();
     new_models_are_written();
@@ -651,6 +719,7 @@ int main(void) {
     null_arguments();
     order_of_calls();
     callbacks_and_cancel();
+    rewards_come_from_the_host();
     cancel_from_a_signal_handler();
     a_second_thread_is_refused_and_release_waits();
     errors_belong_to_their_thread();

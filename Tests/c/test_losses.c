@@ -247,8 +247,52 @@ static void version_and_errors(void) {
     CHECK(strcmp(dpo_status_name(DPO_OK), "DPO_OK") == 0);
     CHECK(strcmp(dpo_status_name(DPO_ERROR_INVALID_ARGUMENT), "DPO_ERROR_INVALID_ARGUMENT") == 0);
     CHECK(strcmp(dpo_status_name(DPO_ERROR_INTERNAL), "DPO_ERROR_INTERNAL") == 0);
-    CHECK(strcmp(dpo_status_name(1), "unknown status") == 0 && strcmp(dpo_status_name(-11), "unknown status") == 0);
+    CHECK(strcmp(dpo_status_name(DPO_ERROR_DIVERGED), "DPO_ERROR_DIVERGED") == 0);
+    CHECK(strcmp(dpo_status_name(1), "unknown status") == 0 && strcmp(dpo_status_name(-12), "unknown status") == 0);
     dpo_string_free(NULL);
+}
+
+static void advantages_and_ppo(void) {
+    const double rewards[] = {-0.01, 0.02, -0.03, 1}, values[] = {0.1, 0.2, 0.3, 0.4};
+    const double expected[] = {0.7816, 0.728, 0.64, 0.6};
+    const size_t counts[] = {4, 0};
+    double advantages[4], returns[4];
+    CHECK_STATUS(DPO_OK, dpo_gae(rewards, values, counts, 2, 1, 0.95, advantages, returns));
+    for (int t = 0; t < 4; t++) {
+        CHECK(fabs(advantages[t] - expected[t]) < 5e-5);
+        CHECK(fabs(returns[t] - advantages[t] - values[t]) < 1e-12);
+    }
+    CHECK_STATUS(DPO_OK, dpo_gae(NULL, NULL, NULL, 0, 1, 1, NULL, NULL));
+    const int32_t bad = DPO_ERROR_INVALID_ARGUMENT;
+    const size_t huge[] = {SIZE_MAX, 1};
+    CHECK_REFUSED(bad, "rewards is NULL", dpo_gae(NULL, values, counts, 2, 1, 1, advantages, NULL));
+    CHECK_REFUSED(bad, "counts", dpo_gae(rewards, values, huge, 2, 1, 1, advantages, NULL));
+    CHECK_REFUSED(bad, "counts", dpo_gae(rewards, values, counts, SIZE_MAX, 1, 1, advantages, NULL));
+    CHECK_REFUSED(bad, "gamma", dpo_gae(rewards, values, counts, 2, 2, 1, advantages, NULL));
+    CHECK_REFUSED(bad, "lam", dpo_gae(rewards, values, counts, 2, 1, NAN, advantages, NULL));
+
+    /* r = 1.5 with A = 1 is beyond the range: no gradient. r = 1 with A = -1: d/dlogp = r / 2. V = 1, return 0, old 0. */
+    const float now[] = {0.405465108f, 0}, old[] = {0, 0}, advantage[] = {1, -1}, value[] = {1, 1}, zero[] = {0, 0};
+    double loss = 7, by_logp[2], by_value[2];
+    dpo_ppo_options options;
+    CHECK_STATUS(DPO_OK, dpo_ppo_options_init(&options, sizeof options));
+    CHECK(options.cliprange == 0.2 && options.cliprange_value == 0.2 && options.vf_coef == 0.1);
+    CHECK_STATUS(DPO_OK, dpo_ppo_loss(&options, 2, now, old, advantage, value, zero, zero, &loss, by_logp, by_value));
+    CHECK(fabs(loss - ((-1.2 + 1) / 2 + 0.1 * 0.5)) < 1e-6);
+    CHECK(by_logp[0] == 0 && fabs(by_logp[1] - 0.5) < 1e-6);
+    CHECK(fabs(by_value[0] - 0.1 / 2) < 1e-6);
+    CHECK_STATUS(DPO_OK, dpo_ppo_loss(NULL, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, by_value));
+    CHECK(fabs(loss + 0.1) < 1e-6 && by_value[0] == 0);
+    CHECK_REFUSED(bad, "values is NULL", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, zero, zero, &loss, NULL, NULL));
+    CHECK_REFUSED(bad, "loss is NULL", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "logps", dpo_ppo_loss(&options, SIZE_MAX, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    CHECK_STATUS(bad, dpo_ppo_loss(&options, 0, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    options.cliprange = -1;
+    CHECK_REFUSED(bad, "cliprange", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    options.struct_size = 3;
+    CHECK_REFUSED(bad, "struct_size", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    const float infinite[] = {INFINITY, 0}, back[] = {-1, -1};
+    CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_ppo_loss(NULL, 2, infinite, old, back, NULL, NULL, NULL, &loss, NULL, NULL));
 }
 
 int main(void) {
@@ -261,5 +305,6 @@ int main(void) {
     closed_form();
     ranked_answers();
     struct_sizes();
+    advantages_and_ppo();
     return check_summary();
 }

@@ -22,6 +22,16 @@ def text_folder(case: Case) -> "os.PathLike[str]":
     return folder
 
 
+class PPOCurve:
+    @staticmethod
+    def check(case: unittest.TestCase, text: str) -> None:
+        """40 steps, four a rollout: at first the policy is its reference, then it has moved."""
+        found = re.findall(r"step (\d+): score (-?[\d.]+), KL (-?[\d.]+)", text)
+        case.assertEqual([int(step) for step, _, _ in found], list(range(1, 41)))
+        case.assertEqual({float(kl) for _, _, kl in found[:4]}, {0.0})
+        case.assertNotEqual(float(found[-1][2]), 0.0)
+
+
 class CExamples(Case):
     def build(self, name: str) -> "os.PathLike[str]":
         source = ROOT / "examples/c" / f"{name}.c"
@@ -87,6 +97,11 @@ class CExamples(Case):
         said = talk("The play was", "-", "The walk was", "-", "train", "stop", "train")
         self.assertTrue(said.startswith("[adapter loaded]"))
         self.assertRegex(said, r"\[record 5\]\n\[training[: ]")
+
+    def test_ppo(self) -> None:
+        done = run(self.build("ppo"), MODEL, PAIRS, env=LIBRARY)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        PPOCurve.check(self, done.stdout)
 
     def test_training_stops_with_ctrl_c_and_goes_on(self) -> None:
         program, output = self.build("train"), self.directory / "run"
@@ -181,6 +196,11 @@ class PythonExamples(Case):
         losses = [float(value) for value in re.findall(r"loss ([\d.]+)", done.stdout)]
         self.assertEqual(len(losses), 8)
         self.assertLess(losses[-1], losses[0])
+
+    def test_ppo(self) -> None:
+        done = run(sys.executable, "examples/python/ppo.py", MODEL, PAIRS)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        PPOCurve.check(self, done.stdout)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ CODE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.DOTALL)
 FUNCTIONS = sorted(set(re.findall(r"\b(dpo_\w+)\(", CODE)))
 TABLE = {row["name"]: row for row in libdpo.describe_options()}
 #: What stands for "unset" in the C struct.
-UNSET = {"data_seed": -1, "max_length": 0, "save_total_limit": 0, "lora_target_modules": None}
+UNSET = {"num_ppo_epochs": 0, "num_generations": 0, "data_seed": -1, "max_length": 0, "save_total_limit": 0, "lora_target_modules": None}
 
 
 class Library(Case):
@@ -59,6 +59,7 @@ class PythonPrototypes(Case):
             "dpo_metrics": _native.Metrics, "dpo_event": _native.Event,
             "dpo_generation_options": _native.GenerationOptions, "dpo_export_options": _native.ExportOptions,
             "dpo_feedback_options": _native.FeedbackOptions, "dpo_feedback_result": _native.FeedbackResult,
+            "dpo_ppo_options": _native.PPOOptions, "dpo_answers": _native.Answers,
         }
         lines, expected = [], []
         for name, kind in structs.items():

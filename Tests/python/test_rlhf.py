@@ -4,7 +4,7 @@ import json
 import unittest
 
 import libdpo
-from libdpo import LoraConfig, Model, RewardConfig, RewardTrainer
+from libdpo import LoraConfig, Model, PPOConfig, PPOTrainer, RewardConfig, RewardTrainer
 from support import FIXTURES, MODEL, PAIRS, Case, dpo, golden, rows
 
 QUIET = {"disable_tqdm": True, "threads": 2}
@@ -76,6 +76,102 @@ class RewardModels(Case):
         refused = dpo("score", QWEN2, "--data", PAIRS)
         self.assertEqual(refused.returncode, 1)
         self.assertIn("reward model", refused.stderr)
+
+
+class Policies(Case):
+    def args(self, config: type = PPOConfig, **options: object) -> object:
+        return config(**{
+            "output_dir": str(self.directory / "run"), "per_device_train_batch_size": 4, "max_completion_length": 8,
+            "learning_rate": 1e-3, "max_steps": 4, "temperature": 1.0, **QUIET, **options,
+        })
+
+    def test_a_function_is_the_reward(self) -> None:
+        seen: "list[libdpo.Answer]" = []
+
+        def reward(answers: "list[libdpo.Answer]") -> "list[float]":
+            seen.extend(answers)
+            return [len(answer.completion or "") / 10 for answer in answers]
+
+        trainer = PPOTrainer(MODEL, reward, self.args(), train_dataset=[{"prompt": "The film was"}] * 8)
+        output = trainer.train()
+        self.assertEqual((output.global_step, len(seen)), (4, 4))
+        self.assertEqual(seen[0].prompt, "The film was")
+        self.assertEqual((len(seen[0].completion_ids), seen[0].stopped), (8, False))
+        model = Model(MODEL)
+        self.assertEqual(seen[0].prompt_ids, list(model.encode("The film was")))
+        for name in ("objective/kl", "objective/scores", "policy/clipfrac_avg", "val/explained_variance"):
+            self.assertIn(name, output.metrics)
+        self.assertAlmostEqual(output.metrics["objective/scores"], sum(len(a.completion) for a in seen) / 40, 6)
+        Model(self.directory / "run" / "final.h5").generate("The film was", max_new_tokens=4)
+
+    def test_messages_reach_the_function_as_messages(self) -> None:
+        chat = [{"role": "user", "content": "Tell me about the film."}]
+        seen: "list[libdpo.Answer]" = []
+
+        def reward(answers: "list[libdpo.Answer]") -> "list[float]":
+            seen.extend(answers)
+            return [0.0] * len(answers)
+
+        PPOTrainer(MODEL, reward, self.args(), train_dataset=[{"prompt": chat}] * 4).step()
+        self.assertEqual(seen[0].prompt, chat)
+
+    def test_what_goes_wrong_in_the_function_is_raised(self) -> None:
+        answers = {
+            ZeroDivisionError: lambda answers: 1 / 0, libdpo.FormatError: lambda answers: [float("nan")] * len(answers),
+        }
+        for error, reward in answers.items():
+            trainer = PPOTrainer(MODEL, reward, self.args(), train_dataset=PAIRS)
+            self.assertRaises(error, trainer.step)
+            trainer.set_reward(lambda answers: [1.0] * len(answers))
+            self.assertEqual(trainer.step()["step"], 1)
+        short = PPOTrainer(MODEL, lambda answers: [1.0], self.args(), train_dataset=PAIRS)
+        self.assertRaises(libdpo.FormatError, short.step)
+        self.assertRaises(TypeError, PPOTrainer, MODEL, "reward", self.args(), train_dataset=PAIRS)
+        qwen2 = Model(QWEN2, REWARD)
+        self.assertRaises(libdpo.MismatchError, PPOTrainer, MODEL, qwen2, self.args(), train_dataset=PAIRS)
+
+    def test_a_policy_that_leaves_its_reference_stops(self) -> None:
+        args = self.args(learning_rate=2e-3, max_steps=800, max_kl=0.3, lora_r=4)
+        trainer = PPOTrainer(MODEL, lambda answers: [float(a.completion_ids[0]) for a in answers], args, train_dataset=PAIRS)
+        with self.assertRaises(libdpo.DivergedError) as caught:
+            trainer.train()
+        self.assertIn("the last good checkpoint is", str(caught.exception))
+
+    def test_the_other_methods_take_the_same_rewards(self) -> None:
+        for trainer_type, config in (
+            (libdpo.RLOOTrainer, libdpo.RLOOConfig), (libdpo.GRPOTrainer, libdpo.GRPOConfig),
+            (libdpo.OnlineDPOTrainer, libdpo.OnlineDPOConfig),
+        ):
+            reward = lambda answers: [float(sum(a.completion_ids) % 7) for a in answers]
+            trainer = trainer_type(MODEL, reward, self.args(config, num_generations=2), train_dataset=PAIRS)
+            found = trainer.step()
+            self.assertIn("objective/scores", found)
+            self.assertEqual(found["step"], 1)
+
+    def test_advantages_and_losses_of_any_engine(self) -> None:
+        advantages, returns = libdpo.gae([-0.01, 0.02, -0.03, 1], [0.1, 0.2, 0.3, 0.4], [4])
+        for found, want in zip(advantages, (0.7816, 0.728, 0.64, 0.6)):
+            self.assertAlmostEqual(found, want, 4)
+        self.assertAlmostEqual(returns[3], 1.0, 12)
+        result = libdpo.ppo_loss([0.0, 0.0], [0.0, 0.0], [1.0, -1.0])
+        self.assertEqual(list(result.gradient_logps), [-0.5, 0.5])
+        self.assertRaises(ValueError, libdpo.gae, [1.0], [1.0, 2.0], [1])
+        self.assertRaises(ValueError, libdpo.ppo_loss, [0.0], [0.0, 0.0], [1.0])
+
+    def test_the_command_trains_against_a_classifier_and_a_program(self) -> None:
+        classifier = self.directory / "classifier.h5"
+        libdpo.TextClassifier.train(["good", "fine", "bad", "poor"], [1, 1, 0, 0], folds=0).save(classifier)
+        program = "while read line; do echo '{\"scores\": [1.0]}'; done"
+        for name, judge in (("a", ["--classifier", str(classifier)]), ("b", ["--command", program])):
+            folder = self.directory / name
+            out = dpo(
+                "train", str(MODEL), "--method", "ppo", "--data", str(PAIRS), "--output-dir", str(folder), *judge,
+                "--max-steps", "4", "--per-device-train-batch-size", "4", "--max-completion-length", "6", "--lora-r", "2",
+                "--threads", "2", "--json",
+            )
+            metrics = json.loads(out.stdout)["metrics"]
+            self.assertIn("objective/scores", metrics)
+            self.assertTrue((folder / "report.html").exists())
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ public struct DataReport: Sendable, Equatable {
     if kind == .pairs {
       object["chosen_tokens"] = completions.json
       object["rejected_tokens"] = rejected.json
-    } else {
+    } else if kind != .prompts {
       object["completion_tokens"] = completions.json
     }
     if kind == .ranked { object["answers"] = .int(answers) }
@@ -160,7 +160,7 @@ public struct DataReport: Sendable, Equatable {
       "\(name): \(rows) rows\(answered) (\(kind.rawValue)), \(tokens) tokens; tokens a row, least … median … most:"
     ]
     if prompts.maximum > 0 { lines.append(line("prompt", prompts)) }
-    lines.append(line(kind == .pairs ? "chosen" : "completion", completions))
+    if kind != .prompts { lines.append(line(kind == .pairs ? "chosen" : "completion", completions)) }
     if kind == .pairs { lines.append(line("rejected", rejected)) }
     if isPreference {
       lines.append("  the longer completion is chosen in \(Int((100 * longerChosen).rounded())) %")

@@ -6,6 +6,13 @@ package enum Content: Equatable {
   case messages([JSON])
 
   var isText: Bool { if case .text = self { true } else { false } }
+
+  var json: JSON {
+    switch self {
+    case .text(let text): .string(text)
+    case .messages(let messages): .array(messages)
+    }
+  }
 }
 
 /// What the rows of a data set hold; the first row decides for all.
@@ -22,6 +29,8 @@ public enum RowKind: String, Sendable {
   case text
   /// {"messages"}
   case messages
+  /// {"prompt"}; other columns are not looked at
+  case prompts
 }
 
 /// One row before tokenisation.
@@ -53,13 +62,17 @@ struct RowFormat {
     hasPrompt = row["prompt"] != nil
     hasMargin = row["margin"] != nil && kind == .pairs
     hasReference = (row["ref_chosen_logps"] ?? row["ref_rejected_logps"]) != nil && kind == .pairs
-    isText = try RowFormat.completions(row, kind, place: place)[0].isText
+    isText =
+      try RowFormat.completions(row, kind, place: place).first?.isText
+      ?? RowFormat.content(row, "prompt", place: place).isText
   }
 
   private static func kind(of row: JSONObject, purpose: DatasetPurpose, place: String) throws -> RowKind {
     let keys = Set(row.keys)
     let found: RowKind? =
-      if keys.contains("chosen") || keys.contains("rejected") {
+      if purpose == .prompts {
+        keys.contains("prompt") ? .prompts : nil
+      } else if keys.contains("chosen") || keys.contains("rejected") {
         .pairs
       } else if keys.contains("completions") {
         .ranked
@@ -95,6 +108,7 @@ struct RowFormat {
     case .unpaired, .completions: return [try content(row, "completion", place: place)]
     case .text: return [try content(row, "text", place: place)]
     case .messages: return [try content(row, "messages", place: place)]
+    case .prompts: return []
     }
   }
 
@@ -104,7 +118,8 @@ struct RowFormat {
   /// Reads a row; it must be of the first row's kind.
   func read(_ row: JSONObject, place: String) throws -> DataRow {
     var result = DataRow(completions: [])
-    let needsPrompt = kind == .unpaired || kind == .completions || kind == .ranked || (kind == .pairs && hasPrompt)
+    let needsPrompt =
+      kind == .unpaired || kind == .completions || kind == .ranked || kind == .prompts || (kind == .pairs && hasPrompt)
     if needsPrompt { result.prompt = try content(row, "prompt", place: place) }
     if kind == .pairs, !hasPrompt, row["prompt"] != nil {
       throw DPOError.format(place, "has a \"prompt\", which the first row has not")
@@ -242,6 +257,8 @@ public enum DatasetPurpose: String, Sendable {
   case supervised
   /// Documents of text. Longer ones than max_length are cut into pieces, and pieces share the places of a batch.
   case pretraining
+  /// Prompts that the policy itself answers.
+  case prompts
   /// Whatever the first row is: scoring and inspection.
   case any
 
@@ -261,6 +278,7 @@ public enum DatasetPurpose: String, Sendable {
     case .unpaired: kind == .pairs || kind == .unpaired
     case .supervised: kind == .completions || kind == .text || kind == .messages || kind == .pairs
     case .pretraining: kind == .text
+    case .prompts: kind == .prompts
     case .any: true
     }
   }
@@ -272,6 +290,7 @@ public enum DatasetPurpose: String, Sendable {
     case .unpaired: "\"prompt\", \"completion\" and \"label\", or \"prompt\", \"chosen\" and \"rejected\""
     case .supervised: "\"text\", \"messages\", \"prompt\" and \"completion\", or \"chosen\" and \"rejected\""
     case .pretraining: "\"text\""
+    case .prompts: "\"prompt\""
     case .any:
       "\"chosen\" and \"rejected\", \"prompt\" and \"completions\", \"prompt\" and \"completion\", \"text\" or \"messages\""
     }

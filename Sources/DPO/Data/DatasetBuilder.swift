@@ -17,6 +17,8 @@ struct DatasetBuilder {
   private(set) var lines: [Int] = []
   private(set) var labels: [Bool] = []
   private(set) var ranks: [Double] = []
+  /// What prompts were before they became tokens, for the rewards that read them.
+  private(set) var prompts: [JSON] = []
   private(set) var weights, margins, referenceChosen, referenceRejected: [Double]?
   private(set) var report: DataReport
   /// Rows, and "this rather than that" after a prompt.
@@ -74,9 +76,13 @@ struct DatasetBuilder {
         return
       }
     }
+    if kind == .prompts, row.prompt.isEmpty {
+      throw DPOError.format("\(self.name): \(unit) \(line)", "the prompt has no tokens")
+    }
     if let limit = options.maxLength {
       let isLonger = row.completions.contains { row.prompt.count + $0.count > limit }
-      if options.dropsLongRows ? isLonger : options.truncation == .keepStart && row.prompt.count >= limit {
+      let fills = row.prompt.count >= limit && (kind == .prompts || options.truncation == .keepStart)
+      if options.dropsLongRows ? isLonger : fills {
         report.droppedRows += 1
         return
       }
@@ -100,6 +106,7 @@ struct DatasetBuilder {
     lines.append(line)
     if kind == .ranked { ranks += columns.ranks ?? [] }
     if kind == .unpaired { labels.append(columns.label ?? true) }
+    if kind == .prompts { prompts.append(columns.prompt.map(\.json) ?? .null) }
     add(columns.weight, to: &weights, otherwise: 1)
     add(columns.margin, to: &margins, otherwise: 0)
     add(columns.reference?.chosen, to: &referenceChosen, otherwise: 0)

@@ -102,13 +102,16 @@ extension TokenizedDataset {
   /// - Throws: `.format` with the number of the row that is not like the first one or has an empty completion.
   public convenience init(rows: [TokenizedRow], options: DatasetOptions) throws {
     guard let first = rows.first else { throw DPOError.format("rows", "no rows; expected at least one") }
-    let kind: RowKind = first.rejected != nil ? .pairs : first.label != nil ? .unpaired : .completions
+    let kind: RowKind =
+      options.purpose == .prompts
+      ? .prompts : first.rejected != nil ? .pairs : first.label != nil ? .unpaired : .completions
     guard options.purpose.accepts(kind), options.purpose.learns(kind) == kind else {
       throw DPOError.format("rows", "expected \(options.purpose.expectation); found \(kind.rawValue)")
     }
     var builder = try DatasetBuilder(name: "rows", unit: "row", kind: kind, options: options)
     for (index, row) in rows.enumerated() {
-      guard (row.rejected != nil) == (kind == .pairs), (row.label != nil) == (kind == .unpaired) else {
+      guard kind == .prompts || ((row.rejected != nil) == (kind == .pairs) && (row.label != nil) == (kind == .unpaired))
+      else {
         throw DPOError.format("rows: row \(index + 1)", "is not of the first row's kind, \(kind.rawValue)")
       }
       if let weight = row.weight, !(weight >= 0 && weight.isFinite) {
@@ -117,7 +120,7 @@ extension TokenizedDataset {
       var columns = DataRow(completions: [])
       columns.label = row.label
       columns.weight = row.weight
-      let completions = [row.completion] + (row.rejected.map { [$0] } ?? [])
+      let completions = kind == .prompts ? [] : [row.completion] + (row.rejected.map { [$0] } ?? [])
       try builder.append(
         RowTokenizer.Tokens(prompt: row.prompt, completions: completions), columns, line: index + 1)
     }

@@ -111,7 +111,7 @@ package struct RowTokenizer {
     } else {
       joined = try row.completions.map { try ids(of: $0, after: prompt, row) }
     }
-    let boundary = joined.map { commonPrefix(alone, $0) }.min() ?? 0
+    let boundary = joined.map { commonPrefix(alone, $0) }.min() ?? alone.count
     result.prompt = Array(alone[..<boundary])
     result.completions = joined.map { Array($0[boundary...]) }
     result.droppedPrompt = alone.count - boundary

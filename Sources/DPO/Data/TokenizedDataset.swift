@@ -44,6 +44,8 @@ public final class TokenizedDataset: Sendable {
   /// Factors on the rows' losses; nil when no row has any.
   public let weights: [Double]?
   public let margins: [Double]?
+  /// Of rows that are prompts: the text or messages; null where a host gave token ids.
+  public let prompts: [JSON]?
   /// Log-probs of a reference that came with the data.
   public let referenceChosen, referenceRejected: [Double]?
 
@@ -52,7 +54,7 @@ public final class TokenizedDataset: Sendable {
   private let tokens: [Int32]
   /// Beside `tokens`; nil: every token of a completion is learned.
   private let learned: [Bool]?
-  /// Ends of the segments: a row has its prompt, then its completions (chosen and rejected, one, or those that are ranked).
+  /// Ends of the segments: a row has its prompt, then its completions (chosen and rejected, one, those that are ranked, or none).
   private let ends: [Int]
   /// Number of segments before each row, and of all.
   private let firstSegments: [Int]
@@ -74,6 +76,7 @@ public final class TokenizedDataset: Sendable {
     weights = builder.weights
     ranks = builder.kind == .ranked ? builder.ranks : nil
     margins = builder.margins
+    prompts = builder.kind == .prompts ? builder.prompts : nil
     referenceChosen = builder.referenceChosen
     referenceRejected = builder.referenceRejected
     tokens = builder.tokens
@@ -82,6 +85,9 @@ public final class TokenizedDataset: Sendable {
     learned = builder.learned.isEmpty ? nil : builder.learned
     packs = builder.packs()
   }
+
+  /// A row's prompt, whole.
+  public func prompt(_ row: Int) -> ArraySlice<Int32> { segment(row, 0) }
 
   /// Whether rows are pairs of chosen and rejected.
   public var isPaired: Bool { kind == .pairs }
@@ -113,6 +119,7 @@ public final class TokenizedDataset: Sendable {
     switch kind {
     case .pairs: ["chosen", "rejected"]
     case .ranked: (1...sequenceCount(row)).map { "completion_\($0)" }
+    case .prompts: []
     default: ["completion"]
     }
   }
@@ -141,7 +148,9 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// Tokens of each sequence of a row, prompt included, after truncation.
-  public func sequenceLengths(_ row: Int) -> [Int] { sequences(row).map(\.count) }
+  public func sequenceLengths(_ row: Int) -> [Int] {
+    kind == .prompts ? [prompt(row).count] : sequences(row).map(\.count)
+  }
   /// Tokens of a row as trainers without shared prompts count them.
   public func attendedTokens(_ row: Int) -> Int { sequenceLengths(row).reduce(0, +) }
   /// Tokens of the longest sequence.
@@ -149,6 +158,7 @@ public final class TokenizedDataset: Sendable {
 
   /// Distinct tokens of a row (a common prompt once) and the number that is predicted.
   public func size(_ row: Int) -> (tokens: Int, targets: Int) {
+    guard kind != .prompts else { return (prompt(row).count, 0) }
     let sequences = sequences(row)
     let prompts = Set(sequences.map(\.prompt.indices)).reduce(0) { $0 + $1.count }
     return (sequences.reduce(prompts) { $0 + $1.completion.count }, sequences.reduce(0) { $0 + $1.targetCount })
@@ -195,8 +205,10 @@ public final class TokenizedDataset: Sendable {
     sequenceLengths(row).max() ?? 0
   }
 
+  /// Empty where rows have no such part.
   private func segment(_ row: Int, _ part: Int) -> ArraySlice<Int32> {
     let index = firstSegments[row] + part
+    guard index < firstSegments[row + 1] else { return [] }
     return tokens[(index == 0 ? 0 : ends[index - 1])..<ends[index]]
   }
 

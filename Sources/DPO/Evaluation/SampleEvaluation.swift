@@ -167,12 +167,3 @@ private struct Contests {
     self.chosenScores.append(chosenScores.mean)
   }
 }
-
-extension Content {
-  fileprivate var json: JSON {
-    switch self {
-    case .text(let text): .string(text)
-    case .messages(let messages): .array(messages)
-    }
-  }
-}

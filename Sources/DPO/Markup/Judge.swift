@@ -1,16 +1,83 @@
 import CKernels
 import DPOBase
+import DPOText
 
-/// Whoever says which answer is better by giving each a number: a classifier, a reward model, a program of one's own.
+/// An answer to be judged.
+public struct Answer: Sendable {
+  /// Text, or chat messages; null where only tokens are known.
+  public var prompt: JSON
+  public var completion: JSON
+  /// What the policy read and drew, of answers that it gave itself: the tokens, and whether the last one ends the answer.
+  public var promptTokens: [Int32] = []
+  public var completionTokens: [Int32] = []
+  public var isFinished = true
+
+  public init(prompt: JSON, completion: JSON) {
+    self.prompt = prompt
+    self.completion = completion
+  }
+}
+
+/// Whoever says how good an answer is by giving it a number: a classifier, a reward model, a program or function of one's own.
 public struct Judge {
   /// Tells this judge from others, in the log of its judgements.
   public let identity: String
-  /// One score a completion of a prompt, higher is better.
-  public let scores: (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]
+  /// Whether it reads texts; one that looks at tokens alone does for a model without tokenizer.
+  public let readsText: Bool
+  /// What a reward model reads with.
+  public let tokenizer: Tokenizer?
+  /// Bytes that it takes while it judges.
+  public let memory: Int
+  private let judge: ([Answer]) throws -> [Double]
 
-  public init(identity: String, scores: @escaping (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]) {
+  /// - Parameter answers: one score an answer, higher is better.
+  public init(
+    identity: String, readsText: Bool = true, tokenizer: Tokenizer? = nil, memory: Int = 0,
+    answers: @escaping ([Answer]) throws -> [Double]
+  ) {
     self.identity = identity
-    self.scores = scores
+    self.readsText = readsText
+    self.tokenizer = tokenizer
+    self.memory = memory
+    judge = answers
+  }
+
+  /// A judge that sees the answers to one prompt at a time.
+  public init(identity: String, scores: @escaping (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]) {
+    self.init(identity: identity) { answers in
+      var all: [Double] = []
+      while all.count < answers.count {
+        let prompt = answers[all.count].prompt
+        let group = answers[all.count...].prefix { $0.prompt == prompt }.map(\.completion)
+        let found = try scores(prompt, group)
+        try Judge.check(found, for: group.count)
+        all += found
+      }
+      return all
+    }
+  }
+
+  /// One finite score an answer.
+  ///
+  /// - Throws: what the judge throws, or `.format` for too few scores, or such as are not finite.
+  public func scores(_ answers: [Answer]) throws -> [Double] {
+    guard !answers.isEmpty else { return [] }
+    let scores = try judge(answers)
+    try Judge.check(scores, for: answers.count)
+    return scores
+  }
+
+  /// The same of completions of one prompt.
+  public func scores(_ prompt: JSON, _ completions: [JSON]) throws -> [Double] {
+    try scores(completions.map { Answer(prompt: prompt, completion: $0) })
+  }
+
+  private static func check(_ scores: [Double], for count: Int) throws {
+    guard scores.count == count, scores.allSatisfy(\.isFinite) else {
+      let bad = scores.firstIndex { !$0.isFinite }.map { ", number \($0 + 1) of them \(scores[$0])" } ?? ""
+      throw DPOError(
+        .format, "the judge gave \(scores.count) scores for \(count) answers\(bad); expected one finite number each")
+    }
   }
 
   /// The log-odds of the positive class.
@@ -18,10 +85,10 @@ public struct Judge {
   /// - Parameter completionOnly: judge the completion by itself. Otherwise, as always after chat messages, a text prompt and its
   ///   completion are one text.
   public static func classifier(_ classifier: TextClassifier, completionOnly: Bool = false) -> Judge {
-    Judge(identity: "classifier \(classifier.fingerprint)\(completionOnly ? " of completions" : "")") {
-      prompt, completions in
-      let start = completionOnly ? "" : prompt.string ?? ""
-      return completions.map { classifier.logOdds(start + MarkupRow.text($0)) }
+    Judge(identity: "classifier \(classifier.fingerprint)\(completionOnly ? " of completions" : "")") { answers in
+      answers.map {
+        classifier.logOdds((completionOnly ? "" : $0.prompt.string ?? "") + MarkupRow.text($0.completion))
+      }
     }
   }
 
@@ -33,12 +100,14 @@ public struct Judge {
       throw DPOError.unsupported("\(model.file.path): a language model, which has no score; expected a reward model")
     }
     let adapter = model.adapterFile.map { " \(String($0.fingerprint(), radix: 16))" } ?? ""
-    return Judge(identity: "reward model \(String(model.file.fingerprint(), radix: 16))\(adapter)") {
-      prompt, completions in
+    return Judge(
+      identity: "reward model \(String(model.file.fingerprint(), radix: 16))\(adapter)", tokenizer: try model.tokenizer,
+      memory: try model.file.mappedBytes + model.scoringPlan().total
+    ) { answers in
       var options = DatasetOptions(.any)
       options.maxLength = nil
-      let rows = completions.map { completion -> JSONObject in
-        ["prompt": prompt, "completion": MarkupRow.answer(completion, to: prompt)]
+      let rows = answers.map { answer -> JSONObject in
+        ["prompt": answer.prompt, "completion": MarkupRow.answer(answer.completion, to: answer.prompt)]
       }
       let data = try model.dataset(rows: rows, options: options)
       try data.check(contextLength: model.configuration.contextLength)

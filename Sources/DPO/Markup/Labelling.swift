@@ -64,10 +64,6 @@ public func label(
     guard failuresInARow < 3, !cancelled else { break }
     do {
       let scores = try judge.scores(row.prompt, row.completions)
-      guard scores.count == row.completions.count, scores.allSatisfy(\.isFinite) else {
-        throw DPOError(
-          .format, "the judge gave \(scores.count) scores for \(row.completions.count) answers, or not finite ones")
-      }
       try log.record(row, judge: judge.identity, scores)
       failuresInARow = 0
     } catch let error as DPOError {

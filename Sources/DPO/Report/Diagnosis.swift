@@ -18,6 +18,9 @@ public struct Diagnosis: Sendable, Equatable {
     case fewPairs = "few-pairs"
     case contradictions
     case wastedRows = "wasted-rows"
+    case overOptimization = "over-optimization"
+    case largeSteps = "large-steps"
+    case poorValues = "poor-values"
     case learned
   }
 

@@ -20,7 +20,8 @@ extension RunFacts {
   var divergence: Diagnosis? {
     let broken = metrics.brokenSteps
     let risen = loss.flatMap { loss -> (head: Double, low: Double, tail: RunSeries.Window)? in
-      guard loss.count >= 10 else { return nil }
+      // The loss of a policy that draws its own rows says nothing of what was learned.
+      guard loss.count >= 10, !isRollout else { return nil }
       let head = loss.head.mean
       let tail = loss.tail
       let low = loss.smoothed.min() ?? head
@@ -60,7 +61,7 @@ extension RunFacts {
 
   /// Neither the margin nor the loss moved beyond the scatter of the steps.
   var noLearning: Diagnosis? {
-    guard divergence == nil, let loss, loss.count >= 10 else { return nil }
+    guard divergence == nil, !isRollout, let loss, loss.count >= 10 else { return nil }
     let improved = loss.head.mean - loss.tail.mean
     var evidence = ["loss \(Self.range(loss.head)) → \(Self.range(loss.tail))"]
     guard isPreference, let margin = margins?.tail else {
@@ -198,7 +199,7 @@ extension RunFacts {
   }
 
   var noEvaluation: Diagnosis? {
-    guard evaluationLoss == nil, metrics.steps >= 10 else { return nil }
+    guard evaluationLoss == nil, metrics["eval_objective/scores"] == nil, metrics.steps >= 10 else { return nil }
     return Diagnosis(
       .noEvaluation, .note, "No held-out rows",
       "Training metrics alone cannot tell learning from memorising: accuracy near 100 % may be either.",
@@ -206,7 +207,7 @@ extension RunFacts {
   }
 
   var learned: Diagnosis? {
-    guard divergence == nil else { return nil }
+    guard divergence == nil, !isRollout else { return nil }
     if isPreference {
       guard hasLearned, metrics.steps >= 10, let margin = margins?.tail, let accuracy else { return nil }
       var evidence = [

@@ -41,17 +41,33 @@ extension RunReport {
     {
       gradient?.isLogarithmic = true
     }
-    let divergence = ["kl", "objective/kl"].compactMap { plot("KL to the reference (nats)", [($0, "training", .blue)]) }
+    let score = plot("Score of the completions", [("objective/scores", "training", .blue)])
+    var ratio = plot(
+      "Clip fraction", [("policy/clipfrac_avg", "policy", .blue), ("val/clipfrac_avg", "value", .orange)])
+    ratio?.range = 0...1
+    var explained = plot("Explained variance of the returns", [("val/explained_variance", "training", .blue)])
+    explained?.reference = (0, "the mean")
+    let divergence = ["objective/kl", "kl"].compactMap { plot("KL to the reference (nats)", [($0, "training", .blue)]) }
       .first
     let main = [
-      plot("Reward of samples", [("objective/scores", "training", .blue)]), margin, accuracy, loss, rewards, divergence,
-      pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), gradient,
+      score, margin, accuracy, facts.isRollout ? nil : loss, rewards,
+      pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), divergence,
+      facts.isRollout ? plot("Entropy (nats a token)", [("policy/entropy_avg", "training", .blue)]) : nil, ratio,
+      explained,
+      gradient,
     ]
     let more = [
       plot("Learning rate", [("learning_rate", "learning rate", .blue)]),
       plot("Entropy (nats a token)", [("entropy", "training", .blue)]),
       plot("Token accuracy", [("mean_token_accuracy", "training", .blue)]),
       pair("Mean logits", "logits/chosen", "logits/rejected"),
+      facts.isRollout ? loss : nil,
+      plot(
+        "Reward: score less the KL penalty",
+        [("objective/rlhf_reward", "reward", .blue), ("objective/non_score_reward", "penalty", .orange)]),
+      plot("β", [("objective/kl_coef", "weight of the penalty", .blue)]),
+      plot("Loss of the value function", [("loss/value_avg", "training", .blue)]),
+      plot("Length (tokens)", [("completions/mean_length", "training", .blue)]),
     ]
     return (main.compactMap(\.self), more.compactMap(\.self))
   }

@@ -88,7 +88,9 @@ extension RunReport {
     }
     tile("Accuracy", "rewards/accuracies", asPercent: true)
     tile("Margin", "rewards/margins")
-    tile("Loss", "loss")
+    tile("Score", "objective/scores")
+    tile("KL", "objective/kl")
+    if !facts.isRollout { tile("Loss", "loss") }
     if !facts.isPreference { tile("Token accuracy", "mean_token_accuracy", asPercent: true) }
     if let perplexity = metrics["eval_perplexity"]?.last {
       tiles.append(("Perplexity", ReportText.number(perplexity), "of the held-out text"))

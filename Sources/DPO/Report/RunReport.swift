@@ -58,7 +58,8 @@ public struct RunReport: Sendable {
   /// What the numbers tell, the most serious first.
   public func diagnoses() -> [Diagnosis] {
     let found = [
-      facts.divergence, facts.noLearning, facts.contradictions, facts.overfitting, facts.saturation, facts.chosenFalls,
+      facts.divergence, facts.overOptimization, facts.rewardChange, facts.largeSteps, facts.poorValues,
+      facts.noLearning, facts.contradictions, facts.overfitting, facts.saturation, facts.chosenFalls,
       facts.lengthBias, facts.fewPairs, facts.wastedRows, facts.noEvaluation, facts.shortRun, facts.learned,
     ].compactMap(\.self)
     return found.enumerated().sorted { ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset) }.map {

@@ -67,9 +67,52 @@ extension TrainingOptions {
       "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"
     ),
 
+    .real(
+      "kl_coef", \.klCoef, 0...any,
+      "β of ppo, rloo and grpo: weight of the KL penalty (at every token, of a completion's reward, in the loss)",
+      .noted),
+    .choice(
+      "kl_estimator", \.klEstimator, KLEstimator.allCases.map(\.rawValue),
+      "ppo: KL of a token from k = log π − log π_ref: k1 is k, k3 is e^−k − 1 + k"),
+    .optionalReal(
+      "kl_target", \.klTarget, 1e-9...any,
+      "ppo, rloo: KL of a completion (nats) that kl_coef is steered towards after each rollout; unset: kl_coef is fixed",
+      .noted),
+    .real(
+      "kl_horizon", \.klHorizon, 0...any, "completions over which kl_coef adapts to kl_target; more than 0", .noted,
+      open: true),
+    .optionalReal(
+      "max_kl", \.maxKl, 0...any,
+      "stop when the mean KL of a rollout's completions (nats) is above this; null: never", .noted),
+    .real("cliprange", \.cliprange, 0...any, "ppo, rloo, grpo: ε, how far the ratio π/π_old counts"),
+    .real("cliprange_value", \.cliprangeValue, 0...any, "ppo: how far a value may move from the rollout's"),
+    .real("vf_coef", \.vfCoef, 0...any, "ppo: weight of the value function's loss"),
+    .real("gamma", \.gamma, 0...1, "ppo: γ, discount of later rewards"),
+    .real("lam", \.lam, 0...1, "ppo: λ of the generalised advantage estimation"),
+    .bool("whiten_rewards", \.whitenRewards, "ppo: scale the rewards of a rollout to variance 1"),
+    .optionalInt(
+      "num_ppo_epochs", \.numPpoEpochs, 1...1000,
+      "passes over each rollout; unset: 4 for ppo, 1 for rloo, grpo and online_dpo"),
+    .int(
+      "num_mini_batches", \.numMiniBatches, 1...1_000_000,
+      "optimiser steps that a pass over a rollout of per_device_train_batch_size × gradient_accumulation_steps rows is divided into"
+    ),
+    .optionalInt(
+      "num_generations", \.numGenerations, 2...1024,
+      "rloo, grpo, online_dpo: completions of each prompt; unset: 2 for rloo and online_dpo, 8 for grpo"),
+    .int("max_completion_length", \.maxCompletionLength, 1...most, "most tokens of a completion that the policy draws"),
+    .optionalReal(
+      "temperature", \.temperature, 0.001...1000,
+      "of the policy's draws; ppo, rloo and grpo take all log-probs at it; unset: 0.7 for ppo, 1 for rloo and grpo, 0.9 for online_dpo"
+    ),
+    .optionalReal(
+      "missing_eos_penalty", \.missingEosPenalty, 0...any,
+      "taken from the score of a completion that does not end by itself; unset: none"),
+
     .optionalReal(
       "learning_rate", \.learningRate, 0...any,
-      "peak learning rate; unset: 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward, 1e-6 for preferences", .noted),
+      "peak learning rate; unset: 2e-5 for sft, 5e-4 for pretrain, 1e-4 for reward, 3e-6 for ppo, 5e-7 for online_dpo, "
+        + "1e-6 for others", .noted),
     .choice(
       "lr_scheduler_type", \.lrSchedulerType, ScheduleKind.allCases.map(\.rawValue),
       "how the learning rate changes over the steps", .noted),

@@ -41,18 +41,19 @@ struct RowMetrics {
   }
 }
 
-/// Means over micro-batches, each counting the same; a metric that some of them lack is the mean over the others.
+/// Means over micro-batches, each counting the same unless it is given a weight; a metric that some of them lack is the mean
+/// over the others.
 struct MetricMeans {
   private var names: [String] = []
-  private var sums: [String: (sum: Double, count: Int)] = [:]
+  private var sums: [String: (sum: Double, weight: Double)] = [:]
 
-  mutating func add(_ metrics: [(name: String, value: Double)]) {
+  mutating func add(_ metrics: [(name: String, value: Double)], weight: Double = 1) {
     for (name, value) in metrics {
       if let old = sums[name] {
-        sums[name] = (old.sum + value, old.count + 1)
+        sums[name] = (old.sum + weight * value, old.weight + weight)
       } else {
         names.append(name)
-        sums[name] = (value, 1)
+        sums[name] = (weight * value, weight)
       }
     }
   }
@@ -60,7 +61,7 @@ struct MetricMeans {
   var means: [(name: String, value: Double)] {
     names.map { name in
       let entry = sums[name] ?? (0, 1)
-      return (name, entry.sum / Double(entry.count))
+      return (name, entry.sum / entry.weight)
     }
   }
 }

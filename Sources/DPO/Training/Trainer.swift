@@ -23,6 +23,9 @@ public final class Trainer: @unchecked Sendable {
   /// Asked between micro-batches: true stops as `cancel()` does. For hosts whose wish to stop lies somewhere else.
   public var stopRequested: (() -> Bool)?
 
+  /// Scores the completions that the policy draws; methods that learn from a data set need none.
+  public private(set) var reward: Judge?
+
   let model: ModelFile
   private let referenceFile: ModelFile?
   let policy: Decoder
@@ -30,7 +33,7 @@ public final class Trainer: @unchecked Sendable {
   let data: TokenizedDataset
   let evaluation: TokenizedDataset?
   let reference: ReferenceModel?
-  var order: BatchPlan
+  let source: any BatchSource
   let team: ThreadTeam
   private let pass: ForwardPass
   private let optimizer: Optimizer
@@ -45,6 +48,8 @@ public final class Trainer: @unchecked Sendable {
   /// The forest of the last `forward`, until its gradients have come back.
   private var pending: TokenForest?
   private var accumulated = 0
+  /// Seconds that went into what the next step learns from.
+  private var preparation = 0.0
 
   /// Plans the run and prepares it.
   ///
@@ -53,10 +58,11 @@ public final class Trainer: @unchecked Sendable {
   ///     adapter and every weight.
   ///   - referenceModel: a model to compare with instead of the one that training starts from. `model` itself: the model
   ///     without its adapter, which takes no second pass's memory.
+  ///   - reward: scores the policy's own completions, for the methods that learn from these; see `setReward`.
   /// - Throws: `.memory` before any large allocation if the plan exceeds the limit.
   public init(
     model: ModelFile, adapter start: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
-    evaluation: TokenizedDataset? = nil, options: TrainingOptions
+    evaluation: TokenizedDataset? = nil, reward: Judge? = nil, options: TrainingOptions
   ) throws {
     let method = try TrainingMethod(options)
     let model = try model.with(heads: method.heads, seed: UInt64(options.seed))
@@ -67,17 +73,17 @@ public final class Trainer: @unchecked Sendable {
       throw DPOError.argument("eval_steps is \(options.evalSteps), but there are no rows to evaluate on")
     }
     let configuration = model.configuration
-    let order = try BatchPlan(
-      rows: data.packCount, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
-      length: options.maxSteps > 0 ? .steps(options.maxSteps) : .epochs(options.numTrainEpochs),
-      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle && !method.isSequential, packs: data.packs)
+    source =
+      try method.rollout.map {
+        try RolloutSource(data, evaluation: evaluation, model: model, method: $0, options: options)
+      } ?? DataSource(data, evaluation: evaluation, method: method, options: options)
     let lora = try start?.configuration ?? options.lora(for: configuration)
     let isLoRA = lora != nil
     let usesReference = method.usesReference && !options.referenceFree
     let isAdapterOff = isLoRA && referenceModel?.sharesWeights(with: model) == true
     plan = try TrainingPlan(
-      configuration: configuration, lora: lora, data: data, evaluation: evaluation, order: order, method: method,
-      options: options,
+      configuration: configuration, lora: lora, rows: data.count, evaluationRows: evaluation?.count ?? 0,
+      source: source, rewardBytes: reward?.memory ?? 0, options: options,
       separateReference: usesReference && !isAdapterOff && (!isLoRA || referenceModel != nil),
       mappedBytes: model.mappedBytes)
     try plan.checkMemory()
@@ -86,7 +92,8 @@ public final class Trainer: @unchecked Sendable {
     self.team = team
     policy = try Decoder(configuration: configuration, tensors: model.tensors, trainable: !isLoRA)
     if let start {
-      adapter = try LoRAAdapter(start.configuration, model: configuration, tensors: start.tensors)
+      adapter = try LoRAAdapter(
+        start.configuration, model: configuration, tensors: start.with(heads: configuration.heads).tensors)
     } else if let lora {
       adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.seed), tensors: model.tensors)
     } else {
@@ -116,7 +123,7 @@ public final class Trainer: @unchecked Sendable {
       reference = ReferenceModel(pass: pass(decoder), adapter: nil, rows: data.count)
     }
     optimizer = try Optimizer(parameters, options.adamW, team: team)
-    schedule = try options.schedule(totalSteps: order.totalSteps, defaultRate: method.defaultLearningRate)
+    schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: method.defaultLearningRate)
     self.options = options
     self.model = model
     referenceFile = referenceModel
@@ -124,9 +131,32 @@ public final class Trainer: @unchecked Sendable {
     methodState = method.initialState
     self.data = data
     self.evaluation = evaluation
-    self.order = order
     if let reference {
       for row in 0..<data.count { reference.known[row] = data.referenceLogProbs(row) }
+    }
+    for each in [self.pass, reference?.pass].compactMap(\.self) { each.temperature = method.temperature }
+    try setReward(reward)
+  }
+
+  /// Gives the policy's completions another judge.
+  ///
+  /// - Throws: `.mismatch` for a reward model of another tokenizer than the policy's; `.invalidArgument` for a method that
+  ///   draws no completions.
+  public func setReward(_ reward: Judge?) throws {
+    try exclusively {
+      if let reward { try check(reward) }
+      self.reward = reward
+    }
+  }
+
+  private func check(_ reward: Judge) throws {
+    guard method.rollout != nil else {
+      throw DPOError.argument("method \(method.name) learns from data alone, without a reward")
+    }
+    if let theirs = reward.tokenizer, let own = try model.tokenizer, !theirs.hasTokens(of: own) {
+      throw DPOError.mismatch(
+        "the reward model's tokenizer (\(theirs.vocabularySize) tokens) is not that of \(model.path) "
+          + "(\(own.vocabularySize) tokens); train a reward model from the same model")
     }
   }
 
@@ -158,13 +188,11 @@ public final class Trainer: @unchecked Sendable {
   }
 
   func nextStep() throws -> StepRecord {
-    guard step < order.totalSteps else { throw DPOError(.state, "all \(order.totalSteps) steps of the plan are done") }
-    guard accumulated == 0 else {
-      throw DPOError(.state, "gradients of your own are accumulated; apply them before a step of the plan")
-    }
+    _ = try prepareStep()
     let start = clock.now
-    let planned = order.step(step)
-    let batches = planned.microBatches
+    let planned = try source.batches(step)
+    let (data, batches) = (planned.data, planned.microBatches)
+    guard !batches.isEmpty else { return passOver(planned, start) }
     do {
       var loss = 0.0
       var means = MetricMeans()
@@ -174,34 +202,77 @@ public final class Trainer: @unchecked Sendable {
       for (index, rows) in batches.enumerated() {
         try checkCancelled()
         let forest = forests[index]
-        let referenceSums = try reference?.sums(rows: rows, forest: forest, method: method)
+        let referenceSums = try referenceSums(planned, rows: rows, forest: forest)
         let scores = try pass.forward(
           forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: index))
         let result = try method.loss(
           MicroBatch(
             data: data, rows: rows, policy: scores, reference: referenceSums, stepMicroBatches: batches.count,
-            stepTargets: targets, state: state, isTraining: true))
+            stepTargets: targets, state: state, isTraining: true, rollout: planned.rollout))
         state = result.state ?? state
-        try checkFinite(result, rows: rows)
+        try checkFinite(result, rows: rows, of: data)
         loss += result.loss
         means.add(result.metrics)
         try pass.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
       }
-      let norm = try update(rows: batches.flatMap { $0 })
+      let norm = try update(rows: batches.flatMap { $0 }, of: data)
       methodState = state
       for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
       var metrics: [(name: String, value: Double)] = [
         ("loss", loss), ("grad_norm", norm), ("learning_rate", schedule.rate(step: step - 1)),
       ]
-      metrics += means.means
+      metrics += means.means + (planned.rollout?.metrics ?? [])
       metrics.append(("num_tokens", Double(tokensSeen)))
       return StepRecord(
-        step: step, totalSteps: order.totalSteps, epoch: planned.epochAfter, metrics: metrics,
-        seconds: seconds(since: start))
+        step: step, totalSteps: source.totalSteps, epoch: planned.epochAfter, metrics: metrics,
+        seconds: secondsOfStep(since: start))
     } catch {
       optimizer.clearGradients()
       throw error
     }
+  }
+
+  /// Makes what the next step learns from. Returns what the user should know of it.
+  func prepareStep() throws -> [String] {
+    guard step < source.totalSteps else {
+      throw DPOError(.state, "all \(source.totalSteps) steps of the plan are done")
+    }
+    guard accumulated == 0 else {
+      throw DPOError(.state, "gradients of your own are accumulated; apply them before a step of the plan")
+    }
+    let start = clock.now
+    let notes = try source.prepare(step, models)
+    preparation += seconds(since: start)
+    return notes
+  }
+
+  /// Reference sums of a micro-batch: what its rollout noted, or what the reference model says.
+  private func referenceSums(_ planned: StepBatches, rows: [Int], forest: TokenForest) throws -> [Double]? {
+    guard let rollout = planned.rollout else {
+      return try reference?.sums(rows: rows, forest: forest, method: method)
+    }
+    return rollout.referenceSums.map { sums in rows.flatMap { sums[$0] } }
+  }
+
+  var models: TrainedModels {
+    TrainedModels(
+      pass: pass, adapter: adapter, reference: reference, method: method, state: methodState, reward: reward,
+      checkCancelled: checkCancelled)
+  }
+
+  /// A step with nothing to learn changes no parameter.
+  private func passOver(_ planned: StepBatches, _ start: ContinuousClock.Instant) -> StepRecord {
+    let rate = schedule.rate(step: step)
+    step += 1
+    return StepRecord(
+      step: step, totalSteps: source.totalSteps, epoch: planned.epochAfter,
+      metrics: [("learning_rate", rate)] + (planned.rollout?.metrics ?? []) + [("num_tokens", Double(tokensSeen))],
+      seconds: secondsOfStep(since: start))
+  }
+
+  private func secondsOfStep(since start: ContinuousClock.Instant) -> Double {
+    defer { preparation = 0 }
+    return preparation + seconds(since: start)
   }
 
   private func seconds(since start: ContinuousClock.Instant) -> Double {
@@ -214,7 +285,7 @@ public final class Trainer: @unchecked Sendable {
     return CounterRandom(stream: [UInt64(options.seed), 0x4452_4F50, UInt64(step), UInt64(microBatch)])
   }
 
-  private func checkFinite(_ result: MethodLoss, rows: [Int]) throws {
+  private func checkFinite(_ result: MethodLoss, rows: [Int], of data: TokenizedDataset) throws {
     if result.nonFiniteRows.isEmpty && result.loss.isFinite { return }
     let bad = (result.nonFiniteRows.isEmpty ? rows : result.nonFiniteRows).map { String(data.lineNumber($0)) }
     throw DPOError(
@@ -224,7 +295,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   /// All-reduce, clip, AdamW, zero gradients. Returns the norm before clipping.
-  private func update(rows: [Int]) throws -> Double {
+  private func update(rows: [Int], of data: TokenizedDataset) throws -> Double {
     let gradients = UnsafeMutableBufferPointer(start: parameters.gradients.pointer, count: parameters.count)
     try reduceGradients?(gradients)
     let norm = optimizer.gradientNorm()
@@ -258,6 +329,9 @@ public final class Trainer: @unchecked Sendable {
         throw DPOError.argument("row \(row) is not in the data, which have \(data.count) rows")
       }
       guard !rows.isEmpty else { throw DPOError.argument("forward needs at least one row") }
+      guard method.rollout == nil else {
+        throw DPOError.unsupported("method \(method.name) draws its own rows; forward takes rows of the data")
+      }
       try checkCancelled()
       pending = nil
       let forest = data.forest(rows: rows)
@@ -304,9 +378,9 @@ public final class Trainer: @unchecked Sendable {
         optimizer.clearGradients()
       }
       let rate = schedule.rate(step: step)
-      let norm = try update(rows: [])
+      let norm = try update(rows: [], of: data)
       return StepRecord(
-        step: step, totalSteps: order.totalSteps, epoch: epoch,
+        step: step, totalSteps: source.totalSteps, epoch: epoch,
         metrics: [("grad_norm", norm), ("learning_rate", rate)], seconds: seconds(since: start))
     }
   }
@@ -321,12 +395,9 @@ public final class Trainer: @unchecked Sendable {
   func evaluateNow() throws -> StepRecord {
     guard let evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
     let start = clock.now
-    let metrics = try Trainer.scores(
-      of: evaluation, pass: pass, adapter: adapter, reference: reference, method: method,
-      state: methodState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: checkCancelled
-    ).metrics.map { (name: "eval_" + $0.name, value: $0.value) }
+    let metrics = try source.evaluate(evaluation, models).map { (name: "eval_" + $0.name, value: $0.value) }
     return StepRecord(
-      step: step, totalSteps: order.totalSteps, epoch: epoch, metrics: metrics,
+      step: step, totalSteps: source.totalSteps, epoch: epoch, metrics: metrics,
       seconds: seconds(since: start))
   }
 
@@ -336,6 +407,10 @@ public final class Trainer: @unchecked Sendable {
     options: TrainingOptions
   ) throws -> StepRecord {
     let method = try TrainingMethod(options)
+    guard method.rollout == nil else {
+      throw DPOError.unsupported(
+        "method \(method.name) has no loss of rows; it is evaluated in its run, on evaluation data of prompts")
+    }
     guard method.heads != .score || (adapter?.heads ?? model.configuration.heads) == .score else {
       throw DPOError.argument("\(model.path): not a reward model; expected one for method \(method.name)")
     }
@@ -371,7 +446,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   /// The loss is the mean over rows (or as the method weighs batches), the other metrics are means over batches.
-  private static func scores(
+  static func scores(
     of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
     method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
   ) throws -> (metrics: [(name: String, value: Double)], standardErrors: [(name: String, value: Double)]) {
@@ -404,25 +479,15 @@ public final class Trainer: @unchecked Sendable {
     return ([("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers), rowMetrics.standardErrors)
   }
 
-  /// Seconds that the whole run takes, from timing one forward pass: backward costs two, the reference one.
+  /// Seconds that the whole run takes, from timing a little of it.
   public func estimateSeconds() throws -> Double {
-    try exclusively {
-      let rows = order.step(0).microBatches.first ?? []
-      let forest = method.forest(data, rows)
-      _ = try pass.score(forest, adapter: adapter)
-      let start = clock.now
-      _ = try pass.score(forest, adapter: adapter)
-      let perToken = seconds(since: start) / Double(max(1, forest.tokens.count))
-      let passes = reference == nil || data.referenceLogProbs(0) != nil ? 3.0 : 4.0
-      let epochs = Double(order.totalSteps) / Double(order.stepsPerEpoch)
-      return passes * perToken * Double(plan.distinctTokens) * epochs
-    }
+    try exclusively { try source.estimateSeconds(models) }
   }
 
   /// Floating-point operations of a step's products, counted by hand: the policy's forward pass, twice that for its
   /// backward pass (once with an adapter, whose own products are not counted), and the reference's forward pass.
   public func countedOperations(step: Int) -> Double {
-    let forward = order.step(step).microBatches.reduce(0.0) {
+    let forward = ((try? source.batches(step).microBatches) ?? []).reduce(0.0) {
       $0 + method.forest(data, $1).forwardOperations(policy.configuration)
     }
     return forward * ((adapter == nil ? 3 : 2) + (reference == nil ? 0 : 1))
@@ -442,7 +507,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   /// Epochs done.
-  private var epoch: Double { step == 0 ? 0 : order.step(step - 1).epochAfter }
+  private var epoch: Double { source.epochs(after: step) }
 
   // MARK: - State
 
@@ -465,6 +530,7 @@ public final class Trainer: @unchecked Sendable {
     optimizer.step = step
     pending = nil
     accumulated = 0
+    preparation = 0
     optimizer.clearGradients()
   }
 }

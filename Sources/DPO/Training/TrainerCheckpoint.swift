@@ -15,6 +15,8 @@ extension Trainer {
     if reference != nil {
       header.trainer?["reference_fingerprint"] = .string(hexadecimal(referenceFingerprint))
     }
+    let state = source.state(before: step)
+    for (name, value) in state.attributes.members { header.trainer?[name] = value }
     var sections = [parameterSection]
     let moments = moments
     for (name, buffer) in [("exp_avg", moments.first), ("exp_avg_sq", moments.second)] {
@@ -26,8 +28,11 @@ extension Trainer {
     if let store = changingReference {
       sections.append(CheckpointSection(group: "/reference", store: store, model: model.configuration))
     }
-    try CheckpointWriter.write(path: path, header: header, sections: sections)
+    try CheckpointWriter.write(
+      path: path, header: header, sections: sections, columns: (Trainer.rolloutGroup, state.columns))
   }
+
+  private static let rolloutGroup = "/rollout"
 
   /// The reference's own numbers, where they are neither the model's file nor the policy with its adapter off.
   private var changingReference: ParameterStore? {
@@ -113,8 +118,8 @@ extension Trainer {
       }
       notes += differences.map { "resuming although it differs: \($0)" }
     }
-    guard step >= 0, step <= order.totalSteps else {
-      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(order.totalSteps) steps")
+    guard step >= 0, step <= source.totalSteps else {
+      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(source.totalSteps) steps")
     }
     let configuration = model.configuration
     let group = adapter == nil ? "/model" : "/adapter"
@@ -127,6 +132,8 @@ extension Trainer {
     if let store = changingReference {
       try reader.load("/reference", into: store, model: configuration)
     }
+    try source.restore(
+      SourceState(attributes: state, columns: reader.columns(Trainer.rolloutGroup)), step: step, file: path)
     for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
       target.pointer.update(from: buffer.pointer, count: count)
     }

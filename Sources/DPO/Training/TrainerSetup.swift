@@ -18,7 +18,7 @@ extension Trainer {
       try set.check(contextLength: model.configuration.contextLength)
       try set.check(vocabularySize: model.configuration.vocabularySize)
     }
-    if let start, start.heads != (method.heads == .score ? .score : .language) {
+    if let start, (start.heads == .score) != (method.heads == .score) {
       let (found, expected) = start.heads == .score ? ("reward", "language") : ("language", "reward")
       throw DPOError.mismatch(
         "\(start.path): an adapter of a \(found) model; method \(method.name) trains that of a \(expected) model")

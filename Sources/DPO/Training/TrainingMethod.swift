@@ -31,6 +31,10 @@ struct TrainingMethod: Sendable {
   /// Checkpoints hold them.
   var initialState: [Double] = []
   let loss: @Sendable (MicroBatch) throws -> MethodLoss
+  /// What log-probs are taken of: logits / temperature.
+  var temperature = 1.0
+  /// How it learns from completions that the policy draws; nil: from the rows of a data set.
+  var rollout: RolloutMethod?
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
   var overallMetrics: @Sendable ([Double]) -> [(name: String, value: Double)] = { _ in [] }
 }
@@ -50,6 +54,8 @@ struct MicroBatch {
   var state: [Double] = []
   /// False in evaluation, which changes no state.
   var isTraining = false
+  /// Of rows that the policy drew: what was noted of them.
+  var rollout: Rollout?
 }
 
 /// A micro-batch's share of an optimiser step.
@@ -85,10 +91,7 @@ extension TrainingMethod {
   static let table: [Entry] = [
     Entry(
       name: "dpo", summary: "on pairs",
-      options: referenceOptions + [
-        "loss_type", "loss_weights", "label_smoothing", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau",
-        "ld_alpha", "use_weighting",
-      ]
+      options: referenceOptions + pairLossOptions
     ) { .dpo(try $0.dpoLoss()) },
     Entry(name: "ranked", summary: "on ranked answers", options: referenceOptions) { .ranked(beta: $0.beta) },
     Entry(name: "sft", summary: "on demonstrations, or on the chosen side of pairs", options: sftOptions) {
@@ -111,6 +114,25 @@ extension TrainingMethod {
     Entry(name: "reward", summary: "a reward model on pairs", options: ["center_rewards_coefficient"]) {
       .reward(centerCoefficient: $0.centerRewardsCoefficient)
     },
+    Entry(
+      name: "ppo", summary: "on the policy's own answers to prompts, by a reward",
+      options: rolloutOptions + [
+        "kl_coef", "kl_estimator", "kl_target", "kl_horizon", "cliprange", "cliprange_value", "vf_coef", "gamma", "lam",
+        "whiten_rewards",
+      ]
+    ) { try $0.ppo() },
+    Entry(
+      name: "rloo", summary: "the same without a value function, by leave-one-out means",
+      options: rolloutOptions + ["kl_coef", "kl_target", "kl_horizon", "cliprange", "num_generations"]
+    ) { try $0.rloo() },
+    Entry(
+      name: "grpo", summary: "the same by standardised groups",
+      options: rolloutOptions + ["kl_coef", "cliprange", "num_generations"]
+    ) { try $0.grpo() },
+    Entry(
+      name: "online_dpo", summary: "DPO on its best and worst answers",
+      options: rolloutOptions + ["beta", "num_generations"] + pairLossOptions
+    ) { try $0.onlineDPO() },
   ]
 
   static let names = table.map(\.name)
@@ -138,6 +160,16 @@ extension TrainingMethod {
   }
 
   private static let sftOptions = ["loss_type", "completion_only_loss", "assistant_only_loss", "packing"]
+
+  private static let pairLossOptions = [
+    "loss_type", "loss_weights", "label_smoothing", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau",
+    "ld_alpha", "use_weighting",
+  ]
+
+  /// Options of methods that learn from completions which the policy draws.
+  private static let rolloutOptions = [
+    "max_kl", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature", "missing_eos_penalty",
+  ]
 
   /// Options of a comparison with a reference model.
   private static let referenceOptions = [

@@ -27,6 +27,25 @@ public struct TrainingOptions: Sendable, Equatable {
   public var unlikelihoodAlpha = 1.0
   public var centerRewardsCoefficient: Double?
 
+  // Rollouts
+  public var klCoef = 0.05
+  public var klEstimator = "k1"
+  public var klTarget: Double?
+  public var klHorizon = 10000.0
+  public var maxKl: Double? = 200
+  public var cliprange = 0.2
+  public var cliprangeValue = 0.2
+  public var vfCoef = 0.1
+  public var gamma = 1.0
+  public var lam = 0.95
+  public var whitenRewards = false
+  public var numPpoEpochs: Int?
+  public var numMiniBatches = 1
+  public var numGenerations: Int?
+  public var maxCompletionLength = 53
+  public var temperature: Double?
+  public var missingEosPenalty: Double?
+
   // Optimisation
   public var learningRate: Double?
   public var lrSchedulerType = "linear"

@@ -46,28 +46,20 @@ public struct TrainingPlan: Sendable {
   ///   - separateReference: the reference is another decoder than the policy's.
   ///   - mappedBytes: size of the model's weights in their file.
   init(
-    configuration: DecoderConfiguration, lora: LoRAConfiguration?, data: TokenizedDataset,
-    evaluation: TokenizedDataset?,
-    order: BatchPlan, method: TrainingMethod, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
+    configuration: DecoderConfiguration, lora: LoRAConfiguration?, rows: Int, evaluationRows: Int,
+    source: any BatchSource, rewardBytes: Int, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
   ) throws {
-    steps = order.totalSteps
-    stepsPerEpoch = order.stepsPerEpoch
-    rows = data.count
-    evaluationRows = evaluation?.count ?? 0
-    var largest = TrainingPlan.largestMicroBatch(data, order: order, size: method.size)
-    if let evaluation {
-      let size = options.perDeviceEvalBatchSize
-      let evaluated = TrainingPlan.bound(evaluation, packs: size, size: method.size)
-      largest = (max(largest.tokens, evaluated.tokens), max(largest.targets, evaluated.targets))
-    }
-    largestTokens = largest.tokens
-    largestTargets = largest.targets
-    distinctTokens = (0..<data.count).reduce(0) { $0 + method.size(data, $1).tokens }
-    paddedTokens = TrainingPlan.paddedTokens(
-      data, batchSize: options.perDeviceTrainBatchSize, mismatched: method.mismatchedSequences)
+    steps = source.totalSteps
+    stepsPerEpoch = source.stepsPerEpoch
+    self.rows = rows
+    self.evaluationRows = evaluationRows
+    let workload = source.workload
+    largestTokens = workload.tokens
+    largestTargets = workload.targets
+    distinctTokens = workload.distinctTokens
+    paddedTokens = workload.paddedTokens
 
     let threads = options.threads == 0 ? ThreadTeam.availableProcessors : options.threads
-    let longest = max(data.longestRow, evaluation?.longestRow ?? 0)
     var memory = MemoryPlan()
     let weights = Family.named(configuration.family).parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
     trainableParameters =
@@ -82,60 +74,20 @@ public struct TrainingPlan: Sendable {
     if options.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
     func pass(_ mode: ComputationMode) throws {
       let plan = try ForwardPass.plan(
-        configuration, tokens: largest.tokens, targets: largest.targets, maxLength: longest, mode: mode,
+        configuration, tokens: workload.tokens, targets: workload.targets, maxLength: workload.longest, mode: mode,
         threads: threads, recomputesBlocks: options.gradientCheckpointing)
       for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
     }
     try pass(lora.map(ComputationMode.lora) ?? .full)
     if separateReference { try pass(.score) }
+    if let sampling = workload.sampling {
+      let plan = try Generator.plan(
+        configuration, promptLengths: sampling.prompts, options: sampling.options, threads: threads)
+      for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
+    }
+    if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
     memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : availableMemory()
-  }
-
-  private typealias Size = (TokenizedDataset, Int) -> (tokens: Int, targets: Int)
-
-  private static func largestMicroBatch(_ data: TokenizedDataset, order: BatchPlan, size: Size) -> (
-    tokens: Int, targets: Int
-  ) {
-    guard order.totalSteps < 10_000_000 / max(1, order.batchSize * order.accumulation) else {
-      return bound(data, packs: order.batchSize, size: size)
-    }
-    var order = order
-    var largest = (tokens: 0, targets: 0)
-    for step in 0..<order.totalSteps {
-      for batch in order.step(step).microBatches {
-        var sum = (tokens: 0, targets: 0)
-        for row in batch {
-          let (tokens, targets) = size(data, row)
-          sum = (sum.tokens + tokens, sum.targets + targets)
-        }
-        largest = (max(largest.tokens, sum.tokens), max(largest.targets, sum.targets))
-      }
-    }
-    return largest
-  }
-
-  /// No batch of `count` packs has more than this.
-  private static func bound(_ data: TokenizedDataset, packs count: Int, size: Size) -> (tokens: Int, targets: Int) {
-    let sizes = (0..<data.packCount).map { pack in
-      data.rows(ofPacks: pack..<pack + 1).reduce((tokens: 0, targets: 0)) { sum, row in
-        let row = size(data, row)
-        return (sum.tokens + row.tokens, sum.targets + row.targets)
-      }
-    }
-    func top(_ values: [Int]) -> Int { values.sorted(by: >).prefix(count).reduce(0, +) }
-    return (top(sizes.map(\.tokens)), top(sizes.map(\.targets)))
-  }
-
-  /// Rows padded to the longest of their batch, the prompt in each of them.
-  private static func paddedTokens(_ data: TokenizedDataset, batchSize: Int, mismatched: Int) -> Int {
-    var total = 0
-    for first in stride(from: 0, to: data.count, by: batchSize) {
-      let rows = first..<min(data.count, first + batchSize)
-      let lengths = rows.flatMap { data.sequenceLengths($0) }
-      total += (lengths.count + rows.count * mismatched) * (lengths.max() ?? 0)
-    }
-    return total
   }
 
   /// Throws when the plan exceeds the limit, naming the parts and the options that shrink them.
@@ -146,7 +98,7 @@ public struct TrainingPlan: Sendable {
       separator: ", ")
     throw DPOError(
       .memory,
-      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --gradient-checkpointing, --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length"
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --gradient-checkpointing, --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length, --max-completion-length"
     )
   }
 }

@@ -40,12 +40,13 @@ extension Trainer {
       let directory = RunDirectory(path: outputDirectory)
       func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
       // All that may refuse the run comes before the first change on the disk.
+      try source.check(models)
       try directory.check(overwrite: options.overwriteOutputDir, resuming: resume != .none)
       var notes: [String] = []
       let start = try startingFile(resume, in: directory) { notes.append($0) }
       if let start {
         notes += try load(start, allowMismatch: allowMismatch)
-        notes.append("resumed from \(start) after step \(step) of \(order.totalSteps)")
+        notes.append("resumed from \(start) after step \(step) of \(source.totalSteps)")
       }
       try directory.prepare(overwrite: options.overwriteOutputDir, resuming: resume != .none)
       try tell(.started(plan))
@@ -58,8 +59,18 @@ extension Trainer {
 
       var last: StepRecord?
       let autosave = options.autosaveSteps < 0 ? (adapter == nil ? 0 : 1) : options.autosaveSteps
+      var files = WrittenCheckpoints(latest: start, step: step)
       do {
-        while step < order.totalSteps {
+        while step < source.totalSteps {
+          for note in try prepareStep() { try tell(.note("step \(step + 1): \(note)")) }
+          if source.isRestingPlace {
+            files.good = files.latest
+            if autosave > 0, step - files.step >= autosave {
+              try log.flush()
+              try save(to: directory.autosave)
+              files = WrittenCheckpoints(latest: directory.autosave, good: directory.autosave, step: step)
+            }
+          }
           var record = try nextStep()
           try tell(.step(record))
           if let evaluated = try evaluationDue() ? evaluateNow() : nil {
@@ -68,14 +79,13 @@ extension Trainer {
           }
           try log.append(record.json)
           last = record
-          if options.saveSteps > 0, step % options.saveSteps == 0 || step == order.totalSteps {
+          if options.saveSteps > 0, step % options.saveSteps == 0 || step == source.totalSteps {
             try log.flush()
             try save(to: directory.checkpoint(step))
-            try removeOldCheckpoints(directory)
+            files.latest = directory.checkpoint(step)
+            files.step = step
+            try removeOldCheckpoints(directory, except: files.good)
             try tell(.saved(path: directory.checkpoint(step)))
-          } else if autosave > 0, step % autosave == 0 {
-            try log.flush()
-            try save(to: directory.autosave)
           }
         }
       } catch let error as DPOError where error.code == .cancelled {
@@ -83,6 +93,11 @@ extension Trainer {
         try save(to: directory.autosave)
         try tell(.saved(path: directory.autosave))
         throw error
+      } catch let error as DPOError where error.code == .diverged {
+        try log.flush()
+        try writeFile(directory.report, report(metrics: log.records).html())
+        let advice = files.good.map { "; the last good checkpoint is \($0)" } ?? "; there is no earlier checkpoint"
+        throw DPOError(.diverged, error.message + advice)
       }
       try log.flush()
       try saveModel(to: directory.final)
@@ -110,13 +125,15 @@ extension Trainer {
 
   private func evaluationDue() -> Bool {
     guard evaluation != nil else { return false }
-    if options.evalSteps > 0 { return step % options.evalSteps == 0 || step == order.totalSteps }
-    return step % order.stepsPerEpoch == 0 || step == order.totalSteps
+    if options.evalSteps > 0 { return step % options.evalSteps == 0 || step == source.totalSteps }
+    return step % source.stepsPerEpoch == 0 || step == source.totalSteps
   }
 
-  private func removeOldCheckpoints(_ directory: RunDirectory) throws {
+  private func removeOldCheckpoints(_ directory: RunDirectory, except good: String?) throws {
     guard let limit = options.saveTotalLimit else { return }
-    for old in try directory.checkpointSteps().dropLast(limit) { try removeFile(directory.checkpoint(old)) }
+    for old in try directory.checkpointSteps().dropLast(limit).map(directory.checkpoint) where old != good {
+      try removeFile(old)
+    }
   }
 
   /// The checkpoint to start from. A damaged one is told and passed over for the one before it.
@@ -190,6 +207,15 @@ extension Trainer {
       }
     }
   }
+}
+
+/// Files that a run wrote to go on from.
+private struct WrittenCheckpoints {
+  var latest: String?
+  /// The latest whose weights have been found good since.
+  var good: String?
+  /// Of the latest.
+  var step: Int
 }
 
 /// Runs `body` on a new thread. A run blocks for hours, which the cooperative pool's threads must not.

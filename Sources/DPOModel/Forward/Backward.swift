@@ -12,6 +12,8 @@ extension Pass {
     let dhead = at(layout.headGradient)
     if let head {
       head.backward(logProbGradients, into: dhead)
+      scaleHeadRows(dhead, 1 / temperature)
+      scaleHeadRows(at(layout.headNormed), temperature)
     } else {
       memset(dhead, 0, rows * hidden * 4)
     }

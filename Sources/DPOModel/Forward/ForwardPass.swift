@@ -22,6 +22,8 @@ public final class ForwardPass {
   public let precision: Precision
   /// Keeps only each block's input and computes the rest again in the backward pass.
   public var recomputesBlocks = false
+  /// Log-probs are those of logits / temperature; more than 0.
+  public var temperature = 1.0
 
   private var memory: FloatBuffer?
   let rotation: RotationTable
@@ -130,7 +132,8 @@ public final class ForwardPass {
       decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
       memory: memory,
       rotation: rotation,
-      trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil)
+      trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil,
+      temperature: Float(temperature))
   }
 }
 

@@ -19,6 +19,8 @@ struct Pass {
   let rotation: RotationTable
   let trains, recomputes: Bool
   let dropout: (key: UInt64, rate: Float)?
+  /// The head sees hidden rows / temperature, and with them its logits are.
+  let temperature: Float
 
   var c: DecoderConfiguration { decoder.configuration }
   var count: Int { forest.count }
@@ -73,11 +75,16 @@ struct Pass {
     normForward(
       decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows
     )
+    let values = scalarHead?.forward(at(layout.headNormed), rows)
+    scaleHeadRows(at(layout.headNormed), 1 / temperature)
     var scores = head?.scores(extras: extras) ?? TokenScores(forest)
-    if let values = scalarHead?.forward(at(layout.headNormed), rows) {
-      scores.values = forest.headRowOfValue.map { values[Int($0)] }
-    }
+    if let values { scores.values = forest.headRowOfValue.map { values[Int($0)] } }
     return scores
+  }
+
+  /// Rows that the head reads, or their gradients.
+  func scaleHeadRows(_ x: Pointer, _ scale: Float) {
+    if scale != 1 { ck_scale(x, x, scale, forest.headRows.count * hidden) }
   }
 
   /// The residual stream after the last block, which stands at the input of the block that would follow.

@@ -37,6 +37,23 @@ final class DecodeStep {
   private let scratchCount: Int
   private var rows = 0
 
+  /// What a step of `rows` sequences takes, at most.
+  static func bytes(_ c: DecoderConfiguration, rows: Int, threads: Int, longest: Int) -> Int {
+    let perRow =
+      2 * c.hiddenSize + 2 * max(c.hiddenSize, c.queryWidth) + c.queryWidth + 2 * c.keyValueWidth
+      + 4 * c.intermediateSize + 1024 + c.vocabularySize
+    // The sampler keeps a probability and an id of every token.
+    return 4 * (rows * (perRow + 2 * c.vocabularySize) + threads * scratchCount(c, longest: longest))
+  }
+
+  private static func scratchCount(_ c: DecoderConfiguration, longest: Int) -> Int {
+    let group = c.headCount / c.keyValueHeadCount
+    return
+      (max(
+        ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth)),
+        ck_decode_attention_scratch(longest, 2), group * (c.headSize + 1)) + 15) / 16 * 16
+  }
+
   /// - Parameters:
   ///   - most: rows that `run` takes.
   ///   - longest: positions that a sequence may have.
@@ -83,11 +100,7 @@ final class DecodeStep {
       })
     positions = try buffer(1)
     logits = try buffer(c.vocabularySize)
-    let group = c.headCount / c.keyValueHeadCount
-    scratchCount =
-      (max(
-        ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth)),
-        ck_decode_attention_scratch(longest, 2), group * (c.headSize + 1)) + 15) / 16 * 16
+    scratchCount = DecodeStep.scratchCount(c, longest: longest)
     scratch = try FloatBuffer(count: team.threads * scratchCount)
   }
 

@@ -62,6 +62,35 @@ public final class Generator {
     self.team = team
   }
 
+  /// Bytes that completing prompts of these lengths takes beside the weights, by part.
+  public static func plan(
+    _ configuration: DecoderConfiguration, promptLengths: [Int], options: GenerationOptions, threads: Int
+  ) throws -> MemoryPlan {
+    var largest = MemoryPlan()
+    for range in groups(promptLengths.count, options) {
+      let tokens = promptLengths[range].reduce(0, +)
+      let longest = promptLengths[range].max() ?? 0
+      let sequences = range.count * options.completionsPerPrompt
+      var plan = try ForwardPass.plan(
+        configuration, tokens: tokens, targets: 0, maxLength: longest, mode: .score, threads: threads)
+      plan.add(
+        "key-value cache",
+        bytes: 8 * configuration.keyValueWidth * configuration.layerCount * (tokens + sequences * options.maxNewTokens))
+      plan.add(
+        "decoding",
+        bytes: DecodeStep.bytes(
+          configuration, rows: sequences, threads: threads, longest: longest + options.maxNewTokens))
+      if plan.total > largest.total { largest = plan }
+    }
+    return largest
+  }
+
+  /// Prompts that are completed together.
+  private static func groups(_ prompts: Int, _ options: GenerationOptions) -> [Range<Int>] {
+    let size = max(1, batch / options.completionsPerPrompt)
+    return stride(from: 0, to: prompts, by: size).map { $0..<min(prompts, $0 + size) }
+  }
+
   /// Sequences that grow together.
   private static let batch = 32
   /// Tokens of prompts that are forwarded together, whatever the number of sequences that then grow together.
@@ -86,12 +115,8 @@ public final class Generator {
     var results = prompts.map { _ in
       [Growing](repeating: Growing(), count: options.completionsPerPrompt)
     }
-    var first = 0
-    var goesOn = true
-    while first < prompts.count, goesOn {
-      let last = min(prompts.count, first + max(1, Generator.batch / options.completionsPerPrompt))
-      goesOn = try generate(prompts, first..<last, options, &results, onToken)
-      first = last
+    for group in Generator.groups(prompts.count, options) {
+      guard try generate(prompts, group, options, &results, onToken) else { break }
     }
     return results.map { $0.map { Completion(tokens: $0.tokens, finish: $0.finish ?? .length, logProbs: $0.logProbs) } }
   }

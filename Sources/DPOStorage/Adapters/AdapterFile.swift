@@ -12,11 +12,12 @@ public struct AdapterFile: Sendable {
   public let format: Format
   public let configuration: LoRAConfiguration
   /// By PEFT's names: `base_model.model.<module>.lora_A.weight` [rank, in] and `….lora_B.weight` [out, rank]; of a reward
-  /// model's adapter the whole of `base_model.model.score.weight` as well.
+  /// model's adapter the whole of `base_model.model.score.weight` as well, of a policy with a value function that of
+  /// `base_model.model.v_head.weight`.
   public let tensors: [String: StoredTensor]
   /// Where the adapter says its base model is.
   public let basePath: String?
-  /// `.score`: it makes the model a reward model.
+  /// `.score`: it makes the model a reward model; `.languageAndValue`: it brings a value function.
   public let heads: Heads
 
   package init(
@@ -56,6 +57,18 @@ public struct AdapterFile: Sendable {
   public static func open(_ path: String, for model: ModelFile) throws -> AdapterFile {
     try open(path, for: model.configuration)
   }
+
+  /// The adapter with a value head beside its matrices or without one: one that it lacks starts at zero.
+  public func with(heads: Heads) -> AdapterFile {
+    guard heads != self.heads, heads == .language else { return self }
+    return AdapterFile(
+      path: path, format: format, configuration: configuration,
+      tensors: tensors.filter { !$0.key.hasSuffix(".\(AdapterFile.valueHead).weight") }, basePath: basePath,
+      heads: heads)
+  }
+
+  /// The module that PEFT would save whole.
+  static let valueHead = "v_head"
 
   /// XXH3 over names, shapes and numbers.
   public func fingerprint() -> UInt64 { DPOStorage.fingerprint(tensors) }

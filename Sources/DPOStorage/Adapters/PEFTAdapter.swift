@@ -78,14 +78,14 @@ struct PEFTSettings {
     return configuration
   }
 
-  /// A task of SEQ_CLS is a reward model's, whose score PEFT saves whole.
+  /// A task of SEQ_CLS is a reward model's, whose score PEFT saves whole; a policy may bring its value head the same way.
   func heads() throws -> Heads {
     let task = value("task_type")
     guard task == nil || task == "CAUSAL_LM" || task == "SEQ_CLS" else { throw unsupported("task_type") }
     let saved = value("modules_to_save")?.array ?? (value("modules_to_save") == nil ? [] : [.null])
-    let allowed: [JSON] = task == "SEQ_CLS" ? ["score", "classifier"] : []
+    let allowed: [JSON] = task == "SEQ_CLS" ? ["score", "classifier"] : [.string(AdapterFile.valueHead)]
     guard saved.allSatisfy(allowed.contains) else { throw unsupported("modules_to_save") }
-    return task == "SEQ_CLS" ? .score : .language
+    return task == "SEQ_CLS" ? .score : saved.isEmpty ? .language : .languageAndValue
   }
 
   func text(_ key: String) throws -> String? {

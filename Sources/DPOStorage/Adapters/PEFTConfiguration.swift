@@ -26,7 +26,7 @@ extension LoRAConfiguration {
       "init_lora_weights": initialization == .gaussian ? "gaussian" : true,
       "lora_alpha": number(alpha),
       "lora_dropout": .real(dropout),
-      "modules_to_save": model.heads == .score ? ["classifier", "score"] : .null,
+      "modules_to_save": modulesToSave(model.heads),
       "peft_type": "LORA",
       "peft_version": "0.21.0",
       "r": .int(rank),
@@ -37,5 +37,13 @@ extension LoRAConfiguration {
       "use_dora": false,
       "use_rslora": .bool(useRSLoRA),
     ]
+  }
+
+  private func modulesToSave(_ heads: Heads) -> JSON {
+    switch heads {
+    case .language: .null
+    case .score: ["classifier", "score"]
+    case .languageAndValue: [.string(AdapterFile.valueHead)]
+    }
   }
 }

@@ -6,7 +6,7 @@ import DPOTensor
 public final class CheckpointReader: Sendable {
   public let path: String
   public let header: CheckpointHeader
-  private let file: HDF5Reader
+  let file: HDF5Reader
 
   /// - Throws: `.io`, or `.format` that names the damaged part.
   public init(_ path: String) throws {

@@ -51,12 +51,16 @@ public enum CheckpointWriter {
   /// Writes a model, adapter or checkpoint as an HDF5 file. The file appears whole and flushed to the disk, replacing one of
   /// that name, or not at all.
   /// - Throws: `.io` if it cannot be written (disk full, read-only directory).
-  public static func write(path: String, header: CheckpointHeader, sections: [CheckpointSection]) throws {
+  public static func write(
+    path: String, header: CheckpointHeader, sections: [CheckpointSection],
+    columns: (group: String, columns: [CheckpointColumn])? = nil
+  ) throws {
     let writer = try HDF5Writer(path)
     try header.write(to: writer)
     for section in sections {
       for entry in section.entries { try write(entry, to: "\(section.group)/\(entry.name)", writer) }
     }
+    for column in columns?.columns ?? [] { try column.write(to: writer, group: columns?.group ?? "/") }
     try writer.commit()
   }
 

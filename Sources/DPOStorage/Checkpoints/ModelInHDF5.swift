@@ -14,10 +14,14 @@ extension ModelFile {
       huggingFace: header.configuration, file: "\(path): attribute configuration")
     configuration.eosTokens = try eosTokens(
       header.generationConfiguration, configuration, file: "\(path): attribute generation_config")
+    let found = try reader.fileTensors(CheckpointFormat.model)
+    // A policy's value function is nothing that a config.json tells of.
+    if configuration.heads == .language, found.contains(where: { $0.name == "\(AdapterFile.valueHead).weight" }) {
+      configuration.heads = .languageAndValue
+    }
     let assembly = TensorAssembly(
       file: path, source: "its attribute configuration",
       parameters: Family.named(configuration.family).parameters(configuration))
-    let found = try reader.fileTensors(CheckpointFormat.model)
     // Names and shapes are those of Hugging Face's files.
     let tensors = try assembly(found, format: .huggingFace, ignored: { _ in false })
     return ModelFile(

@@ -50,7 +50,7 @@ public func export(
 
   if let adapterPath = subject.adapterPath, !merge {
     var model = try subject.configuration()
-    let adapter = try AdapterFile.open(adapterPath, for: model)
+    let adapter = try AdapterFile.open(adapterPath, for: model).inference(for: format)
     model.heads = adapter.heads
     switch format {
     case .peft:
@@ -63,9 +63,11 @@ public func export(
     }
     return
   }
-  let model = try subject.model()
+  var model = try subject.model()
+  if format != .hdf5, model.configuration.heads == .languageAndValue { model = try model.with(heads: .language) }
   let weights = try WeightSource(
-    model, adapter: subject.adapterPath.map { try AdapterFile.open($0, for: model.configuration) })
+    model,
+    adapter: subject.adapterPath.map { try AdapterFile.open($0, for: model.configuration).inference(for: format) })
   switch format {
   case .safetensors: try exportHuggingFace(weights, to: output, dtype: dtype, overwrite: overwrite)
   case .gguf: try exportGGUF(weights, to: output, dtype: dtype, overwrite: overwrite)
@@ -81,6 +83,13 @@ public func exportSource(input: String, adapter: String? = nil) throws -> (model
 
 /// Whether an adapter lies at a path, and not a model.
 public func isAdapter(_ path: String) throws -> Bool { try ExportSubject.adapter(at: path) != nil }
+
+extension AdapterFile {
+  /// Other programs have no use for a value function: it stays in our own files only.
+  fileprivate func inference(for format: ExportFormat) -> AdapterFile {
+    heads == .languageAndValue && format != .hdf5 ? with(heads: .language) : self
+  }
+}
 
 /// What is to be exported: a model, or an adapter and its base model.
 private final class ExportSubject {

@@ -15,32 +15,36 @@ from ._native import lib as _lib
 from .classifier import TextClassifier
 from .closed_form import OptimalPolicy, bradley_terry, divergence, implicit_rewards, optimal_policy
 from .config import (
-    BCOConfig, CPOConfig, DPOConfig, KTOConfig, LoraConfig, ORPOConfig, PretrainConfig, RankedConfig, RewardConfig, SFTConfig,
-    UnlikelihoodConfig, describe_options,
+    BCOConfig, CPOConfig, DPOConfig, GRPOConfig, KTOConfig, LoraConfig, OnlineDPOConfig, ORPOConfig, PPOConfig, PretrainConfig,
+    RankedConfig, RewardConfig, RLOOConfig, SFTConfig, UnlikelihoodConfig, describe_options,
 )
 from .dataset import Dataset, DatasetInfo
 from .errors import (
-    CancelledError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
+    CancelledError, DivergedError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
     NonFiniteError, OutOfMemoryError, StateError, UnsupportedError,
 )
 from .feedback import Feedback, FeedbackResult
-from .losses import LOSS_TYPES, DPOLoss, RankedLoss, dpo_loss, ranked_loss
+from .losses import LOSS_TYPES, DPOLoss, PPOLoss, RankedLoss, dpo_loss, gae, ppo_loss, ranked_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
 from .new_model import create_model, train_tokenizer
 from .trainer import (
-    BCOTrainer, CPOTrainer, DPOTrainer, Forward, KTOTrainer, ORPOTrainer, PretrainTrainer, RankedTrainer, RewardTrainer, SFTTrainer,
-    TrainerCallback, TrainerControl, TrainerState, TrainOutput, UnlikelihoodTrainer,
+    Answer, BCOTrainer, CPOTrainer, DPOTrainer, Forward, GRPOTrainer, KTOTrainer, OnlineDPOTrainer, ORPOTrainer, PPOTrainer,
+    PretrainTrainer, RankedTrainer, RewardTrainer, RLOOTrainer, SFTTrainer, TrainerCallback, TrainerControl, TrainerState,
+    TrainOutput, UnlikelihoodTrainer,
 )
 
 __version__: str = _lib.dpo_version().decode()
 
 __all__ = [
-    "BCOConfig", "BCOTrainer", "CPOConfig", "CPOTrainer", "CancelledError", "Completion", "DPOConfig", "DPOError",
-    "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo", "Feedback", "FeedbackResult", "FileError", "FormatError", "Forward", "InternalError",
-    "InvalidArgumentError", "KTOConfig", "KTOTrainer", "LOSS_TYPES", "LoraConfig", "MismatchError", "Model",
-    "ModelInfo", "NonFiniteError", "ORPOConfig", "ORPOTrainer", "OptimalPolicy", "OutOfMemoryError", "PretrainConfig", "PretrainTrainer", "RankedConfig",
-    "RankedLoss", "RankedTrainer", "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError",
-    "TextClassifier", "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState",
-    "UnlikelihoodConfig", "UnlikelihoodTrainer", "UnsupportedError", "bradley_terry", "create_model", "describe_options", "divergence",
-    "dpo_loss", "export", "implicit_rewards", "inspect", "optimal_policy", "ranked_loss", "train_tokenizer",
+    "Answer", "BCOConfig", "BCOTrainer", "CPOConfig", "CPOTrainer", "CancelledError", "Completion", "DPOConfig", "DPOError",
+    "DPOLoss", "DPOTrainer", "Dataset", "DatasetInfo", "DivergedError", "Feedback", "FeedbackResult", "FileError",
+    "FormatError", "Forward", "GRPOConfig", "GRPOTrainer", "InternalError", "InvalidArgumentError", "KTOConfig",
+    "KTOTrainer", "LOSS_TYPES", "LoraConfig", "MismatchError", "Model", "ModelInfo", "NonFiniteError", "ORPOConfig",
+    "ORPOTrainer", "OnlineDPOConfig", "OnlineDPOTrainer", "OptimalPolicy", "OutOfMemoryError", "PPOConfig", "PPOLoss",
+    "PPOTrainer", "PretrainConfig", "PretrainTrainer", "RLOOConfig", "RLOOTrainer", "RankedConfig", "RankedLoss",
+    "RankedTrainer", "RewardConfig", "RewardTrainer", "SFTConfig", "SFTTrainer", "StateError", "TextClassifier",
+    "TextScore", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnlikelihoodConfig",
+    "UnlikelihoodTrainer", "UnsupportedError", "bradley_terry", "create_model", "describe_options", "divergence",
+    "dpo_loss", "export", "gae", "implicit_rewards", "inspect", "optimal_policy", "ppo_loss", "ranked_loss",
+    "train_tokenizer",
 ]

@@ -58,6 +58,12 @@ class LossOptions(SizedStructure):
     ]
 
 
+class PPOOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("cliprange", c_double), ("cliprange_value", c_double), ("vf_coef", c_double),
+    ]
+
+
 class ModelInfo(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t), ("parameters", c_uint64), ("mapped_bytes", c_uint64), ("vocabulary_size", c_int32),
@@ -85,6 +91,11 @@ class TrainOptions(SizedStructure):
         ("desirable_weight", c_double), ("undesirable_weight", c_double),
         ("cpo_alpha", c_double), ("simpo_gamma", c_double), ("alpha", c_double), ("unlikelihood_alpha", c_double),
         ("center_rewards_coefficient", c_double),
+        ("kl_coef", c_double), ("kl_estimator", c_char_p), ("kl_target", c_double), ("kl_horizon", c_double),
+        ("max_kl", c_double), ("cliprange", c_double), ("cliprange_value", c_double), ("vf_coef", c_double),
+        ("gamma", c_double), ("lam", c_double), ("whiten_rewards", c_int32), ("num_ppo_epochs", c_int32),
+        ("num_mini_batches", c_int32), ("num_generations", c_int32), ("max_completion_length", c_int32), ("temperature", c_double),
+        ("missing_eos_penalty", c_double),
         ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
         ("warmup_steps", c_double), ("weight_decay", c_double), ("adam_beta1", c_double), ("adam_beta2", c_double),
         ("adam_epsilon", c_double), ("max_grad_norm", c_double), ("per_device_train_batch_size", c_int32),
@@ -167,7 +178,17 @@ class FeedbackResult(SizedStructure):
     ]
 
 
+class Answers(Structure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("count", c_size_t), ("prompts", POINTER(c_char_p)), ("completions", POINTER(c_char_p)),
+        ("prompt_is_chat", POINTER(c_int32)), ("stopped", POINTER(c_int32)), ("prompt_ids", POINTER(POINTER(c_int32))),
+        ("prompt_lengths", POINTER(c_size_t)), ("completion_ids", POINTER(POINTER(c_int32))),
+        ("completion_lengths", POINTER(c_size_t)),
+    ]
+
+
 ReduceCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
+RewardCallback = CFUNCTYPE(c_int32, POINTER(Answers), POINTER(c_double), c_void_p)
 EventCallback = CFUNCTYPE(c_int32, POINTER(Event), c_void_p)
 TokenCallback = CFUNCTYPE(c_int32, c_size_t, c_size_t, c_int32, c_char_p, c_void_p)
 
@@ -209,6 +230,12 @@ _prototype("dpo_policy_optimum", c_int32, POINTER(LossOptions), c_size_t, _doubl
 _prototype("dpo_policy_rewards", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles)
 _prototype("dpo_policy_divergence", c_int32, POINTER(LossOptions), c_size_t, _doubles, _doubles, _doubles)
 _prototype("dpo_bradley_terry", c_int32, c_size_t, _doubles, _doubles, _doubles)
+_prototype("dpo_gae", c_int32, _doubles, _doubles, _sizes, c_size_t, c_double, c_double, _doubles, _doubles)
+_prototype("dpo_ppo_options_init", c_int32, POINTER(PPOOptions), c_size_t)
+_prototype(
+    "dpo_ppo_loss", c_int32, POINTER(PPOOptions), c_size_t, _floats, _floats, _floats, _floats, _floats, _floats, _doubles,
+    _doubles, _doubles,
+)
 
 _prototype("dpo_model_open", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
 _prototype("dpo_model_release", None, _handle)
@@ -262,6 +289,9 @@ _prototype(
 )
 _prototype("dpo_trainer_parameter_find", c_int32, _handle, c_char_p, _sizes)
 _prototype("dpo_trainer_set_reduce", c_int32, _handle, ReduceCallback, c_void_p)
+_prototype("dpo_trainer_set_reward", c_int32, _handle, RewardCallback, c_void_p)
+_prototype("dpo_trainer_set_reward_model", c_int32, _handle, _handle)
+_prototype("dpo_trainer_set_reward_classifier", c_int32, _handle, _handle, c_int32)
 
 _prototype("dpo_trainer_run", c_int32, _handle, c_char_p, c_char_p, EventCallback, c_void_p)
 _prototype("dpo_trainer_cancel", None, _handle)

@@ -17,8 +17,9 @@ from typing import Any, Optional, Union
 from . import _native, errors
 
 __all__ = [
-    "BCOConfig", "CPOConfig", "DPOConfig", "KTOConfig", "LoraConfig", "ORPOConfig", "RankedConfig", "RewardConfig", "SFTConfig",
-    "UnlikelihoodConfig", "describe_options",
+    "BCOConfig", "CPOConfig", "DPOConfig", "GRPOConfig", "KTOConfig", "LoraConfig", "ORPOConfig", "OnlineDPOConfig",
+    "PPOConfig", "PretrainConfig", "RLOOConfig", "RankedConfig", "RewardConfig", "SFTConfig", "UnlikelihoodConfig",
+    "describe_options",
 ]
 
 
@@ -94,7 +95,7 @@ class _TrainingConfig:
 
 
 #: What stands for None in the C struct.
-_UNSET = {"data_seed": -1, "max_length": 0, "save_total_limit": 0}
+_UNSET = {"num_ppo_epochs": 0, "num_generations": 0, "data_seed": -1, "max_length": 0, "save_total_limit": 0}
 
 
 def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> None:
@@ -139,17 +140,23 @@ class _ReferenceConfig(_TrainingConfig):
 
 
 @dataclass
-class DPOConfig(_ReferenceConfig):
-    """Options of DPO. ``learning_rate`` None is 1e-6."""
+class _PairLossConfig(_TrainingConfig):
+    """Options of the DPO losses."""
 
     loss_type: Union[str, Sequence[str]] = "sigmoid"
     loss_weights: Optional[Sequence[float]] = None
+    beta: float = 0.1
     label_smoothing: float = 0.0
     f_divergence_type: str = "reverse_kl"
     f_alpha_divergence_coef: float = 0.5
     discopop_tau: float = 0.05
     ld_alpha: Optional[float] = None
     use_weighting: bool = False
+
+
+@dataclass
+class DPOConfig(_ReferenceConfig, _PairLossConfig):
+    """Options of DPO. ``learning_rate`` None is 1e-6."""
 
     _method = "dpo"
 
@@ -241,6 +248,72 @@ class RewardConfig(_TrainingConfig):
     center_rewards_coefficient: Optional[float] = None
 
     _method = "reward"
+
+
+@dataclass
+class _RolloutConfig(_TrainingConfig):
+    """Options of methods that learn from the policy's own answers. A rollout has ``per_device_train_batch_size`` ×
+    ``gradient_accumulation_steps`` rows."""
+
+    max_kl: Optional[float] = 200.0
+    num_ppo_epochs: Optional[int] = None
+    num_mini_batches: int = 1
+    max_completion_length: int = 53
+    temperature: Optional[float] = None
+    missing_eos_penalty: Optional[float] = None
+
+
+@dataclass
+class PPOConfig(_RolloutConfig):
+    """Options of PPO, on prompts that the policy answers itself. ``learning_rate`` None is 3e-6."""
+
+    kl_coef: float = 0.05
+    kl_estimator: str = "k1"
+    kl_target: Optional[float] = None
+    kl_horizon: float = 10000.0
+    cliprange: float = 0.2
+    cliprange_value: float = 0.2
+    vf_coef: float = 0.1
+    gamma: float = 1.0
+    lam: float = 0.95
+    whiten_rewards: bool = False
+
+    _method = "ppo"
+
+
+@dataclass
+class RLOOConfig(_RolloutConfig):
+    """Options of RLOO: PPO without a value function, a completion against the others of its prompt. ``learning_rate`` None is
+    1e-6, ``num_generations`` None is 2."""
+
+    num_generations: Optional[int] = None
+    kl_coef: float = 0.05
+    kl_target: Optional[float] = None
+    kl_horizon: float = 10000.0
+    cliprange: float = 0.2
+
+    _method = "rloo"
+
+
+@dataclass
+class GRPOConfig(_RolloutConfig):
+    """Options of GRPO. ``learning_rate`` None is 1e-6, ``num_generations`` None is 8; ``kl_coef`` is what TRL calls beta."""
+
+    num_generations: Optional[int] = None
+    kl_coef: float = 0.05
+    cliprange: float = 0.2
+
+    _method = "grpo"
+
+
+@dataclass
+class OnlineDPOConfig(_PairLossConfig, _RolloutConfig):
+    """Options of online DPO, on the policy's best and worst answer to each prompt. ``learning_rate`` None is 5e-7,
+    ``num_generations`` None is 2."""
+
+    num_generations: Optional[int] = None
+
+    _method = "online_dpo"
 
 
 @dataclass

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
-from .config import DPOConfig, _TrainingConfig
+from .config import DPOConfig, _RolloutConfig, _TrainingConfig
 from .model import Model
 
 __all__ = ["Dataset", "DatasetInfo"]
@@ -39,14 +39,16 @@ class Dataset(_native.Handle):
     ``data``: the path of a JSON-lines file, for pretraining also of a text file or a directory; or an iterable of rows (a list, a generator, a ``datasets.Dataset``): dicts
     with "prompt", "chosen" and "rejected" as text or chat messages, "prompt" and "completion", "prompt", "completions"
     and "ranks" or "scores", "text" or "messages"; or dicts with "prompt_ids", "chosen_ids" and "rejected_ids", lists or
-    NumPy arrays of token ids, for which no model is needed.
+    NumPy arrays of token ids, for which no model is needed. Methods that answer prompts themselves take
+    "prompt" or "prompt_ids" alone.
     """
 
     _release = "dpo_dataset_release"
 
     def __init__(self, data: Any, model: Optional[Model] = None, args: Optional[_TrainingConfig] = None) -> None:
         super().__init__()
-        options = (args or DPOConfig()).native()
+        args = args or DPOConfig()
+        options = args.native()
         if isinstance(data, (str, os.PathLike)):
             _native.check(
                 _native.lib.dpo_dataset_open_jsonl(
@@ -60,7 +62,9 @@ class Dataset(_native.Handle):
         for index, row in enumerate(rows):
             if not isinstance(row, Mapping):
                 raise TypeError(f"row {index + 1} is {type(row).__name__}, expected a dict")
-        if rows and "chosen_ids" in rows[0]:
+        if rows and "prompt_ids" in rows[0]:
+            if isinstance(args, _RolloutConfig):
+                rows = [{**row, "chosen_ids": [], "rejected_ids": []} for row in rows]
             self._from_tokens(rows, options)
         else:
             text = "\n".join(json.dumps(dict(row), ensure_ascii=False) for row in rows).encode("utf-8", "surrogatepass")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "DPOError", "InvalidArgumentError", "FileError", "FormatError", "UnsupportedError", "MismatchError",
-    "OutOfMemoryError", "NonFiniteError", "CancelledError", "StateError", "InternalError",
+    "OutOfMemoryError", "NonFiniteError", "CancelledError", "StateError", "InternalError", "DivergedError",
 ]
 
 
@@ -72,6 +72,12 @@ class InternalError(DPOError, RuntimeError):
     """A defect in libdpo."""
 
     code = -10
+
+
+class DivergedError(DPOError, ArithmeticError):
+    """Training left its bounds: the policy went too far from its reference."""
+
+    code = -11
 
 
 _BY_CODE = {kind.code: kind for kind in DPOError.__subclasses__()}

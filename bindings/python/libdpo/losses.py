@@ -1,16 +1,16 @@
-"""Level 1: DPO losses of log-probabilities that come from any engine."""
+"""Level 1: losses of log-probabilities that come from any engine."""
 
 from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from ctypes import byref, c_double, c_int32, c_size_t
+from ctypes import byref, c_double, c_float, c_int32, c_size_t
 from dataclasses import dataclass
 from typing import Any, Union
 
 from . import _arrays, _native, errors
 
-__all__ = ["DPOLoss", "LOSS_TYPES", "RankedLoss", "dpo_loss", "ranked_loss"]
+__all__ = ["DPOLoss", "LOSS_TYPES", "PPOLoss", "RankedLoss", "dpo_loss", "gae", "ppo_loss", "ranked_loss"]
 
 #: TRL's names, in the order of ``dpo_loss_type`` in dpo.h.
 LOSS_TYPES = (
@@ -167,3 +167,70 @@ def ranked_loss(
         )
     )
     return RankedLoss(loss.value, *[output.values for output in outputs])
+
+
+def gae(
+    rewards: Any, values: Any, counts: "Sequence[int]", *, gamma: float = 1.0, lam: float = 0.95
+) -> "tuple[Any, Any]":
+    """Advantages and returns of completions that stand one after the other; completion i has ``counts[i]`` tokens.
+
+    >>> [round(a, 4) for a in gae([-0.01, 0.02, -0.03, 1], [0.1, 0.2, 0.3, 0.4], [4])[0]]
+    [0.7816, 0.728, 0.64, 0.6]
+    """
+    lengths = _arrays.Input(list(counts), c_size_t, "counts")
+    inputs = [_arrays.Input(rewards, c_double, "rewards"), _arrays.Input(values, c_double, "values")]
+    for item, name in zip(inputs, ("rewards", "values")):
+        if item.count != sum(counts):
+            raise errors.InvalidArgumentError(f"{name} has {item.count} numbers; counts add up to {sum(counts)}")
+    outputs = [_arrays.Output(inputs[0].count, c_double) for _ in range(2)]
+    _native.check(
+        _native.lib.dpo_gae(
+            inputs[0].pointer, inputs[1].pointer, lengths.pointer, lengths.count, gamma, lam, outputs[0].pointer,
+            outputs[1].pointer,
+        )
+    )
+    return outputs[0].values, outputs[1].values
+
+
+@dataclass(frozen=True)
+class PPOLoss:
+    """PPO's loss over tokens, and its gradient by each token's log-prob and value (0 without values)."""
+
+    loss: float
+    gradient_logps: Any
+    gradient_values: Any
+
+
+def ppo_loss(
+    logps: Any,
+    old_logps: Any,
+    advantages: Any,
+    values: Any = None,
+    old_values: Any = None,
+    returns: Any = None,
+    *,
+    cliprange: float = 0.2,
+    cliprange_value: float = 0.2,
+    vf_coef: float = 0.1,
+) -> PPOLoss:
+    """The clipped policy and value losses of tokens: arrays of float32 are read in place. ``old_…`` are those of the
+    rollout."""
+    options = _native.initialised(_native.PPOOptions, _native.lib.dpo_ppo_options_init)
+    options.cliprange, options.cliprange_value, options.vf_coef = cliprange, cliprange_value, vf_coef
+    named = {
+        "logps": logps, "old_logps": old_logps, "advantages": advantages, "values": values, "old_values": old_values,
+        "returns": returns,
+    }
+    inputs = [_arrays.optional_input(column, c_float, name) for name, column in named.items()]
+    count = inputs[0].count if inputs[0] is not None else 0
+    for item, name in zip(inputs, named):
+        if item is not None and item.count != count:
+            raise errors.InvalidArgumentError(f"{name} has {item.count} numbers; logps has {count}")
+    outputs = [_arrays.Output(count, c_double) for _ in range(2)]
+    loss = ctypes.c_double()
+    _native.check(
+        _native.lib.dpo_ppo_loss(
+            byref(options), count, *map(_arrays.pointer_of, inputs), byref(loss), *[output.pointer for output in outputs]
+        )
+    )
+    return PPOLoss(loss.value, *[output.values for output in outputs])

@@ -13,18 +13,22 @@ from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
+from .classifier import TextClassifier
 from .config import (
-    BCOConfig, CPOConfig, DPOConfig, KTOConfig, ORPOConfig, PretrainConfig, RankedConfig, RewardConfig, SFTConfig, UnlikelihoodConfig,
-    _TrainingConfig, with_adapter,
+    BCOConfig, CPOConfig, DPOConfig, GRPOConfig, KTOConfig, OnlineDPOConfig, ORPOConfig, PPOConfig, PretrainConfig, RankedConfig,
+    RewardConfig, RLOOConfig, SFTConfig, UnlikelihoodConfig, _TrainingConfig, with_adapter,
 )
 from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
 
 __all__ = [
-    "BCOTrainer", "CPOTrainer", "DPOTrainer", "Forward", "KTOTrainer", "ORPOTrainer", "RankedTrainer", "RewardTrainer", "SFTTrainer",
+    "Answer", "BCOTrainer", "CPOTrainer", "DPOTrainer", "Forward", "GRPOTrainer", "KTOTrainer", "ORPOTrainer",
+    "OnlineDPOTrainer", "PPOTrainer", "PretrainTrainer", "RLOOTrainer", "RankedTrainer", "RewardTrainer", "SFTTrainer",
     "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnlikelihoodTrainer",
 ]
+
+
 
 def _metrics(text: bytes) -> "dict[str, Any]":
     """The metrics of a step or evaluation by TRL's names."""
@@ -86,6 +90,39 @@ class Forward:
     policy_rejected: Any
     reference_chosen: Any
     reference_rejected: Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the policy said to a prompt, for a reward of your own."""
+
+    #: Text, or a list of chat messages; None, like ``completion``, where the model has no tokenizer.
+    prompt: Any
+    completion: Optional[str]
+    prompt_ids: "list[int]"
+    completion_ids: "list[int]"
+    #: Whether it ended by itself, not at ``max_completion_length``.
+    stopped: bool
+
+
+#: A reward model, a text classifier, or a function that gives each answer a number.
+Reward = Union[Model, TextClassifier, Callable[["list[Answer]"], "Sequence[float]"]]
+
+
+def _answers(values: _native.Answers) -> "list[Answer]":
+    def text(value: Optional[bytes]) -> Optional[str]:
+        return None if value is None else value.decode("utf-8", "replace")
+
+    return [
+        Answer(
+            json.loads(values.prompts[i]) if values.prompt_is_chat[i] else text(values.prompts[i]),
+            text(values.completions[i]),
+            values.prompt_ids[i][: values.prompt_lengths[i]],
+            values.completion_ids[i][: values.completion_lengths[i]],
+            bool(values.stopped[i]),
+        )
+        for i in range(values.count)
+    ]
 
 
 @contextlib.contextmanager
@@ -473,3 +510,97 @@ class RewardTrainer(_PolicyTrainer):
     """
 
     _config = RewardConfig
+
+
+class _RolloutTrainer(_Trainer):
+    """``model`` answers the prompts of ``train_dataset`` ({"prompt"} as text or messages), and ``reward`` says how good the
+    answers are.
+
+    ``reward``: a reward ``Model`` with the policy's tokenizer, a ``TextClassifier``, or a function of a list of ``Answer`` that
+    returns one number each. An exception in it stops the step, unapplied, and is raised where the step was asked for.
+    """
+
+    def __init__(
+        self,
+        model: Union[Model, str, "os.PathLike[str]"],
+        reward: Reward,
+        args: Optional[_TrainingConfig] = None,
+        train_dataset: Optional[Data] = None,
+        eval_dataset: Optional[Data] = None,
+        ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
+        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        peft_config: Any = None,
+    ) -> None:
+        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+        self._raised: "list[BaseException]" = []
+        self._reward: Any = None
+        self.set_reward(reward)
+
+    def set_reward(self, reward: Reward) -> None:
+        """Gives the answers another judge."""
+        if isinstance(reward, Model):
+            _native.check(_native.lib.dpo_trainer_set_reward_model(self._handle, reward._handle))
+        elif isinstance(reward, TextClassifier):
+            _native.check(_native.lib.dpo_trainer_set_reward_classifier(self._handle, reward._handle, 0))
+        elif callable(reward):
+            callback = _native.RewardCallback(lambda *arguments: self._call_reward(reward, *arguments))
+            _native.check(_native.lib.dpo_trainer_set_reward(self._handle, callback, None))
+            self._reward = callback
+        else:
+            raise TypeError(f"reward is {type(reward).__name__}, expected a Model, a TextClassifier or a function")
+
+    def _call_reward(self, reward: Any, answers: Any, rewards: Any, _: object) -> int:
+        try:
+            found = [float(value) for value in reward(_answers(answers.contents))]
+            if len(found) != answers.contents.count:
+                raise errors.FormatError(
+                    f"the reward function returned {len(found)} numbers for {answers.contents.count} answers"
+                )
+            for index, value in enumerate(found):
+                rewards[index] = value
+            return 0
+        except BaseException as error:  # carried over the C frames
+            self._raised.append(error)
+            return 1
+
+    def _unwrap(self, work: "Callable[[], Any]") -> Any:
+        self._raised.clear()
+        try:
+            return work()
+        except errors.CancelledError:
+            if self._raised:
+                raise self._raised.pop() from None
+            raise
+
+    def train(self, resume_from_checkpoint: Union[bool, str, "os.PathLike[str]", None] = None) -> TrainOutput:
+        return self._unwrap(lambda: super(_RolloutTrainer, self).train(resume_from_checkpoint))
+
+    def step(self) -> "dict[str, Any]":
+        return self._unwrap(super().step)
+
+    def evaluate(self) -> "dict[str, Any]":
+        return self._unwrap(super().evaluate)
+
+
+class PPOTrainer(_RolloutTrainer):
+    """RLHF's policy optimisation: PPO with a value function on the policy, and a KL penalty at every token."""
+
+    _config = PPOConfig
+
+
+class RLOOTrainer(_RolloutTrainer):
+    """PPO's objective without a value function: a completion's reward against the others of its prompt."""
+
+    _config = RLOOConfig
+
+
+class GRPOTrainer(_RolloutTrainer):
+    """The same with standardised groups and the penalty in the loss."""
+
+    _config = GRPOConfig
+
+
+class OnlineDPOTrainer(_RolloutTrainer):
+    """DPO on pairs of the policy's own answers, judged by ``reward``."""
+
+    _config = OnlineDPOConfig

@@ -1,0 +1,216 @@
+import DPOBase
+import DPOModel
+import DPOStorage
+
+/// Where the rows of a run's optimiser steps come from: a data set, or completions that the policy draws as it learns.
+protocol BatchSource: AnyObject {
+  /// S: optimiser steps of the run.
+  var totalSteps: Int { get }
+  /// Steps in which every row of the data is seen once.
+  var stepsPerEpoch: Int { get }
+  /// Epochs done after so many steps, as transformers logs them.
+  func epochs(after steps: Int) -> Double
+  /// What the largest steps take.
+  var workload: Workload { get }
+
+  /// Throws if something is missing that the run will need.
+  func check(_ models: TrainedModels) throws
+  /// Makes what step k = 0, 1, … learns from, where it has to be made. If it throws, nothing has changed.
+  ///
+  /// - Returns: what the user should know of it.
+  func prepare(_ k: Int, _ models: TrainedModels) throws -> [String]
+  /// Whether the step that was prepared last is a place to go back to: nothing is known against the weights that it starts
+  /// from, and nothing before it is needed any more.
+  var isRestingPlace: Bool { get }
+  /// The rows of step k, which was prepared.
+  func batches(_ k: Int) throws -> StepBatches
+
+  /// Metrics of the evaluation data, without "eval_".
+  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)]
+  /// Seconds that the whole run takes, from timing a little of it.
+  func estimateSeconds(_ models: TrainedModels) throws -> Double
+
+  /// What a checkpoint made before step k has to hold besides the weights; empty where all follows from the number.
+  func state(before k: Int) -> SourceState
+  /// Takes up the state of a checkpoint made before step k.
+  func restore(_ state: SourceState, step k: Int, file: String) throws
+}
+
+/// The models of a run, as a source of batches may use them between two steps.
+struct TrainedModels {
+  let pass: ForwardPass
+  let adapter: LoRAAdapter?
+  let reference: ReferenceModel?
+  let method: TrainingMethod
+  /// What the method's micro-batches hand on.
+  let state: [Double]
+  /// Gives completions their scores, where a method asks for that.
+  let reward: Judge?
+  /// Throws when a stop was asked for.
+  let checkCancelled: () throws -> Void
+}
+
+/// What an optimiser step learns from.
+struct StepBatches {
+  let data: TokenizedDataset
+  /// Rows of each micro-batch; their number is what each micro-loss is divided by. Empty: there is nothing to learn.
+  let microBatches: [[Int]]
+  let epochAfter: Double
+  /// Of rows that the policy drew: what was noted of them.
+  var rollout: Rollout?
+}
+
+/// Sizes that the plan of a run is made from.
+struct Workload {
+  /// Of the largest micro-batch.
+  var tokens = 0
+  var targets = 0
+  /// Tokens of the longest sequence.
+  var longest = 0
+  /// Tokens of an epoch, each prompt once for all its completions in a micro-batch.
+  var distinctTokens = 0
+  /// The same for a trainer that pads and repeats prompts.
+  var paddedTokens = 0
+  /// What the policy draws between steps: lengths of the prompts of a rollout at most, and how.
+  var sampling: (prompts: [Int], options: GenerationOptions)?
+}
+
+/// The part of a checkpoint that belongs to a source of batches.
+struct SourceState {
+  /// Attributes of /trainer.
+  var attributes = JSONObject()
+  /// Vectors of /rollout.
+  var columns: [CheckpointColumn] = []
+}
+
+// MARK: - Rows of a data set
+
+/// The rows of a data set, each once an epoch.
+final class DataSource: BatchSource {
+  let workload: Workload
+  let isRestingPlace = true
+  private let data: TokenizedDataset
+  private let options: TrainingOptions
+  private var order: BatchPlan
+
+  init(_ data: TokenizedDataset, evaluation: TokenizedDataset?, method: TrainingMethod, options: TrainingOptions) throws
+  {
+    order = try BatchPlan(
+      rows: data.packCount, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
+      length: options.runLength, seed: options.dataSeed ?? options.seed,
+      shuffle: options.shuffle && !method.isSequential, packs: data.packs)
+    self.data = data
+    self.options = options
+    workload = Workload(data, evaluation: evaluation, order: order, method: method, options)
+  }
+
+  var totalSteps: Int { order.totalSteps }
+  var stepsPerEpoch: Int { order.stepsPerEpoch }
+  func epochs(after steps: Int) -> Double { steps == 0 ? 0 : order.step(steps - 1).epochAfter }
+  func check(_ models: TrainedModels) {}
+  func prepare(_ k: Int, _ models: TrainedModels) -> [String] { [] }
+  func state(before k: Int) -> SourceState { SourceState() }
+  func restore(_ state: SourceState, step k: Int, file: String) {}
+
+  func batches(_ k: Int) -> StepBatches {
+    let step = order.step(k)
+    return StepBatches(data: data, microBatches: step.microBatches, epochAfter: step.epochAfter)
+  }
+
+  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
+    try Trainer.scores(
+      of: data, pass: models.pass, adapter: models.adapter, reference: models.reference, method: models.method,
+      state: models.state, batchSize: options.perDeviceEvalBatchSize, beforeBatch: models.checkCancelled
+    ).metrics
+  }
+
+  /// From timing one forward pass: backward costs two, the reference one.
+  func estimateSeconds(_ models: TrainedModels) throws -> Double {
+    let forest = models.method.forest(data, order.step(0).microBatches.first ?? [])
+    let perToken = try models.secondsPerToken(forest)
+    let passes = models.reference == nil || data.referenceLogProbs(0) != nil ? 3.0 : 4.0
+    return passes * perToken * Double(workload.distinctTokens) * Double(totalSteps) / Double(stepsPerEpoch)
+  }
+}
+
+extension TrainedModels {
+  /// Seconds that a forward pass takes, by the token.
+  func secondsPerToken(_ forest: TokenForest) throws -> Double {
+    _ = try pass.score(forest, adapter: adapter)
+    let clock = ContinuousClock()
+    let start = clock.now
+    _ = try pass.score(forest, adapter: adapter)
+    return start.duration(to: clock.now) / .seconds(1) / Double(max(1, forest.tokens.count))
+  }
+}
+
+extension TrainingOptions {
+  /// Steps, or passes over the data.
+  var runLength: BatchPlan.Length { maxSteps > 0 ? .steps(maxSteps) : .epochs(numTrainEpochs) }
+}
+
+extension Workload {
+  typealias Size = (TokenizedDataset, Int) -> (tokens: Int, targets: Int)
+
+  init(
+    _ data: TokenizedDataset, evaluation: TokenizedDataset?, order: BatchPlan, method: TrainingMethod,
+    _ options: TrainingOptions
+  ) {
+    self.init()
+    let size = method.size
+    var largest = Workload.largestMicroBatch(data, order: order, size: size)
+    if let evaluation {
+      let evaluated = Workload.bound(evaluation, packs: options.perDeviceEvalBatchSize, size: size)
+      largest = (max(largest.tokens, evaluated.tokens), max(largest.targets, evaluated.targets))
+    }
+    (tokens, targets) = largest
+    longest = max(data.longestRow, evaluation?.longestRow ?? 0)
+    distinctTokens = (0..<data.count).reduce(0) { $0 + size(data, $1).tokens }
+    paddedTokens = Workload.paddedTokens(
+      data, batchSize: options.perDeviceTrainBatchSize, mismatched: method.mismatchedSequences)
+  }
+
+  private static func largestMicroBatch(_ data: TokenizedDataset, order: BatchPlan, size: Size) -> (
+    tokens: Int, targets: Int
+  ) {
+    guard order.totalSteps < 10_000_000 / max(1, order.batchSize * order.accumulation) else {
+      return bound(data, packs: order.batchSize, size: size)
+    }
+    var order = order
+    var largest = (tokens: 0, targets: 0)
+    for step in 0..<order.totalSteps {
+      for batch in order.step(step).microBatches {
+        var sum = (tokens: 0, targets: 0)
+        for row in batch {
+          let (tokens, targets) = size(data, row)
+          sum = (sum.tokens + tokens, sum.targets + targets)
+        }
+        largest = (max(largest.tokens, sum.tokens), max(largest.targets, sum.targets))
+      }
+    }
+    return largest
+  }
+
+  /// No batch of `count` packs has more than this.
+  private static func bound(_ data: TokenizedDataset, packs count: Int, size: Size) -> (tokens: Int, targets: Int) {
+    let sizes = (0..<data.packCount).map { pack in
+      data.rows(ofPacks: pack..<pack + 1).reduce((tokens: 0, targets: 0)) { sum, row in
+        let row = size(data, row)
+        return (sum.tokens + row.tokens, sum.targets + row.targets)
+      }
+    }
+    func top(_ values: [Int]) -> Int { values.sorted(by: >).prefix(count).reduce(0, +) }
+    return (top(sizes.map(\.tokens)), top(sizes.map(\.targets)))
+  }
+
+  /// Rows padded to the longest of their batch, the prompt in each of them.
+  private static func paddedTokens(_ data: TokenizedDataset, batchSize: Int, mismatched: Int) -> Int {
+    var total = 0
+    for first in stride(from: 0, to: data.count, by: batchSize) {
+      let rows = first..<min(data.count, first + batchSize)
+      let lengths = rows.flatMap { data.sequenceLengths($0) }
+      total += (lengths.count + rows.count * mismatched) * (lengths.max() ?? 0)
+    }
+    return total
+  }
+}

@@ -1,0 +1,291 @@
+import DPOBase
+import DPOModel
+import DPOStorage
+import DPOText
+
+/// Rows that the policy draws itself: before the first of some steps it answers prompts, the reward scores the answers, and
+/// the method makes of them what these steps learn from.
+final class RolloutSource: BatchSource {
+  let workload: Workload
+  private let prompts: TokenizedDataset
+  private let model: ModelFile
+  private let method: RolloutMethod
+  private let options: TrainingOptions
+  private let plan: RolloutPlan
+  /// β of the next rollout.
+  private var coefficient: Double
+  private var current: (index: Int, rollout: Rollout)?
+  private(set) var isRestingPlace = false
+
+  init(
+    _ prompts: TokenizedDataset, evaluation: TokenizedDataset?, model: ModelFile, method: RolloutMethod,
+    options: TrainingOptions
+  ) throws {
+    let (rows, parts) = (
+      options.perDeviceTrainBatchSize * options.gradientAccumulationSteps, method.rowsPerPrompt
+    )
+    guard rows <= RolloutSource.largest, rows % parts == 0 else {
+      throw DPOError.argument(
+        "per_device_train_batch_size × gradient_accumulation_steps is \(rows), the completions of a rollout; expected a "
+          + "multiple of num_generations = \(parts), at most \(RolloutSource.largest)")
+    }
+    guard rows % method.miniBatches == 0 else {
+      throw DPOError.argument(
+        "num_mini_batches is \(method.miniBatches); expected a divisor of the \(rows) completions of a rollout")
+    }
+    plan = try RolloutPlan(
+      prompts: prompts.count, promptsPerRollout: rows / parts, epochs: method.epochs,
+      miniBatches: method.miniBatches, batchSize: options.perDeviceTrainBatchSize, length: options.runLength,
+      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle)
+    let context = model.configuration.contextLength
+    for set in [prompts, evaluation].compactMap(\.self) {
+      if let row = (0..<set.count).first(where: { set.prompt($0).count >= context }) {
+        throw DPOError.format(
+          set.place(row), "\(set.prompt(row).count) tokens leave no room for an answer in a context of \(context)")
+      }
+    }
+    self.prompts = prompts
+    self.model = model
+    self.method = method
+    self.options = options
+    coefficient = method.kl.coefficient
+    workload = Workload(
+      prompts: prompts, evaluation: evaluation, plan: plan, method: method, context: context, options: options)
+  }
+
+  /// Rows of a rollout, all of which are held in memory.
+  private static let largest = 1 << 20
+
+  var totalSteps: Int { plan.totalSteps }
+  var stepsPerEpoch: Int { plan.stepsPerEpoch }
+  func epochs(after steps: Int) -> Double { plan.epochs(after: steps) }
+
+  func check(_ models: TrainedModels) throws { _ = try reward(models) }
+
+  private func reward(_ models: TrainedModels) throws -> Judge {
+    guard let reward = models.reward else {
+      throw DPOError(.state, "method \(models.method.name) needs a reward: a reward model, a classifier or a function")
+    }
+    if reward.readsText, try model.tokenizer == nil { throw DPOError.noTokenizer(model) }
+    return reward
+  }
+
+  func prepare(_ k: Int, _ models: TrainedModels) throws -> [String] {
+    let index = plan.rollout(of: k)
+    isRestingPlace = k % plan.stepsPerRollout == 0
+    guard current?.index != index else { return [] }
+    isRestingPlace = false
+    do {
+      let samples = try draw(
+        prompts, rows: plan.prompts(ofRollout: index), first: index * plan.promptsPerRollout,
+        seed: UInt64(options.seed), models)
+      var rollout = try method.learn(samples, coefficient)
+      if let limit = method.kl.limit, !(rollout.divergence <= limit) {
+        throw DPOError(
+          .diverged,
+          "the policy has left its reference: KL \(rollout.divergence) nats a completion, the limit max_kl is \(limit)")
+      }
+      rollout.metrics.append(("objective/kl_coef", coefficient))
+      rollout.metrics.append(("episode", Double((index + 1) * plan.promptsPerRollout * method.completionsPerPrompt)))
+      coefficient = method.kl.next(coefficient, kl: rollout.divergence, batch: samples.counts.count)
+      current = (index, rollout)
+      isRestingPlace = k % plan.stepsPerRollout == 0
+      return rollout.notes
+    } catch let error as DPOError {
+      throw DPOError(error.code, error.code == .cancelled ? error.message : "step \(k + 1): \(error.message)")
+    }
+  }
+
+  func batches(_ k: Int) throws -> StepBatches {
+    guard let current, current.index == plan.rollout(of: k) else {
+      throw DPOError(.internal, "there is no rollout for step \(k + 1)")
+    }
+    let rollout = current.rollout
+    return StepBatches(
+      data: rollout.data ?? prompts, microBatches: plan.microBatches(k, rows: rollout.rowCount),
+      epochAfter: plan.epochs(after: k + 1), rollout: rollout)
+  }
+
+  // MARK: - Drawing
+
+  /// Answers to some prompts, with everything that is to be known of them.
+  ///
+  /// - Parameter first: what the first prompt counts as in the draws.
+  private func draw(
+    _ prompts: TokenizedDataset, rows: [Int], first: Int, seed: UInt64, _ models: TrainedModels
+  ) throws -> Samples {
+    let reward = try reward(models)
+    var generation = GenerationOptions(method, eosTokens: model.configuration.eosTokens)
+    generation.seed = seed
+    generation.firstPrompt = first
+    var stop: (any Error)?
+    let completions = try Generator(decoder: models.pass.decoder, adapter: models.adapter, team: models.pass.team)
+      .generate(prompts: rows.map { Array(prompts.prompt($0)) }, options: generation) { _, _, _ in
+        do { try models.checkCancelled() } catch { stop = error }
+        return stop == nil
+      }
+    if let stop { throw stop }
+    var drawn: [TokenizedRow] = []
+    var answers: [Answer] = []
+    let tokenizer = try model.tokenizer
+    for (row, completions) in zip(rows, completions) {
+      let prompt = Array(prompts.prompt(row))
+      var text = prompts.prompts?[row] ?? .null
+      if text.isNull, let tokenizer { text = .string(tokenizer.decode(prompt, skipSpecialTokens: true)) }
+      for completion in completions {
+        drawn.append(TokenizedRow(prompt: prompt, completion: completion.tokens))
+        var answer = Answer(
+          prompt: text,
+          completion: tokenizer.map { .string($0.decode(completion.tokens, skipSpecialTokens: true)) } ?? .null)
+        answer.promptTokens = prompt
+        answer.completionTokens = completion.tokens
+        answer.isFinished = completion.finish == .stop
+        answers.append(answer)
+      }
+    }
+    try models.checkCancelled()
+    let scores = try reward.scores(answers)
+    let penalty = method.sampling.missingEosPenalty ?? 0
+    let policy = try score(drawn, models.pass, models.adapter, models)
+    let reference = try models.reference.map { try score(drawn, $0.pass, $0.adapter, models) }
+    return Samples(
+      completionsPerPrompt: method.completionsPerPrompt, rows: drawn, isFinished: answers.map(\.isFinished),
+      scores: zip(scores, answers).map { $1.isFinished ? $0 : $0 - penalty }, counts: drawn.map(\.completion.count),
+      logProbs: policy.logProbs, referenceLogProbs: reference?.logProbs ?? policy.logProbs, values: policy.values)
+  }
+
+  /// Log-probs, and values, of every token that was drawn.
+  private func score(
+    _ rows: [TokenizedRow], _ pass: ForwardPass, _ adapter: LoRAAdapter?, _ models: TrainedModels
+  ) throws -> (logProbs: [Float], values: [Float]) {
+    let data = try TokenizedDataset.drawn(rows)
+    var (logProbs, values): ([Float], [Float]) = ([], [])
+    let size = options.perDeviceTrainBatchSize
+    for first in stride(from: 0, to: rows.count, by: size) {
+      try models.checkCancelled()
+      let scores = try pass.score(
+        data.forest(rows: Array(first..<min(rows.count, first + size))), adapter: adapter, extras: [])
+      logProbs += scores.logProbs
+      values += scores.values
+    }
+    guard logProbs.allSatisfy(\.isFinite), values.allSatisfy(\.isFinite) else {
+      throw DPOError(.nonFinite, "log-probs or values of the policy's own completions are NaN or infinite")
+    }
+    return (logProbs, values)
+  }
+
+  // MARK: - Evaluation and time
+
+  /// Completions of the evaluation prompts, the same draws at every evaluation.
+  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
+    var means = MetricMeans()
+    let size = max(1, options.perDeviceEvalBatchSize / method.completionsPerPrompt)
+    for first in stride(from: 0, to: data.count, by: size) {
+      let rows = Array(first..<min(data.count, first + size))
+      let samples = try draw(
+        data, rows: rows, first: first, seed: UInt64(options.seed) ^ 0x4556_414C, models)
+      let metrics = try method.learn(samples, coefficient).metrics.filter { $0.name.hasPrefix("objective/") }
+      means.add(metrics, weight: Double(rows.count))
+    }
+    return means.means
+  }
+
+  /// From timing one forward pass and a few drawn tokens. Backward costs two passes; every drawn token is scored by policy
+  /// and reference besides.
+  func estimateSeconds(_ models: TrainedModels) throws -> Double {
+    var generation = GenerationOptions(method, eosTokens: [])
+    generation.maxNewTokens = min(8, generation.maxNewTokens)
+    let rows = plan.prompts(ofRollout: 0).map { Array(prompts.prompt($0)) }
+    let clock = ContinuousClock()
+    let start = clock.now
+    let drawn = try Generator(decoder: models.pass.decoder, adapter: models.adapter, team: models.pass.team)
+      .generate(prompts: rows, options: generation)
+    let tokens = drawn.reduce(0) { $0 + $1.reduce(0) { $0 + $1.tokens.count } }
+    let perDrawn = start.duration(to: clock.now) / .seconds(1) / Double(max(1, tokens))
+    let data = try TokenizedDataset.drawn(
+      zip(rows, drawn).flatMap { prompt, completions in
+        completions.map { TokenizedRow(prompt: prompt, completion: $0.tokens) }
+      })
+    let perToken = try models.secondsPerToken(
+      data.forest(rows: Array(0..<min(data.count, options.perDeviceTrainBatchSize))))
+    let rollouts = Double(totalSteps) / Double(plan.stepsPerRollout)
+    let completions = Double(plan.promptsPerRollout * method.completionsPerPrompt)
+    let length = Double(method.sampling.maxCompletionLength)
+    let forwarded = completions * (length + Double(rows.reduce(0) { $0 + $1.count }) / Double(max(1, rows.count)))
+    return rollouts * (completions * length * perDrawn + forwarded * perToken * Double(2 + 3 * method.epochs))
+  }
+
+  // MARK: - State
+
+  func state(before k: Int) -> SourceState {
+    var state = SourceState()
+    state.attributes["kl_coef"] = .real(coefficient)
+    guard let current, current.index == plan.rollout(of: k) else { return state }
+    state.attributes["rollout"] = .int(current.index)
+    current.rollout.store(in: &state)
+    return state
+  }
+
+  func restore(_ state: SourceState, step k: Int, file: String) throws {
+    guard let coefficient = state.attributes["kl_coef"]?.double, coefficient.isFinite else {
+      throw DPOError.format(file, "attribute kl_coef of /trainer is missing")
+    }
+    let index = state.attributes["rollout"]?.int
+    var restored: (index: Int, rollout: Rollout)?
+    if let index {
+      restored = (index, try Rollout(state, vocabularySize: model.configuration.vocabularySize, file: file))
+    }
+    guard k % plan.stepsPerRollout == 0 || index == plan.rollout(of: k) else {
+      throw DPOError.format(file, "lacks the rollout that step \(k + 1) learns from")
+    }
+    // The weight of the penalty goes on where it was, unless it is fixed: then the option says it.
+    self.coefficient = method.kl.target == nil ? method.kl.coefficient : coefficient
+    current = restored
+  }
+}
+
+extension TokenizedDataset {
+  /// Rows that a policy drew, whole.
+  static func drawn(_ rows: [TokenizedRow]) throws -> TokenizedDataset {
+    var options = DatasetOptions(.any)
+    options.maxLength = nil
+    return try TokenizedDataset(rows: rows, options: options)
+  }
+}
+
+extension GenerationOptions {
+  init(_ method: RolloutMethod, eosTokens: [Int]) {
+    self.init()
+    maxNewTokens = method.sampling.maxCompletionLength
+    temperature = method.sampling.temperature
+    completionsPerPrompt = method.completionsPerPrompt
+    stopTokens = eosTokens.map { Int32(clamping: $0) }
+  }
+}
+
+extension Workload {
+  init(
+    prompts: TokenizedDataset, evaluation: TokenizedDataset?, plan: RolloutPlan, method: RolloutMethod, context: Int,
+    options: TrainingOptions
+  ) {
+    self.init()
+    let sets = [prompts, evaluation].compactMap(\.self)
+    let lengths = sets.flatMap { set in (0..<set.count).map { set.prompt($0).count } }.sorted(by: >)
+    let answer = method.sampling.maxCompletionLength
+    let longestPrompt = lengths.first ?? 0
+    let perRow = method.completionsPerPrompt / method.rowsPerPrompt
+    let rows = min(options.perDeviceTrainBatchSize, plan.promptsPerRollout * method.rowsPerPrompt)
+    longest = min(context, longestPrompt + answer)
+    targets = rows * perRow * answer
+    tokens = targets + (0..<rows).reduce(0) { $0 + ($1 < lengths.count ? lengths[$1] : longestPrompt) }
+    let all = (0..<prompts.count).reduce(0) { $0 + prompts.prompt($1).count }
+    let answers = prompts.count * method.completionsPerPrompt
+    distinctTokens = all + answers * answer
+    paddedTokens = answers * (answer + longestPrompt)
+    let drawn = max(plan.promptsPerRollout, min(options.perDeviceEvalBatchSize, evaluation?.count ?? 0))
+    sampling = (
+      (0..<drawn).map { $0 < lengths.count ? lengths[$0] : longestPrompt },
+      GenerationOptions(method, eosTokens: [])
+    )
+  }
+}

@@ -1,0 +1,102 @@
+import DPO
+import Glibc
+import TestSupport
+import Testing
+
+/// RLOO, GRPO and online DPO: PPO's rollouts under other losses.
+@Suite struct GroupMethodTests {
+  static let methods = ["rloo", "grpo", "online_dpo"]
+
+  @Test(arguments: methods) func aProgrammedRewardIsLearned(method: String) throws {
+    let trainer = try rolloutTrainer {
+      $0.method = method
+      $0.learningRate = 3e-3
+      $0.maxSteps = 120
+      $0.perDeviceTrainBatchSize = method == "online_dpo" ? 4 : 16
+      $0.numGenerations = 4
+      $0.klCoef = 0.01
+      $0.lrSchedulerType = "constant"
+    }
+    var scores: [Double] = []
+    for _ in 0..<120 { scores.append(try #require(try trainer.takeStep()["objective/scores"])) }
+    let (first, last) = (scores[..<10].reduce(0, +) / 10, scores[110...].reduce(0, +) / 10)
+    #expect(last > first + 0.2, "\(method): \(first) before, \(last) after")
+  }
+
+  @Test(arguments: methods) func aResumedRunEndsInTheSameBits(method: String) throws {
+    let folder = try TemporaryDirectory()
+    func make() throws -> Trainer {
+      try rolloutTrainer {
+        $0.method = method
+        $0.loraR = 4
+        $0.numGenerations = 2
+        $0.numPpoEpochs = 2
+        $0.numMiniBatches = 2
+        $0.maxSteps = 7
+      }
+    }
+    let straight = try make()
+    try straight.run(outputDirectory: "\(folder.path)/straight")
+    let first = try make()
+    #expect(throws: DPOError.self) {
+      try first.run(outputDirectory: "\(folder.path)/stopped") { event in
+        if case .step(let record) = event { return record.step < 6 }
+        return true
+      }
+    }
+    let second = try make()
+    try second.run(outputDirectory: "\(folder.path)/stopped", resume: .last)
+    #expect(parameterBits(second) == parameterBits(straight))
+    #expect(try metricRows("\(folder.path)/stopped") == metricRows("\(folder.path)/straight"))
+  }
+
+  @Test func aJudgeThatAlwaysTiesIsToldAndItsStepsAreSkipped() throws {
+    let folder = try TemporaryDirectory()
+    let tie = Judge(identity: "tie", readsText: false) { $0.map { _ in 1 } }
+    let trainer = try rolloutTrainer(reward: tie) {
+      $0.method = "online_dpo"
+      $0.maxSteps = 3
+    }
+    let before = parameterBits(trainer)
+    var notes: [String] = []
+    let result = try trainer.run(outputDirectory: "\(folder.path)/run") { event in
+      if case .note(let text) = event, text.contains("apart") { notes.append(text) }
+      return true
+    }
+    #expect(result.steps == 3 && notes.count == 3 && notes[0].hasPrefix("step 1"))
+    #expect(parameterBits(trainer) == before)
+    let rows = try metricRows("\(folder.path)/run")
+    #expect(rows.count == 3 && rows.allSatisfy { $0["val/ties"]?.double == 1 && $0["loss"] == nil })
+    // One that ties sometimes trains on the others.
+    let sometimes = Judge(identity: "sometimes", readsText: false) { answers in
+      answers.map { $0.promptTokens.count % 2 == 0 ? 0 : Double($0.completionTokens.count { $0 % 2 == 0 }) }
+    }
+    let other = try rolloutTrainer(reward: sometimes) { $0.method = "online_dpo" }
+    let record = try other.takeStep()
+    #expect((record["val/ties"] ?? 0) > 0 && (record["val/ties"] ?? 1) < 1)
+    #expect(abs((record["loss"] ?? 0) - log(2)) < 1e-5 && record["rewards/margins"] != nil)
+    #expect(parameterBits(other) != before)
+  }
+
+  @Test func groupsHaveToBeWhole() throws {
+    func refused(_ words: String, _ change: @escaping (inout TrainingOptions) -> Void) {
+      let error = #expect(throws: DPOError.self) { try rolloutTrainer(change) }
+      #expect(error?.code == .invalidArgument && error?.message.contains(words) == true, "\(error?.message ?? "")")
+    }
+    refused("num_generations") {
+      $0.method = "grpo"
+      $0.numGenerations = 3
+    }
+    refused("kl_target") {
+      $0.method = "grpo"
+      $0.klTarget = 1
+    }
+    refused("label_smoothing") {
+      $0.method = "online_dpo"
+      $0.lossType = ["robust"]
+      $0.labelSmoothing = 0.7
+    }
+    var options = TrainingOptions()
+    #expect(throws: DPOError.self) { try options.set("num_generations", to: 1) }
+  }
+}
