@@ -336,8 +336,7 @@ void dpo_dataset_release(dpo_dataset *dataset);
  * method has no use for must be left at its default. */
 struct dpo_train_options {
     size_t struct_size;
-    const char *method;    /* "dpo"; or "ranked", "sft", "pretrain", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward", "ppo",
-                            * "rloo", "grpo", "online_dpo" */
+    const char *method;    /* "dpo"; "sft", "reward", "kto", "ppo" and the others that dpo train --help tells */
     const char *loss_type; /* "sigmoid"; names joined by commas; sft, kto, cpo: one of their own (dpo train --help) */
     const double *loss_weights; /* NULL: 1 each */
     size_t loss_weight_count;   /* 0, or the number of losses */

@@ -14,7 +14,7 @@ import Testing
       $0.maxSteps = 120
       $0.perDeviceTrainBatchSize = method == "online_dpo" ? 4 : 16
       $0.numGenerations = 4
-      $0.klCoef = 0.01
+      if method != "online_dpo" { $0.klCoef = 0.01 }
       $0.lrSchedulerType = "constant"
     }
     var scores: [Double] = []

@@ -168,7 +168,7 @@ import Testing
       $0.memoryLimitMb = 1
       $0.maxCompletionLength = 200
     }
-    refused(.invalidArgument, "without a reward") { $0.method = "dpo" }
+    refused(.invalidArgument, "without a reward") { $0 = TrainingOptions() }
     // A reward model of another tokenizer; one of the same is taken.
     let qwen = try LanguageModel(
       path: Fixtures.path("models/qwen2"), adapter: Fixtures.path("adapters/qwen2-lora-reward-final"))
