@@ -5,6 +5,7 @@ import contextlib
 import io
 import itertools
 import json
+import pathlib
 import random
 import re
 import sys
@@ -93,6 +94,22 @@ class Store(Case):
         with contextlib.redirect_stderr(io.StringIO()), self.assertRaises(ValueError):
             work.cell("name", {"a": 3}, fail)
         self.assertEqual(len(list((self.directory / "cells").iterdir())), 2)
+
+    def test_a_model_whose_file_is_gone_is_made_again(self) -> None:
+        made = []
+
+        def make(path: pathlib.Path) -> dict:
+            self.assertFalse(path.exists())
+            made.append(1)
+            path.write_text("model")
+            return {"number": len(made)}
+
+        with contextlib.redirect_stderr(io.StringIO()):
+            for _ in range(2):
+                model = store.Work(True, self.directory).model("policy", {"seed": 1}, make)
+            self.assertEqual(model.facts, {"number": 1})
+            model.path.unlink()
+            self.assertEqual(store.Work(True, self.directory).model("policy", {"seed": 1}, make).facts, {"number": 2})
 
 
 class Pages(unittest.TestCase):

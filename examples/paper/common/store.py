@@ -60,11 +60,16 @@ class Work:
         self.root = root or ROOT / "build" / "paper" / ("quick" if quick else "full")
         (self.root / "cells").mkdir(parents=True, exist_ok=True)
         (self.root / "models").mkdir(exist_ok=True)
-        self.seconds = 0.0  #: of all cells asked for, whether made now or before
+        self._seconds: "dict[Path, float]" = {}
+
+    @property
+    def seconds(self) -> float:
+        """What all cells that were asked for took, whether made now or before."""
+        return sum(self._seconds.values())
 
     def cell(self, name: str, settings: "dict[str, Any]", make: "Callable[[], dict[str, Any]]") -> "dict[str, Any]":
         """The result of `make()`, from an earlier run if there is one. `settings`: all that it depends on."""
-        path = self.root / "cells" / f"{_key(name, settings)}.json"
+        path = self._cell(name, settings)
         if path.exists():
             found = json.loads(path.read_text(encoding="utf-8"))
         else:
@@ -74,15 +79,23 @@ class Work:
             found["seconds"] = round(time.monotonic() - begun, 2)
             write_json(path, found)
             print(f": {found['seconds']:.0f} s", file=sys.stderr, flush=True)
-        self.seconds += found["seconds"]
+        self._seconds[path] = found["seconds"]
         return found["result"]
 
     def model(self, name: str, settings: "dict[str, Any]", make: "Callable[[Path], dict[str, Any]]") -> Made:
         """A trained model. `make(path)` writes it to `path`, which is new, and returns what is worth knowing about it."""
         key = _key(name, settings)
         path = self.root / "models" / f"{key}.h5"
-        facts = self.cell(f"model {name}", {**settings, "kept as": key}, lambda: make(path))
-        return Made(path, key, facts)
+        about = (f"model {name}", {**settings, "kept as": key})
+        if not (
+            path.exists() and self._cell(*about).exists()
+        ):  # one without the other is the trace of a run that was killed
+            path.unlink(missing_ok=True)
+            self._cell(*about).unlink(missing_ok=True)
+        return Made(path, key, self.cell(*about, lambda: make(path)))
+
+    def _cell(self, name: str, settings: "dict[str, Any]") -> Path:
+        return self.root / "cells" / f"{_key(name, settings)}.json"
 
     def scratch(self) -> Path:
         path = self.root / "scratch"

@@ -29,6 +29,7 @@ BUDGET = 10.0
 
 def best_of(task: Sentiment, seed: int, most: int) -> dict:
     """Pools of samples of the SFT model for each test prompt, under the true and the learned reward."""
+    reward = task.preferences(seed).learned_reward
 
     def make() -> dict:
         model = measure.open_model(task.start.path)
@@ -37,14 +38,14 @@ def best_of(task: Sentiment, seed: int, most: int) -> dict:
         )
         prompts = [prompt for prompt in task.test for _ in range(most)]
         flat = [text for some in drawn for text in some]
-        learned = measure.open_model(task.preferences(seed).learned_reward.path).rewards(prompts, flat)
+        learned = measure.open_model(reward.path).rewards(prompts, flat)
         true = task.reward(prompts, flat)
         return {
             name: [[round(x, 3) for x in some] for some in measure.regroup(values, most)]
             for name, values in (("true", true), ("learned", learned))
         }
 
-    settings = {"start": task.start, "seed": seed, "size": task.size, "most": most}
+    settings = {"start": task.start, "reward": reward, "seed": seed, "size": task.size, "most": most}
     return task.work.cell("sentiment pools", settings, make)
 
 
