@@ -44,12 +44,12 @@ class Statistics(unittest.TestCase):
     def test_intervals_cover_the_mean_as_often_as_they_say(self) -> None:
         source = np.random.default_rng(5)
         covered = 0
-        for _ in range(200):
+        for _ in range(100):
             # Prompts differ, seeds do not: the interval is that of a mean of 60 independent numbers.
-            value = statistics.estimate(np.tile(source.normal(size=60), (3, 1)), rounds=300)
+            value = statistics.estimate(np.tile(source.normal(size=60), (3, 1)), rounds=200)
             covered += value["interval"][0] <= 0 <= value["interval"][1]
-        self.assertGreater(covered, 0.88 * 200)
-        self.assertLess(covered, 0.99 * 200)
+        self.assertGreater(covered, 0.86 * 100)
+        self.assertLess(covered, 100)
 
     def test_a_claim_needs_its_whole_interval_on_one_side(self) -> None:
         for interval, verdict in (

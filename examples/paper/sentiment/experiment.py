@@ -87,17 +87,21 @@ def gather(task: Sentiment, scale: dict) -> "tuple[dict, list]":
 
 
 def figure(found: dict, origin: np.ndarray, path: Path) -> None:
-    """Means over seeds and prompts: every point, and each method's frontier."""
+    """Every point, pale, and the frontier of the points' means over seeds."""
     from common import plots
 
     drawing, axes = plots.plt.subplots(figsize=(7.2, 4.6))
     start = origin.mean()
     for method, seeds in found.items():
         style = plots.style(method)
-        points = [(np.mean(point["kl"]), np.mean(point["reward"])) for points in seeds for point in points]
-        kl, reward = map(np.array, zip(*points))
-        axes.scatter(kl, reward, s=18, alpha=0.35, linewidths=0, **style)
-        steps, heights = statistics.frontier(kl, reward, start)
+        settings: "dict[str, list[tuple[float, float]]]" = {}
+        for point in (point for points in seeds for point in points):
+            mean = float(np.mean(point["kl"])), float(np.mean(point["reward"]))
+            settings.setdefault(str(point["label"]), []).append(mean)
+        axes.scatter(
+            *zip(*(point for some in settings.values() for point in some)), s=14, alpha=0.3, linewidths=0, **style
+        )
+        steps, heights = statistics.frontier(*np.array([np.mean(some, axis=0) for some in settings.values()]).T, start)
         inside = steps <= 2 * BUDGET
         axes.step(steps[inside], heights[inside], where="post", color=style["color"], linewidth=1.8)
         axes.plot([], [], label=method, linewidth=1.8, **style)
