@@ -174,7 +174,7 @@ class Summaries:
                 "judge_rows": 300,
                 "batch": 8,
                 "words": 40,
-                "gap": 0.0,
+                "gap": -1.0,
             }
         return {
             "prompts": 768,
