@@ -183,7 +183,14 @@ def main(work: store.Work) -> None:
         lines.append(
             f"| {method} | {statistics.text(value)} | {gap} | {within[method]['reward']:.2f} | {within[method]['kl']:.1f} |"
         )
-    store.save_table(FOLDER, work, "\n".join(lines) + "\n\n" + statistics.claims_table(claims))
+    store.save_table(
+        FOLDER,
+        work,
+        "![Reward against KL on the test prompts](frontier.svg)\n\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + statistics.claims_table(claims),
+    )
     figure(found, origin, store.output(FOLDER, work, "frontier.svg"))
 
 

@@ -110,7 +110,14 @@ def main(work: store.Work) -> None:
             f"{statistics.text(spreads['over learning rates'][method])} | {below[method]} of {values[..., 0, 0].size} | "
             f"{sum(item['method'] == method for item in stopped)} |"
         )
-    store.save_table(FOLDER, work, "\n".join(lines) + "\n\n" + statistics.claims_table(claims))
+    store.save_table(
+        FOLDER,
+        work,
+        "![Reward along the steps for each learning rate](curves.svg)\n\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + statistics.claims_table(claims),
+    )
     figure(gains, scale, store.output(FOLDER, work, "curves.svg"))
 
 

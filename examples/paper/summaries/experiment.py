@@ -134,7 +134,14 @@ def main(work: store.Work) -> None:
         f"| {method} | " + " | ".join(statistics.text(value, 0, 100) for value in values) + " |"
         for method, values in rates.items()
     ]
-    store.save_table(FOLDER, work, "\n".join(lines) + "\n\n" + statistics.claims_table(claims, 1, 100))
+    store.save_table(
+        FOLDER,
+        work,
+        "![Win rate over temperature](winrate.svg)\n\n"
+        + "\n".join(lines)
+        + "\n\n"
+        + statistics.claims_table(claims, 1, 100),
+    )
     figure(
         {method: (scale["temperatures"], values) for method, values in rates.items()},
         store.output(FOLDER, work, "winrate.svg"),
