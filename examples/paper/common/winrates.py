@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import measure
+from . import measure, statistics
 from .store import Made, Work
 from .tasks import wins
 
@@ -68,3 +68,11 @@ def answers(
         "reward": reward,
     }
     return work.cell(f"wins {name}", {**depends, **settings}, make)
+
+
+def table(columns: "list[str]", rates: "dict[str, list[dict]]", claims: "list[dict]") -> str:
+    """Win rates in per cent by method and column, and what the paper says of them."""
+    lines = ["| win rate, % | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]
+    for method, values in rates.items():
+        lines.append(f"| {method} | " + " | ".join(statistics.text(value, 0, 100) for value in values) + " |")
+    return "\n".join(lines) + "\n\n" + statistics.claims_table(claims, 1, 100)

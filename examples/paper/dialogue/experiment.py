@@ -129,23 +129,15 @@ def main(work: store.Work) -> None:
             "by_seed": {method: np.round(values.mean(2), 4).tolist() for method, values in wins.items()},
         },
     )
-    lines = [
-        f"The judge prefers the real reply to the other one in {100 * task.judge.facts['held_out_accuracy']:.0f} % of 600 test pairs.",
-        "",
-        "| win rate, % | " + " | ".join(f"T = {temperature:g}" for temperature in scale["temperatures"]) + " |",
-        "|---" * (1 + len(scale["temperatures"])) + "|",
-    ]
-    lines += [
-        f"| {method} | " + " | ".join(statistics.text(value, 0, 100) for value in values) + " |"
-        for method, values in rates.items()
-    ]
+    accuracy = 100 * task.judge.facts["held_out_accuracy"]
+    judged = f"The judge prefers the real reply to the other one in {accuracy:.0f} % of 600 test pairs.\n\n"
+    columns = [f"T = {temperature:g}" for temperature in scale["temperatures"]]
     store.save_table(
         FOLDER,
         work,
         "![Win rate over temperature, and over training](winrate.svg)\n\n"
-        + "\n".join(lines)
-        + "\n\n"
-        + statistics.claims_table(claims, 1, 100),
+        + judged
+        + winrates.table(columns, rates, claims),
     )
     figure(
         {method: (scale["temperatures"], values) for method, values in rates.items()},

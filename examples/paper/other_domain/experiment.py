@@ -79,15 +79,8 @@ def main(work: store.Work) -> None:
             "by_seed": {method: np.round(values.mean(2), 4).tolist() for method, values in wins.items()},
         },
     )
-    lines = [
-        "| win rate, % | " + " | ".join(f"temperature {temperature:g}" for temperature in TEMPERATURES) + " |",
-        "|---|---|---|",
-    ]
-    lines += [
-        f"| {method} | " + " | ".join(statistics.text(value, 0, 100) for value in values) + " |"
-        for method, values in rates.items()
-    ]
-    store.save_table(FOLDER, work, "\n".join(lines) + "\n\n" + statistics.claims_table(claims, 1, 100))
+    columns = [f"T = {temperature:g}" for temperature in TEMPERATURES]
+    store.save_table(FOLDER, work, winrates.table(columns, rates, claims))
 
 
 if __name__ == "__main__":

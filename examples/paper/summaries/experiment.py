@@ -126,21 +126,9 @@ def main(work: store.Work) -> None:
             "reference_words": found["SFT"][0][0]["reference_words"],
         },
     )
-    lines = [
-        "| win rate, % | " + " | ".join(f"T = {temperature:g}" for temperature in scale["temperatures"]) + " |",
-        "|---" * (1 + len(scale["temperatures"])) + "|",
-    ]
-    lines += [
-        f"| {method} | " + " | ".join(statistics.text(value, 0, 100) for value in values) + " |"
-        for method, values in rates.items()
-    ]
+    columns = [f"T = {temperature:g}" for temperature in scale["temperatures"]]
     store.save_table(
-        FOLDER,
-        work,
-        "![Win rate over temperature](winrate.svg)\n\n"
-        + "\n".join(lines)
-        + "\n\n"
-        + statistics.claims_table(claims, 1, 100),
+        FOLDER, work, "![Win rate over temperature](winrate.svg)\n\n" + winrates.table(columns, rates, claims)
     )
     figure(
         {method: (scale["temperatures"], values) for method, values in rates.items()},
