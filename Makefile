@@ -17,7 +17,7 @@ ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
 SWIFT_BUILD := $(SWIFT) build -c release
 
-.PHONY: help deps model build demo test test-peers bench fuzz sanitize install wheel format clean
+.PHONY: help deps model build demo paper test test-peers bench fuzz sanitize install wheel format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +42,9 @@ demo: build ## preference-tune a real model on film reviews, about 5 minutes: th
 	@echo "== Compiling the demo"
 	@$(SWIFT_BUILD) --product sentiment-demo
 	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo
+
+paper: build ## the DPO paper's five experiments in small: all, ONLY="sentiment dialogue", or as a trial with QUICK=1
+	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(ONLY)
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
 	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake || echo "Checks that need these are skipped."

