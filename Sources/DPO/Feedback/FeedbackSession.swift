@@ -154,7 +154,7 @@ extension FeedbackSession {
     for stage in FeedbackStage.all {
       let rows = records.filter(stage.takes)
       guard !rows.isEmpty else { continue }
-      let run = FeedbackSession.options(training, stage, rows, isFirst: startsAnew && stages.isEmpty)
+      let run = try FeedbackSession.options(training, stage, rows, isFirst: startsAnew && stages.isEmpty)
       stages.append(Stage(name: stage.name, rows: rows.count, options: run.json))
     }
     let session = FeedbackSession(
@@ -191,8 +191,8 @@ extension FeedbackSession {
   /// The options of a stage's run.
   private static func options(
     _ base: TrainingOptions, _ stage: FeedbackStage, _ rows: [FeedbackRecord], isFirst: Bool
-  ) -> TrainingOptions {
-    var options = base.feedback(method: stage.method)
+  ) throws -> TrainingOptions {
+    var options = try base.feedback(method: stage.method)
     options.saveSteps = 0
     options.autosaveSteps = 1
     if !isFirst {
@@ -242,15 +242,17 @@ private struct FeedbackReader {
 }
 
 extension TrainingOptions {
-  /// These options for a method; those of pairs' losses mean nothing to KTO, which compares the rows of a micro-batch.
-  fileprivate func feedback(method: String) -> TrainingOptions {
+  /// These options for one of a session's methods: what only the other one reads is left at its default. KTO compares the
+  /// rows of a micro-batch.
+  fileprivate func feedback(method: String) throws -> TrainingOptions {
     var options = self
     options.method = method
-    if method == "kto" {
-      options.lossType = TrainingOptions().lossType
-      options.lossWeights = []
-      options.perDeviceTrainBatchSize = max(2, perDeviceTrainBatchSize)
+    for field in TrainingOptions.fields where !TrainingMethod.has(option: field.name, method: method) {
+      try options.set(field.name, to: field.defaultValue)
     }
+    let isOfKTO = lossType.allSatisfy(KTOLossOptions.names.contains)
+    if isOfKTO != (method == "kto") { options.lossType = TrainingOptions().lossType }
+    if method == "kto" { options.perDeviceTrainBatchSize = max(2, perDeviceTrainBatchSize) }
     return options
   }
 }
