@@ -168,6 +168,7 @@ class Runs(Case):
         )
         process = subprocess.Popen(
             [sys.executable, "-c", program, str(MODEL), str(PAIRS), str(self.directory / "ctrl-c")],
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # also where background jobs ignore it
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
         )
         line = process.stderr.readline()  # the first step's line, or a note before it
