@@ -13,7 +13,11 @@ int ck_gemm_available(ck_gemm_precision precision) {
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
       !__builtin_cpu_supports("avx512vl"))
     return 0;
-  return precision == CK_GEMM_F32 || __builtin_cpu_supports("avx512bf16");
+  return precision != CK_GEMM_BF16 || __builtin_cpu_supports("avx512bf16");
+}
+
+ck_gemm_precision ck_gemm_bf16(void) {
+  return ck_gemm_available(CK_GEMM_BF16) && !__builtin_cpu_is("intel") ? CK_GEMM_BF16 : CK_GEMM_ROUNDED;
 }
 
 // MARK: - The inner loop
@@ -26,7 +30,7 @@ int ck_gemm_available(ck_gemm_precision precision) {
                           size_t ldc, __mmask16 low, __mmask16 high, int accumulate) {                                       \
     __m512 left[M], right[M], sums[2 * M];                                                                                   \
     size_t parts = slots > MOST ? (slots + MOST - 1) / MOST : 1, most = (slots + parts - 1) / parts;                         \
-    for (size_t done = 0; done < slots || done == 0; done += most ? most : 1) {                                                         \
+    for (size_t done = 0; done < slots || done == 0; done += most ? most : 1) {                                \
       size_t part = slots - done < most ? slots - done : most;                                                               \
       UNROLLED left[i] = right[i] = _mm512_setzero_ps();                                                                     \
       for (size_t s = 0; s < part; s++, a += A_SLOT, b += B_SLOT) {                                                          \
@@ -126,6 +130,17 @@ INLINE F32 __m512i load_f32(const float *x, size_t count, __m512 scale) {
   return _mm512_castps_si512(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x), scale));
 }
 
+// Nearest number that bf16 has, ties to even. NaN stays NaN.
+INLINE F32 __m512i rounded(__m512i x) {
+  __m512i odd = _mm512_and_si512(_mm512_srli_epi32(x, 16), _mm512_set1_epi32(1));
+  __m512i up = _mm512_add_epi32(x, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  __mmask16 nan = _mm512_cmp_ps_mask(_mm512_castsi512_ps(x), _mm512_castsi512_ps(x), _CMP_UNORD_Q);
+  return _mm512_and_si512(_mm512_mask_blend_epi32(nan, up, _mm512_or_si512(x, _mm512_set1_epi32(1 << 22))),
+                          _mm512_set1_epi32((int)0xffff0000));
+}
+
+INLINE F32 __m512i load_rounded(const float *x, size_t count, __m512 scale) { return rounded(load_f32(x, count, scale)); }
+
 INLINE BF16 __m512i load_bf16(const float *x, size_t count, __m512 scale) {
   __m512i low = load_f32(x, count, scale), high = load_f32(x + 16, count > 16 ? count - 16 : 0, scale);
   return (__m512i)_mm512_cvtne2ps_pbh(_mm512_castsi512_ps(high), _mm512_castsi512_ps(low));
@@ -135,6 +150,10 @@ INLINE BF16 __m512i load_bf16(const float *x, size_t count, __m512 scale) {
 INLINE F32 __m512i pair_f32(const float *x, const float *next, __mmask16 mask, __m512 scale) {
   (void)next;
   return _mm512_castps_si512(_mm512_mul_ps(_mm512_maskz_loadu_ps(mask, x), scale));
+}
+
+INLINE F32 __m512i pair_rounded(const float *x, const float *next, __mmask16 mask, __m512 scale) {
+  return rounded(pair_f32(x, next, mask, scale));
 }
 
 INLINE BF16 __m512i pair_bf16(const float *x, const float *next, __mmask16 mask, __m512 scale) {
@@ -171,6 +190,7 @@ INLINE BF16 __m512i pair_bf16(const float *x, const float *next, __mmask16 mask,
   }
 PACK(pack_f32, F32, 1, load_f32, pair_f32)
 PACK(pack_bf16, BF16, 2, load_bf16, pair_bf16)
+PACK(pack_rounded, F32, 1, load_rounded, pair_rounded)
 
 F32 void ck_gemm_pack(ck_gemm_precision precision, const float *x, size_t ld, int transposed, float alpha, size_t rows, size_t k_from,
                   size_t k_to, size_t k, size_t width, float *packed) {
@@ -181,13 +201,17 @@ F32 void ck_gemm_pack(ck_gemm_precision precision, const float *x, size_t ld, in
       size_t left = rows - i < width ? rows - i : width, count = left > first ? left - first : 0;
       const float *source = x + (transposed ? i + first : (i + first) * ld);
       float *out = packed + start * stride + first;
-      if (precision == CK_GEMM_BF16) pack_bf16(source, ld, transposed, scale, count, k_to - k_from, stride, out);
-      else pack_f32(source, ld, transposed, scale, count, k_to - k_from, stride, out);
+      switch (precision) {
+        case CK_GEMM_F32: pack_f32(source, ld, transposed, scale, count, k_to - k_from, stride, out); break;
+        case CK_GEMM_BF16: pack_bf16(source, ld, transposed, scale, count, k_to - k_from, stride, out); break;
+        case CK_GEMM_ROUNDED: pack_rounded(source, ld, transposed, scale, count, k_to - k_from, stride, out); break;
+      }
     }
 }
 #else
 // Never called: the engine is not available.
 int ck_gemm_available(ck_gemm_precision precision) { return (void)precision, 0; }
+ck_gemm_precision ck_gemm_bf16(void) { return CK_GEMM_ROUNDED; }
 void ck_gemm_multiply(ck_gemm_precision precision, const float *a, size_t a_slots, const float *b, size_t b_slots, size_t m,
                       size_t n, size_t k, float *c, size_t ldc, int accumulate) {
   (void)precision, (void)a, (void)a_slots, (void)b, (void)b_slots, (void)m, (void)n, (void)k, (void)c, (void)ldc, (void)accumulate;

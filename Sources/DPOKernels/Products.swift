@@ -8,7 +8,10 @@ public enum Precision: String, Sendable, CaseIterable {
   /// Both operands are rounded to bf16 on their way into the product.
   case bf16
 
-  package var packed: ck_gemm_precision { self == .bf16 ? CK_GEMM_BF16 : CK_GEMM_F32 }
+  package var packed: ck_gemm_precision { self == .bf16 ? Precision.packedBF16 : CK_GEMM_F32 }
+  private static let packedBF16 = ck_gemm_bf16()
+  /// Whether bf16 products take less time than those of fp32, rather than as much.
+  package static var bf16IsFaster: Bool { packedBF16 == CK_GEMM_BF16 }
 }
 
 /// Rows of k numbers that take part in a product: the rows of a matrix, or its columns.

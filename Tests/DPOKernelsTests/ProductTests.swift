@@ -115,6 +115,37 @@ import Testing
     withExtendedLifetime((plain, input)) {}
   }
 
+  /// bf16 products, in whatever instructions: the exact products of numbers rounded to bf16, with sums in f32.
+  @Test(.enabled(if: ck_gemm_available(CK_GEMM_F32) != 0, "the processor lacks AVX-512"), arguments: [false, true])
+  func bf16ProductsAreThoseOfRoundedNumbers(transposed: Bool) {
+    var numbers = Numbers(6)
+    let (m, n, k) = (17, 35, 41)
+    let (a, b) = (floats(numbers.next(m * k)), floats(numbers.next(n * k)))
+    func rounded(_ x: Float) -> Double {
+      var copy = x
+      ck_round_to_bf16(&copy, nil, 1)
+      return Double(copy)
+    }
+    func element(_ x: [Float], _ rows: Int, _ i: Int, _ p: Int) -> Double {
+      rounded(x[transposed ? p * rows + i : i * k + p])
+    }
+    let wanted = (0..<m * n).map { at in
+      (0..<k).reduce(0) { $0 + element(a, m, at / n, $1) * element(b, n, at % n, $1) }
+    }
+    for engine in [CK_GEMM_BF16, CK_GEMM_ROUNDED] where ck_gemm_available(engine) != 0 {
+      func packed(_ x: [Float], _ rows: Int, _ width: Int) -> [Float] {
+        var out = [Float](repeating: .nan, count: ck_gemm_packed(engine, rows, k, width))
+        ck_gemm_pack(engine, x, transposed ? rows : k, transposed ? 1 : 0, 1, rows, 0, k, k, width, &out)
+        return out
+      }
+      var c = [Float](repeating: .nan, count: m * n)
+      let slots = ck_gemm_slots(engine, k)
+      ck_gemm_multiply(
+        engine, packed(a, m, Int(CK_GEMM_M)), slots, packed(b, n, Int(CK_GEMM_N)), slots, m, n, k, &c, n, 0)
+      #expect(relativeError(c, wanted) < 1e-6, "\(engine)")
+    }
+  }
+
   @Test(arguments: [1, 2, 3, 4, 5, 9]) func productsOfFewRowsEqualNaiveOnesWhateverTheRows(rows: Int) {
     var numbers = Numbers(2)
     let (outputs, k) = (11, 37)

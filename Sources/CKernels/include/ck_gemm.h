@@ -8,10 +8,15 @@
 // panels of one format; the inner loop knows no other.
 enum { CK_GEMM_M = 14, CK_GEMM_N = 32 };
 
-typedef enum { CK_GEMM_F32, CK_GEMM_BF16 } ck_gemm_precision;
+/// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
+typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;
 
-/// Whether this machine has the instructions of the engine: AVX-512 for f32, AVX512_BF16 besides for bf16.
+/// Whether this machine has the instructions of the engine: AVX-512, and AVX512_BF16 for CK_GEMM_BF16.
 int ck_gemm_available(ck_gemm_precision precision);
+
+/// How products of bf16 numbers are computed here. Intel's processors issue their bf16 dot product at half the rate of f32 or less,
+/// so that theirs and those without one multiply as f32.
+ck_gemm_precision ck_gemm_bf16(void);
 
 /// 32-bit slots that k numbers take.
 static inline size_t ck_gemm_slots(ck_gemm_precision precision, size_t k) {

@@ -108,7 +108,7 @@ extension TrainingOptions {
     }
     guard arithmetic == .fp32 || ThreadTeam.packs(arithmetic) else {
       throw DPOError.unsupported(
-        "precision bf16: this processor lacks AVX-512 with bf16 (AVX512_BF16); use precision fp32")
+        "precision bf16: this processor lacks AVX-512; use precision fp32")
     }
     return arithmetic
   }

@@ -157,7 +157,7 @@ public final class Generator {
       }
     }
     let cache = try KeyValueCache(decoder.configuration, rows: free)
-    // Products of many rows have no bf16 without the processor's; those of few rows round in any case.
+    // Products of many rows have no bf16 without AVX-512; those of few rows round in any case.
     let pass = ForwardPass(
       decoder: decoder, team: team, precision: ThreadTeam.packs(options.precision) ? options.precision : .fp32)
     let step = try DecodeStep(

@@ -17,7 +17,7 @@ import Testing
   }
 
   /// The first step's loss within 2e-2 of fp32's, fifty steps' reward margin within a tenth.
-  @Test(.enabled(if: ThreadTeam.packs(.bf16), "the processor lacks AVX512_BF16"))
+  @Test(.enabled(if: ThreadTeam.packs(.bf16), "the processor lacks AVX-512"))
   func halfPrecisionLearnsTheSame() throws {
     let (exact, rounded) = (try trainer { _ in }, try trainer { $0.precision = "bf16" })
     for step in 1...50 {
