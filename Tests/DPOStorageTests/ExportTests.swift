@@ -97,6 +97,14 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
     #expect(tokens.last == "[PAD\(model.configuration.vocabularySize - 1)]")
   }
 
+  @Test func aGGUFFileKeepsBothTokensThatEndAnAnswer() throws {
+    let source = Fixtures.path("models/llama-tied")
+    try export(input: source, to: .gguf, output: path("out.gguf"))
+    let ends = (try ModelFile.open(source)).configuration.eosTokens
+    #expect(ends.count == 2)
+    #expect((try ModelFile.open(path("out.gguf"))).configuration.eosTokens.sorted() == ends.sorted())
+  }
+
   @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func anAdapterSurvivesEveryFormat(name: String) throws {
     let model = Fixtures.path("models/\(name)")

@@ -97,7 +97,7 @@ extension RunFacts {
         + "together: chosen and rejected swapped or random, answers that hardly differ, or preferences that contradict each other.",
       evidence: evidence,
       try: [.init("dpo inspect DATA --model MODEL", "shows rows, duplicates and contradictions")]
-        + (isPairwise
+        + (isDPO
           ? [.init("--loss-type robust --label-smoothing 0.2", "for labels of which about a fifth are wrong")] : [])
         + [.init("more data", "with clearer differences between chosen and rejected")])
   }
@@ -138,7 +138,7 @@ extension RunFacts {
       slowerRate(3),
     ]
     options += softerLabels("keeps a finite target margin (cDPO)")
-    if isPairwise, !lossTypes.contains("ipo") {
+    if isDPO, !lossTypes.contains("ipo") {
       options.append(.init("--loss-type ipo", "a loss that aims at a margin instead of an ever larger one"))
     }
     return Diagnosis(

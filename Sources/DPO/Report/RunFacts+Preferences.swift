@@ -33,7 +33,7 @@ extension RunFacts {
       + "resembles it, and chosen answers share most of their words with it; their probability goes to answers in neither column. "
       + "A fall in the chosen log-probs while margins rise is therefore usual. "
     var options: [Diagnosis.Suggestion] = []
-    if isPairwise, !lossTypes.contains("sft") {
+    if isDPO, !lossTypes.contains("sft") {
       options.append(
         .init(
           "--loss-type \((lossTypes + ["sft"]).joined(separator: ",")) --loss-weights \(lossTypes.map { _ in "1" }.joined(separator: ",")),0.1",
@@ -43,7 +43,7 @@ extension RunFacts {
     if let rate = learningRate {
       options.append(.init("--learning-rate \(Text.option(rate / 3))", "a third of the present one"))
     }
-    if isPairwise, !lossTypes.contains("apo_zero") {
+    if isDPO, !lossTypes.contains("apo_zero") {
       options.append(.init("--loss-type apo_zero", "pushes chosen answers up explicitly"))
     }
     if isLarge {
@@ -97,10 +97,10 @@ extension RunFacts {
     }
     let word = (longer ?? 0.5) > 0.5 || growth > 1 && longer == nil ? "longer" : "shorter"
     var options: [Diagnosis.Suggestion] = []
-    if isPairwise, setting("ld_alpha") == nil {
+    if isDPO, setting("ld_alpha") == nil {
       options.append(.init("--ld-alpha 0.5", "tokens beyond the shorter answer count half (LD-DPO)"))
     }
-    if isPairwise, !lossTypes.contains("sigmoid_norm") {
+    if isDPO, !lossTypes.contains("sigmoid_norm") {
       options.append(.init("--loss-type sigmoid_norm", "log-probs are averaged over tokens"))
     }
     options.append(.init("more data", "with pairs of similar length"))
@@ -162,7 +162,7 @@ extension RunFacts {
       .contradictions, share > 0.02 || stuck ? .warning : .note, "Preferences contradict each other",
       "No model can satisfy a pair and its opposite: they pull in opposite directions, cost steps and cap the accuracy that can be reached.",
       evidence: evidence,
-      try: (isPairwise
+      try: (isDPO
         ? [
           .init(
             "--loss-type robust --label-smoothing \(Text.option(rounded))",

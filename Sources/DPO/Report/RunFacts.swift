@@ -36,10 +36,10 @@ struct RunFacts {
 
   var isPreference: Bool { metrics["rewards/margins"] != nil }
   /// DPO and its kin: the options of pairwise losses apply.
-  var isPairwise: Bool { (settings["method"]?.string ?? "dpo") == "dpo" }
+  var isDPO: Bool { (settings["method"]?.string ?? "dpo") == "dpo" }
   /// Suggests cDPO where labels are taken at their word.
   func softerLabels(_ reason: String, rate: Double = 0.1) -> [Diagnosis.Suggestion] {
-    guard isPairwise, labelSmoothing == 0 else { return [] }
+    guard isDPO, labelSmoothing == 0 else { return [] }
     return [.init("--loss-type conservative --label-smoothing \(ReportText.option(rate))", reason)]
   }
   var margins: RunSeries? { metrics["rewards/margins"] }

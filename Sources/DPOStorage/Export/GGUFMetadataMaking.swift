@@ -31,11 +31,21 @@ func ggufMetadata(
       if let value = original[key] { out.append((key, value)) }
     }
   } else {
-    out = try modelMetadata(model) + tokenizer
+    out = try modelMetadata(model) + tokenizer + secondEnd(model.configuration, tokenizer)
   }
   out.append(("general.file_type", .int(fileType)))
   if dtype == .q8_0 { out.append(("general.quantization_version", .int(2))) }
   return out
+}
+
+/// GGUF has keys for two tokens that end an answer.
+private func secondEnd(
+  _ configuration: DecoderConfiguration, _ tokenizer: [(key: String, value: MetadataValue)]
+) -> [(key: String, value: MetadataValue)] {
+  guard case .int(let first) = tokenizer.first(where: { $0.key == "tokenizer.ggml.eos_token_id" })?.value,
+    let second = configuration.eosTokens.first(where: { $0 != first })
+  else { return [] }
+  return [("tokenizer.ggml.eot_token_id", .int(second))]
 }
 
 private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] {

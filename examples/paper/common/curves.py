@@ -32,7 +32,7 @@ def point(task: Sentiment, policy: libdpo.Model, reference: libdpo.Model, seed: 
 
 def sft_point(task: Sentiment, seed: int) -> "dict[str, Any]":
     def make() -> "dict[str, Any]":
-        model = measure.open_model(task.start.path)
+        model = task.start.open()
         return point(task, model, model, seed)
 
     return task.work.cell(
@@ -60,11 +60,11 @@ def curve(
         options = {**options, "max_completion_length": task.size["new_tokens"]}
 
     def make() -> "dict[str, Any]":
-        reference = measure.open_model(task.start.path)
+        reference = task.start.open()
         points, stopped = [], None
         try:
-            for step, path, metrics in train(task.work, row, task.start, preferences, checkpoints, **options):
-                found = point(task, measure.open_model(path), reference, seed)
+            for step, made, metrics in train(task.work, row, task.start, preferences, checkpoints, **options):
+                found = point(task, made.open(), reference, seed)
                 points.append({"step": step, **found, "loss": round(metrics["loss"], 5)})
         except (libdpo.DivergedError, libdpo.NonFiniteError) as error:
             stopped = str(error)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-
 import libdpo
 
 #: Prompts of one call.
@@ -56,7 +54,3 @@ def by_prompt(values: "list[list[float]]", digits: int = 4) -> "list[float]":
 
 def regroup(flat: Sequence[float], count: int) -> "list[list[float]]":
     return [list(flat[at : at + count]) for at in range(0, len(flat), count)]
-
-
-def open_model(path: Path) -> libdpo.Model:
-    return libdpo.Model(path)

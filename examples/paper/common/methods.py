@@ -6,12 +6,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import libdpo
 
-from .models import configuration
+from . import models
 from .store import Made, Work
 
 
@@ -57,10 +56,10 @@ METHODS = {
 
 def train(
     work: Work, method: Method, start: Made, preferences: Preferences, checkpoints: Sequence[int], **options: Any
-) -> "Iterator[tuple[int, Path, dict[str, Any]]]":
-    """(step, model, metrics) at each of the checkpoints; the model's file is overwritten by the next one. Raises
+) -> "Iterator[tuple[int, Made, dict[str, Any]]]":
+    """(step, policy, metrics) at each of the checkpoints; the model's file is overwritten by the next one. Raises
     `libdpo.DivergedError` when the library gave the run up."""
-    args = configuration(
+    args = models.configuration(
         method.trainer,
         work.scratch(),
         max_steps=max(checkpoints),
@@ -81,12 +80,12 @@ def train(
         if step in checkpoints:
             path.unlink(missing_ok=True)
             trainer.save_model(path)
-            yield step, path, metrics
+            yield step, Made(path, "", {}, models.adapted(start, options)), metrics
 
 
 def _reward(kind: str, preferences: Preferences) -> Any:
     if kind == "learned":
-        return libdpo.Model(preferences.learned_reward.path)
+        return preferences.learned_reward.open()
     return lambda answers: preferences.true_reward([a.prompt for a in answers], [a.completion for a in answers])
 
 
@@ -101,7 +100,7 @@ def policy(
         facts: "dict[str, Any]" = {"stopped": None}
         try:
             for step, made, metrics in train(work, method, start, preferences, (max(1, steps // 2), steps), **options):
-                shutil.copyfile(made, path)
+                shutil.copyfile(made.path, path)
                 facts.update(step=step, loss=round(metrics["loss"], 5))
         except (libdpo.DivergedError, libdpo.NonFiniteError) as error:
             if not path.exists():
@@ -109,4 +108,5 @@ def policy(
             facts["stopped"] = str(error)
         return facts
 
-    return work.model(f"policy {name}", {"start": start, **method.options, **options, "steps": steps, **depends}, make)
+    settings = {"start": start, **method.options, **options, "steps": steps, **depends}
+    return work.model(f"policy {name}", settings, make, models.adapted(start, options))

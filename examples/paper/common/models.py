@@ -1,16 +1,18 @@
-"""The base model, made from nothing, and its supervised fine-tuning: what every experiment starts from."""
+"""What the experiments start from: a model made from nothing, or SmolLM2, and their supervised fine-tuning."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import libdpo
 
 from . import data
-from .store import Made, Work
+from .store import CACHE, ROOT, Made, Work
 
 #: As large as the time of a 2-core machine allows; decided before anything was measured.
 FULL = {
@@ -36,6 +38,14 @@ QUICK = {
     "documents": 300,
     "words": 40,
 }
+
+#: How policies and reward models that start from SmolLM2 are trained.
+ADAPTER = {"lora_r": 16, "lora_alpha": 32, "lora_target_modules": "all-linear"}
+
+
+def adapted(start: Made, options: "dict[str, Any]") -> "Path | None":
+    """The model that a trained one is an adapter of, if it is one."""
+    return (start.base or start.path) if options.get("lora_r") else None
 
 
 def configuration(kind: str, scratch: Path, **options: Any) -> Any:
@@ -96,6 +106,17 @@ def base(work: Work) -> Made:
     return work.model("base", shape, make)
 
 
+def smollm2(work: Work) -> Made:
+    """SmolLM2-135M-Instruct as it is shipped, Q4_1; in a quick run the small model stands in."""
+    if work.quick:
+        return base(work)
+    path = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    if not path.exists():
+        fetch = ROOT / "examples" / "data" / "fetch_model.py"
+        subprocess.run([sys.executable, fetch, CACHE], check=True, stdout=sys.stderr)
+    return Made(path, path.name, {"parameters": libdpo.Model(path).info.parameters})
+
+
 def _held_out(words: int, count: int) -> "list[str]":
     texts = [row["text"] for row in data.rows("sentiment", "valid")]
     texts += [row["prompt"] + row["completion"] for row in data.summary_tasks("summaries", "valid", words)]
@@ -144,4 +165,5 @@ def reward_model(
         accuracy = trainer.evaluate()["eval_accuracy"]
         return {"pairs": len(pairs), "loss": losses, "held_out_accuracy": round(accuracy, 4)}
 
-    return work.model(f"reward {name}", {"start": start, "pairs": len(pairs), **settings, **depends}, make)
+    about = {"start": start, "pairs": len(pairs), **settings, **depends}
+    return work.model(f"reward {name}", about, make, adapted(start, settings))

@@ -27,6 +27,11 @@ class Made:
     path: Path
     key: str
     facts: "dict[str, Any]"
+    #: The model whose adapter it is.
+    base: "Path | None" = None
+
+    def open(self) -> libdpo.Model:
+        return libdpo.Model(self.base or self.path, self.path if self.base else None)
 
 
 def _plain(value: Any) -> Any:
@@ -82,8 +87,11 @@ class Work:
         self._seconds[path] = found["seconds"]
         return found["result"]
 
-    def model(self, name: str, settings: "dict[str, Any]", make: "Callable[[Path], dict[str, Any]]") -> Made:
-        """A trained model. `make(path)` writes it to `path`, which is new, and returns what is worth knowing about it."""
+    def model(
+        self, name: str, settings: "dict[str, Any]", make: "Callable[[Path], dict[str, Any]]", base: "Path | None" = None
+    ) -> Made:
+        """A trained model, or an adapter of `base`. `make(path)` writes it to `path`, which is new, and returns what is worth
+        knowing about it."""
         key = _key(name, settings)
         path = self.root / "models" / f"{key}.h5"
         about = (f"model {name}", {**settings, "kept as": key})
@@ -92,7 +100,7 @@ class Work:
         ):  # one without the other is the trace of a run that was killed
             path.unlink(missing_ok=True)
             self._cell(*about).unlink(missing_ok=True)
-        return Made(path, key, self.cell(*about, lambda: make(path)))
+        return Made(path, key, self.cell(*about, lambda: make(path)), base)
 
     def _cell(self, name: str, settings: "dict[str, Any]") -> Path:
         return self.root / "cells" / f"{_key(name, settings)}.json"

@@ -85,7 +85,7 @@ class Sentiment:
     def _pairs(self, prompts: "list[str]", seed: int) -> "list[dict]":
         drawn = measure.texts(
             measure.draw(
-                measure.open_model(self.start.path), prompts, 4, seed=100 + seed, max_new_tokens=self.size["new_tokens"]
+                self.start.open(), prompts, 4, seed=100 + seed, max_new_tokens=self.size["new_tokens"]
             )
         )
         pairs = []
@@ -177,13 +177,13 @@ class Summaries:
                 "gap": -1.0,
             }
         return {
-            "prompts": 768,
-            "test": 128,
-            "new_tokens": 20,
-            "sft_rows": 6000,
+            "prompts": 192,
+            "test": 96,
+            "new_tokens": 16,
+            "sft_rows": 768,
             "judge_rows": 20000,
-            "batch": 16,
-            "words": 80,
+            "batch": 8,
+            "words": 50,
             "gap": 0.1,
         }
 
@@ -193,10 +193,10 @@ class Summaries:
     @cached_property
     def start(self) -> Made:
         """The SFT model, on people's synopses."""
-        settings = {"learning_rate": 1e-3, "num_train_epochs": 1, "per_device_train_batch_size": self.size["batch"]}
+        settings = {"learning_rate": 2e-5, "num_train_epochs": 1, "per_device_train_batch_size": 2 * self.size["batch"]}
         rows = data.some(self.rows("train"), self.size["sft_rows"], 1)
         return models.sft(
-            self.work, models.base(self.work), "summaries", rows, data.some(self.rows("valid"), 200, 1), settings
+            self.work, models.smollm2(self.work), "summaries", rows, data.some(self.rows("valid"), 100, 1), settings
         )
 
     @cached_property
@@ -237,7 +237,12 @@ class Summaries:
         rows = data.some(self.rows("train"), self.size["prompts"], 10 + seed)
         settings = {"start": self.start, "seed": seed, "size": self.size}
         pairs = self.work.cell("summary pairs", settings, lambda: {"pairs": self._pairs(rows, seed)})["pairs"]
-        made = {"learning_rate": 5e-4, "num_train_epochs": 2, "per_device_train_batch_size": self.size["batch"]}
+        made = {
+            **models.ADAPTER,
+            "learning_rate": 2e-4,
+            "num_train_epochs": 1,
+            "per_device_train_batch_size": self.size["batch"],
+        }
         cut = max(1, len(pairs) // 10)
         reward = models.reward_model(self.work, self.start, "summaries", pairs[cut:], pairs[:cut], made, settings)
         return Preferences(pairs, [row["prompt"] for row in rows], reward)
@@ -245,7 +250,7 @@ class Summaries:
     def _pairs(self, rows: "list[dict]", seed: int) -> "list[dict]":
         drawn = measure.texts(
             measure.draw(
-                measure.open_model(self.start.path),
+                self.start.open(),
                 [row["prompt"] for row in rows],
                 4,
                 seed=100 + seed,
@@ -271,7 +276,7 @@ class Dialogue:
     def size(self) -> "dict[str, Any]":
         if self.work.quick:
             return {"pairs": 60, "test": 12, "new_tokens": 8, "judge_pairs": 60, "batch": 8, "words": 40}
-        return {"pairs": 4000, "test": 128, "new_tokens": 24, "judge_pairs": 4000, "batch": 16, "words": 60}
+        return {"pairs": 512, "test": 96, "new_tokens": 24, "judge_pairs": 768, "batch": 8, "words": 50}
 
     @cached_property
     def halves(self) -> "tuple[list[dict], list[dict]]":
@@ -285,10 +290,10 @@ class Dialogue:
     def start(self) -> Made:
         """Preferred-FT: the base model fine-tuned on the real replies. There is no other SFT model, as in the paper."""
         rows = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in self.halves[0]]
-        pairs = data.some(data.chat_tasks("valid", self.size["words"]), 200, 1)
+        pairs = data.some(data.chat_tasks("valid", self.size["words"]), 100, 1)
         held = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in pairs]
-        settings = {"learning_rate": 1e-3, "num_train_epochs": 1, "per_device_train_batch_size": self.size["batch"]}
-        return models.sft(self.work, models.base(self.work), "dialogue", rows, held, settings)
+        settings = {"learning_rate": 2e-5, "num_train_epochs": 1, "per_device_train_batch_size": 2 * self.size["batch"]}
+        return models.sft(self.work, models.smollm2(self.work), "dialogue", rows, held, settings)
 
     @cached_property
     def test(self) -> "list[dict]":
@@ -296,20 +301,22 @@ class Dialogue:
 
     def reward_model(self, pairs: "list[dict]", seed: int, use: str) -> Made:
         settings = {
-            "learning_rate": 5e-4,
+            **models.ADAPTER,
+            "learning_rate": 2e-4,
             "num_train_epochs": 1,
             "per_device_train_batch_size": self.size["batch"],
             "seed": seed,
         }
-        held = data.some(data.chat_tasks("test", self.size["words"]), 600, 1)
+        held = data.some(data.chat_tasks("test", self.size["words"]), 200, 1)
         return models.reward_model(
-            self.work, models.base(self.work), f"dialogue {use}", pairs, held, settings, {"size": self.size}
+            self.work, models.smollm2(self.work), f"dialogue {use}", pairs, held, settings, {"size": self.size}
         )
 
     @cached_property
     def judge(self) -> Made:
         return self.reward_model(self.halves[1], 11, "judge")
 
-    def preferences(self, seed: int) -> Preferences:
+    def preferences(self) -> Preferences:
         pairs = self.halves[0]
-        return Preferences(pairs, [pair["prompt"] for pair in pairs], self.reward_model(pairs, seed, "of policies"))
+        # The pairs are the same for every seed, and so is their reward model.
+        return Preferences(pairs, [pair["prompt"] for pair in pairs], self.reward_model(pairs, 1, "of policies"))

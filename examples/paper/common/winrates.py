@@ -35,7 +35,7 @@ def answers(
         prompts = [row["prompt"] for row in rows]
         drawn = measure.texts(
             measure.draw(
-                measure.open_model(policy.path),
+                policy.open(),
                 prompts,
                 best_of,
                 seed=500 + seed,
@@ -45,7 +45,7 @@ def answers(
         )
         if best_of > 1:
             flat = [text for some in drawn for text in some]
-            scores = measure.open_model(reward.path).rewards(
+            scores = reward.open().rewards(
                 [prompt for prompt in prompts for _ in range(best_of)], flat
             )
             chosen = [some[int(np.argmax(each))] for some, each in zip(drawn, measure.regroup(scores, best_of))]

@@ -15,8 +15,8 @@ from common.methods import policy
 from common.store import Made
 from common.tasks import Dialogue
 
-DPO = {"beta": 0.1, "learning_rate": 3e-4}
-FULL = {"seeds": [1, 2, 3], "temperatures": [0.0, 0.5, 0.75, 1.0], "steps": [16, 32, 64, 128], "best_of": 8}
+DPO = {"beta": 0.1, "learning_rate": 2e-4, **models.ADAPTER}
+FULL = {"seeds": [1, 2, 3], "temperatures": [0.0, 0.5, 1.0], "steps": [8, 16, 32], "best_of": 4}
 QUICK = {"seeds": [1, 2], "temperatures": [0.0, 1.0], "steps": [1, 2], "best_of": 2}
 #: Of the curve over training.
 CURVE_TEMPERATURE = 1.0
@@ -27,7 +27,7 @@ def trained(task: Dialogue, seed: int, steps: int) -> Made:
         task.work,
         "DPO",
         task.start,
-        task.preferences(seed),
+        task.preferences(),
         steps,
         {"task": "dialogue", "size": task.size},
         seed=seed,
@@ -45,8 +45,8 @@ def figure(series: dict, path: Path, **labels) -> None:
 def main(work: store.Work) -> None:
     scale = QUICK if work.quick else FULL
     task = Dialogue(work)
-    base = models.base(work)
-    model = measure.open_model(task.judge.path)
+    base = models.smollm2(work)
+    model = task.judge.open()
 
     def rate(method: str, made: Made, seed: int, temperature: float, **extra) -> "list[float]":
         return winrates.answers(
@@ -70,7 +70,7 @@ def main(work: store.Work) -> None:
             "DPO": lambda seed, t: rate("DPO", trained(task, seed, scale["steps"][-1]), seed, t),
             "Preferred-FT": lambda seed, t: rate("Preferred-FT", task.start, seed, t),
             "Best of N": lambda seed, t: rate(
-                "Best of N", task.start, seed, t, best_of=scale["best_of"], reward=task.preferences(seed).learned_reward
+                "Best of N", task.start, seed, t, best_of=scale["best_of"], reward=task.preferences().learned_reward
             ),
             "Base": lambda seed, t: rate("Base", base, seed, t),
         }.items()
@@ -116,9 +116,7 @@ def main(work: store.Work) -> None:
             "base": base.facts,
             "preferred_ft": task.start.facts,
             "judge_accuracy": task.judge.facts["held_out_accuracy"],
-            "reward_model_accuracy": [
-                task.preferences(seed).learned_reward.facts["held_out_accuracy"] for seed in scale["seeds"]
-            ],
+            "reward_model_accuracy": task.preferences().learned_reward.facts["held_out_accuracy"],
             "win_rate": rates,
             "win_rate_along_training": {
                 "steps": [0, *scale["steps"]],
@@ -130,7 +128,7 @@ def main(work: store.Work) -> None:
         },
     )
     accuracy = 100 * task.judge.facts["held_out_accuracy"]
-    judged = f"The judge prefers the real reply to the other one in {accuracy:.0f} % of 600 test pairs.\n\n"
+    judged = f"The judge prefers the real reply to the other one in {accuracy:.0f} % of 200 test pairs.\n\n"
     columns = [f"T = {temperature:g}" for temperature in scale["temperatures"]]
     store.save_table(
         FOLDER,

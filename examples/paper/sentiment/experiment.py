@@ -32,13 +32,13 @@ def best_of(task: Sentiment, seed: int, most: int) -> dict:
     reward = task.preferences(seed).learned_reward
 
     def make() -> dict:
-        model = measure.open_model(task.start.path)
+        model = task.start.open()
         drawn = measure.texts(
             measure.draw(model, task.test, most, seed=700 + seed, max_new_tokens=task.size["new_tokens"])
         )
         prompts = [prompt for prompt in task.test for _ in range(most)]
         flat = [text for some in drawn for text in some]
-        learned = measure.open_model(reward.path).rewards(prompts, flat)
+        learned = reward.open().rewards(prompts, flat)
         true = task.reward(prompts, flat)
         return {
             name: [[round(x, 3) for x in some] for some in measure.regroup(values, most)]

@@ -17,11 +17,11 @@ from common.tasks import Summaries
 
 #: Methods and their options; the learning rate is the same for all, and was not tuned.
 RUNS = {
-    "DPO": {"beta": 0.1, "learning_rate": 3e-4},
-    "PPO": {"kl_coef": 0.05, "learning_rate": 3e-4},
-    "Preferred-FT": {"learning_rate": 3e-4},
+    "DPO": {"beta": 0.1, "learning_rate": 2e-4, **models.ADAPTER},
+    "PPO": {"kl_coef": 0.05, "learning_rate": 2e-4, **models.ADAPTER},
+    "Preferred-FT": {"learning_rate": 2e-4, **models.ADAPTER},
 }
-FULL = {"seeds": [1, 2, 3], "temperatures": [0.0, 0.25, 0.5, 0.75, 1.0], "steps": 64, "best_of": 8}
+FULL = {"seeds": [1, 2, 3], "temperatures": [0.0, 0.25, 0.5, 1.0], "steps": 24, "best_of": 4}
 QUICK = {"seeds": [1, 2], "temperatures": [0.0, 1.0], "steps": 2, "best_of": 2}
 
 
@@ -109,7 +109,7 @@ def main(work: store.Work) -> None:
             "scale": {**scale, **task.size},
             "runs": RUNS,
             "judge": task.judge_quality(),
-            "base": models.base(work).facts,
+            "base": models.smollm2(work).facts,
             "sft": task.start.facts,
             "pairs": [len(task.preferences(seed).pairs) for seed in scale["seeds"]],
             "reward_model_accuracy": [
