@@ -454,22 +454,10 @@ class SFTTrainer(_PolicyTrainer):
     _config = SFTConfig
 
 
-
-class PretrainTrainer(_Trainer):
+class PretrainTrainer(_PolicyTrainer):
     """Pretraining on text: rows of ``text``, a text file, or a directory. Evaluation gives ``eval_perplexity``."""
 
     _config = PretrainConfig
-
-    def __init__(
-        self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        args: Optional[PretrainConfig] = None,
-        train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
-        peft_config: Any = None,
-    ) -> None:
-        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
 
 
 class KTOTrainer(_ReferenceTrainer):
