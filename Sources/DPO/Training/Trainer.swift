@@ -476,7 +476,10 @@ public final class Trainer: @unchecked Sendable {
       rowNumbers += result.rowNumbers
       rowMetrics.add(result.rowMetrics)
     }
-    return ([("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers), rowMetrics.standardErrors)
+    return (
+      [("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers),
+      rowMetrics.standardErrors(differences: method.rowDifferences)
+    )
   }
 
   /// Seconds that the whole run takes, from timing a little of it.
