@@ -169,4 +169,24 @@ import Testing
       #expect(jackknife > 0 && abs(told - jackknife) < 0.15 * jackknife, "\(name): \(told), jackknife \(jackknife)")
     }
   }
+
+  /// A demonstration's weight multiplies its sum; the tokens of all rows stay the divisor.
+  @Test func weightsOfDemonstrationsScaleTheirLoss() throws {
+    let folder = try TemporaryDirectory()
+    var options = TrainingOptions()
+    options.method = "sft"
+    func loss(_ rows: [(text: String, weight: Double?)]) throws -> Double {
+      let lines = rows.map { row in
+        let weight = row.weight.map { ", \"weight\": \($0)" } ?? ""
+        return "{\"prompt\": \"The film was\", \"completion\": \"\(row.text)\"\(weight)}"
+      }
+      try writeFile("\(folder.path)/rows.jsonl", lines.joined(separator: "\n"))
+      return try #require(try policy.evaluate(["\(folder.path)/rows.jsonl"], options: options).record["loss"])
+    }
+    let (a, b) = (" worth seeing twice.", " dull, loud and false.")
+    let both = try loss([(a, nil), (b, nil)])
+    let (first, second) = (try loss([(a, nil), (b, 0)]), try loss([(a, 0), (b, 1)]))
+    #expect(first > 0 && second > 0 && abs(first + second - both) < 1e-6 * both)
+    #expect(abs(try loss([(a, 2), (b, 0.5)]) - 2 * first - 0.5 * second) < 1e-6 * both)
+  }
 }
