@@ -358,7 +358,7 @@ struct dpo_train_options {
     double alpha;                   /* 0; cpo: AlphaPO's shape of the reward, (1 - p^-alpha) / alpha; 0: the log-prob */
     double unlikelihood_alpha;      /* 1; 0 to 1; unlikelihood: weight of the rejected completions' log-likelihood */
     double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
-    double kl_coef;                 /* 0.05; ppo, rloo, grpo: weight of the KL penalty */
+    double kl_coef;                 /* NaN: 0.05 for ppo and rloo, 0 for grpo; weight of the KL penalty */
     const char *kl_estimator;       /* "k1"; or "k3" */
     double kl_target;               /* NaN: kl_coef is fixed; nats a completion that it is steered towards */
     double kl_horizon;              /* 10000 completions */

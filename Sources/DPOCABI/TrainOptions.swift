@@ -29,7 +29,7 @@ extension dpo_train_options {
     options.alpha = values.alpha
     options.unlikelihood_alpha = values.unlikelihoodAlpha
     options.center_rewards_coefficient = values.centerRewardsCoefficient ?? .nan
-    options.kl_coef = values.klCoef
+    options.kl_coef = values.klCoef ?? .nan
     options.kl_estimator = staticText("k1")
     options.kl_target = values.klTarget ?? .nan
     options.kl_horizon = values.klHorizon
@@ -112,7 +112,7 @@ extension dpo_train_options {
       ("alpha", .real(alpha)),
       ("unlikelihood_alpha", .real(unlikelihood_alpha)),
       ("center_rewards_coefficient", optional(center_rewards_coefficient)),
-      ("kl_coef", .real(kl_coef)),
+      ("kl_coef", optional(kl_coef)),
       ("kl_estimator", try string(kl_estimator, "kl_estimator")),
       ("kl_target", optional(kl_target)),
       ("kl_horizon", .real(kl_horizon)),

@@ -46,6 +46,32 @@ import Testing
     #expect(Set(found[0].map(\.tokens)).count == 3)
   }
 
+  /// The cache as it is allocated: blocks of sixteen rows for every prompt and every completion; prompts are forwarded 2048
+  /// tokens at a time, longer ones alone.
+  @Test func plansCountBlocksOfTheCacheAndTheLargestForwardPass() throws {
+    var c = try GoldenModel("qwen2").file.configuration
+    c.contextLength = 4096
+    var options = GenerationOptions()
+    options.maxNewTokens = 17
+    options.completionsPerPrompt = 3
+    func plan(_ lengths: [Int]) throws -> (cache: Int, activations: Int) {
+      let plan = try Generator.plan(c, promptLengths: lengths, options: options, threads: 2)
+      return (plan["key-value cache"] / (8 * c.keyValueWidth * c.layerCount), plan["activations"])
+    }
+    func pass(_ tokens: Int, longest: Int) throws -> Int {
+      try ForwardPass.plan(c, tokens: tokens, targets: 0, maxLength: longest, mode: .score, threads: 2)["activations"]
+    }
+    let small = try plan([10, 16, 33])
+    #expect(small.cache == 16 + 16 + 48 + 9 * 32)
+    #expect(try small.activations == pass(59, longest: 33))
+    #expect(try plan([900, 900, 900, 900]).activations == pass(1800, longest: 900))
+    #expect(try plan([3000, 20]).activations == pass(3000, longest: 3000))
+    // A completion ends with the context.
+    #expect(try plan([4090]).cache == 4096 + 3 * 16)
+    // More prompts than grow together: the largest group counts.
+    #expect(try plan([Int](repeating: 16, count: 100)).cache == 10 * 16 + 30 * 32)
+  }
+
   @Test func drawsDependOnNeitherBatchNorThreads() throws {
     let model = try GoldenModel("qwen2")
     let decoder = try model.decoder(trainable: false)

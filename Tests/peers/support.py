@@ -11,7 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.dont_write_bytecode = True
-sys.path.insert(0, str(ROOT / "Tests/Fixtures/scripts"))
+sys.path[:0] = [str(ROOT / "Tests/Fixtures/scripts"), str(ROOT / "bindings/python")]
+os.environ.setdefault("LIBDPO_LIBRARY", str(ROOT / "build/lib/libdpo.so.0"))
 warnings.filterwarnings("ignore")
 os.environ.update(OMP_NUM_THREADS=str(os.cpu_count()), TRANSFORMERS_VERBOSITY="error", DATASETS_VERBOSITY="error")
 

@@ -2,11 +2,14 @@
 from functools import partial
 
 from make_golden import save_adapter
-from make_trl import BASE, trajectory
+from make_trl import BASE, METHODS, trajectory
 from peft import PeftModel
 from support import (AutoTokenizer, NAMES, SMOLLM2, close, dpo, metrics, model_of, our_sums, random_model, random_pairs, scratch, sums,
                      write_rows)
+import libdpo
 from trl import DPOTrainer, SFTTrainer
+from trl.experimental.cpo import CPOTrainer
+from trl.experimental.orpo import ORPOTrainer
 
 # Counts and clocks are compared elsewhere; the rest must agree.
 LEFT_OUT = {"step", "epoch", "num_tokens"}
@@ -70,6 +73,19 @@ def supervised(name, seed, lora):
     train(random_model(name, seed), rows, settings, SFTTrainer, options, name=f"{name}-sft-{bool(lora)}")
 
 
+def without_reference(name, seed, method, options, lora):
+    """CPO, SimPO and ORPO on the token ids that TRL made: its trainers have rules of their own for tokens, losses are to agree."""
+    settings = {**BASE, "max_steps": 10, "weight_decay": 0.05, "lr_scheduler_type": "cosine", "warmup_steps": 2, "seed": seed, **options}
+    adapter = scratch() / f"{name}-{METHODS[method]}-{len(options)}-start"
+    lora_options = dict(r=4, lora_alpha=8, target_modules="all-linear") if lora else None
+    theirs = trajectory(method, random_model(name, seed), random_pairs(seed + 8, 13), settings, lora_options,
+                        lambda trained: lora and save_adapter(trained, adapter, str(random_model(name, seed))))
+    config = getattr(libdpo, METHODS[method].upper() + "Config")(**settings)
+    trainer = getattr(libdpo, METHODS[method].upper() + "Trainer")(
+        libdpo.Model(random_model(name, seed), adapter if lora else None), args=config, train_dataset=theirs["rows"])
+    compare_steps([trainer.step() for _ in theirs["steps"]], theirs["steps"], 1e-5, 1e-3, 1e-5)
+
+
 def real(seed, loss, lora):
     settings = {**BASE, "max_steps": 2, "loss_type": loss, "learning_rate": 1e-5, "max_length": 64, "seed": seed}
     options = dict(r=8, lora_alpha=16, target_modules="all-linear") if lora else None
@@ -85,6 +101,17 @@ def checks(seed):
     for name in ("llama-untied", "mistral", "qwen3"):     # GPT-2's configuration has dropout, which SFTTrainer leaves on
         yield f"train {name} sft full", partial(supervised, name, seed, False)
     yield "train qwen2 sft lora", partial(supervised, "qwen2", seed, True)
+    for name, method, options, lora in (
+        ("llama-tied", CPOTrainer, dict(label_smoothing=0.1, cpo_alpha=0.7, gradient_accumulation_steps=2), False),
+        ("mistral", CPOTrainer, dict(loss_type="ipo"), True),
+        ("qwen3", CPOTrainer, dict(loss_type="simpo", beta=2.0, simpo_gamma=1.0, cpo_alpha=0.0), False),
+        ("llama-untied", CPOTrainer, dict(loss_type="simpo", beta=2.5, cpo_alpha=0.3), True),
+        ("qwen2", ORPOTrainer, dict(beta=0.3), False),
+        ("mistral", ORPOTrainer, dict(gradient_accumulation_steps=2), True),
+    ):
+        loss = options.get("loss_type", METHODS[method])
+        yield f"train {name} {loss if loss == 'simpo' else METHODS[method]} {'lora' if lora else 'full'}", partial(
+            without_reference, name, seed, method, options, lora)
     for loss in ("sigmoid", "ipo"):
         for lora in (False, True):
             yield f"train smollm2 {loss} {'lora' if lora else 'full'}", partial(real, seed, loss, lora)

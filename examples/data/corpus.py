@@ -8,7 +8,8 @@ reads DATA/summaries.jsonl ({"prompt": a description and "TL;DR:", "completion":
     DATA/corpus.jsonl          {"text": synopsis and description} of the training split, for tokenizer and pretraining
     DATA/heldout.jsonl         the same of the validation split
     DATA/demonstrations.jsonl  {"prompt", "completion"} of the training split, for supervised fine-tuning
-    DATA/prompts.jsonl         {"prompt"} of the validation split
+    DATA/prompts.jsonl         {"prompt"} of the validation split, for preferences
+    DATA/test_prompts.jsonl    {"prompt"} of the test split, for evaluation
 """
 import json
 import sys
@@ -30,7 +31,8 @@ def main():
     write(data / "corpus.jsonl", [text(row) for row in split("train")])
     write(data / "heldout.jsonl", [text(row) for row in split("valid")])
     write(data / "demonstrations.jsonl", [{key: row[key] for key in ("prompt", "completion")} for row in split("train")])
-    write(data / "prompts.jsonl", [{"prompt": row["prompt"]} for row in split("valid")])
+    for name, part in (("prompts", "valid"), ("test_prompts", "test")):
+        write(data / f"{name}.jsonl", [{"prompt": row["prompt"]} for row in split(part)])
 
 
 if __name__ == "__main__":

@@ -90,24 +90,34 @@ public func cpoLoss(
     result.chosenRewards[pair] = beta * c
     result.rejectedRewards[pair] = beta * r
   }
-  let nll = addNLL(sums: chosen, counts: chosenCounts, weights, factor: options.cpoAlpha, to: &result)
-  result.metrics = [("nll_loss", nll)]
+  addNLL(sums: chosen, counts: chosenCounts, weights, factor: options.cpoAlpha, to: &result)
   return result
 }
 
-/// Adds factor · NLL to a result, NLL = −(Σ w_i sum_i) / (Σ tokens), sets the mean loss and returns NLL.
+/// Adds factor · NLL to a result, NLL = −(Σ w_i sum_i) / (Σ tokens), sets the mean loss and notes the metric nll_loss.
 func addNLL(
   sums: [Double], counts: [Int], _ weights: [Double]?, factor: Double, to result: inout PairLossResult
-) -> Double {
+) {
   let tokens = counts.reduce(0, +)
   var nll = 0.0
+  var deviations = [Double](repeating: 0, count: sums.count)
   if tokens > 0 {
     nll = -sums.indices.map { sums[$0] * (weights?[$0] ?? 1) }.sum / Double(tokens)
+    deviations = likelihoodDeviations(sums: sums, counts: counts, weights, nll: nll)
     for pair in sums.indices {
       result.losses[pair] += factor * nll
+      result.likelihoodDeviations[pair] += factor * deviations[pair]
       result.likelihoodGradients[pair] -= factor * (weights?[pair] ?? 1) / Double(tokens)
     }
   }
   result.loss = result.losses.mean
-  return nll
+  result.metrics.append(("nll_loss", nll))
+  result.rowMetrics.append(("nll_loss", deviations.map { nll + $0 }))
+}
+
+/// d_i = (−w_i sum_i − NLL · n_i) · B / Σ n, by which the ratio NLL = −(Σ w_i sum_i) / (Σ n_i) of B pairs differs with one of
+/// them to first order (the delta method).
+func likelihoodDeviations(sums: [Double], counts: [Int], _ weights: [Double]?, nll: Double) -> [Double] {
+  let scale = Double(sums.count) / Double(counts.reduce(0, +))
+  return sums.indices.map { (-sums[$0] * (weights?[$0] ?? 1) - nll * Double(counts[$0])) * scale }
 }

@@ -158,7 +158,10 @@ private func addLikelihood(
   let nll = -(0..<count).map { totals[$0] * (scores.weights?[$0] ?? 1) }.sum / Double(tokens)
   let wpo = options.useWeighting ? scores.wpoWeights : nil
   let meanWeight = wpo?.mean ?? 1
+  let deviations = likelihoodDeviations(
+    sums: totals, counts: scores.chosenTargets ?? scores.chosenCounts, scores.weights, nll: nll)
   for pair in 0..<count {
+    result.likelihoodDeviations[pair] += weight * meanWeight * deviations[pair]
     result.losses[pair] += weight * nll * (wpo?[pair] ?? 1)
     result.likelihoodGradients[pair] -= weight * meanWeight * (scores.weights?[pair] ?? 1) / Double(tokens)
   }

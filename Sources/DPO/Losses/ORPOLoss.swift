@@ -21,8 +21,8 @@ public func orpoLoss(
   try columns.validate()
   let count = chosen.count
   var result = PairLossResult(pairs: count)
-  var logOdds = 0.0
-  var logSigmoids = 0.0
+  var logOdds: [Double] = []
+  var logSigmoids: [Double] = []
   for pair in 0..<count {
     let nw = Double(max(chosenCounts[pair], 1))
     let nl = Double(max(rejectedCounts[pair], 1))
@@ -37,12 +37,12 @@ public func orpoLoss(
     result.rejectedGradients[pair] = -g / (-expm1(r)) / nl
     result.chosenRewards[pair] = beta * c
     result.rejectedRewards[pair] = beta * r
-    logOdds += odds
-    logSigmoids += logSigmoid(odds)
+    logOdds.append(odds)
+    logSigmoids.append(logSigmoid(odds))
   }
-  let nll = addNLL(sums: full, counts: fullCounts, weights, factor: 1, to: &result)
-  result.metrics = [
-    ("nll_loss", nll), ("log_odds_ratio", logSigmoids / Double(count)), ("log_odds_chosen", logOdds / Double(count)),
-  ]
+  addNLL(sums: full, counts: fullCounts, weights, factor: 1, to: &result)
+  let odds = [("log_odds_ratio", logSigmoids), ("log_odds_chosen", logOdds)]
+  result.rowMetrics += odds
+  result.metrics += odds.map { ($0, $1.mean) }
   return result
 }

@@ -69,6 +69,11 @@ public struct PairLossResult: Sendable {
   public var chosenRewards, rejectedRewards: [Double]
   /// Metrics beyond the rewards, by TRL's names.
   public var metrics: [(name: String, value: Double)] = []
+  /// What `metrics` are the means of, one number a pair.
+  var rowMetrics: [(name: String, values: [Double])] = []
+  /// What each pair adds to the likelihood term beyond its mean: the term is a ratio of sums, the same for all pairs, and
+  /// this its linearisation at the batch (`likelihoodDeviations`), which standard errors need. Mean 0.
+  var likelihoodDeviations: [Double]
 
   init(pairs count: Int) {
     loss = 0
@@ -76,9 +81,13 @@ public struct PairLossResult: Sendable {
     chosenGradients = losses
     rejectedGradients = losses
     likelihoodGradients = losses
+    likelihoodDeviations = losses
     chosenRewards = losses
     rejectedRewards = losses
   }
+
+  /// Numbers whose mean is the loss and whose spread is that between pairs.
+  var rowLosses: [Double] { zip(losses, likelihoodDeviations).map { $0 + $1 } }
 
   /// The first pair whose loss or gradient is NaN or infinite.
   public var firstNonFinitePair: Int? {

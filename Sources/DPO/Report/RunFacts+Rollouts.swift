@@ -18,13 +18,16 @@ extension RunFacts {
     return RunSeries(name: name, points: points.map { (step: $0.0, value: $0.1) })
   }
 
+  /// β as given, else the run's last one.
+  private var penaltyWeight: Double { setting("kl_coef") ?? metrics["objective/kl_coef"]?.last ?? 0 }
+
   private var scoreSuggestions: [Diagnosis.Suggestion] {
     var options: [Diagnosis.Suggestion] = []
     if let rate = learningRate, rate > 0 {
       options.append(.init("--learning-rate \(Text.option(rate * 3))", "three times the present one"))
     }
-    if let weight = setting("kl_coef"), weight > 0 {
-      options.append(.init("--kl-coef \(Text.option(weight / 3))", "lets the policy go further"))
+    if penaltyWeight > 0 {
+      options.append(.init("--kl-coef \(Text.option(penaltyWeight / 3))", "lets the policy go further"))
     }
     return options + [.init("--max-steps", "more rollouts")]
   }
@@ -80,7 +83,8 @@ extension RunFacts {
         + "text like the reference's. Read samples; an earlier checkpoint may be the better model.",
       evidence: evidence,
       try: [
-        .init("--kl-coef \(Text.option((setting("kl_coef") ?? 0.05) * 3))", "a stronger tie to the reference"),
+        .init(
+          "--kl-coef \(Text.option(penaltyWeight > 0 ? 3 * penaltyWeight : 0.05))", "a stronger tie to the reference"),
         .init("--kl-target", "steers the KL of a completion to a number of nats"),
         .init("--learning-rate", "smaller"),
       ])

@@ -67,9 +67,10 @@ extension TrainingOptions {
       "reward: weight of the mean of (chosen + rejected)², which keeps scores near 0; unset: none, usual: 0.01"
     ),
 
-    .real(
+    .optionalReal(
       "kl_coef", \.klCoef, 0...any,
-      "β of ppo, rloo and grpo: weight of the KL penalty (at every token, of a completion's reward, in the loss)",
+      "β of ppo, rloo and grpo: weight of the KL penalty (at every token, of a completion's reward, in the loss); unset: 0.05 "
+        + "for ppo and rloo, 0 for grpo",
       .noted),
     .choice(
       "kl_estimator", \.klEstimator, KLEstimator.allCases.map(\.rawValue),

@@ -1,4 +1,5 @@
 import DPOBase
+import Glibc
 
 /// What an optimiser step, or an evaluation, measured.
 public struct StepRecord: Sendable {
@@ -8,7 +9,7 @@ public struct StepRecord: Sendable {
   public var epoch: Double
   /// Metrics by TRL's names, in the order in which they are shown: loss, grad_norm, learning_rate, rewards/…, logps/…
   public var metrics: [(name: String, value: Double)]
-  /// s/√n of those metrics of an evaluation that are means over n rows.
+  /// Standard errors of those metrics of an evaluation that are means over rows, or differences of such means.
   public var standardErrors: [(name: String, value: Double)] = []
   /// Wall time of the step.
   public var seconds: Double
@@ -26,18 +27,28 @@ public struct StepRecord: Sendable {
 
 /// What rows say one by one, over a whole evaluation.
 struct RowMetrics {
-  private var values: [(name: String, values: [Double])] = []
+  private var names: [String] = []
+  private var values: [String: [Double]] = [:]
 
   mutating func add(_ metrics: [(name: String, values: [Double])]) {
-    if values.isEmpty { values = metrics.map { ($0.name, []) } }
-    for (index, metric) in metrics.enumerated() where index < values.count { values[index].values += metric.values }
+    for (name, numbers) in metrics {
+      if values[name] == nil { names.append(name) }
+      values[name, default: []] += numbers
+    }
   }
 
-  var standardErrors: [(name: String, value: Double)] {
-    values.map { name, values in
-      let (mean, count) = (values.mean, Double(values.count))
-      return (name, (values.map { ($0 - mean) * ($0 - mean) }.sum / (count - 1) / count).squareRoot())
-    }
+  /// s/√n of each metric, and of differences of two metrics of independent rows the root of the sum of both squares.
+  func standardErrors(
+    differences: [(name: String, of: String, and: String)]
+  ) -> [(name: String, value: Double)] {
+    names.map { ($0, standardError($0)) }
+      + differences.map { ($0.name, hypot(standardError($0.of), standardError($0.and))) }
+  }
+
+  private func standardError(_ name: String) -> Double {
+    let values = values[name] ?? []
+    let (mean, count) = (values.mean, Double(values.count))
+    return (values.map { ($0 - mean) * ($0 - mean) }.sum / (count - 1) / count).squareRoot()
   }
 }
 

@@ -476,7 +476,10 @@ public final class Trainer: @unchecked Sendable {
       rowNumbers += result.rowNumbers
       rowMetrics.add(result.rowMetrics)
     }
-    return ([("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers), rowMetrics.standardErrors)
+    return (
+      [("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers),
+      rowMetrics.standardErrors(differences: method.rowDifferences)
+    )
   }
 
   /// Seconds that the whole run takes, from timing a little of it.
@@ -485,12 +488,15 @@ public final class Trainer: @unchecked Sendable {
   }
 
   /// Floating-point operations of a step's products, counted by hand: the policy's forward pass, twice that for its
-  /// backward pass (once with an adapter, whose own products are not counted), and the reference's forward pass.
+  /// backward pass (once with an adapter, whose own products are not counted), and the reference's forward pass. Of a step on
+  /// rows that the policy drew, what their drawing took is not counted, the reference's log-probs of them included; 0 before
+  /// they are drawn.
   public func countedOperations(step: Int) -> Double {
-    let forward = ((try? source.batches(step).microBatches) ?? []).reduce(0.0) {
-      $0 + method.forest(data, $1).forwardOperations(policy.configuration)
+    guard let planned = try? source.batches(step) else { return 0 }
+    let forward = planned.microBatches.reduce(0.0) {
+      $0 + method.forest(planned.data, $1).forwardOperations(policy.configuration)
     }
-    return forward * ((adapter == nil ? 3 : 2) + (reference == nil ? 0 : 1))
+    return forward * ((adapter == nil ? 3 : 2) + (reference == nil || planned.rollout != nil ? 0 : 1))
   }
 
   /// Scored sequences of a row: chosen and rejected, or one; nil where rows have as many as they rank.

@@ -37,6 +37,8 @@ struct TrainingMethod: Sendable {
   var rollout: RolloutMethod?
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
   var overallMetrics: @Sendable ([Double]) -> [(name: String, value: Double)] = { _ in [] }
+  /// Metrics that are differences of the means of two metrics of different rows (`MethodLoss.rowMetrics`).
+  var rowDifferences: [(name: String, of: String, and: String)] = []
 }
 
 /// Log-probs of some rows of the data, and what they are a part of.

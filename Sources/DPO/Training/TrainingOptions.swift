@@ -28,7 +28,7 @@ public struct TrainingOptions: Sendable, Equatable {
   public var centerRewardsCoefficient: Double?
 
   // Rollouts
-  public var klCoef = 0.05
+  public var klCoef: Double?
   public var klEstimator = "k1"
   public var klTarget: Double?
   public var klHorizon = 10000.0

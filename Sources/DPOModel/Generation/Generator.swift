@@ -68,18 +68,17 @@ public final class Generator {
   ) throws -> MemoryPlan {
     var largest = MemoryPlan()
     for range in groups(promptLengths.count, options) {
-      let tokens = promptLengths[range].reduce(0, +)
-      let longest = promptLengths[range].max() ?? 0
-      let sequences = range.count * options.completionsPerPrompt
+      let lengths = Array(promptLengths[range])
+      let layout = Layout(lengths, options, context: configuration.contextLength)
       var plan = try ForwardPass.plan(
-        configuration, tokens: tokens, targets: 0, maxLength: longest, mode: .score, threads: threads)
+        configuration, tokens: layout.mostTokens, targets: 0, maxLength: lengths.max() ?? 0, mode: .score,
+        threads: threads)
       plan.add(
-        "key-value cache",
-        bytes: 8 * configuration.keyValueWidth * configuration.layerCount * (tokens + sequences * options.maxNewTokens))
+        "key-value cache", bytes: 8 * configuration.keyValueWidth * configuration.layerCount * layout.cacheRows)
       plan.add(
         "decoding",
         bytes: DecodeStep.bytes(
-          configuration, rows: sequences, threads: threads, longest: longest + options.maxNewTokens))
+          configuration, rows: range.count * options.completionsPerPrompt, threads: threads, longest: layout.longest))
       if plan.total > largest.total { largest = plan }
     }
     return largest
@@ -93,8 +92,54 @@ public final class Generator {
 
   /// Sequences that grow together.
   private static let batch = 32
-  /// Tokens of prompts that are forwarded together, whatever the number of sequences that then grow together.
+  /// Tokens of prompts that are forwarded together, whatever the number of sequences that then grow together; a longer prompt
+  /// is forwarded alone.
   private static let prefillTokens = 2048
+
+  /// Where prompts that are completed together, and their completions, stand in the cache, and which of them are forwarded
+  /// together.
+  private struct Layout {
+    /// Most tokens of each prompt's completions.
+    var rooms: [Int] = []
+    /// Positions of the longest prompt with its completion.
+    var longest = 0
+    var promptRows: [Int] = []
+    /// First row of each completion, prompt by prompt.
+    var ownRows: [Int] = []
+    var cacheRows = 0
+    /// Prompts of each forward pass.
+    var passes: [Range<Int>] = []
+    /// Tokens of the largest pass.
+    var mostTokens = 0
+
+    /// - Parameter lengths: tokens of each prompt.
+    init(_ lengths: [Int], _ options: GenerationOptions, context: Int) {
+      for length in lengths {
+        let room = max(0, min(options.maxNewTokens, context - length))
+        rooms.append(room)
+        longest = max(longest, length + room)
+        promptRows.append(cacheRows)
+        cacheRows += KeyValueCache.rows(length)
+      }
+      for room in rooms {
+        for _ in 0..<options.completionsPerPrompt {
+          ownRows.append(cacheRows)
+          cacheRows += KeyValueCache.rows(room)
+        }
+      }
+      var first = 0
+      while first < lengths.count {
+        var (last, tokens) = (first, 0)
+        while last < lengths.count, last == first || tokens + lengths[last] <= Generator.prefillTokens {
+          tokens += lengths[last]
+          last += 1
+        }
+        passes.append(first..<last)
+        mostTokens = max(mostTokens, tokens)
+        first = last
+      }
+    }
+  }
 
   /// Completions of each prompt. `onToken(prompt, completion, token)` sees every token as it is drawn, from the calling
   /// thread, and returns false to stop everything (the result then holds what there is).
@@ -138,32 +183,26 @@ public final class Generator {
     _ onToken: ((Int, Int, Int32) -> Bool)?
   ) throws -> Bool {
     let n = options.completionsPerPrompt
-    let context = decoder.configuration.contextLength
-    let rooms = range.map { min(options.maxNewTokens, context - prompts[$0].count) }
-    let longest = zip(range, rooms).reduce(0) { max($0, prompts[$1.0].count + $1.1) }
-    var (promptRows, free): ([Int], Int) = ([], 0)
-    for index in range {
-      promptRows.append(free)
-      free += KeyValueCache.rows(prompts[index].count)
-    }
+    let layout = Layout(
+      range.map { prompts[$0].count }, options, context: decoder.configuration.contextLength)
     var active: [Place] = []
     for (offset, index) in range.enumerated() {
       for completion in 0..<n {
         active.append(
           Place(
-            prompt: index, completion: completion, promptRow: promptRows[offset], promptCount: prompts[index].count,
-            ownRow: free, room: rooms[offset]))
-        free += KeyValueCache.rows(rooms[offset])
+            prompt: index, completion: completion, promptRow: layout.promptRows[offset],
+            promptCount: prompts[index].count, ownRow: layout.ownRows[offset * n + completion],
+            room: layout.rooms[offset]))
       }
     }
-    let cache = try KeyValueCache(decoder.configuration, rows: free)
+    let cache = try KeyValueCache(decoder.configuration, rows: layout.cacheRows)
     // Products of many rows have no bf16 without AVX-512; those of few rows round in any case.
     let pass = ForwardPass(
       decoder: decoder, team: team, precision: ThreadTeam.packs(options.precision) ? options.precision : .fp32)
     let step = try DecodeStep(
       decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotation: pass.rotation,
-      rows: max(range.count * n, 1), longest: longest)
-    try prefill(prompts, range, promptRows, pass, cache, step)
+      rows: max(range.count * n, 1), longest: layout.longest)
+    try prefill(Array(prompts[range]), layout, pass, cache, step)
 
     var logitRows = active.map { $0.prompt - range.lowerBound }
     var rows: [DecodeStep.Row] = []
@@ -202,28 +241,19 @@ public final class Generator {
 
   /// Keys and values of the prompts to the cache, logits of their last tokens to the step.
   private func prefill(
-    _ prompts: [[Int32]], _ range: Range<Int>, _ promptRows: [Int], _ pass: ForwardPass, _ cache: KeyValueCache,
-    _ step: DecodeStep
+    _ prompts: [[Int32]], _ layout: Layout, _ pass: ForwardPass, _ cache: KeyValueCache, _ step: DecodeStep
   ) throws {
     let c = decoder.configuration
     let width = c.queryWidth + 2 * c.keyValueWidth
-    var first = range.lowerBound
-    while first < range.upperBound {
+    for together in layout.passes {
       var forest = TokenForest()
       var blocks: [(row: Int, count: Int, cacheRow: Int)] = []
-      var last = first
-      while last < range.upperBound,
-        last == first || forest.tokens.count + prompts[last].count <= Generator.prefillTokens
-      {
-        for start in stride(from: 0, to: prompts[last].count, by: 16) {
-          blocks.append(
-            (
-              forest.tokens.count + start, min(16, prompts[last].count - start),
-              promptRows[last - range.lowerBound] + start
-            ))
+      for index in together {
+        let count = prompts[index].count
+        for start in stride(from: 0, to: count, by: 16) {
+          blocks.append((forest.tokens.count + start, min(16, count - start), layout.promptRows[index] + start))
         }
-        forest.addPrompt(prompts[last])
-        last += 1
+        forest.addPrompt(prompts[index])
       }
       let residuals = try pass.residuals(forest, adapter: adapter) { layer, qkv in
         team.run(blocks.count) { index, _ in
@@ -237,8 +267,7 @@ public final class Generator {
         }
       }
       step.logits(
-        of: residuals, forest.segments.map { $0.start + $0.count - 1 }, from: first - range.lowerBound)
-      first = last
+        of: residuals, forest.segments.map { $0.start + $0.count - 1 }, from: together.lowerBound)
     }
   }
 

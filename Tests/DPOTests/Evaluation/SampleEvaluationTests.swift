@@ -101,4 +101,92 @@ import Testing
     #expect(abs(told - error) < 1e-4 * error, "\(told) \(error)")
     #expect(found.json["standard_errors"]?["loss"]?.double != nil && found.json["samples"] == nil)
   }
+
+  private func squares(_ values: [Double]) -> Double {
+    let mean: Double = values.reduce(0, +) / Double(values.count)
+    return values.map { ($0 - mean) * ($0 - mean) }.reduce(0, +)
+  }
+
+  /// Each row evaluated alone says its number; those of all rows give s/√n.
+  @Test(arguments: ["ranked", "cpo", "orpo", "unlikelihood", "kto", "bco"])
+  func everyMethodTellsStandardErrorsOfItsRows(method: String) throws {
+    let folder = try TemporaryDirectory()
+    let file = ["ranked": "ranked", "kto": "unpaired", "bco": "unpaired"][method] ?? "pairs"
+    var options = TrainingOptions()
+    options.method = method
+    if method == "cpo" { options.cpoAlpha = 0 }
+    if method == "kto" { options.lossType = ["apo_zero_unpaired"] }
+    let path = Fixtures.path("data/\(file).jsonl")
+    let found = try policy.evaluate([path], options: options).record
+    let lines = try String(decoding: readFile(path, limit: 1 << 20), as: UTF8.self).split(separator: "\n")
+    let alone = try lines.enumerated().map { index, line in
+      try writeFile("\(folder.path)/\(index).jsonl", String(line))
+      return try policy.evaluate(["\(folder.path)/\(index).jsonl"], options: options).record
+    }
+    func error(_ name: String) -> Double {
+      let values = alone.compactMap { $0[name] }
+      return (squares(values) / Double(values.count - 1) / Double(values.count)).squareRoot()
+    }
+    // ORPO's loss is a ratio of sums over rows, BCO's compares with the other rows.
+    let names =
+      ["rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected"]
+      + (["orpo", "bco"].contains(method) ? [] : ["loss"])
+      + (file == "unpaired" ? [] : ["rewards/accuracies", "rewards/margins"])
+      + (method == "orpo" ? ["log_odds_ratio", "log_odds_chosen"] : [])
+    func told(_ name: String) throws -> Double {
+      try #require(found.standardErrors.first { $0.name == name }?.value, "\(name)")
+    }
+    for name in names {
+      let (told, expected) = (try told(name), error(name))
+      #expect(abs(told - expected) < 1e-3 * expected + 1e-7, "\(name): \(told), expected \(expected)")
+    }
+    if file == "unpaired" {
+      let expected = hypot(error("rewards/chosen"), error("rewards/rejected"))
+      #expect(abs(try told("rewards/margins") - expected) < 1e-3 * expected)
+    }
+    #expect(try told("loss") > 0)
+  }
+
+  /// The likelihood term is a ratio of sums: its error agrees with the jackknife's.
+  @Test(arguments: ["cpo", "orpo"]) func standardErrorsOfRatiosAgreeWithTheJackknife(method: String) throws {
+    let folder = try TemporaryDirectory()
+    var options = TrainingOptions()
+    options.method = method
+    options.perDeviceEvalBatchSize = 12
+    let path = Fixtures.path("data/pairs.jsonl")
+    let lines = try String(decoding: readFile(path, limit: 1 << 20), as: UTF8.self).split(separator: "\n")
+    let found = try policy.evaluate([path], options: options).record
+    let without = try lines.indices.map { index in
+      var rest = lines
+      rest.remove(at: index)
+      try writeFile("\(folder.path)/rest.jsonl", rest.joined(separator: "\n"))
+      return try policy.evaluate(["\(folder.path)/rest.jsonl"], options: options).record
+    }
+    for name in ["loss", "nll_loss"] {
+      let values = without.compactMap { $0[name] }
+      let jackknife = (squares(values) * 11 / 12).squareRoot()
+      let told = try #require(found.standardErrors.first { $0.name == name }?.value)
+      #expect(jackknife > 0 && abs(told - jackknife) < 0.15 * jackknife, "\(name): \(told), jackknife \(jackknife)")
+    }
+  }
+
+  /// A demonstration's weight multiplies its sum; the tokens of all rows stay the divisor.
+  @Test func weightsOfDemonstrationsScaleTheirLoss() throws {
+    let folder = try TemporaryDirectory()
+    var options = TrainingOptions()
+    options.method = "sft"
+    func loss(_ rows: [(text: String, weight: Double?)]) throws -> Double {
+      let lines = rows.map { row in
+        let weight = row.weight.map { ", \"weight\": \($0)" } ?? ""
+        return "{\"prompt\": \"The film was\", \"completion\": \"\(row.text)\"\(weight)}"
+      }
+      try writeFile("\(folder.path)/rows.jsonl", lines.joined(separator: "\n"))
+      return try #require(try policy.evaluate(["\(folder.path)/rows.jsonl"], options: options).record["loss"])
+    }
+    let (a, b) = (" worth seeing twice.", " dull, loud and false.")
+    let both = try loss([(a, nil), (b, nil)])
+    let (first, second) = (try loss([(a, nil), (b, 0)]), try loss([(a, 0), (b, 1)]))
+    #expect(first > 0 && second > 0 && abs(first + second - both) < 1e-6 * both)
+    #expect(abs(try loss([(a, 2), (b, 0.5)]) - 2 * first - 0.5 * second) < 1e-6 * both)
+  }
 }

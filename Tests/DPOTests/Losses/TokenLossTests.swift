@@ -88,5 +88,9 @@ import Testing
     #expect(near(dft.loss, (exp(-1) + 2 * exp(-2)) / 2))
     #expect(near(Double(dft.tokenGradients[1]), -exp(-2) / 2, 1e-6))
     #expect(throws: DPOError.self) { try sftLoss(logProbs: [], normalizer: 0) }
+    let weighted = try sftLoss(logProbs: [-1, -2, -.infinity], weights: [3, 0.5, 0], normalizer: 2)
+    #expect(near(weighted.loss, 2) && weighted.tokenGradients == [-1.5, -0.25, 0])
+    #expect(near(try sftLoss(logProbs: [-1], weights: [3], normalizer: 1, kind: .dft).loss, 3 * exp(-1)))
+    #expect(throws: DPOError.self) { try sftLoss(logProbs: [-1], weights: [1, 1], normalizer: 1) }
   }
 }

@@ -23,6 +23,22 @@ import Testing
     #expect(last > first + 0.2, "\(method): \(first) before, \(last) after")
   }
 
+  /// As in TRL, whose GRPO has no penalty unless one is asked for.
+  @Test func penaltiesAreThoseOfTheMethodsUnlessGiven() throws {
+    for (method, given, expected) in [("rloo", nil, 0.05), ("grpo", nil, 0), ("grpo", 0.02, 0.02)]
+      as [(String, Double?, Double)]
+    {
+      let trainer = try rolloutTrainer {
+        $0.method = method
+        $0.klCoef = given
+        $0.numGenerations = 2
+      }
+      #expect(trainer.countedOperations(step: 0) == 0, "nothing is drawn yet")
+      #expect(try trainer.takeStep()["objective/kl_coef"] == expected)
+      #expect(trainer.countedOperations(step: 0) > 0)
+    }
+  }
+
   @Test(arguments: methods) func aResumedRunEndsInTheSameBits(method: String) throws {
     let folder = try TemporaryDirectory()
     func make() throws -> Trainer {

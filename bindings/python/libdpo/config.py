@@ -265,9 +265,9 @@ class _RolloutConfig(_TrainingConfig):
 
 @dataclass
 class PPOConfig(_RolloutConfig):
-    """Options of PPO, on prompts that the policy answers itself. ``learning_rate`` None is 3e-6."""
+    """Options of PPO, on prompts that the policy answers itself. ``learning_rate`` None is 3e-6, ``kl_coef`` None is 0.05."""
 
-    kl_coef: float = 0.05
+    kl_coef: Optional[float] = None
     kl_estimator: str = "k1"
     kl_target: Optional[float] = None
     kl_horizon: float = 10000.0
@@ -284,10 +284,10 @@ class PPOConfig(_RolloutConfig):
 @dataclass
 class RLOOConfig(_RolloutConfig):
     """Options of RLOO: PPO without a value function, a completion against the others of its prompt. ``learning_rate`` None is
-    1e-6, ``num_generations`` None is 2."""
+    1e-6, ``num_generations`` None is 2, ``kl_coef`` None is 0.05."""
 
     num_generations: Optional[int] = None
-    kl_coef: float = 0.05
+    kl_coef: Optional[float] = None
     kl_target: Optional[float] = None
     kl_horizon: float = 10000.0
     cliprange: float = 0.2
@@ -297,10 +297,10 @@ class RLOOConfig(_RolloutConfig):
 
 @dataclass
 class GRPOConfig(_RolloutConfig):
-    """Options of GRPO. ``learning_rate`` None is 1e-6, ``num_generations`` None is 8; ``kl_coef`` is what TRL calls beta."""
+    """Options of GRPO. ``learning_rate`` None is 1e-6, ``num_generations`` None is 8; ``kl_coef``, TRL's beta, is 0 if None."""
 
     num_generations: Optional[int] = None
-    kl_coef: float = 0.05
+    kl_coef: Optional[float] = None
     cliprange: float = 0.2
 
     _method = "grpo"

@@ -20,7 +20,7 @@ extension TrainingMethod {
         return MethodLoss(
           loss: pairs.loss * share, tokenGradients: result.tokenGradients.map { Float(Double($0) * share) },
           metrics: pairMetrics(pairs, logps: result.sums, batch.policy), nonFiniteRows: pairs.nonFiniteRows(batch.rows),
-          rowMetrics: [("loss", pairs.losses)] + pairRowMetrics(pairs, logps: result.sums))
+          rowMetrics: pairRowMetrics(pairs, logps: result.sums))
       })
   }
 }

@@ -58,7 +58,7 @@ extension TrainingOptions {
     loss.clipRange = cliprange
     return .group(
       name: method, loss,
-      rollout: try groupRollouts(generations: 2) { samples, beta in
+      rollout: try groupRollouts(generations: 2, klCoefficient: 0.05) { samples, beta in
         try TrainingMethod.groupRollout(samples, klCoefficient: beta, baseline: .leaveOneOut, penalizes: true)
       })
   }
@@ -70,18 +70,19 @@ extension TrainingOptions {
     }
     var loss = GroupPolicyLossOptions()
     loss.clipRange = cliprange
-    loss.klCoefficient = klCoef
+    loss.klCoefficient = klCoef ?? 0
     return .group(
       name: method, loss,
-      rollout: try groupRollouts(generations: 8) { samples, beta in
+      rollout: try groupRollouts(generations: 8, klCoefficient: 0) { samples, beta in
         try TrainingMethod.groupRollout(samples, klCoefficient: beta, baseline: .standardized, penalizes: false)
       })
   }
 
   private func groupRollouts(
-    generations: Int, learn: @escaping @Sendable (Samples, _ klCoefficient: Double) throws -> Rollout
+    generations: Int, klCoefficient: Double,
+    learn: @escaping @Sendable (Samples, _ klCoefficient: Double) throws -> Rollout
   ) throws -> RolloutMethod {
-    var rollout = try rollouts(passes: 1, temperature: 1, learn: learn)
+    var rollout = try rollouts(passes: 1, temperature: 1, klCoefficient: klCoefficient, learn: learn)
     rollout.completionsPerPrompt = numGenerations ?? generations
     rollout.rowsPerPrompt = rollout.completionsPerPrompt
     rollout.miniBatches = numMiniBatches

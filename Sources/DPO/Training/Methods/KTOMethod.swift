@@ -54,13 +54,15 @@ extension TrainingMethod {
         let (result, metrics, state) = try loss(
           batch, labels, ratios, batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight))
         let share = 1 / Double(batch.stepMicroBatches)
+        let rows = unpairedRowMetrics(sums: Array(sums[..<labels.count]), labels: labels, rewards: result.rewards)
         return MethodLoss(
           loss: result.loss * share,
           tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
-          metrics: metrics
-            + unpairedMetrics(batch.policy, sums: Array(sums[..<labels.count]), labels: labels, rewards: result.rewards),
-          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] }, state: state)
-      })
+          metrics: metrics + unpairedMetrics(batch.policy, labels: labels, rows: rows),
+          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] }, state: state,
+          rowMetrics: [("loss", result.losses)] + rows)
+      },
+      rowDifferences: [("rewards/margins", "rewards/chosen", "rewards/rejected")])
   }
 }
 
@@ -88,32 +90,38 @@ extension KTOLossOptions {
   static let names = Kind.allCases.map(\.rawValue)
 }
 
+/// What some of the metrics of labelled rows are the means of: one number a row with a thumb up (chosen) or down (rejected).
+private func unpairedRowMetrics(
+  sums: [Double], labels: [Bool], rewards: [Double]
+) -> [(name: String, values: [Double])] {
+  [(true, "chosen"), (false, "rejected")].flatMap { label, side in
+    let rows = labels.indices.filter { labels[$0] == label }
+    return [("rewards/\(side)", rows.map { rewards[$0] }), ("logps/\(side)", rows.map { sums[$0] })]
+  }
+}
+
 /// TRL's metrics of labelled rows: means over rows with a thumb up (chosen) and down (rejected), where there are any.
 private func unpairedMetrics(
-  _ scores: TokenScores, sums: [Double], labels: [Bool], rewards: [Double]
+  _ scores: TokenScores, labels: [Bool], rows: [(name: String, values: [Double])]
 ) -> [(name: String, value: Double)] {
-  var metrics: [(name: String, value: Double)] = []
-  var logits = [Double](repeating: 0, count: sums.count)
-  var start = 0
+  var logits = [0.0, 0.0]
+  var tokens = [0, 0]
   var entropy = 0.0
-  for row in sums.indices {
+  var start = 0
+  for (row, label) in labels.enumerated() {
     for index in start..<start + scores.counts[row] {
-      logits[row] += Double(scores.meanLogit?[index] ?? 0)
+      logits[label ? 0 : 1] += Double(scores.meanLogit?[index] ?? 0)
       entropy += Double(scores.entropy?[index] ?? 0)
     }
+    tokens[label ? 0 : 1] += scores.counts[row]
     start += scores.counts[row]
   }
-  var means: [Bool: Double] = [:]
-  for (label, side) in [(true, "chosen"), (false, "rejected")] {
-    let rows = labels.indices.filter { labels[$0] == label }
-    guard !rows.isEmpty else { continue }
-    means[label] = rows.map { rewards[$0] }.mean
-    let tokens = rows.reduce(0) { $0 + scores.counts[$1] }
-    metrics.append(("rewards/\(side)", rows.map { rewards[$0] }.mean))
-    metrics.append(("logps/\(side)", rows.map { sums[$0] }.mean))
-    metrics.append(("logits/\(side)", rows.map { logits[$0] }.sum / Double(max(1, tokens))))
+  var metrics = rows.filter { !$0.values.isEmpty }.map { (name: $0.name, value: $0.values.mean) }
+  for (side, name) in ["chosen", "rejected"].enumerated() where labels.contains(side == 0) {
+    metrics.append(("logits/\(name)", logits[side] / Double(max(1, tokens[side]))))
   }
-  if let chosen = means[true], let rejected = means[false] { metrics.append(("rewards/margins", chosen - rejected)) }
+  let rewards = ["chosen", "rejected"].map { side in metrics.first { $0.name == "rewards/\(side)" }?.value }
+  if let chosen = rewards[0], let rejected = rewards[1] { metrics.append(("rewards/margins", chosen - rejected)) }
   metrics.append(("entropy", entropy / Double(max(1, start))))
   return metrics
 }

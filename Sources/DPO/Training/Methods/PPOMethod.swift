@@ -88,9 +88,10 @@ extension TrainingOptions {
     return .ppo(options, rollout: rollout)
   }
 
-  /// What the methods that draw completions have in common. `passes` and `temperature`: where nobody sets them.
+  /// What the methods that draw completions have in common. `passes`, `temperature` and `klCoefficient`: where nobody sets them.
   func rollouts(
-    passes: Int, temperature: Double, learn: @escaping @Sendable (Samples, _ klCoefficient: Double) throws -> Rollout
+    passes: Int, temperature: Double, klCoefficient: Double = 0.05,
+    learn: @escaping @Sendable (Samples, _ klCoefficient: Double) throws -> Rollout
   ) throws -> RolloutMethod {
     for (name, isSet) in [
       ("precompute_ref_log_probs", precomputeRefLogProbs), ("reference_free", referenceFree),
@@ -102,6 +103,7 @@ extension TrainingOptions {
       sampling: SamplingOptions(
         temperature: self.temperature ?? temperature, maxCompletionLength: maxCompletionLength,
         missingEosPenalty: missingEosPenalty),
-      kl: KLControl(coefficient: klCoef, target: klTarget, horizon: klHorizon, limit: maxKl), learn: learn)
+      kl: KLControl(coefficient: klCoef ?? klCoefficient, target: klTarget, horizon: klHorizon, limit: maxKl),
+      learn: learn)
   }
 }

@@ -47,7 +47,7 @@ extension MethodLoss {
     self.init(
       loss: result.loss * share, tokenGradients: spread(sequences, over: batch.policy.counts),
       metrics: pairMetrics(result, logps: logps, batch.policy) + result.metrics,
-      nonFiniteRows: result.nonFiniteRows(batch.rows))
+      nonFiniteRows: result.nonFiniteRows(batch.rows), rowMetrics: pairRowMetrics(result, logps: logps))
   }
 }
 
@@ -68,11 +68,15 @@ func spread(_ sequences: [Double], over counts: [Int]) -> [Float] {
 
 /// TRL's metrics of pairs. Log-probs and scores: chosen and rejected in turn; sequences after the pairs do not count.
 func pairMetrics(_ pairs: PairLossResult, logps: [Double], _ scores: TokenScores) -> [(name: String, value: Double)] {
-  pairRowMetrics(pairs, logps: logps).map { ($0.name, $0.values.mean) } + tokenMetrics(scores, sequences: logps.count)
+  rewardRowMetrics(pairs, logps: logps).map { ($0.name, $0.values.mean) } + tokenMetrics(scores, sequences: logps.count)
 }
 
-/// What the metrics of pairs are the means of, one number a pair.
+/// What the loss and the metrics of pairs are the means of, one number a pair.
 func pairRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> [(name: String, values: [Double])] {
+  [("loss", pairs.rowLosses)] + rewardRowMetrics(pairs, logps: logps) + pairs.rowMetrics
+}
+
+private func rewardRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> [(name: String, values: [Double])] {
   func side(_ first: Int) -> [Double] { stride(from: first, to: logps.count, by: 2).map { logps[$0] } }
   let rewards = zip(pairs.chosenRewards, pairs.rejectedRewards)
   return [

@@ -12,18 +12,20 @@ extension TrainingMethod {
           ranks: batch.rows.flatMap(batch.data.ranks),
           weights: batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight), beta: beta)
         let share = 1 / Double(batch.stepMicroBatches)
+        let rows = rankedRowMetrics(batch, rewards: result.rewards)
         return MethodLoss(
           loss: result.loss * share,
           tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
-          metrics: rankedMetrics(batch, rewards: result.rewards),
-          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] })
+          metrics: rows.filter { !$0.values.isEmpty }.map { ($0.name, $0.values.mean) } + entropy(batch.policy),
+          nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] },
+          rowMetrics: [("loss", result.losses)] + rows)
       })
   }
 }
 
-/// The metrics of pairs, over every two completions of a row that rank differently, each row counting the same: chosen is the
-/// better one of two. Rows in which all tie have none.
-private func rankedMetrics(_ batch: MicroBatch, rewards: [Double]) -> [(name: String, value: Double)] {
+/// What the metrics of pairs are the means of: a row's mean over every two of its completions that rank differently, of which
+/// chosen is the better one. Rows in which all tie have none.
+private func rankedRowMetrics(_ batch: MicroBatch, rewards: [Double]) -> [(name: String, values: [Double])] {
   let names = [
     "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
   ]
@@ -45,12 +47,9 @@ private func rankedMetrics(_ batch: MicroBatch, rewards: [Double]) -> [(name: St
     if compared > 0 { table.append(sums.map { $0 / compared }) }
     start += ranks.count
   }
-  var metrics: [(name: String, value: Double)] = []
-  if !table.isEmpty {
-    metrics = names.enumerated().map { column, name in (name, table.map { $0[column] }.mean) }
-  }
-  if let entropy = batch.policy.entropy {
-    metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / Double(max(1, entropy.count))))
-  }
-  return metrics
+  return names.enumerated().map { column, name in (name, table.map { $0[column] }) }
+}
+
+private func entropy(_ scores: TokenScores) -> [(name: String, value: Double)] {
+  scores.entropy.map { [("entropy", $0.map(Double.init).mean)] } ?? []
 }

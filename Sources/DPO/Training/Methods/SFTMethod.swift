@@ -8,7 +8,10 @@ extension TrainingMethod {
       name: "sft", purpose: .supervised, defaultLearningRate: 2e-5, usesReference: false, extras: [.entropy, .top1],
       referenceSums: { $0.sums },
       loss: { batch in
-        let result = try sftLoss(logProbs: batch.policy.logProbs, normalizer: Double(batch.stepTargets), kind: kind)
+        let weights =
+          batch.data.weights == nil ? nil : spread(batch.rows.map(batch.data.weight), over: batch.policy.counts)
+        let result = try sftLoss(
+          logProbs: batch.policy.logProbs, weights: weights, normalizer: Double(batch.stepTargets), kind: kind)
         var metrics: [(String, Double)] = []
         let count = Double(max(1, batch.policy.logProbs.count))
         if let entropy = batch.policy.entropy {
