@@ -159,6 +159,11 @@ private func succeeds(_ source: String) -> Bool {
 
   @Test func namesTheLineAndTheReason() {
     #expect(refused("{{ nope() }}", "line 1: 'nope' is undefined"))
+    #expect(
+      refused(
+        "x\n{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}", "line 2: the template does"
+      ))
+    #expect(refused("x\n{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "chat template line 2: "))
     #expect(refused("a\nb\n{{ 'x' | nope }}", "line 3: no filter named 'nope'"))
     #expect(refused("{#\n\n#}{{ 1 is nope }}", "line 3: no test named 'nope'"))
     #expect(refused("{% if true %}\n{% nope %}{% endif %}", "line 2: unknown tag 'nope'"))

@@ -94,6 +94,51 @@ import Testing
     #expect(parameterBits(other) != before)
   }
 
+  /// Online DPO on answers that were drawn is DPO on the pairs of them: the same losses, gradients and metrics.
+  @Test func itsStepsAreDPOsOnThePairsThatTheJudgeMade() throws {
+    final class Heard: @unchecked Sendable { var rows: [TokenizedRow] = [] }
+    let heard = Heard()
+    let judge = Judge(identity: "second", readsText: false) { answers in
+      for (worse, better) in zip(answers, answers.dropFirst()) where worse.promptTokens == better.promptTokens {
+        heard.rows.append(
+          TokenizedRow(
+            prompt: worse.promptTokens, completion: better.completionTokens, rejected: worse.completionTokens))
+      }
+      return answers.indices.map(Double.init)
+    }
+    func change(_ options: inout TrainingOptions) {
+      options.shuffle = false
+      options.weightDecay = 0.1
+      options.learningRate = 1e-3
+      options.lrSchedulerType = "constant"
+    }
+    let online = try rolloutTrainer(reward: judge) {
+      $0.method = "online_dpo"
+      $0.numPpoEpochs = 3
+      change(&$0)
+    }
+    let found = try (0..<3).map { _ in try online.takeStep() }
+    var options = TrainingOptions()
+    options.perDeviceTrainBatchSize = 4
+    options.gradientAccumulationSteps = 2
+    options.maxSteps = 3
+    options.maxLength = nil
+    change(&options)
+    let rows = Array(heard.rows.prefix(8))
+    try #require(rows.count == 8)
+    let offline = try Trainer(
+      model: ModelFile.open(Fixtures.path("models/llama-tied")),
+      data: TokenizedDataset(rows: rows, options: options.dataset()), options: options)
+    for (step, record) in found.enumerated() {
+      let expected = try offline.takeStep()
+      for name in ["loss", "grad_norm", "rewards/margins", "rewards/accuracies", "logps/chosen", "entropy"] {
+        let (a, b) = (record[name] ?? .nan, expected[name] ?? .nan)
+        #expect(abs(a - b) <= 1e-4 * abs(b) + 1e-5, "step \(step + 1), \(name): \(a), DPO's is \(b)")
+      }
+    }
+    #expect((found[2]["loss"] ?? 1) < log(2) - 1e-3)
+  }
+
   @Test func groupsHaveToBeWhole() throws {
     func refused(_ words: String, _ change: @escaping (inout TrainingOptions) -> Void) {
       let error = #expect(throws: DPOError.self) { try rolloutTrainer(change) }

@@ -168,6 +168,10 @@ import Testing
       $0.memoryLimitMb = 1
       $0.maxCompletionLength = 200
     }
+    // Prompts that leave no room for an answer.
+    let prompts = try TemporaryDirectory()
+    try writeFile("\(prompts.path)/long.jsonl", #"{"prompt": ""# + String(repeating: "a film ", count: 999) + #""}"#)
+    refused(.format, "context of", data: "\(prompts.path)/long.jsonl") { $0.maxLength = nil }
     refused(.invalidArgument, "without a reward") { $0 = TrainingOptions() }
     // A reward model of another tokenizer; one of the same is taken.
     let qwen = try LanguageModel(
@@ -270,7 +274,7 @@ func rolloutTrainer(
   options.maxSteps = 8
   change(&options)
   let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
-  let rows = try model.dataset(jsonl: Fixtures.path(data), options: options.dataset())
+  let rows = try model.dataset(jsonl: data.hasPrefix("/") ? data : Fixtures.path(data), options: options.dataset())
   return try Trainer(
     model: model, data: rows, evaluation: evaluates ? rows : nil, reward: reward, options: options)
 }
