@@ -35,19 +35,19 @@ def step_table(found):
     full = {}
     for record in found["results"]:
         runs, key = record["runs"], (record["workload"], record["precision"])
+        if record["lora_r"] or "libdpo" not in runs:
+            continue
         ours, fastest = seconds(runs["libdpo"])
         peak = max(run["peak_rss_mb"] for run in runs["libdpo"])
-        if record["lora_r"]:
-            continue
         full[key] = ours
-        limit = seconds(runs["limit"])[0]
+        limit = seconds(runs["limit"])[0] if "limit" in runs else math.nan
         goals = GOALS.get(key, (math.nan,) * 3)
         cells = [f"{ours / limit:.2f} (≤ {goals[0]:g})"]
         for who, goal in (("TRL", goals[1]), ("PyTorch, tuned", goals[2])):
             cells.append(f"{seconds(runs[who])[0] / ours:.1f} (≥ {goal:g})" if who in runs else "not measured")
         lines.append(f"| {key[0]} {key[1]}, all weights | {ours:.2f} ({fastest:.2f}) | {limit:.2f} | {' | '.join(cells)} | {peak} |")
     for record in found["results"]:
-        if record["lora_r"]:
+        if record["lora_r"] and "libdpo" in record["runs"] and (record["workload"], record["precision"]) in full:
             ours, fastest = seconds(record["runs"]["libdpo"])
             peak = max(run["peak_rss_mb"] for run in record["runs"]["libdpo"])
             share = ours / full[record["workload"], record["precision"]]

@@ -36,7 +36,8 @@ def commands(args, workload, precision, lora, counts):
     if args.peers and python.exists() and not lora:
         found["TRL"] = [python, common.HERE / "trl_step.py", *shared, "--steps", args.peer_steps]
         found["PyTorch, tuned"] = [python, common.HERE / "torch_step.py", *shared, "--steps", args.peer_steps]
-    found["limit"] = [python if args.peers and python.exists() else sys.executable, common.HERE / "limit.py", *shared, "--tokens", json.dumps(counts)]
+    if python.exists() or precision == "fp32":      # the limit of bf16 is measured with the peers' torch
+        found["limit"] = [python if python.exists() else sys.executable, common.HERE / "limit.py", *shared, "--tokens", json.dumps(counts)]
     return found
 
 
@@ -73,7 +74,8 @@ def main():
                 for _ in range(args.rounds):
                     for who, command in table.items():
                         try:
-                            results.setdefault(who, []).append(run(command))
+                            entry = run(command)
+                            results.setdefault(who, []).append(entry)
                         except (RuntimeError, ValueError, subprocess.TimeoutExpired) as error:
                             failed = True
                             print(f"{what}, {who}: {error}", file=sys.stderr, flush=True)

@@ -10,13 +10,18 @@ public final class MappedFile: @unchecked Sendable {
   public let bytes: UnsafeRawBufferPointer
   /// Device, inode, size and change time when it was opened: tells whether the file is still the same one.
   public let identity: FileIdentity
+  /// Stays open: the path may name another file by and by.
+  private let descriptor: Int32
 
   public init(_ path: String) throws {
-    let descriptor = try openRegularFile(path)
-    defer { close(descriptor) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0 else { throw DPOError(.io, "\(path): \(systemMessage())") }
+    descriptor = try openRegularFile(path)
     self.path = path
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      let reason = systemMessage()
+      close(descriptor)
+      throw DPOError(.io, "\(path): \(reason)")
+    }
     identity = FileIdentity(status)
     let size = Int(status.st_size)
     guard size > 0 else {
@@ -24,12 +29,28 @@ public final class MappedFile: @unchecked Sendable {
       return
     }
     guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
-      throw DPOError(.io, "\(path): cannot map \(size) bytes: \(systemMessage())")
+      let reason = systemMessage()
+      close(descriptor)
+      throw DPOError(.io, "\(path): cannot map \(size) bytes: \(reason)")
     }
     bytes = UnsafeRawBufferPointer(start: base, count: size)
   }
 
+  /// Throws `.io` if the file was written to or cut since it was opened: to read beyond its end would raise SIGBUS. One that
+  /// was removed, or that another file took the name of, stays as it was.
+  public func checkUnchanged() throws {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw DPOError(.io, "\(path): \(systemMessage())") }
+    guard FileIdentity(status) == identity else {
+      throw DPOError(
+        .io,
+        "\(path): the file was changed while its weights were in use (\(bytes.count) bytes when it was opened, "
+          + "\(status.st_size) now); open it again, and replace files by renaming instead of writing into them")
+    }
+  }
+
   deinit {
+    close(descriptor)
     if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
   }
 }

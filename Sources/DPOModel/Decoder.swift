@@ -85,6 +85,11 @@ public final class Decoder: @unchecked Sendable {
         throw DPOError.mismatch("tensor \(description.name): shape \(tensor.shape), expected \(description.shape)")
       }
     }
+    let mapped = Dictionary(
+      descriptions.compactMap { tensors[$0.name]?.owner as? MappedFile }.map { (ObjectIdentifier($0), $0) },
+      uniquingKeysWith: { first, _ in first }
+    ).values.map(\.self)
+    for file in mapped { try file.checkUnchanged() }
     let store = trainable ? try ParameterStore(descriptions.map { ($0.name, $0.shape, $0.decays) }) : nil
     var vectors: [FloatBuffer] = []
     var matrixOf: [String: WeightMatrix] = [:]
@@ -121,6 +126,7 @@ public final class Decoder: @unchecked Sendable {
     self.storedBytes = storedBytes
     parameters = store
     owners = store == nil ? descriptions.compactMap { tensors[$0.name]?.owner } : []
+    files = store == nil ? mapped : []
 
     var byPart: [Int: [ModelPart: String]] = [:]
     for description in descriptions where !description.isBias {
@@ -169,6 +175,13 @@ public final class Decoder: @unchecked Sendable {
 
   /// Keeps mapped files alive.
   private let owners: [any AnyObject & Sendable]
+  /// Those among them.
+  private let files: [MappedFile]
+
+  /// Throws `.io` if a file that the weights are read from was changed since it was opened.
+  func checkFiles() throws {
+    for file in files { try file.checkUnchanged() }
+  }
 }
 
 extension ParameterDescription {

@@ -3,10 +3,13 @@ import DPOBase
 /// Where everything that a pass computes stands in one block of memory, and what each part of it takes. The same code
 /// plans and places, so a plan is what is allocated.
 struct ActivationLayout {
-  /// A matrix per block of the decoder, or one that all blocks share (stride 0).
+  /// A matrix per block of the decoder; the blocks from `last` on share one.
   struct Slot {
     var offset = 0
     var stride = 0
+    var last = 0
+
+    func offset(_ layer: Int) -> Int { offset + min(layer, last) * stride }
   }
 
   private(set) var plan = MemoryPlan()
@@ -23,6 +26,8 @@ struct ActivationLayout {
   private(set) var attended = Slot()
   private(set) var attentionLSE = Slot()
   private(set) var gateUp = Slot()
+  /// Blocks that keep it for the backward pass.
+  let keptGateUps: Int
   /// One a place of an adapter.
   private(set) var adapterHidden: [Slot] = []
 
@@ -58,14 +63,15 @@ struct ActivationLayout {
   ) {
     headShape = HeadShape(rows: headRows, width: c.hiddenSize)
     let keeps = trains && !recomputes
+    keptGateUps = !keeps ? 0 : places == nil ? c.layerCount : c.layerCount / 3
     let (hidden, inner) = (c.hiddenSize, c.intermediateSize)
     let qkvWidth = c.queryWidth + 2 * c.keyValueWidth
     let gateUpWidth = c.gatedMLP ? 2 * inner : inner
     let statistics = c.norm == .layer ? 2 * tokens : tokens
     func slot(_ self: inout Self, _ count: Int, _ layers: Int, _ keeps: Bool) -> Slot {
       let padded = (count + 15) / 16 * 16
-      let offset = self.take("activations", keeps ? padded * layers : padded)
-      return Slot(offset: offset, stride: keeps ? padded : 0)
+      let last = keeps ? max(0, layers - 1) : 0
+      return Slot(offset: self.take("activations", padded * (last + 1)), stride: padded, last: last)
     }
     input = slot(&self, tokens * hidden, c.layerCount + 1, trains)
     middle = trains ? slot(&self, tokens * hidden, c.layerCount, keeps) : input
@@ -78,16 +84,17 @@ struct ActivationLayout {
     }
     attended = slot(&self, tokens * c.queryWidth, c.layerCount, keeps)
     attentionLSE = slot(&self, tokens * c.headCount, c.layerCount, keeps)
-    gateUp = slot(&self, tokens * gateUpWidth, c.layerCount, keeps)
+    gateUp = slot(&self, tokens * gateUpWidth, min(keptGateUps + 1, c.layerCount), keeps)
     for place in places ?? [] { adapterHidden.append(slot(&self, tokens * place.rank, 1, trains)) }
 
+    positions = take("working memory", tokens)
+    attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
+    attentionScratch = take("attention", threads * attentionScratchCount)
+    let working = total
     normed = take("working memory", tokens * hidden)
     output = take("working memory", tokens * hidden)
     activated = take("working memory", tokens * inner)
     if dropout { dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth)) }
-    positions = take("working memory", tokens)
-    attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
-    attentionScratch = take("attention", threads * attentionScratchCount)
     if trains {
       gradient = take("working memory", tokens * hidden)
       gradientOfNormed = output
@@ -104,6 +111,12 @@ struct ActivationLayout {
       }
     }
 
+    if trains, c.heads != .score {
+      // The head works between the blocks' passes, when their working memory is free.
+      headPartials = working
+      let missing = Head.slots * headShape.rows * hidden - (total - working)
+      if missing > 0 { _ = take("head", missing) }
+    }
     headInput = take("head", headRows * hidden)
     headNormed = take("head", headRows * hidden)
     headRowNumbers = take("head", 8 * (headRows + 16))
@@ -112,7 +125,6 @@ struct ActivationLayout {
     let tiles = (c.vocabularySize + headShape.columns - 1) / headShape.columns
     headStatistics = take("head", tiles * headRows * Head.statisticsFloats)
     headTiles = take("head", threads * headShape.tileCount)
-    if trains { headPartials = take("head", Head.slots * headShape.rows * hidden) }
     if trains, places != nil {
       headMeans = take("head", headRows * hidden)
       headMaxima = take("head", Head.slots * headShape.rows)

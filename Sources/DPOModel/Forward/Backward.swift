@@ -32,8 +32,14 @@ extension Pass {
     }
     var prepared: PreparedOperand?
     for layer in (0..<c.layerCount).reversed() {
-      if recomputes { forward(layer, continues: false, again: true) }
-      prepared = backward(layer, dx, recomputes ? nil : prepared)
+      if recomputes {
+        forward(layer, continues: false, again: true)
+        prepared = nil
+      } else if layer >= layout.keptGateUps, layer < c.layerCount - 1 {
+        gateUpAgain(layer)  // the last block's are still there
+        prepared = nil
+      }
+      prepared = backward(layer, dx, prepared)
     }
     if trainsModel { embeddingBackward(dx) }
   }

@@ -94,6 +94,7 @@ public final class ForwardPass {
       throw DPOError.argument("\(valueGradients.count) gradients for \(pass.forest.headRowOfValue.count) values")
     }
     kept = nil
+    try decoder.checkFiles()
     pass.backward(logProbGradients, valueGradients)
   }
 
@@ -110,6 +111,7 @@ public final class ForwardPass {
     -> Pass
   {
     kept = nil
+    try decoder.checkFiles()
     let configuration = decoder.configuration
     guard forest.tokens.count < 1 << 31 else { throw DPOError.argument("\(forest.tokens.count) tokens at once") }
     guard configuration.hiddenSize <= PackingMemory.blockCount else {

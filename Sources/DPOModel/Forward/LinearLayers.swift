@@ -20,13 +20,14 @@ extension Pass {
     dropout == nil ? team.prepare(precision, rows: inputSize, k: count, as: .b, with: [.columns(at(0), 0)]) : nil
   }
 
-  /// Outputs stand side by side in rows of `width` numbers. Biases are left to the caller. `prepared`: x as it was packed.
+  /// Outputs stand side by side in rows of `width` numbers. Biases are left to the caller. `prepared`: x as it was packed;
+  /// `keepsAdapterHidden`: u is there already.
   func project(
     _ layer: Int, _ linears: [Linear], x: Pointer, _ prepared: PreparedOperand?, inputSize: Int, into y: Pointer,
-    _ width: Int
+    _ width: Int, keepsAdapterHidden: Bool = false
   ) {
     let adapters = linears.map { adapter?.matrices(layer: layer, part: $0.part) }
-    adapterHidden(adapters.compactMap { $0 }, x: x, prepared, inputSize: inputSize)
+    if !keepsAdapterHidden { adapterHidden(adapters.compactMap { $0 }, x: x, prepared, inputSize: inputSize) }
     let input = prepared.map { Operand.prepared($0) } ?? .rows(x, inputSize)
     var products: [Product] = []
     var column = 0

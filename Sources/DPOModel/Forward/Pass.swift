@@ -30,7 +30,7 @@ struct Pass {
   var trainsModel: Bool { trains && adapter == nil }
 
   func at(_ offset: Int) -> Pointer { memory.pointer + offset }
-  func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset + layer * slot.stride }
+  func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset(layer) }
   var positions: UnsafeMutablePointer<Int32> {
     UnsafeMutableRawPointer(at(layout.positions)).assumingMemoryBound(to: Int32.self)
   }
@@ -145,6 +145,20 @@ struct Pass {
     if again { return }
     project(
       layer, [block.down], x: at(layout.activated), downInput, inputSize: c.intermediateSize, into: output, hidden)
+  }
+
+  /// Gate and up of a block that does not keep them, from the kept input of its norm and what its adapters' forward pass left.
+  func gateUpAgain(_ layer: Int) {
+    let block = decoder.blocks[layer]
+    let (middle, gateUp) = (at(layout.middle, layer), at(layout.gateUp, layer))
+    let input = prepareInput(block.gateUp, inputSize: hidden)
+    normForward(
+      block.mlpNorm, middle, add: nil, bias: nil, sum: middle, into: at(layout.normed),
+      statistics: at(layout.mlpStatistics, layer), count, input)
+    project(
+      layer, block.gateUp, x: at(layout.normed), input, inputSize: hidden, into: gateUp, gateUpWidth,
+      keepsAdapterHidden: true)
+    activate(block, gateUp, into: at(layout.activated), nil)
   }
 
   /// The residual stream after the last block.

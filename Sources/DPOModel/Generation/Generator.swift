@@ -235,6 +235,7 @@ public final class Generator {
             token: tokens.last ?? 0, position: place.promptCount + tokens.count - 1, promptRow: place.promptRow,
             promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1))
       }
+      try decoder.checkFiles()
       rows.withUnsafeBufferPointer { step.run($0) }
     }
   }

@@ -1,4 +1,7 @@
 import DPO
+import DPOBase
+import DPOModel
+import Glibc
 import TestSupport
 import Testing
 
@@ -45,6 +48,38 @@ import Testing
       try makeTrainer(reference: "models/llama-tied") { $0.referenceFree = true }
     }
     #expect(rewarded?.message.contains("reference_free") == true)
+  }
+
+  /// Reading beyond the end of a mapped file would be SIGBUS.
+  @Test func aModelFileThatChangesInUseIsAnError() throws {
+    let directory = try TemporaryDirectory()
+    let path = "\(directory.path)/model.gguf"
+    try copyFile(Fixtures.path("gguf/llama-tied.gguf"), to: path)
+    let model = try ModelFile.open(path)
+    var options = TrainingOptions()
+    options.loraR = 2
+    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let trainer = try Trainer(model: model, data: data, options: options)
+    let generating = try LanguageModel(path: path, adapter: nil, threads: 1)
+    let generator = Generator(decoder: generating.decoder, adapter: nil, team: generating.team)
+    var generation = GenerationOptions()
+    generation.maxNewTokens = 8
+
+    // Another file under its name is no matter: the model keeps the one that it opened.
+    try copyFile(Fixtures.path("gguf/llama-tied.gguf"), to: path + ".new")
+    #expect(rename(path, path + ".old") == 0 && rename(path + ".new", path) == 0)
+    try trainer.takeStep()
+    _ = try generator.generate(prompts: [[1, 2, 3]], options: generation)
+
+    try overwrite(path + ".old", [0])
+    for work in [
+      { _ = try trainer.takeStep() }, { _ = try generator.generate(prompts: [[1, 2, 3]], options: generation) },
+      { _ = try Trainer(model: model, data: data, options: options) },
+    ] as [() throws -> Void] {
+      let error = #expect(throws: DPOError.self, performing: work)
+      #expect(error?.code == .io && error?.message.contains(path) == true, "\(String(describing: error))")
+    }
+    #expect(trainer.step == 1)
   }
 
   @Test func checkpointsOfRunsWithAnotherReferenceAreRefused() throws {
