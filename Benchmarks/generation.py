@@ -33,7 +33,7 @@ def ours(args, path, batch):
     if result.returncode:
         sys.exit(f"dpo bench: {result.stderr.strip()}")
     found = json.loads(result.stdout)
-    return {key: found[key] for key in ("tokens_per_second", "tokens_per_second_max", "prefill_tokens_per_second", "engine")}
+    return {key: found[key] for key in ("tokens_per_second", "tokens_per_second_max", "prefill_tokens_per_second")}
 
 
 def rates(args, batch, rounds):
