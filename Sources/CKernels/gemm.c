@@ -30,7 +30,7 @@ ck_gemm_precision ck_gemm_bf16(void) {
                           size_t ldc, __mmask16 low, __mmask16 high, int accumulate) {                                       \
     __m512 left[M], right[M], sums[2 * M];                                                                                   \
     size_t parts = slots > MOST ? (slots + MOST - 1) / MOST : 1, most = (slots + parts - 1) / parts;                         \
-    for (size_t done = 0; done < slots || done == 0; done += most ? most : 1) {                                \
+    for (size_t done = 0; done < slots || done == 0; done += most ? most : 1) {                                              \
       size_t part = slots - done < most ? slots - done : most;                                                               \
       UNROLLED left[i] = right[i] = _mm512_setzero_ps();                                                                     \
       for (size_t s = 0; s < part; s++, a += A_SLOT, b += B_SLOT) {                                                          \

@@ -85,11 +85,12 @@ public final class Decoder: @unchecked Sendable {
         throw DPOError.mismatch("tensor \(description.name): shape \(tensor.shape), expected \(description.shape)")
       }
     }
-    let mapped = Dictionary(
-      descriptions.compactMap { tensors[$0.name]?.owner as? MappedFile }.map { (ObjectIdentifier($0), $0) },
-      uniquingKeysWith: { first, _ in first }
-    ).values.map(\.self)
-    for file in mapped { try file.checkUnchanged() }
+    var mapped: [MappedFile] = []
+    for case let file as MappedFile in descriptions.map({ tensors[$0.name]?.owner })
+    where !mapped.contains(where: { $0 === file }) {
+      try file.checkUnchanged()
+      mapped.append(file)
+    }
     let store = trainable ? try ParameterStore(descriptions.map { ($0.name, $0.shape, $0.decays) }) : nil
     var vectors: [FloatBuffer] = []
     var matrixOf: [String: WeightMatrix] = [:]

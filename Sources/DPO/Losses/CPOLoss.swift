@@ -98,26 +98,36 @@ public func cpoLoss(
 func addNLL(
   sums: [Double], counts: [Int], _ weights: [Double]?, factor: Double, to result: inout PairLossResult
 ) {
-  let tokens = counts.reduce(0, +)
-  var nll = 0.0
-  var deviations = [Double](repeating: 0, count: sums.count)
-  if tokens > 0 {
-    nll = -sums.indices.map { sums[$0] * (weights?[$0] ?? 1) }.sum / Double(tokens)
-    deviations = likelihoodDeviations(sums: sums, counts: counts, weights, nll: nll)
+  let term = LikelihoodTerm(sums: sums, counts: counts, weights)
+  if let term {
     for pair in sums.indices {
-      result.losses[pair] += factor * nll
-      result.likelihoodDeviations[pair] += factor * deviations[pair]
-      result.likelihoodGradients[pair] -= factor * (weights?[pair] ?? 1) / Double(tokens)
+      result.losses[pair] += factor * term.nll
+      result.likelihoodDeviations[pair] += factor * term.deviations[pair]
+      result.likelihoodGradients[pair] -= factor * (weights?[pair] ?? 1) / term.tokens
     }
   }
   result.loss = result.losses.mean
-  result.metrics.append(("nll_loss", nll))
-  result.rowMetrics.append(("nll_loss", deviations.map { nll + $0 }))
+  result.metrics.append(("nll_loss", term?.nll ?? 0))
+  result.rowMetrics.append(("nll_loss", term?.values ?? sums.map { _ in 0 }))
 }
 
-/// d_i = (−w_i sum_i − NLL · n_i) · B / Σ n, by which the ratio NLL = −(Σ w_i sum_i) / (Σ n_i) of B pairs differs with one of
-/// them to first order (the delta method).
-func likelihoodDeviations(sums: [Double], counts: [Int], _ weights: [Double]?, nll: Double) -> [Double] {
-  let scale = Double(sums.count) / Double(counts.reduce(0, +))
-  return sums.indices.map { (-sums[$0] * (weights?[$0] ?? 1) - nll * Double(counts[$0])) * scale }
+/// NLL = −(Σ w_i sum_i) / (Σ n_i) of the completions of B pairs.
+struct LikelihoodTerm {
+  let nll, tokens: Double
+  /// d_i = (−w_i sum_i − NLL · n_i) · B / Σ n, by which NLL differs with one pair to first order (the delta method). Mean 0.
+  let deviations: [Double]
+  /// Numbers whose mean is NLL and whose spread is that between pairs.
+  var values: [Double] { deviations.map { nll + $0 } }
+
+  /// nil without tokens.
+  init?(sums: [Double], counts: [Int], _ weights: [Double]?) {
+    let tokens = Double(counts.reduce(0, +))
+    guard tokens > 0 else { return nil }
+    let weighted = sums.indices.map { sums[$0] * (weights?[$0] ?? 1) }
+    let nll = -weighted.sum / tokens
+    let scale = Double(sums.count) / tokens
+    deviations = sums.indices.map { (-weighted[$0] - nll * Double(counts[$0])) * scale }
+    self.nll = nll
+    self.tokens = tokens
+  }
 }

@@ -151,19 +151,16 @@ private func product(_ x: Double, _ y: Double) -> Double { x == 0 || y == 0 ? 0 
 private func addLikelihood(
   _ scores: PairScores, _ options: DPOLossOptions, weight: Double, to result: inout PairLossResult
 ) {
-  let count = scores.count
-  let totals = scores.chosenTotals ?? scores.chosen
-  let tokens = (scores.chosenTargets ?? scores.chosenCounts).reduce(0, +)
-  guard tokens > 0 else { return }
-  let nll = -(0..<count).map { totals[$0] * (scores.weights?[$0] ?? 1) }.sum / Double(tokens)
+  guard
+    let term = LikelihoodTerm(
+      sums: scores.chosenTotals ?? scores.chosen, counts: scores.chosenTargets ?? scores.chosenCounts, scores.weights)
+  else { return }
   let wpo = options.useWeighting ? scores.wpoWeights : nil
   let meanWeight = wpo?.mean ?? 1
-  let deviations = likelihoodDeviations(
-    sums: totals, counts: scores.chosenTargets ?? scores.chosenCounts, scores.weights, nll: nll)
-  for pair in 0..<count {
-    result.likelihoodDeviations[pair] += weight * meanWeight * deviations[pair]
-    result.losses[pair] += weight * nll * (wpo?[pair] ?? 1)
-    result.likelihoodGradients[pair] -= weight * meanWeight * (scores.weights?[pair] ?? 1) / Double(tokens)
+  for pair in 0..<scores.count {
+    result.likelihoodDeviations[pair] += weight * meanWeight * term.deviations[pair]
+    result.losses[pair] += weight * term.nll * (wpo?[pair] ?? 1)
+    result.likelihoodGradients[pair] -= weight * meanWeight * (scores.weights?[pair] ?? 1) / term.tokens
   }
 }
 

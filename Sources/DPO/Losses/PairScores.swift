@@ -72,7 +72,7 @@ public struct PairLossResult: Sendable {
   /// What `metrics` are the means of, one number a pair.
   var rowMetrics: [(name: String, values: [Double])] = []
   /// What each pair adds to the likelihood term beyond its mean: the term is a ratio of sums, the same for all pairs, and
-  /// this its linearisation at the batch (`likelihoodDeviations`), which standard errors need. Mean 0.
+  /// this its linearisation at the batch (`LikelihoodTerm`), which standard errors need. Mean 0.
   var likelihoodDeviations: [Double]
 
   init(pairs count: Int) {

@@ -35,7 +35,7 @@ struct RunFacts {
   var chosenTokens: Double? { data["chosen_tokens"]?["median"]?.double ?? data["completion_tokens"]?["median"]?.double }
 
   var isPreference: Bool { metrics["rewards/margins"] != nil }
-  /// DPO and its kin: the options of pairwise losses apply.
+  /// The options of DPO's losses apply.
   var isDPO: Bool { (settings["method"]?.string ?? "dpo") == "dpo" }
   /// Suggests cDPO where labels are taken at their word.
   func softerLabels(_ reason: String, rate: Double = 0.1) -> [Diagnosis.Suggestion] {

@@ -177,7 +177,7 @@ extension TrainingOptions {
       "keep each block's input alone and compute the rest again in the backward pass: less memory, same numbers", .free),
     .choice(
       "precision", \.precision, Precision.allCases.map(\.rawValue),
-      "arithmetic of the linear layers; bf16 needs AVX-512, and AVX512_BF16 to be faster. Weights, sums and log-probs are fp32 in both"
+      "arithmetic of the linear layers; bf16 needs AVX-512, and is faster where `dpo version --verbose` says so. Weights, sums and log-probs are fp32 in both"
     ),
     .int("threads", \.threads, 0...1024, "compute threads; 0: one a core. Results do not depend on it", .free),
     .int(

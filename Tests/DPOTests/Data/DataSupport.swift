@@ -1,6 +1,6 @@
 import DPO
 import DPOBase
-import Glibc
+import TestSupport
 
 /// A tokenizer small enough to see through: BOS (1) first, one id a byte (100 + byte), except "</s>" (2) and "ab" (3).
 nonisolated(unsafe) let byteTokenizer = RowTokenizer(
@@ -43,20 +43,15 @@ func ids(_ text: String) throws -> [Int32] { try byteTokenizer.encode(text, fals
 
 /// A file that is gone when the test is.
 final class TemporaryFile {
+  private let directory: TemporaryDirectory
   let path: String
 
   init(_ bytes: [UInt8], name: String = "data.jsonl") throws {
-    var template = Array("/tmp/libdpo-test-XXXXXX".utf8CString)
-    guard let made = mkdtemp(&template) else { throw DPOError(.io, "mkdtemp") }
-    path = String(cString: made) + "/" + name
+    directory = try TemporaryDirectory()
+    path = "\(directory.path)/\(name)"
     let file = try AtomicFile(path)
     try bytes.withUnsafeBytes { try file.write($0) }
     try file.commit()
-  }
-
-  deinit {
-    unlink(path)
-    rmdir(directoryOf(path))
   }
 }
 

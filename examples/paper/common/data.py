@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 from .store import CACHE, ROOT
 
@@ -21,12 +22,15 @@ FILES = {
 }
 
 
+def fetch(script: str, *folders: Path) -> None:
+    """Runs a script of examples/data."""
+    subprocess.run([sys.executable, ROOT / "examples" / "data" / script, *folders], check=True, stdout=sys.stderr)
+
+
 def rows(name: str, split: "str | None" = None) -> "list[dict]":
     path = DATA / f"{name}.jsonl"
     if not path.exists():
-        subprocess.run(
-            [sys.executable, ROOT / "examples" / "data" / FILES[name], CACHE, DATA], check=True, stdout=sys.stderr
-        )
+        fetch(FILES[name], CACHE, DATA)
     with open(path, encoding="utf-8") as lines:
         found = [json.loads(line) for line in lines]
     return found if split is None else [row for row in found if row["split"] == split]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import libdpo
 
 from . import data
-from .store import CACHE, ROOT, Made, Work
+from .store import CACHE, Made, Work
 
 #: As large as the time of a 2-core machine allows; decided before anything was measured.
 FULL = {
@@ -39,8 +37,8 @@ QUICK = {
     "words": 40,
 }
 
-#: How policies and reward models that start from SmolLM2 are trained.
-ADAPTER = {"lora_r": 16, "lora_alpha": 32, "lora_target_modules": "all-linear"}
+#: How policies and reward models that start from SmolLM2 are trained: one learning rate for all, not tuned.
+ADAPTER = {"learning_rate": 2e-4, "lora_r": 16, "lora_alpha": 32, "lora_target_modules": "all-linear"}
 
 
 def adapted(start: Made, options: "dict[str, Any]") -> "Path | None":
@@ -112,8 +110,7 @@ def smollm2(work: Work) -> Made:
         return base(work)
     path = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
     if not path.exists():
-        fetch = ROOT / "examples" / "data" / "fetch_model.py"
-        subprocess.run([sys.executable, fetch, CACHE], check=True, stdout=sys.stderr)
+        data.fetch("fetch_model.py", CACHE)
     return Made(path, path.name, {"parameters": libdpo.Model(path).info.parameters})
 
 

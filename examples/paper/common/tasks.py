@@ -239,7 +239,6 @@ class Summaries:
         pairs = self.work.cell("summary pairs", settings, lambda: {"pairs": self._pairs(rows, seed)})["pairs"]
         made = {
             **models.ADAPTER,
-            "learning_rate": 2e-4,
             "num_train_epochs": 1,
             "per_device_train_batch_size": self.size["batch"],
         }
@@ -302,7 +301,6 @@ class Dialogue:
     def reward_model(self, pairs: "list[dict]", seed: int, use: str) -> Made:
         settings = {
             **models.ADAPTER,
-            "learning_rate": 2e-4,
             "num_train_epochs": 1,
             "per_device_train_batch_size": self.size["batch"],
             "seed": seed,

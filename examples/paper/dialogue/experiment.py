@@ -10,12 +10,12 @@ FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))
 
 import numpy as np
-from common import measure, models, statistics, store, winrates
+from common import models, statistics, store, winrates
 from common.methods import policy
 from common.store import Made
 from common.tasks import Dialogue
 
-DPO = {"beta": 0.1, "learning_rate": 2e-4, **models.ADAPTER}
+DPO = {"beta": 0.1, **models.ADAPTER}
 FULL = {"seeds": [1, 2, 3], "temperatures": [0.0, 0.5, 1.0], "steps": [8, 16, 32], "best_of": 4}
 QUICK = {"seeds": [1, 2], "temperatures": [0.0, 1.0], "steps": [1, 2], "best_of": 2}
 #: Of the curve over training.

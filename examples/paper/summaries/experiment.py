@@ -17,9 +17,9 @@ from common.tasks import Summaries
 
 #: Methods and their options; the learning rate is the same for all, and was not tuned.
 RUNS = {
-    "DPO": {"beta": 0.1, "learning_rate": 2e-4, **models.ADAPTER},
-    "PPO": {"kl_coef": 0.05, "learning_rate": 2e-4, **models.ADAPTER},
-    "Preferred-FT": {"learning_rate": 2e-4, **models.ADAPTER},
+    "DPO": {"beta": 0.1, **models.ADAPTER},
+    "PPO": {"kl_coef": 0.05, **models.ADAPTER},
+    "Preferred-FT": models.ADAPTER,
 }
 FULL = {"seeds": [1, 2, 3], "temperatures": [0.0, 0.25, 0.5, 1.0], "steps": 24, "best_of": 4}
 QUICK = {"seeds": [1, 2], "temperatures": [0.0, 1.0], "steps": 2, "best_of": 2}

@@ -1,0 +1,101 @@
+import DPOBase
+import DPOKernels
+import DPOModel
+import DPOStorage
+
+extension Trainer {
+  /// Scores the evaluation data. `eval_loss` is the mean over rows; the other metrics are means over batches, as in TRL.
+  public func evaluate() throws -> StepRecord {
+    try exclusively { try evaluateNow() }
+  }
+
+  func evaluateNow() throws -> StepRecord {
+    guard let evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
+    let start = clock.now
+    let metrics = try source.evaluate(evaluation, models).map { (name: "eval_" + $0.name, value: $0.value) }
+    return StepRecord(
+      step: step, totalSteps: source.totalSteps, epoch: epoch, metrics: metrics,
+      seconds: seconds(since: start))
+  }
+
+  /// Metrics of a model on data, against a reference, without training: names as in evaluation, without "eval_".
+  public static func evaluate(
+    model: ModelFile, adapter: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
+    options: TrainingOptions
+  ) throws -> StepRecord {
+    let method = try TrainingMethod(options)
+    guard method.rollout == nil else {
+      throw DPOError.unsupported(
+        "method \(method.name) has no loss of rows; it is evaluated in its run, on evaluation data of prompts")
+    }
+    guard method.heads != .score || (adapter?.heads ?? model.configuration.heads) == .score else {
+      throw DPOError.argument("\(model.path): not a reward model; expected one for method \(method.name)")
+    }
+    let model = try model.with(heads: adapter?.heads ?? model.configuration.heads)
+    guard method.heads == .score || model.configuration.heads != .score else {
+      throw DPOError.argument("\(model.path): a reward model is evaluated with method reward")
+    }
+    try check(
+      options, method: method, data: data, evaluation: nil, start: nil, model: model, referenceModel: referenceModel)
+    let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    let precision = try options.arithmetic()
+    let pass = ForwardPass(
+      decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team,
+      precision: precision)
+    var reference: ReferenceModel?
+    if method.usesReference && !options.referenceFree {
+      let decoder = try referenceModel.map {
+        try Decoder(configuration: $0.configuration, tensors: $0.tensors, trainable: false)
+      }
+      reference = ReferenceModel(
+        pass: decoder.map { ForwardPass(decoder: $0, team: team, precision: precision) } ?? pass, adapter: nil,
+        rows: data.count)
+    }
+    let lora = try adapter.map { try LoRAAdapter($0.configuration, model: model.configuration, tensors: $0.tensors) }
+    let clock = ContinuousClock()
+    let start = clock.now
+    let found = try scores(
+      of: data, pass: pass, adapter: lora, reference: reference, method: method,
+      state: method.initialState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: {})
+    return StepRecord(
+      step: 0, totalSteps: 0, epoch: 0, metrics: found.metrics, standardErrors: found.standardErrors,
+      seconds: start.duration(to: clock.now) / .seconds(1))
+  }
+
+  /// The loss is the mean over rows (or as the method weighs batches), the other metrics are means over batches.
+  static func scores(
+    of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
+    method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
+  ) throws -> (metrics: [(name: String, value: Double)], standardErrors: [(name: String, value: Double)]) {
+    var means = MetricMeans()
+    var rowMetrics = RowMetrics()
+    var loss = 0.0
+    var weights = 0.0
+    var rowNumbers: [Double] = []
+    for first in stride(from: 0, to: data.packCount, by: batchSize) {
+      try beforeBatch()
+      let packs = first..<min(data.packCount, first + batchSize)
+      let rows = data.rows(ofPacks: packs)
+      let forest = method.forest(data, rows)
+      let known = rows.compactMap(data.referenceLogProbs)
+      let sums =
+        known.count == rows.count
+        ? known.flatMap { $0 }
+        : try reference.map { try method.referenceSums($0.pass.score(forest, adapter: $0.adapter, extras: [])) }
+      let result = try method.loss(
+        MicroBatch(
+          data: data, rows: rows, policy: pass.score(forest, adapter: adapter, extras: method.extras), reference: sums,
+          stepMicroBatches: 1, stepTargets: forest.targets.count, state: state))
+      let weight = method.evaluationWeight(packs.count, forest.targets.count)
+      loss += result.loss * weight
+      weights += weight
+      means.add(result.metrics)
+      rowNumbers += result.rowNumbers
+      rowMetrics.add(result.rowMetrics)
+    }
+    return (
+      [("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers),
+      rowMetrics.standardErrors(differences: method.rowDifferences)
+    )
+  }
+}
