@@ -21,8 +21,9 @@ public final class LanguageModel {
   /// - Parameters:
   ///   - adapter: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top.
   ///   - threads: 0: one a processor.
-  public convenience init(path: String, adapter: String? = nil, threads: Int = 0) throws {
-    let file = try ModelFile.open(path)
+  ///   - inMemory: copy the weights instead of mapping the file.
+  public convenience init(path: String, adapter: String? = nil, threads: Int = 0, inMemory: Bool = false) throws {
+    let file = try ModelFile.open(path, inMemory: inMemory)
     try self.init(file, adapter: adapter.map { try AdapterFile.open($0, for: file.configuration) }, threads: threads)
   }
 

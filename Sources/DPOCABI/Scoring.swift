@@ -12,11 +12,22 @@ extension HandleKind where Object == LanguageModel {
 public func dpo_model_open(
   _ path: UnsafePointer<CChar>?, _ adapter: UnsafePointer<CChar>?, _ threads: Int32,
   _ model: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 { open(path, adapter, threads, inMemory: false, model) }
+
+@_cdecl("dpo_model_load") @implementation
+public func dpo_model_load(
+  _ path: UnsafePointer<CChar>?, _ adapter: UnsafePointer<CChar>?, _ threads: Int32,
+  _ model: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 { open(path, adapter, threads, inMemory: true, model) }
+
+private func open(
+  _ path: UnsafePointer<CChar>?, _ adapter: UnsafePointer<CChar>?, _ threads: Int32, inMemory: Bool,
+  _ model: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
   withStatus {
     let model = try required(model, "model")
     let opened = try LanguageModel(
-      path: text(path, "path"), adapter: optionalText(adapter, "adapter"), threads: Int(threads))
+      path: text(path, "path"), adapter: optionalText(adapter, "adapter"), threads: Int(threads), inMemory: inMemory)
     model.pointee = try HandleKind.model.make(opened)
   }
 }

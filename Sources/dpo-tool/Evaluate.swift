@@ -51,7 +51,8 @@ struct Evaluate: ParsableCommand {
     generation.seed = UInt64(options.seed)
     if samples > 0 { try generation.validate() }
     let judge = try judges.judge(adapter: rewardAdapter, threads: options.threads)
-    let policy = try LanguageModel(path: model.model, adapter: model.adapter, threads: options.threads)
+    let policy = try LanguageModel(
+      path: model.model, adapter: model.adapter, threads: options.threads, inMemory: model.mapping.noMmap)
     let reference = try refModel.map { try LanguageModel(path: $0, threads: options.threads) }
     var progress = Progress("prompt", from: 0)
     let found = try policy.evaluate(

@@ -137,6 +137,8 @@ extension Feedback {
     @Flag(help: "One JSON document on stdout.")
     var json = false
 
+    @OptionGroup var mapping: MappingFlags
+
     @OptionGroup(title: "Training options", visibility: .hidden)
     var flags: TrainingFlags
 
@@ -151,7 +153,8 @@ extension Feedback {
       Interrupt.install()
       var progress = Progress("step")
       let result = try store.train(
-        model: ModelFile.open(model), into: outputDir, options: options, stopRequested: { Interrupt.requested }
+        model: ModelFile.open(model, inMemory: mapping.noMmap), into: outputDir, options: options,
+        stopRequested: { Interrupt.requested }
       ) { event in
         switch event {
         case .started(let plan):

@@ -12,7 +12,16 @@ struct ModelArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Compute threads; 0: one a core.", valueName: "N"))
   var threads = 0
 
-  func open() throws -> LanguageModel { try LanguageModel(path: model, adapter: adapter, threads: threads) }
+  @OptionGroup var mapping: MappingFlags
+
+  func open() throws -> LanguageModel {
+    try LanguageModel(path: model, adapter: adapter, threads: threads, inMemory: mapping.noMmap)
+  }
+}
+
+struct MappingFlags: ParsableArguments {
+  @Flag(help: "Copy the weights into memory instead of mapping the file, which may then be written to.")
+  var noMmap = false
 }
 
 /// How rows become tokens: as in training, but nothing is cut unless that is asked for.

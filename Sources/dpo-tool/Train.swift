@@ -61,6 +61,8 @@ struct Train: ParsableCommand {
   @Flag(help: "One JSON document on stdout.")
   var json = false
 
+  @OptionGroup var mapping: MappingFlags
+
   @OptionGroup(title: "Training options")
   var flags: TrainingFlags
 
@@ -78,10 +80,10 @@ struct Train: ParsableCommand {
     if let outputDir {
       try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil)
     }
-    let model = try ModelFile.open(model)
+    let model = try ModelFile.open(model, inMemory: mapping.noMmap)
     let trainer = try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
-      referenceModel: refModel.map(ModelFile.open),
+      referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
       data: try model.dataset(data, options: options.dataset()),
       evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) },
       reward: reward(threads: options.threads), options: options)

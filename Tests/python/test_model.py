@@ -1,6 +1,7 @@
 """Levels 2 and 5 through Python: models that score, tokenise and generate; inspect and export."""
 
 import array
+import os
 import unittest
 
 import libdpo
@@ -68,6 +69,18 @@ class Scores(Case):
         with libdpo.Model(MODEL) as closed:
             pass
         self.assertRaises(ValueError, closed.encode, "x")
+
+
+    def test_a_file_that_is_cut_while_its_weights_are_in_use(self) -> None:
+        path = self.directory / "model.gguf"
+        libdpo.export(MODEL, "gguf", path)
+        mapped, copied = libdpo.Model(path, threads=1), libdpo.Model(path, threads=1, use_mmap=False)
+        expected = mapped.score_tokens([[1, 2, 3]], [[4, 5]])[0][0]
+        self.assertEqual(copied.score_tokens([[1, 2, 3]], [[4, 5]])[0][0], expected)
+        os.truncate(path, 4096)
+        with self.assertRaisesRegex(OSError, "model.gguf: the file was changed while its weights were in use"):
+            mapped.score_tokens([[1, 2, 3]], [[4, 5]])
+        self.assertEqual(copied.score_tokens([[1, 2, 3]], [[4, 5]])[0][0], expected)
 
 
 class Text(Case):

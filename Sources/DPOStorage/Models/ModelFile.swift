@@ -62,9 +62,16 @@ public struct ModelFile: Sendable {
 
   /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file; which one, its content tells. Every name and shape
   /// is checked against the configuration, and every number for NaN and infinity.
+  ///
+  /// Weights stay in the file, mapped; with `inMemory` they are copied, and what happens to the file later does not matter.
   /// - Throws: `.io` if it cannot be read, `.format` if it is damaged or no model, `.unsupported` for models and encodings
   ///   that libdpo does not know, `.nonFinite`.
-  public static func open(_ path: String) throws -> ModelFile {
+  public static func open(_ path: String, inMemory: Bool = false) throws -> ModelFile {
+    let mapped = try map(path)
+    return inMemory ? try mapped.inMemory() : mapped
+  }
+
+  private static func map(_ path: String) throws -> ModelFile {
     switch try FileContent(path) {
     case .huggingFaceDirectory: return try openHuggingFace(path)
     case .gguf(let mapped): return try openGGUF(mapped)
@@ -74,6 +81,21 @@ public struct ModelFile: Sendable {
     case .safetensors:
       throw DPOError.format(path, "a single safetensors file; give the directory that holds it and its config.json")
     }
+  }
+
+  private func inMemory() throws -> ModelFile {
+    let copies = try source.mapValues { tensor in
+      let copy = try OwnedBytes(count: tensor.bytes.count)
+      copy.bytes.copyMemory(from: tensor.bytes)
+      return try StoredTensor(
+        name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, bytes: UnsafeRawBufferPointer(copy.bytes),
+        owner: copy, rowOrder: tensor.rowOrder, file: path)
+    }
+    for case let file as MappedFile in source.values.map(\.owner) { try file.checkUnchanged() }
+    return ModelFile(
+      path: path, format: format, configuration: configuration, tensors: copies,
+      huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
+      metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer)
   }
 
   /// Number of weights; a tied head counts once.

@@ -238,6 +238,7 @@ _prototype(
 )
 
 _prototype("dpo_model_open", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
+_prototype("dpo_model_load", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
 _prototype("dpo_model_release", None, _handle)
 _prototype("dpo_model_get_info", c_int32, _handle, POINTER(ModelInfo))
 _prototype("dpo_inspect", c_int32, c_char_p, _text_out)

@@ -60,16 +60,20 @@ class Model(_native.Handle):
     """A GGUF file, a Hugging Face directory or a libdpo HDF5 file, mapped into memory.
 
     ``adapter``: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top. ``threads``: 0 is one a core.
+    ``use_mmap=False`` copies the weights into memory, after which the file may be written to.
     """
 
     _release = "dpo_model_release"
 
-    def __init__(self, path: Path, adapter: Optional[Path] = None, *, threads: int = 0) -> None:
+    def __init__(
+        self, path: Path, adapter: Optional[Path] = None, *, threads: int = 0, use_mmap: bool = True
+    ) -> None:
         super().__init__()
         self.path = os.fspath(path)
         self.adapter = None if adapter is None else os.fspath(adapter)
+        open_model = _native.lib.dpo_model_open if use_mmap else _native.lib.dpo_model_load
         _native.check(
-            _native.lib.dpo_model_open(
+            open_model(
                 _native.path_bytes(path), None if adapter is None else _native.path_bytes(adapter), threads,
                 byref(self._handle),
             )
