@@ -23,15 +23,13 @@ static inline __attribute__((always_inline)) float ck_expf(float x) {
   p = p * r + 1.6666665459e-1f;
   p = p * r + 5.0000001201e-1f;
   p = p * (r * r) + r + 1.0f;
-  // · 2ⁿ in two factors, because n = 128 has no float
-  uint32_t bits;
-  memcpy(&bits, &t, 4);
-  int32_t exponent = (int32_t)(bits - 0x4B400000u), half = exponent >> 1;
-  uint32_t first = (uint32_t)(half + 127) << 23, second = ((uint32_t)exponent - (uint32_t)half + 127) << 23;
-  float a, b;
-  memcpy(&a, &first, 4);
-  memcpy(&b, &second, 4);
-  float y = p * a * b;
+  // · 2ⁿ: n, which stands in the low bits of t, is added to the exponent.
+  uint32_t n_bits, bits;
+  memcpy(&n_bits, &t, 4);
+  memcpy(&bits, &p, 4);
+  bits += n_bits << 23;
+  float y;
+  memcpy(&y, &bits, 4);
   y = x < -87.33654f ? 0.0f : y;
   y = x > 88.72283f ? __builtin_inff() : y;
   return x != x ? x : y;
@@ -45,8 +43,11 @@ static inline __attribute__((always_inline)) float ck_max(const float *x, size_t
   for (int lane = 0; lane < 16; lane++) lanes[lane] = -__builtin_inff();
   for (; at + 16 <= count; at += 16)
     for (int lane = 0; lane < 16; lane++) lanes[lane] = x[at + lane] > lanes[lane] ? x[at + lane] : lanes[lane];
+  if (count < 16)
+    for (; at < count; at++) max = x[at] > max ? x[at] : max;
+  else   // some of them twice
+    for (int lane = 0; lane < 16; lane++) lanes[lane] = x[count - 16 + lane] > lanes[lane] ? x[count - 16 + lane] : lanes[lane];
   for (int lane = 0; lane < 16; lane++) max = lanes[lane] > max ? lanes[lane] : max;
-  for (; at < count; at++) max = x[at] > max ? x[at] : max;
   return max;
 }
 

@@ -2,8 +2,8 @@
 #include <string.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
-#define F32 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma")))
-#define BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,avx512bf16")))
+#define F32 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prfchw")))
+#define BF16 __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,fma,prfchw,avx512bf16")))
 #define INLINE static inline __attribute__((always_inline))
 
 enum { M = CK_GEMM_M, N = CK_GEMM_N, A_SLOT = 16, B_SLOT = 32 };
@@ -22,37 +22,44 @@ ck_gemm_precision ck_gemm_bf16(void) {
 
 // MARK: - The inner loop
 
-// One tile of M × N numbers of C; `rows` is a constant after inlining. Sums of up to MOST slots are made in registers and then
-// added up in memory: long sums lose fewer bits in parts.
+// One tile of M × N numbers of C, or of its left half; `rows` and `whole` are constants after inlining. Sums of up to MOST slots
+// are made in registers and then added up in memory: long sums lose fewer bits in parts.
 #define UNROLLED _Pragma("clang loop unroll(full)") for (int i = 0; i < rows; i++)
 #define TILE(NAME, TARGET, STEP, MOST)                                                                                       \
-  INLINE TARGET void NAME(int rows, const float *restrict a, const float *restrict b, size_t slots, float *restrict c,       \
-                          size_t ldc, __mmask16 low, __mmask16 high, int accumulate) {                                       \
+  INLINE TARGET void NAME(int rows, int whole, const float *restrict a, const float *restrict b, size_t slots,               \
+                          float *restrict c, size_t ldc, __mmask16 low, __mmask16 high, int accumulate) {                    \
     __m512 left[M], right[M], sums[2 * M];                                                                                   \
+    for (int i = 0; i < rows; i++) {   /* C is written when its lines have come */                                           \
+      __builtin_prefetch(c + (size_t)i * ldc, 1);                                                                            \
+      if (whole) __builtin_prefetch(c + (size_t)i * ldc + 16, 1);                                                            \
+    }                                                                                                                        \
     size_t parts = slots > MOST ? (slots + MOST - 1) / MOST : 1, most = (slots + parts - 1) / parts;                         \
     for (size_t done = 0; done < slots || done == 0; done += most ? most : 1) {                                              \
       size_t part = slots - done < most ? slots - done : most;                                                               \
       UNROLLED left[i] = right[i] = _mm512_setzero_ps();                                                                     \
       for (size_t s = 0; s < part; s++, a += A_SLOT, b += B_SLOT) {                                                          \
-        __m512 b0 = _mm512_loadu_ps(b), b1 = _mm512_loadu_ps(b + 16);                                                        \
+        __builtin_prefetch(a + 48 * A_SLOT);   /* the processor itself foresees no further than a page */                    \
+        __builtin_prefetch(b + 16 * B_SLOT);                                                                                 \
+        if (whole) __builtin_prefetch(b + 16 * B_SLOT + 16);                                                                 \
+        __m512 b0 = _mm512_loadu_ps(b), b1 = whole ? _mm512_loadu_ps(b + 16) : b0;                                           \
         UNROLLED {                                                                                                           \
           __m512 x = _mm512_set1_ps(a[i]);                                                                                   \
           left[i] = STEP(left[i], x, b0);                                                                                    \
-          right[i] = STEP(right[i], x, b1);                                                                                  \
+          if (whole) right[i] = STEP(right[i], x, b1);                                                                       \
         }                                                                                                                    \
       }                                                                                                                      \
       UNROLLED {                                                                                                             \
         sums[2 * i] = done ? _mm512_add_ps(sums[2 * i], left[i]) : left[i];                                                  \
-        sums[2 * i + 1] = done ? _mm512_add_ps(sums[2 * i + 1], right[i]) : right[i];                                        \
+        if (whole) sums[2 * i + 1] = done ? _mm512_add_ps(sums[2 * i + 1], right[i]) : right[i];                             \
       }                                                                                                                      \
     }                                                                                                                        \
     for (int i = 0; i < rows; i++, c += ldc) {                                                                               \
       if (accumulate) {                                                                                                      \
         sums[2 * i] = _mm512_add_ps(sums[2 * i], _mm512_maskz_loadu_ps(low, c));                                             \
-        sums[2 * i + 1] = _mm512_add_ps(sums[2 * i + 1], _mm512_maskz_loadu_ps(high, c + 16));                               \
+        if (whole) sums[2 * i + 1] = _mm512_add_ps(sums[2 * i + 1], _mm512_maskz_loadu_ps(high, c + 16));                    \
       }                                                                                                                      \
       _mm512_mask_storeu_ps(c, low, sums[2 * i]);                                                                            \
-      _mm512_mask_storeu_ps(c + 16, high, sums[2 * i + 1]);                                                                  \
+      if (whole) _mm512_mask_storeu_ps(c + 16, high, sums[2 * i + 1]);                                                       \
     }                                                                                                                        \
   }
 #define STEP_F32(sum, x, y) _mm512_fmadd_ps(x, y, sum)
@@ -60,41 +67,44 @@ ck_gemm_precision ck_gemm_bf16(void) {
 TILE(tile_f32, F32, STEP_F32, 320)
 TILE(tile_bf16, BF16, STEP_BF16, 1024)
 
-#define ROWS(NAME, TARGET, TILE)                                                                                             \
+#define ROWS(NAME, TARGET, TILE, WHOLE)                                                                                      \
   static TARGET void NAME(int rows, const float *a, const float *b, size_t slots, float *c, size_t ldc, __mmask16 low,       \
                           __mmask16 high, int accumulate) {                                                                  \
     switch (rows) {                                                                                                          \
-      case 1: TILE(1, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 2: TILE(2, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 3: TILE(3, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 4: TILE(4, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 5: TILE(5, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 6: TILE(6, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 7: TILE(7, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 8: TILE(8, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 9: TILE(9, a, b, slots, c, ldc, low, high, accumulate); break;                                                    \
-      case 10: TILE(10, a, b, slots, c, ldc, low, high, accumulate); break;                                                  \
-      case 11: TILE(11, a, b, slots, c, ldc, low, high, accumulate); break;                                                  \
-      case 12: TILE(12, a, b, slots, c, ldc, low, high, accumulate); break;                                                  \
-      case 13: TILE(13, a, b, slots, c, ldc, low, high, accumulate); break;                                                  \
-      default: TILE(14, a, b, slots, c, ldc, low, high, accumulate); break;                                                  \
+      case 1: TILE(1, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 2: TILE(2, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 3: TILE(3, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 4: TILE(4, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 5: TILE(5, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 6: TILE(6, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 7: TILE(7, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 8: TILE(8, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 9: TILE(9, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
+      case 10: TILE(10, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
+      case 11: TILE(11, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
+      case 12: TILE(12, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
+      case 13: TILE(13, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
+      default: TILE(14, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
     }                                                                                                                        \
   }
-ROWS(rows_f32, F32, tile_f32)
-ROWS(rows_bf16, BF16, tile_bf16)
+ROWS(whole_f32, F32, tile_f32, 1)
+ROWS(half_f32, F32, tile_f32, 0)
+ROWS(whole_bf16, BF16, tile_bf16, 1)
+ROWS(half_bf16, BF16, tile_bf16, 0)
 
 void ck_gemm_multiply(ck_gemm_precision precision, const float *a, size_t a_slots, const float *b, size_t b_slots, size_t m,
                       size_t n, size_t k, float *c, size_t ldc, int accumulate) {
   size_t slots = ck_gemm_slots(precision, k);
-  void (*rows)(int, const float *, const float *, size_t, float *, size_t, __mmask16, __mmask16, int) =
-    precision == CK_GEMM_BF16 ? rows_bf16 : rows_f32;
-  for (size_t j = 0; j < n; j += N) {
+  const int is_bf16 = precision == CK_GEMM_BF16;
+  // The longer side is read once, and all panels of the other one, which stay in cache, for each of its panels.
+  size_t down = (m + M - 1) / M, across = (n + N - 1) / N;
+  for (size_t tile = 0; tile < down * across; tile++) {
+    size_t i = (down > across ? tile / across : tile % down) * M, j = (down > across ? tile % across : tile / down) * N;
     size_t columns = n - j < N ? n - j : N;
     __mmask16 low = columns >= 16 ? 0xffff : (__mmask16)((1u << columns) - 1);
     __mmask16 high = columns >= 32 ? 0xffff : columns > 16 ? (__mmask16)((1u << (columns - 16)) - 1) : 0;
-    for (size_t i = 0; i < m; i += M)
-      rows((int)(m - i < M ? m - i : M), a + i / M * a_slots * A_SLOT, b + j * b_slots, slots, c + i * ldc + j, ldc, low, high,
-           accumulate);
+    (columns > 16 ? is_bf16 ? whole_bf16 : whole_f32 : is_bf16 ? half_bf16 : half_f32)(
+      (int)(m - i < M ? m - i : M), a + i / M * a_slots * A_SLOT, b + j * b_slots, slots, c + i * ldc + j, ldc, low, high, accumulate);
   }
 }
 

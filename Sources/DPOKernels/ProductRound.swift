@@ -34,7 +34,7 @@ extension ThreadTeam {
       name, operations: products.reduce(0) { $0 + $1.operations }, bytes: products.reduce(0) { $0 + $1.bytes }
     ) {
       let reserved = products.lazy.flatMap(\.terms).map(\.reserved).reduce(kept?.reserved ?? 0, max)
-      var round = ProductRound(precision, reserved: reserved)
+      var round = ProductRound(precision, threads: threads, reserved: reserved)
       for product in products.lazy.flatMap(\.parts) where product.m > 0 && product.n > 0 {
         var isFirst = true
         for term in product.terms {
@@ -44,7 +44,7 @@ extension ThreadTeam {
               product, term, start..<min(term.k, start + most), accumulates: product.accumulates || !isFirst)
             if !round.add(piece, continues: !isFirst) {
               run(round)
-              round = ProductRound(precision, reserved: reserved)
+              round = ProductRound(precision, threads: threads, reserved: reserved)
               _ = round.add(piece, continues: false)
             }
             isFirst = false
@@ -173,8 +173,8 @@ struct ProductRound {
     let rows, sharedRows: Range<Int>
   }
 
-  /// Tasks of a product at least, where it is large enough.
-  private static let leastTasks = 12
+  /// Tasks a thread at least, where the product is large enough. How it is cut changes no sum.
+  private static let leastTasks = 6
 
   /// What is packed already.
   private struct Packed: Equatable {
@@ -187,6 +187,7 @@ struct ProductRound {
   }
 
   let precision: Precision
+  let threads: Int
   let isPacked: Bool
   private(set) var pieces: [Piece] = []
   private(set) var packTasks: [PackTask] = []
@@ -196,18 +197,29 @@ struct ProductRound {
   private var firstTask = 0
 
   /// `reserved`: numbers of the shared memory that hold a prepared operand.
-  init(_ precision: Precision, reserved: Int) {
+  init(_ precision: Precision, threads: Int, reserved: Int) {
     self.precision = precision
+    self.threads = threads
     used = reserved
     isPacked = ThreadTeam.packs(precision)
   }
 
   fileprivate static func width(a: Bool) -> Int { Int(a ? CK_GEMM_M : CK_GEMM_N) }
 
-  /// Rows of a task: a few panels, and whole blocks of encoded weights.
-  fileprivate static func blockRows(sharesA: Bool, _ own: Operand) -> Int {
+  /// Rows that are not cut any further: whole panels, and whole blocks of encoded weights.
+  private static func unitRows(sharesA: Bool, _ own: Operand) -> Int {
     let rows = sharesA ? width(a: false) : 2 * width(a: true)
     return (rows + own.granularity - 1) / own.granularity * own.granularity
+  }
+
+  /// Units of a task at most: for each block of them the shared operand is read once.
+  private static func mostUnits(sharesA: Bool, _ own: Operand) -> Int {
+    max(1, 96 / unitRows(sharesA: sharesA, own))
+  }
+
+  /// Rows of a task at most.
+  fileprivate static func blockRows(sharesA: Bool, _ own: Operand) -> Int {
+    mostUnits(sharesA: sharesA, own) * unitRows(sharesA: sharesA, own)
   }
 
   /// Numbers of k that fit a round.
@@ -234,18 +246,24 @@ struct ProductRound {
       for index in firstTask..<tasks.count { tasks[index].pieces = tasks[index].pieces.lowerBound..<pieces.count }
     } else {
       firstTask = tasks.count
-      let size = ProductRound.blockRows(sharesA: piece.sharesA, piece.ownOperand)
-      let blocks = (piece.ownRows + size - 1) / size
-      let parts = (ProductRound.leastTasks + blocks - 1) / blocks
+      let unit = ProductRound.unitRows(sharesA: piece.sharesA, piece.ownOperand)
+      let units = (piece.ownRows + unit - 1) / unit
+      let parts = max(1, (ProductRound.leastTasks * threads + units - 1) / units)
       let width = piece.sharedWidth
       let part = ((piece.sharedRows + parts - 1) / parts + width - 1) / width * width
-      for start in stride(from: 0, to: piece.ownRows, by: size) {
+      let most = ProductRound.mostUnits(sharesA: piece.sharesA, piece.ownOperand)
+      // Large tasks first, small ones at the end, so that all threads end together.
+      var done = 0
+      while done < units {
+        let taken = max(1, min(most, (units - done) / (2 * threads)))
         for first in stride(from: 0, to: piece.sharedRows, by: part) {
           tasks.append(
             Task(
-              pieces: pieces.count - 1..<pieces.count, rows: start..<min(piece.ownRows, start + size),
+              pieces: pieces.count - 1..<pieces.count,
+              rows: done * unit..<min(piece.ownRows, (done + taken) * unit),
               sharedRows: first..<min(piece.sharedRows, first + part)))
         }
+        done += taken
       }
     }
     return true
@@ -290,14 +308,11 @@ struct ProductRound {
   func compute(_ task: Task, _ memory: PackingMemory, _ member: Int) {
     for index in task.pieces {
       let piece = pieces[index]
-      let (own, distance) = block(piece, task.rows, memory.decoded(member))
       let product = piece.product
       let (rows, columns) = piece.sharesA ? (task.sharedRows, task.rows) : (task.rows, task.sharedRows)
       let c = product.c + rows.lowerBound * product.ldc + columns.lowerBound
       if isPacked {
-        ck_gemm_pack(
-          precision.packed, own, distance, piece.ownOperand.isTransposed ? 1 : 0, piece.term.alpha, task.rows.count, 0,
-          piece.k.count, piece.k.count, piece.ownWidth, memory.block(member))
+        packOwn(piece, task.rows, memory, member)
         let own = (x: UnsafePointer(memory.block(member)), slots: ck_gemm_slots(precision.packed, piece.k.count))
         let shared = shared(piece, task.sharedRows.lowerBound, memory)
         let (a, b) = piece.sharesA ? (shared, own) : (own, shared)
@@ -305,6 +320,7 @@ struct ProductRound {
           precision.packed, a.x, a.slots, b.x, b.slots, rows.count, columns.count, piece.k.count, c, product.ldc,
           piece.accumulates ? 1 : 0)
       } else if case .floats(let x, let sharedDistance) = piece.sharedOperand.storage {
+        let (own, distance) = natural(piece, task.rows, memory.decoded(member))
         let isTransposed = piece.sharedOperand.isTransposed
         let (row, k) = (task.sharedRows.lowerBound, piece.k.lowerBound)
         let shared = x + (isTransposed ? k * sharedDistance + row : row * sharedDistance + k)
@@ -328,8 +344,37 @@ struct ProductRound {
     return (UnsafePointer(memory.shared + offset), ck_gemm_slots(packed, piece.k.count))
   }
 
+  /// Packs some rows of the operand that is not shared.
+  private func packOwn(_ piece: Piece, _ rows: Range<Int>, _ memory: PackingMemory, _ member: Int) {
+    let (k, width, isTransposed) = (piece.k, piece.ownWidth, piece.ownOperand.isTransposed)
+    func pack(_ x: UnsafePointer<Float>, _ distance: Int, _ some: Range<Int>, _ part: Range<Int>) {
+      let offset = ck_gemm_packed(precision.packed, some.lowerBound - rows.lowerBound, k.count, width)
+      ck_gemm_pack(
+        precision.packed, x, distance, isTransposed ? 1 : 0, piece.term.alpha, some.count,
+        part.lowerBound - k.lowerBound,
+        part.upperBound - k.lowerBound, k.count, width, memory.block(member) + offset)
+    }
+    guard case .stored(let tensor) = piece.ownOperand.storage else {
+      let (x, distance) = natural(piece, rows, memory.decoded(member))
+      return pack(x, distance, rows, k)
+    }
+    // Encoded weights: as many at a time as stay in the first cache, in whole blocks.
+    let unit = (width + piece.ownOperand.granularity - 1) / piece.ownOperand.granularity * piece.ownOperand.granularity
+    let step = isTransposed ? 8192 / unit : 256
+    let decoded = memory.decoded(member)
+    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: unit) {
+      let some = first..<min(first + unit, rows.upperBound)
+      for start in stride(from: k.lowerBound, to: k.upperBound, by: step) {
+        let part = start..<min(start + step, k.upperBound)
+        let (storedRows, columns) = isTransposed ? (part, some) : (some, part)
+        tensor.dequantize(rows: storedRows, columns: columns, into: decoded)
+        pack(UnsafePointer(decoded), columns.count, some, part)
+      }
+    }
+  }
+
   /// Some rows of the operand that is not shared, as f32.
-  private func block(
+  private func natural(
     _ piece: Piece, _ rows: Range<Int>, _ decoded: UnsafeMutablePointer<Float>
   ) -> (UnsafePointer<Float>, distance: Int) {
     let isTransposed = piece.ownOperand.isTransposed

@@ -25,34 +25,40 @@ extension StoredTensor {
   /// Decodes rows to f32, `columns` numbers each, in the tensor's own (Hugging Face's) order of rows. The caller
   /// guarantees that `rows` are within the tensor and `out` holds rows.count × columns numbers.
   public func dequantize(rows: Range<Int>, into out: UnsafeMutablePointer<Float>) {
-    guard let base = bytes.baseAddress, !rows.isEmpty else { return }
-    switch rowOrder {
-    case .natural:
-      ck_dequantize(dtype.encoding, base + rows.lowerBound * rowBytes, out, rows.count * columns)
-    case .interleavedHalves where shape.count == 1:
-      // The bias of q or k: its elements are in the order of the rows.
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { stored in
-        guard let stored = stored.baseAddress else { return }
-        ck_dequantize(dtype.encoding, base, stored, columns)
-        for index in 0..<columns { out[index] = stored[storedRow(index)] }
-      }
-    case .interleavedHalves:
-      for row in rows {
-        ck_dequantize(
-          dtype.encoding, base + storedRow(row) * rowBytes, out + (row - rows.lowerBound) * columns, columns)
-      }
+    if shape.count == 1, rowOrder != .natural { return dequantizeReordered(into: out) }
+    dequantize(rows: rows, columns: 0..<columns, into: out)
+  }
+
+  /// The bias of q or k: its elements are in the order of the rows.
+  private func dequantizeReordered(into out: UnsafeMutablePointer<Float>) {
+    guard let base = bytes.baseAddress else { return }
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { stored in
+      guard let stored = stored.baseAddress else { return }
+      ck_dequantize(dtype.encoding, base, stored, columns)
+      for index in 0..<columns { out[index] = stored[storedRow(index)] }
     }
   }
 
   /// Decodes some columns of rows of a matrix, side by side; both bounds of `columns` are whole blocks.
   package func dequantize(rows: Range<Int>, columns part: Range<Int>, into out: UnsafeMutablePointer<Float>) {
-    if part == 0..<columns { return dequantize(rows: rows, into: out) }
     guard let base = bytes.baseAddress else { return }
     let offset = part.lowerBound / dtype.blockElements * dtype.blockBytes
-    for row in rows {
-      ck_dequantize(
-        dtype.encoding, base + storedRow(row) * rowBytes + offset, out + (row - rows.lowerBound) * part.count,
-        part.count)
+    eachRun(rows) { run, distance in
+      ck_dequantize_rows(
+        dtype.encoding, base + storedRow(run.lowerBound) * rowBytes + offset, distance * rowBytes, run.count,
+        out + (run.lowerBound - rows.lowerBound) * part.count, part.count, part.count)
+    }
+  }
+
+  /// Rows that stand at equal distances in the file, which is given in rows.
+  private func eachRun(_ rows: Range<Int>, _ body: (_ run: Range<Int>, _ distance: Int) -> Void) {
+    guard case .interleavedHalves(let headSize) = rowOrder else { return body(rows, 1) }
+    let half = max(1, headSize / 2)
+    var row = rows.lowerBound
+    while row < rows.upperBound {
+      let end = min(rows.upperBound, (row / half + 1) * half)
+      body(row..<end, 2)
+      row = end
     }
   }
 

@@ -67,6 +67,34 @@ private struct Blocks {
 }
 
 @Suite struct DecodeKernelTests {
+  @Test(arguments: DType.allCases)
+  func rowsAreDecodedToTheBitsOfTheReference(dtype: DType) {
+    var numbers = Numbers(7)
+    let unit = dtype.blockElements
+    // More blocks than are prepared at a time, and numbers of rows that are no multiple of those decoded together.
+    for (rows, k, part) in [
+      (1, unit, 0..<unit), (7, 70 * unit, 0..<70 * unit), (4, 3 * unit, unit..<2 * unit),
+      (9, 5 * unit, unit..<4 * unit),
+    ] {
+      let blocks = Blocks(dtype, rows: rows, k: k, &numbers)
+      let (values, count, ldo) = (blocks.values, part.count, part.count + 3)
+      var out = [Float](repeating: -1, count: rows * ldo)
+      blocks.bytes.withUnsafeBytes { bytes in
+        ck_dequantize_rows(
+          dtype.encoding, bytes.baseAddress.map { $0 + part.lowerBound / unit * dtype.blockBytes }, blocks.rowBytes,
+          rows,
+          &out, ldo, count)
+      }
+      for row in 0..<rows {
+        let (found, expected) = (
+          out[row * ldo..<row * ldo + count], values[row * k + part.lowerBound..<row * k + part.upperBound]
+        )
+        #expect(found.map(\.bitPattern) == expected.map(\.bitPattern))
+        #expect(out[row * ldo + count..<(row + 1) * ldo].allSatisfy { $0 == -1 })
+      }
+    }
+  }
+
   @Test(arguments: DType.allCases, [false, true])
   func productsWithStoredWeightsEqualThoseOfTheirNumbers(dtype: DType, rounds: Bool) {
     var numbers = Numbers(6)

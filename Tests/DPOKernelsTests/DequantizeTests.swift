@@ -70,7 +70,9 @@ private func decode(_ tensor: StoredTensor, _ rows: Range<Int>) -> [Float] {
     let stored = try tensor(
       .f32, [8, 1], inFile.withUnsafeBytes { Array($0) }, rowOrder: .interleavedHalves(headSize: 4))
     #expect(decode(stored, 0..<8) == [0, 1, 2, 3, 4, 5, 6, 7])
-    #expect(decode(stored, 3..<6) == [3, 4, 5])
+    for from in 0..<8 {
+      for to in from..<8 { #expect(decode(stored, from..<to) == (from..<to).map(Float.init)) }
+    }
   }
 
   @Test func aNonFiniteElementOrScaleIsFound() throws {

@@ -11,6 +11,9 @@ typedef enum {
 /// Decodes `count` elements (a whole number of blocks) into `out`. `in` needs no alignment.
 void ck_dequantize(ck_encoding encoding, const void *in, float *out, size_t count);
 
+/// The same numbers for `rows` rows of `count` elements, `row_bytes` apart, `ldo` apart in `out`; with AVX-512 some rows at a time.
+void ck_dequantize_rows(ck_encoding encoding, const void *in, size_t row_bytes, size_t rows, float *out, size_t ldo, size_t count);
+
 /// Index of the first block (an element for F32, F16 and BF16) that holds a NaN or infinity, or `blocks` if there is
 /// none. In block formats the scales are looked at: with finite scales every element is finite.
 size_t ck_first_nonfinite(ck_encoding encoding, const void *in, size_t blocks);
