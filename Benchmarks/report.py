@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes the tables and plots of docs/performance.md from what run.py, growth.py and `dpo bench --profile` measured.
+"""Writes the tables and plots of docs/performance.md from what run.py, around.py, growth.py, generation.py and `dpo bench --profile` measured.
 
-    python Benchmarks/report.py DIRECTORY      with step.json, growth.json, profile.json and generation.json, each optional
+    python Benchmarks/report.py DIRECTORY      with step.json, around.json, growth.json, profile.json and generation.json, each optional
 
 Text between <!-- NAME --> and <!-- /NAME --> is replaced; everything else in the page is written by hand.
 """
@@ -114,10 +114,28 @@ def generation_table(found):
     return lines
 
 
+def around_table(found):
+    score, memory = found["scoring"], found["memory_seconds"]
+    lines = [f"- `dpo logps` over {score['rows']:,} pairs ({score['tokens']:,} tokens), whole command: {score['seconds']:.0f} s, "
+             f"{score['limit_seconds'] / score['seconds']:.2f} of the forward limit (goal ≥ 0.9)."]
+    for name, first in found["first"].items():
+        beyond = first["load_seconds"] + first["first_step_seconds"] - first["seconds_per_step"]
+        lines.append(f"- load to first finished step, {name}: {first['load_seconds']:.2f} s to load, first step {first['first_step_seconds']:.1f} s, "
+                     f"later ones {first['seconds_per_step']:.1f} s: {beyond:.1f} s beyond the step (goal ≤ 2).")
+    lines.append(f"- 2.7 GB of memory that was not used lately, written to by a program that does nothing else: {memory[0]:.1f} s; once more at once: {memory[1]:.1f} s.")
+    lines += ["", "| `--gradient-checkpointing` | activations, MB | share (goal ≤ 0.25) | s a step | × (goal ≤ 1.35) | peak MB |", "|---|---|---|---|---|---|"]
+    for row in found["checkpointing"]:
+        kept, again = row["kept"], row["recomputed"]
+        lines.append(f"| {row['workload']} fp32, {'LoRA 16' if row['lora'] else 'all weights'} | {kept['activations_mb']} → {again['activations_mb']} | "
+                     f"{again['activations_mb'] / kept['activations_mb']:.2f} | {kept['seconds']:.2f} → {again['seconds']:.2f} | {again['seconds'] / kept['seconds']:.2f} | "
+                     f"{kept['peak_mb']} → {again['peak_mb']} |")
+    return lines
+
+
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/bench")
     page = PAGE.read_text(encoding="utf-8")
-    parts = {"step": ("step.json", step_table), "profile": ("profile.json", profile_table),
+    parts = {"step": ("step.json", step_table), "around": ("around.json", around_table), "profile": ("profile.json", profile_table),
              "growth": ("growth.json", lambda found: growth(found, ROOT / "docs/growth.png")), "generation": ("generation.json", generation_table)}
     for name, (file, table) in parts.items():
         found = read(folder, file)
