@@ -23,6 +23,8 @@ let package = Package(
     .executable(name: "dpo", targets: ["dpo-tool"]),
     .executable(name: "sentiment-demo", targets: ["sentiment-demo"]),
     .executable(name: "quick-start", targets: ["quick-start"]),
+    .executable(name: "both-roads", targets: ["both-roads"]),
+    .executable(name: "thumbs", targets: ["thumbs"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
@@ -56,7 +58,9 @@ let package = Package(
         .linkedLibrary("swiftSynchronization"),
       ]),
 
-    .executableTarget(name: "quick-start", dependencies: ["DPO"], path: "examples/swift"),
+    .executableTarget(name: "quick-start", dependencies: ["DPO"], path: "examples/swift/quick-start"),
+    .executableTarget(name: "both-roads", dependencies: ["DPO"], path: "examples/swift/both-roads"),
+    .executableTarget(name: "thumbs", dependencies: ["DPO"], path: "examples/swift/thumbs"),
     .executableTarget(name: "sentiment-demo", dependencies: ["DPO"], path: "examples/sentiment", exclude: ["run"]),
 
     .target(name: "TestSupport", dependencies: ["DPOStorage"], path: "Tests/TestSupport"),

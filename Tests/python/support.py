@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -32,6 +33,21 @@ def run(*command: object, **options: object) -> "subprocess.CompletedProcess[str
 
 def dpo(*arguments: object, **options: object) -> "subprocess.CompletedProcess[str]":
     return run(BUILD / "bin" / "dpo", *arguments, **options)
+
+
+def corpus_files(folder: pathlib.Path) -> None:
+    """The files that examples/data/corpus.py makes, from the fixtures, and the judge beside them."""
+    folder.mkdir()
+    summaries = [
+        {"prompt": row["text"].strip() + "\n\nTL;DR:", "completion": " " + row["text"].split(".")[0], "split": split}
+        for row, split in zip(rows(FIXTURES / "data" / "documents.jsonl"), ["train", "train", "valid", "test"] * 10)
+    ]
+    (folder / "summaries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in summaries))
+    done = run("python3", ROOT / "examples" / "data" / "corpus.py", folder)
+    assert done.returncode == 0, done.stderr
+    for name, count in (("corpus", 20), ("heldout", 10), ("demonstrations", 20), ("prompts", 10), ("test_prompts", 10)):
+        assert len(rows(folder / f"{name}.jsonl")) == count, name
+    shutil.copy(ROOT / "examples" / "data" / "judge.py", folder)
 
 
 class Case(unittest.TestCase):

@@ -1,6 +1,7 @@
 """The examples do what they say: C programs as their first comment compiles them, Swift and Python programs."""
 
 import json
+import math
 import os
 import pathlib
 import re
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from support import BUILD, FIXTURES, PAIRS, ROOT, Case, golden, run
+from support import BUILD, FIXTURES, PAIRS, ROOT, Case, corpus_files, golden, run
 
 MODEL = FIXTURES / "gguf" / "llama-tied.gguf"
 LIBRARY = {"PKG_CONFIG_PATH": f"{BUILD}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{BUILD}/lib"}
@@ -131,13 +132,16 @@ class CExamples(Case):
 
 
 class SwiftExamples(Case):
-    def test_quick_start(self) -> None:
-        build = ["build", "-c", "release", "--product", "quick-start"]
+    def build(self, name: str) -> pathlib.Path:
+        build = ["build", "-c", "release", "--product", name]
         # SwiftPM would compile its C targets with CC, which need not be clang.
         swift = ["env", "-u", "CC", "-u", "CXX", os.environ.get("SWIFT", "swift")]
         built = run(*swift, *build)
         self.assertEqual(built.returncode, 0, built.stdout + built.stderr)
-        program = pathlib.Path(run(*swift, *build, "--show-bin-path").stdout.strip()) / "quick-start"
+        return pathlib.Path(run(*swift, *build, "--show-bin-path").stdout.strip()) / name
+
+    def test_quick_start(self) -> None:
+        program = self.build("quick-start")
         for _ in range(2):  # the second time there is nothing left to train
             done = run(program, MODEL, PAIRS, self.directory / "run")
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -146,6 +150,26 @@ class SwiftExamples(Case):
         missing = run(program, "none.gguf", PAIRS, self.directory / "other")
         self.assertEqual(missing.returncode, 1)
         self.assertIn("none.gguf", missing.stdout)
+
+    def test_both_roads(self) -> None:
+        corpus_files(self.directory / "data")
+        done = run(self.build("both-roads"), self.directory / "data", self.directory / "out", 8)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        losses = dict(re.findall(r"(\w+): 8 steps, loss (-?[\d.]+)", done.stdout))
+        self.assertEqual(list(losses), ["pretrain", "sft", "reward", "ppo", "dpo"])
+        self.assertLess(float(losses["pretrain"]), math.log(2048))
+        found = dict(re.findall(r"(\w+): win rate [\d.]+ .*, KL from SFT ([\d.e-]+)", done.stdout))
+        self.assertEqual(list(found), ["SFT", "PPO", "DPO"])
+        self.assertLess(float(found["SFT"]), 1e-6)
+        self.assertGreater(min(float(found["PPO"]), float(found["DPO"])), 1e-6)
+
+    def test_thumbs(self) -> None:
+        program = self.build("thumbs")
+        done = run(program, MODEL, self.directory / "app")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertRegex(done.stdout, r"finished: \d+ steps on 3 records")
+        before, after = map(float, re.findall(r"log p\(curt\): (-?[\d.]+)", done.stdout))
+        self.assertGreater(after, before)
 
 
 class PythonExamples(Case):

@@ -4,10 +4,9 @@ import json
 import math
 import os
 import re
-import shutil
 import unittest
 
-from support import BUILD, FIXTURES, ROOT, Case, rows, run
+from support import BUILD, ROOT, Case, corpus_files, rows, run
 
 #: What makes a stage small. Other options stay as the document has them.
 QUICK = {
@@ -30,24 +29,8 @@ def quick(command: str) -> str:
 
 
 class Pipeline(Case):
-    def data(self) -> None:
-        """The files that examples/data/corpus.py makes, from the fixtures."""
-        folder = self.directory / "data"
-        folder.mkdir()
-        data = FIXTURES / "data"
-        summaries = [
-            {"prompt": row["text"].strip() + "\n\nTL;DR:", "completion": " " + row["text"].split(".")[0], "split": split}
-            for row, split in zip(rows(data / "documents.jsonl"), ["train", "train", "valid", "test"] * 10)
-        ]
-        (folder / "summaries.jsonl").write_text("".join(json.dumps(row) + "\n" for row in summaries))
-        done = run("python3", ROOT / "examples" / "data" / "corpus.py", folder)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        for name, count in (("corpus", 20), ("heldout", 10), ("demonstrations", 20), ("prompts", 10), ("test_prompts", 10)):
-            self.assertEqual(len(rows(folder / f"{name}.jsonl")), count, name)
-        shutil.copy(ROOT / "examples" / "data" / "judge.py", folder)
-
     def test_every_stage_runs_after_the_one_before(self) -> None:
-        self.data()
+        corpus_files(self.directory / "data")
         listed = commands()
         self.assertGreaterEqual(len(listed), 20)
         environment = {"PATH": f"{BUILD}/bin:{os.environ['PATH']}"}
