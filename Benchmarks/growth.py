@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How the time of a full DPO step grows: with distinct tokens, pairs, the size of the model and threads. Ours alone.
+"""How the time of a full DPO step grows: with distinct tokens, pairs, completions of a prompt, the size of the model and threads. Ours alone.
 
     python Benchmarks/growth.py --json FILE [--quick]
 
@@ -27,6 +27,14 @@ def workload(folder, name, pairs, prompt, completion):
     path = folder / f"{name}.jsonl"
     rows = [{"prompt": f"{i}" + WORD * (prompt - 1), "chosen": WORD * completion, "rejected": " bad" + WORD * (completion - 1)} for i in range(pairs)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def ranked(folder, completions):
+    """One prompt of 128 tokens with so many completions of 48, in an order."""
+    path = folder / f"ranked{completions}.jsonl"
+    answers = [f" {i}" + WORD * 46 for i in range(completions)]
+    path.write_text(json.dumps({"prompt": "1" + WORD * 127, "completions": answers, "ranks": list(range(1, completions + 1))}) + "\n")
     return path
 
 
@@ -76,8 +84,8 @@ def main():
     args = options.parse_args()
     series = {}
 
-    def point(kind, value, model, path, threads=args.threads):
-        found = run([args.dpo, "bench", model, "--workload", path, "--steps", 2, "--threads", threads, "--json"])
+    def point(kind, value, model, path, *flags, threads=args.threads):
+        found = run([args.dpo, "bench", model, "--workload", path, "--steps", 2, "--threads", threads, "--json", *flags])
         entry = {"value": value, "seconds": found["seconds_per_step_min"], "tokens": found["tokens"]["shared"], "peak_rss_mb": found["peak_rss_mb"]}
         series.setdefault(kind, []).append(entry)
         print(f"{kind} {value}: {entry['seconds']:.3f} s, {entry['tokens']} distinct tokens", flush=True)
@@ -88,9 +96,11 @@ def main():
             point("tokens", tokens, args.gguf, workload(folder, f"tokens{tokens}", 1, tokens // 2, tokens // 4))
         for pairs in (1, 2) if args.quick else (1, 2, 4, 8, 16):
             point("pairs", pairs, args.gguf, workload(folder, f"pairs{pairs}", pairs, 64, 32))
+        for completions in (2, 4) if args.quick else (2, 4, 8, 16, 32):
+            point("completions", completions, args.gguf, ranked(folder, completions), "--method", "ranked")
         path = workload(folder, "threads", 4, 64, 64)
         for threads in range(1, args.threads + 1):
-            point("threads", threads, args.gguf, path, threads)
+            point("threads", threads, args.gguf, path, threads=threads)
         tokenizer = common.MODEL
         if (tokenizer / "tokenizer.json").exists():
             path = workload(folder, "model", 2, 64, 64)

@@ -79,13 +79,17 @@ def growth(found, picture):
     matplotlib.use("Agg")
     from matplotlib import pyplot
     series = found["series"]
-    kinds = [("tokens", "tokens", "distinct tokens, one pair"), ("pairs", "tokens", "distinct tokens, more pairs"), ("parameters", "value", "parameters")]
+    kinds = [("tokens", "tokens", "distinct tokens, one pair"), ("pairs", "tokens", "distinct tokens, more pairs"),
+             ("completions", "tokens", "distinct tokens, more completions of one prompt"), ("parameters", "value", "parameters")]
     kinds = [kind for kind in kinds if len(series.get(kind[0], [])) > 1]
     figure, axes = pyplot.subplots(1, len(kinds), figsize=(4 * len(kinds), 3.4), squeeze=False)
     lines = []
     for axis, (kind, x, title) in zip(axes[0], kinds):
         points, exponent = series[kind], fitted(series[kind], x)
         axis.loglog([p[x] for p in points], [p["seconds"] for p in points], "o-", color="#2a6f97")
+        end = points[-1]
+        axis.loglog([p[x] for p in points], [end["seconds"] * p[x] / end[x] for p in points], ":", color="#888888", label="linear")
+        axis.legend(frameon=False)
         axis.set(xlabel=title, ylabel="seconds a step", title=f"exponent {exponent:.2f}")
         axis.grid(True, which="both", alpha=0.25)
         lines.append(f"- {title}: exponent {exponent:.2f} ({points[0][x]:,} → {points[-1][x]:,}: {points[0]['seconds']:.2f} → {points[-1]['seconds']:.2f} s)")
