@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the tables and plots of docs/performance.md from what run.py, around.py, growth.py, generation.py and `dpo bench --profile` measured.
 
-    python Benchmarks/report.py DIRECTORY      with step.json, around.json, growth.json, profile.json and generation.json, each optional
+    python Benchmarks/report.py DIRECTORY      with step.json, around.json, profile-*.json, growth.json and generation.json, each optional
 
 Text between <!-- NAME --> and <!-- /NAME --> is replaced; everything else in the page is written by hand.
 """
@@ -55,14 +55,34 @@ def step_table(found):
     return lines
 
 
-def profile_table(found):
-    lines = ["| part of a step (short, fp32) | ms | GFLOP/s | GB/s | share |", "|---|---|---|---|---|"]
-    total = found["seconds_per_step"] * 1e3
-    for entry in found["profile"]:
-        if entry["ms"] >= 1:
-            rates = [f"{entry[key]:.0f}" if entry[key] >= 1 else "" for key in ("gflops", "gb_s")]
-            lines.append(f"| {entry['name']} | {entry['ms']:.0f} | {rates[0]} | {rates[1]} | {entry['ms'] / total:.1%} |")
-    lines.append(f"| whole step | {total:.0f} | {found['gflops']:.0f} | | |")
+def profile_table(folder):
+    """Milliseconds and, in brackets, GFLOP/s or GB/s of what takes at least 4 ms of one of the steps."""
+    kinds = {"short, all weights": "short", "long, all weights": "long", "short, LoRA 16": "lora"}
+    found = {title: read(folder, f"profile-{name}.json") for title, name in kinds.items()}
+    if not all(found.values()):
+        return None
+    names = {}
+    for run in found.values():
+        for entry in run["profile"]:
+            names[entry["name"]] = max(names.get(entry["name"], 0), entry["ms"])
+
+    def cell(run, name):
+        entry = next((entry for entry in run["profile"] if entry["name"] == name), None)
+        if entry is None or entry["ms"] < 0.5:
+            return ""
+        rate = f" ({entry['gflops']:.0f})" if entry["gflops"] >= 1 else f" ({entry['gb_s']:.0f} GB/s)" if entry["gb_s"] >= 1 else ""
+        return f"{entry['ms']:.0f}{rate}"
+
+    lines = ["| part of a step, ms (GFLOP/s), fp32 | " + " | ".join(found) + " |", "|---" * (len(found) + 1) + "|"]
+    for name in sorted(names, key=names.get, reverse=True):
+        if names[name] >= 4:
+            lines.append(f"| {name} | " + " | ".join(cell(run, name) for run in found.values()) + " |")
+    # Parts are means over the timed steps, and so is the whole.
+    wholes = [1e3 * sum(run["seconds_per_step_all"]) / len(run["seconds_per_step_all"]) for run in found.values()]
+    rest = [whole - sum(entry["ms"] for entry in run["profile"]) for whole, run in zip(wholes, found.values())]
+    lines.append("| the rest: AdamW, the gradients' norm, the loss | " + " | ".join(f"{ms:.0f}" for ms in rest) + " |")
+    lines.append("| whole step | " + " | ".join(
+        f"{whole:.0f} ({run['gflops'] * run['seconds_per_step'] * 1e3 / whole:.0f})" for whole, run in zip(wholes, found.values())) + " |")
     return lines
 
 
@@ -78,6 +98,7 @@ def growth(found, picture):
     import matplotlib
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
     series = found["series"]
     kinds = [("tokens", "tokens", "distinct tokens, one pair"), ("pairs", "tokens", "distinct tokens, more pairs"),
              ("completions", "tokens", "distinct tokens, more completions of one prompt"), ("parameters", "value", "parameters")]
@@ -91,6 +112,10 @@ def growth(found, picture):
         axis.loglog([p[x] for p in points], [end["seconds"] * p[x] / end[x] for p in points], ":", color="#888888", label="linear")
         axis.legend(frameon=False)
         axis.set(xlabel=title, ylabel="seconds a step", title=f"exponent {exponent:.2f}")
+        for ticks in (axis.xaxis, axis.yaxis):
+            ticks.set_major_locator(LogLocator(subs=(1, 2, 5) if ticks is axis.yaxis or kind in ("completions", "parameters") else (1, 3)))
+            ticks.set_major_formatter(FuncFormatter(lambda value, _: f"{value / 1e6:g}M" if value >= 1e6 else f"{value:g}"))
+            ticks.set_minor_formatter(NullFormatter())
         axis.grid(True, which="both", alpha=0.25)
         lines.append(f"- {title}: exponent {exponent:.2f} ({points[0][x]:,} → {points[-1][x]:,}: {points[0]['seconds']:.2f} → {points[-1]['seconds']:.2f} s)")
     figure.tight_layout()
@@ -139,14 +164,15 @@ def around_table(found):
 def main():
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/bench")
     page = PAGE.read_text(encoding="utf-8")
-    parts = {"step": ("step.json", step_table), "around": ("around.json", around_table), "profile": ("profile.json", profile_table),
+    parts = {"step": ("step.json", step_table), "around": ("around.json", around_table),
              "growth": ("growth.json", lambda found: growth(found, ROOT / "docs/growth.png")), "generation": ("generation.json", generation_table)}
-    for name, (file, table) in parts.items():
-        found = read(folder, file)
-        if found is None:
-            print(f"{folder / file} is missing: that part of the page stays as it was")
+    tables = {name: table(found) if (found := read(folder, file)) is not None else None for name, (file, table) in parts.items()}
+    tables["profile"] = profile_table(folder)
+    for name, lines in tables.items():
+        if lines is None:
+            print(f"{folder} lacks what {name} was measured in: that part of the page stays as it was")
             continue
-        text = "\n".join(table(found))
+        text = "\n".join(lines)
         page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.DOTALL)
         if count != 1:
             sys.exit(f"{PAGE} has no place for {name}")
