@@ -19,13 +19,10 @@ from pathlib import Path
 
 import common
 import limit
+from run import run
 from workload import words
 
 DPO = common.ROOT / "build/bin/dpo"
-
-
-def run(*command):
-    return json.loads(subprocess.run([str(part) for part in command], capture_output=True, text=True, check=True).stdout)
 
 
 def write_pairs(path, count):
@@ -42,11 +39,11 @@ def scoring(rows):
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "pairs.jsonl"
         write_pairs(path, rows)
-        tokens = run(DPO, "tokenize", common.GGUF, "--data", path, "--json")["rows"]
+        tokens = run([DPO, "tokenize", common.GGUF, "--data", path, "--json"])["rows"]
         counts = [[len(row[key]) for key in ("prompt_ids", "chosen_ids", "rejected_ids")] for row in tokens]
         before = limit.measure()["fp32"]
         start = time.perf_counter()
-        run(DPO, "logps", common.GGUF, "--data", path, "--json")
+        run([DPO, "logps", common.GGUF, "--data", path, "--json"])
         seconds = time.perf_counter() - start
         rate = max(before, limit.measure()["fp32"])
     ideal = limit.step_work(common.SHAPE, counts, lora=True)["flops"] / 3 / rate / 1e9    # a LoRA step counts three forwards
@@ -70,7 +67,7 @@ def fresh_memory(megabytes):
 
 
 def first_step(*options):
-    found = run(DPO, "bench", common.GGUF, "--workload", common.workload_path("short"), "--steps", 3, "--json", *options)
+    found = run([DPO, "bench", common.GGUF, "--workload", common.workload_path("short"), "--steps", 3, "--json", *options])
     return {key: found[key] for key in ("load_seconds", "first_step_seconds", "seconds_per_step", "peak_rss_mb")}
 
 
@@ -78,8 +75,8 @@ def checkpointing(workload, *options):
     plan = {}
     for name, flags in (("kept", []), ("recomputed", ["--gradient-checkpointing"])):
         path = common.workload_path(workload)
-        dry = run(DPO, "train", common.GGUF, "--data", path, "--per-device-train-batch-size", 4, "--dry-run", "--json", *options, *flags)
-        timed = run(DPO, "bench", common.GGUF, "--workload", path, "--steps", 3, "--json", *options, *flags)
+        dry = run([DPO, "train", common.GGUF, "--data", path, "--per-device-train-batch-size", 4, "--dry-run", "--json", *options, *flags])
+        timed = run([DPO, "bench", common.GGUF, "--workload", path, "--steps", 3, "--json", *options, *flags])
         plan[name] = {"activations_mb": dry["memory_bytes"]["activations"] >> 20, "seconds": timed["seconds_per_step"], "peak_mb": timed["peak_rss_mb"]}
     return {"workload": workload, "lora": bool(options), **plan}
 

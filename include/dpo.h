@@ -234,9 +234,9 @@ typedef struct dpo_model_info {
 /* Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file. Weights stay where they are, memory-mapped,
  * and the file must not be written to while the handle lives. Each pass over the model looks before it starts: if size or
  * time of change differ, the call fails with DPO_ERROR_IO and a message that names the file. A file that is cut while a pass
- * reads it ends the process with SIGBUS, as the library installs no handlers (dpo_model_load avoids that). Removing the file or renaming another one
- * over it is safe: the handle keeps the old one. `adapter`: a PEFT directory, a libdpo adapter (HDF5) or a GGUF LoRA that
- * is put on top; NULL: none. `threads`: 0 = one a core. */
+ * reads it ends the process with SIGBUS, as the library installs no handlers (dpo_model_load avoids that). Removing the
+ * file or renaming another one over it is safe: the handle keeps the old one. `adapter`: a PEFT directory, a libdpo adapter
+ * (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core. */
 int32_t dpo_model_open(const char *path, const char *adapter, int32_t threads, dpo_model **model);
 
 /* The same with the weights copied into memory, as llama.cpp does with --no-mmap: what is done to the file afterwards does

@@ -67,24 +67,14 @@ ck_gemm_precision ck_gemm_bf16(void) {
 TILE(tile_f32, F32, STEP_F32, 320)
 TILE(tile_bf16, BF16, STEP_BF16, 1024)
 
+#define TILE_OF(R, TILE, WHOLE) case R: TILE(R, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;
 #define ROWS(NAME, TARGET, TILE, WHOLE)                                                                                      \
   static TARGET void NAME(int rows, const float *a, const float *b, size_t slots, float *c, size_t ldc, __mmask16 low,       \
                           __mmask16 high, int accumulate) {                                                                  \
     switch (rows) {                                                                                                          \
-      case 1: TILE(1, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 2: TILE(2, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 3: TILE(3, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 4: TILE(4, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 5: TILE(5, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 6: TILE(6, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 7: TILE(7, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 8: TILE(8, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 9: TILE(9, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                             \
-      case 10: TILE(10, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
-      case 11: TILE(11, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
-      case 12: TILE(12, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
-      case 13: TILE(13, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
-      default: TILE(14, WHOLE, a, b, slots, c, ldc, low, high, accumulate); break;                                           \
+      TILE_OF(1, TILE, WHOLE) TILE_OF(2, TILE, WHOLE) TILE_OF(3, TILE, WHOLE) TILE_OF(4, TILE, WHOLE) TILE_OF(5, TILE, WHOLE)\
+      TILE_OF(6, TILE, WHOLE) TILE_OF(7, TILE, WHOLE) TILE_OF(8, TILE, WHOLE) TILE_OF(9, TILE, WHOLE) TILE_OF(10, TILE, WHOLE)\
+      TILE_OF(11, TILE, WHOLE) TILE_OF(12, TILE, WHOLE) TILE_OF(13, TILE, WHOLE) TILE_OF(14, TILE, WHOLE)                    \
     }                                                                                                                        \
   }
 ROWS(whole_f32, F32, tile_f32, 1)

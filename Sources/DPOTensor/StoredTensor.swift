@@ -39,6 +39,16 @@ public struct StoredTensor: Sendable {
     self.owner = owner
   }
 
+  /// The same in memory of its own.
+  package func copied(file: String) throws -> StoredTensor {
+    let copy = try OwnedBytes(count: bytes.count)
+    copy.bytes.copyMemory(from: bytes)
+    return try StoredTensor(
+      name: name, dtype: dtype, shape: shape, bytes: UnsafeRawBufferPointer(copy.bytes), owner: copy,
+      rowOrder: rowOrder,
+      file: file)
+  }
+
   /// Bytes that a tensor takes, or nil if the shape is negative, overflows, or does not fill whole blocks a row.
   public static func byteCount(dtype: DType, shape: [Int]) -> Int? {
     var elements = 1

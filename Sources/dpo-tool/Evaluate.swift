@@ -53,7 +53,9 @@ struct Evaluate: ParsableCommand {
     let judge = try judges.judge(adapter: rewardAdapter, threads: options.threads)
     let policy = try LanguageModel(
       path: model.model, adapter: model.adapter, threads: options.threads, inMemory: model.mapping.noMmap)
-    let reference = try refModel.map { try LanguageModel(path: $0, threads: options.threads) }
+    let reference = try refModel.map {
+      try LanguageModel(path: $0, threads: options.threads, inMemory: model.mapping.noMmap)
+    }
     var progress = Progress("prompt", from: 0)
     let found = try policy.evaluate(
       data, reference: reference, options: options, samples: samples > 0 ? generation : nil, judge: judge

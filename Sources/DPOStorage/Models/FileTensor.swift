@@ -54,17 +54,10 @@ package struct FileTensor: Sendable {
   /// The tensor under the name `parameter`, with numbers where a load instruction can take them: in the file if they are
   /// aligned there, else in memory of its own.
   package func stored(as parameter: String) throws -> StoredTensor {
+    let stored = try StoredTensor(
+      name: parameter, dtype: try readable(), shape: shape, bytes: bytes, owner: owner, rowOrder: rowOrder, file: file)
     let alignment = dtype == .f32 ? 4 : dtype == .f16 || dtype == .bf16 ? 2 : 1
-    guard let base = bytes.baseAddress, Int(bitPattern: base) % alignment != 0 else {
-      return try StoredTensor(
-        name: parameter, dtype: try readable(), shape: shape, bytes: bytes, owner: owner, rowOrder: rowOrder, file: file
-      )
-    }
-    let copy = try OwnedBytes(count: bytes.count)
-    copy.bytes.copyMemory(from: bytes)
-    return try StoredTensor(
-      name: parameter, dtype: try readable(), shape: shape, bytes: UnsafeRawBufferPointer(copy.bytes), owner: copy,
-      rowOrder: rowOrder, file: file)
+    return Int(bitPattern: bytes.baseAddress) % alignment == 0 ? stored : try stored.copied(file: file)
   }
 
   /// A matrix of F32, F16 or BF16 with rows and columns exchanged, in memory of its own.

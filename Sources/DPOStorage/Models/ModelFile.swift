@@ -84,13 +84,7 @@ public struct ModelFile: Sendable {
   }
 
   private func inMemory() throws -> ModelFile {
-    let copies = try source.mapValues { tensor in
-      let copy = try OwnedBytes(count: tensor.bytes.count)
-      copy.bytes.copyMemory(from: tensor.bytes)
-      return try StoredTensor(
-        name: tensor.name, dtype: tensor.dtype, shape: tensor.shape, bytes: UnsafeRawBufferPointer(copy.bytes),
-        owner: copy, rowOrder: tensor.rowOrder, file: path)
-    }
+    let copies = try source.mapValues { try $0.copied(file: path) }
     for case let file as MappedFile in source.values.map(\.owner) { try file.checkUnchanged() }
     return ModelFile(
       path: path, format: format, configuration: configuration, tensors: copies,
