@@ -87,7 +87,7 @@ public struct TrainingPlan: Sendable {
     }
     if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
-    memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : availableMemory()
+    memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : Machine.availableMemory
   }
 
   /// Throws when the plan exceeds the limit, naming the parts and the options that shrink them.

@@ -23,7 +23,7 @@ extension ModelFile {
     let family = Family.named(configuration.family)
     let parameters = family.parameters(configuration)
     let bytes = parameters.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) }
-    let available = availableMemory()
+    let available = Machine.availableMemory
     guard bytes <= available else {
       throw DPOError(.memory, "new model: its weights need \(bytes >> 20) MiB, and \(available >> 20) MiB are free")
     }
