@@ -23,6 +23,8 @@
  *   Threads    Different handles may be used from different threads at once. Two calls on one handle at once, from two
  *              threads or from inside its own callback: the second one fails with DPO_ERROR_STATE, except where "any
  *              thread" is said.
+ *              A thread needs 128 KiB of stack. Where that is too little for a call, it waits while a thread with 1 MiB,
+ *              made for the call, does the work; callbacks come on the thread that called all the same.
  *   Strings    UTF-8. `const char *` ends in NUL; text with an explicit length may hold any character.
  *   Structs    A struct starts with its own size. dpo_…_options_init sets it, and every default; for structs that the
  *              library fills, the caller sets it. Later versions append fields: programs compiled against this header go

@@ -57,6 +57,7 @@ extension JSON {
   /// Parses one document. `file` (with a line, where there is one) names it in errors. A repeated key is an error. A
   /// document that is one line of a file tells its column only.
   public static func parse(_ bytes: UnsafeRawBufferPointer, file: String, isLine: Bool = false) throws -> JSON {
+    guard !isTooDeep(bytes) else { throw DPOError.format(file, "JSON nested deeper than \(maximumDepth) levels") }
     var failure = json_error_t()
     func load(_ flags: Int) -> UnsafeMutablePointer<json_t>? {
       bytes.baseAddress.flatMap { json_loadb($0.assumingMemoryBound(to: CChar.self), bytes.count, flags, &failure) }
@@ -81,7 +82,30 @@ extension JSON {
       throw DPOError.format(file, "not valid JSON: \(reason) (\(line)column \(max(0, failure.column))\(inside))")
     }
     defer { json_decref(root) }
-    return try JSON(root, depth: 0, wholeReals: wholeReals, file: file)
+    return JSON(root, wholeReals: wholeReals)
+  }
+
+  /// Whether brackets nest too deep, looked at before the parser recurses over them. Text that is no JSON may be told to be
+  /// deeper or shallower than it is: the parser refuses it anyway.
+  private static func isTooDeep(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    var depth = 0
+    var index = 0
+    while index < bytes.count {
+      switch bytes[index] {
+      case UInt8(ascii: "\""):
+        index += 1
+        while index < bytes.count, bytes[index] != UInt8(ascii: "\"") {
+          index += bytes[index] == UInt8(ascii: "\\") ? 2 : 1
+        }
+      case UInt8(ascii: "{"), UInt8(ascii: "["):
+        depth += 1
+        if depth > maximumDepth { return true }
+      case UInt8(ascii: "}"), UInt8(ascii: "]"): depth -= 1
+      default: break
+      }
+      index += 1
+    }
+    return false
   }
 
   /// Keys of the objects around a byte offset, outermost first, in a document that is valid up to there.
@@ -113,17 +137,14 @@ extension JSON {
 
   public static func parse(_ text: String, file: String) throws -> JSON { try parse(Array(text.utf8), file: file) }
 
-  private init(_ value: UnsafeMutablePointer<json_t>, depth: Int, wholeReals: Bool, file: String) throws {
-    guard depth < JSON.maximumDepth else {
-      throw DPOError.format(file, "JSON nested deeper than \(JSON.maximumDepth) levels")
-    }
+  private init(_ value: UnsafeMutablePointer<json_t>, wholeReals: Bool) {
     switch value.pointee.type {
     case JSON_OBJECT:
       var object = JSONObject()
       var iterator = json_object_iter(value)
       while let current = iterator {
         if let key = json_object_iter_key(current), let item = json_object_iter_value(current) {
-          object[String(cString: key)] = try JSON(item, depth: depth + 1, wholeReals: wholeReals, file: file)
+          object[String(cString: key)] = JSON(item, wholeReals: wholeReals)
         }
         iterator = json_object_iter_next(value, current)
       }
@@ -134,7 +155,7 @@ extension JSON {
       items.reserveCapacity(count)
       for index in 0..<count {
         guard let item = json_array_get(value, index) else { continue }
-        items.append(try JSON(item, depth: depth + 1, wholeReals: wholeReals, file: file))
+        items.append(JSON(item, wholeReals: wholeReals))
       }
       self = .array(items)
     case JSON_STRING:

@@ -102,7 +102,8 @@ public func dpo_model_generate(
         guard let callback else { return true }
         let key = prompt * Int(options.num_return_sequences) + completion
         let text = streams[key, default: StreamingDecoder(tokenizer)].append(token)
-        stopped = callback(prompt, completion, token, model.isStop(token) ? "" : text, user_data) != 0
+        let shown = model.isStop(token) ? "" : text
+        stopped = onCallersThread { callback(prompt, completion, token, shown, user_data) } != 0
         return !stopped
       }
       guard !stopped else { throw DPOError(.cancelled, "the token callback asked to stop") }

@@ -154,7 +154,10 @@ public func dpo_feedback_train(
         ch_flag_clear(flag)
         return true
       },
-      onEvent: { event in callback.map { callback in withCEvent(event) { callback($0, user_data) } == 0 } ?? true })
+      onEvent: { event in
+        guard let callback else { return true }
+        return withCEvent(event) { event in onCallersThread { callback(event, user_data) } } == 0
+      })
     guard let result else { return }
     var values = dpo_feedback_result()
     values.outcome = done.outcome.rawValue

@@ -64,6 +64,8 @@ struct HandleKind<Object: AnyObject> {
   }
 
   func release(_ handle: OpaquePointer?) {
-    if let object = ch_release(UnsafeRawPointer(handle), code) { Unmanaged<Object>.fromOpaque(object).release() }
+    guard let object = ch_release(UnsafeRawPointer(handle), code) else { return }
+    let release = { Unmanaged<Object>.fromOpaque(object).release() }
+    if onDeepStack(release) != 0 { release() }
   }
 }

@@ -15,7 +15,11 @@ public func dpo_trainer_set_reward(
         callback.map { callback in
           Judge(identity: "callback", readsText: false) { answers in
             var rewards = [Double](repeating: .nan, count: answers.count)
-            let status = try withCAnswers(answers) { callback($0, &rewards, user_data) }
+            let status = try withCAnswers(answers) { answers in
+              rewards.withUnsafeMutableBufferPointer { rewards in
+                onCallersThread { callback(answers, rewards.baseAddress, user_data) }
+              }
+            }
             guard status == 0 else { throw DPOError(.cancelled, "the reward callback failed with \(status)") }
             return rewards
           }

@@ -19,7 +19,7 @@ public func dpo_trainer_run(
         if case .step(let record) = event { session.record = record }
         if case .evaluation(let record) = event { session.record = record }
         guard let callback else { return true }
-        return withCEvent(event) { callback($0, user_data) } == 0
+        return withCEvent(event) { event in onCallersThread { callback(event, user_data) } } == 0
       }
     }
   }

@@ -341,7 +341,7 @@ public func dpo_trainer_set_reduce(
     try HandleKind.trainer.use(trainer) { session in
       session.trainer.reduceGradients = callback.map { callback in
         { gradients in
-          guard callback(gradients.baseAddress, gradients.count, user_data) == 0 else {
+          guard onCallersThread({ callback(gradients.baseAddress, gradients.count, user_data) }) == 0 else {
             throw DPOError(.cancelled, "the reduce callback asked to stop")
           }
         }

@@ -28,3 +28,16 @@ import Testing
   }
   #expect(error?.message.contains(#"in "weights" → "shape""#) == true, "\(error?.message ?? "")")
 }
+
+@Test func jsonThatNestsTooDeepIsRefusedBeforeItIsParsed() throws {
+  func nested(_ levels: Int, _ middle: String = "") -> String {
+    String(repeating: "[", count: levels) + middle + String(repeating: "]", count: levels)
+  }
+  #expect(try JSON.parse(nested(200, "1"), file: "t").description == nested(200, "1"))
+  for levels in [201, 2000, 1_000_000] {
+    let error = #expect(throws: DPOError.self) { try JSON.parse(nested(levels), file: "t.json") }
+    #expect(error?.message == "t.json: JSON nested deeper than 200 levels")
+  }
+  // Brackets in strings are text, and those that were closed do not count.
+  #expect(try JSON.parse("[\"\\\"\(nested(300))\", \(nested(150)), \(nested(150))]", file: "t").array?.count == 3)
+}

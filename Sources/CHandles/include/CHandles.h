@@ -3,7 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Handles of the C interface, and each thread's last error.
+/* Handles of the C interface, each thread's last error, and work that needs more stack than the caller's thread may have.
  *
  * A handle is a number in a pointer's clothes: (generation, slot, kind). It is looked up in a table that only grows and is
  * never dereferenced, so NULL, foreign pointers, handles of another kind and released handles are all told apart without
@@ -39,5 +39,12 @@ void ch_flag_clear(int32_t *flag);
 /* The calling thread's last error, cut at a whole character. */
 void ch_set_error(const char *text, size_t size);
 const char *ch_last_error(void);
+
+/* Calls work(context): on the calling thread if its stack has room for whatever the library does, else on a thread that is made
+ * for it, while the calling one waits. 0, or the errno of why no thread could be made. */
+int32_t ch_run_deep(void (*work)(void *), void *context);
+
+/* Calls back(context) on the thread that called the ch_run_deep this runs in. */
+void ch_run_on_caller(void (*back)(void *), void *context);
 
 #endif
