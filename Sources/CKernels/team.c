@@ -1,5 +1,6 @@
 #define _GNU_SOURCE   // sched_getaffinity
 #include "ck_team.h"
+#include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -8,9 +9,18 @@
 #include <time.h>
 #include <unistd.h>
 
+// Fixed, whatever the host's default is: address space may be scarce, and a task needs the same everywhere.
+enum { STACK_BYTES = 1 << 20 };
+
+typedef struct {
+  ck_team *team;
+  pthread_t thread;
+  int32_t member;
+} worker_t;
+
 struct ck_team {
   int32_t members;
-  pthread_t *threads;
+  worker_t *workers;        // members - 1. The threads take and free no memory: that would cost each 64 MiB of addresses
   pthread_mutex_t serial;   // one run at a time
   pthread_mutex_t lock;     // guards sleeping and waking
   pthread_cond_t wake, done;
@@ -23,11 +33,6 @@ struct ck_team {
   atomic_int sleepers, stop;
   int caller_sleeps;
 };
-
-typedef struct {
-  ck_team *team;
-  int32_t member;
-} start_t;
 
 static inline void pause_cpu(void) {
 #if defined(__x86_64__)
@@ -67,9 +72,8 @@ static void work(ck_team *team, int32_t member) {
 }
 
 static void *worker(void *argument) {
-  start_t start = *(start_t *)argument;
-  free(argument);
-  ck_team *team = start.team;
+  const worker_t *self = argument;
+  ck_team *team = self->team;
   unsigned seen = 0;
   for (;;) {
     SPIN(atomic_load_explicit(&team->generation, memory_order_acquire) != seen || atomic_load(&team->stop));
@@ -82,7 +86,7 @@ static void *worker(void *argument) {
     }
     if (atomic_load(&team->stop)) return NULL;
     seen = atomic_load_explicit(&team->generation, memory_order_acquire);
-    work(team, start.member);
+    work(team, self->member);
     if (atomic_fetch_sub_explicit(&team->busy, 1, memory_order_acq_rel) == 1) {
       pthread_mutex_lock(&team->lock);
       if (team->caller_sleeps) pthread_cond_signal(&team->done);
@@ -96,22 +100,45 @@ static void stop_threads(ck_team *team, int32_t started) {
   atomic_store(&team->stop, 1);
   pthread_cond_broadcast(&team->wake);
   pthread_mutex_unlock(&team->lock);
-  for (int32_t i = 0; i < started; i++) pthread_join(team->threads[i], NULL);
+  for (int32_t i = 0; i < started; i++) pthread_join(team->workers[i].thread, NULL);
   pthread_mutex_destroy(&team->serial);
   pthread_mutex_destroy(&team->lock);
   pthread_cond_destroy(&team->wake);
   pthread_cond_destroy(&team->done);
-  free(team->threads);
+  free(team->workers);
   free(team);
 }
 
+// 0, or the reason why a worker did not start. *started counts those that did.
+static int start_threads(ck_team *team, int32_t *started) {
+  pthread_attr_t attributes;
+  int failure = pthread_attr_init(&attributes);
+  if (failure != 0) return failure;
+  failure = pthread_attr_setstacksize(&attributes, STACK_BYTES);
+  sigset_t all, old;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &old);   // the host's signals stay with the host's threads
+  while (failure == 0 && *started < team->members - 1) {
+    worker_t *next = &team->workers[*started];
+    *next = (worker_t){.team = team, .member = *started + 1};
+    failure = pthread_create(&next->thread, &attributes, worker, next);
+    if (failure == 0) (*started)++;
+  }
+  pthread_sigmask(SIG_SETMASK, &old, NULL);
+  pthread_attr_destroy(&attributes);
+  return failure;
+}
+
 ck_team *ck_team_create(int32_t members) {
-  if (members < 1) return NULL;
+  if (members < 1) {
+    errno = EINVAL;
+    return NULL;
+  }
   ck_team *team = aligned_alloc(64, (sizeof(ck_team) + 63) / 64 * 64);
   if (!team) return NULL;
   *team = (ck_team){.members = members};
-  team->threads = calloc((size_t)members, sizeof(pthread_t));
-  if (!team->threads) {
+  team->workers = calloc((size_t)members, sizeof(worker_t));
+  if (!team->workers) {
     free(team);
     return NULL;
   }
@@ -119,21 +146,12 @@ ck_team *ck_team_create(int32_t members) {
   pthread_mutex_init(&team->lock, NULL);
   pthread_cond_init(&team->wake, NULL);
   pthread_cond_init(&team->done, NULL);
-  sigset_t all, old;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &old);   // the host's signals stay with the host's threads
-  for (int32_t i = 0; i < members - 1; i++) {
-    start_t *start = malloc(sizeof *start);
-    if (start) *start = (start_t){team, i + 1};
-    if (!start || pthread_create(&team->threads[i], NULL, worker, start) != 0) {
-      free(start);
-      pthread_sigmask(SIG_SETMASK, &old, NULL);
-      stop_threads(team, i);
-      return NULL;
-    }
-  }
-  pthread_sigmask(SIG_SETMASK, &old, NULL);
-  return team;
+  int32_t started = 0;
+  int failure = start_threads(team, &started);
+  if (failure == 0) return team;
+  stop_threads(team, started);
+  errno = failure;
+  return NULL;
 }
 
 void ck_team_destroy(ck_team *team) {

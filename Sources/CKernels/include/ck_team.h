@@ -3,7 +3,7 @@
 #include <stdint.h>
 /// A fixed set of threads that work through numbered tasks. The calling thread is member 0.
 typedef struct ck_team ck_team;
-/// Starts `members - 1` threads with all signals blocked. NULL if memory or threads are missing.
+/// Starts `members - 1` threads with all signals blocked and 1 MiB of stack. NULL, and errno, if memory or threads are missing.
 ck_team *ck_team_create(int32_t members);
 /// Ends the threads. No run may be under way.
 void ck_team_destroy(ck_team *team);
