@@ -28,11 +28,21 @@ struct ck_team {
   void *context;
   int64_t count;
   _Alignas(64) atomic_llong next;
-  _Alignas(64) atomic_uint generation;   // one more for every run
-  _Alignas(64) atomic_int busy;          // workers that have not finished the current run
-  atomic_int sleepers, stop;
+  _Alignas(64) atomic_ullong run;   // number of the run, OPEN, and how many workers are in it
+  _Alignas(64) atomic_int sleepers;
+  atomic_int stop;
   int caller_sleeps;
 };
+
+// Workers may enter. A run is closed when its tasks have been handed out: who has not come by then is not waited for, as a
+// worker that the system keeps from running would hold up everybody.
+#define OPEN (1ull << 16)
+#define INSIDE(run) ((run) & 0xffff)
+#define NUMBER(run) ((run) >> 32)
+
+// Nanoseconds after which a worker offers its processor to others, between tasks and outside the run. Else the system takes it
+// from one in the midst of a task, and everybody waits for that one.
+enum { TURN = 2000000 };
 
 static inline void pause_cpu(void) {
 #if defined(__x86_64__)
@@ -48,7 +58,7 @@ static int64_t nanoseconds(void) {
   return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
-// Waits up to 50 µs for *value to differ from `old`. The clock is read seldom: each look costs more than a pause.
+// Waits up to 50 µs. The clock is read seldom: each look costs more than a pause.
 #define SPIN(condition)                                             \
   do {                                                              \
     int64_t end = 0;                                                \
@@ -62,36 +72,59 @@ static int64_t nanoseconds(void) {
     }                                                               \
   } while (0)
 
-static void work(ck_team *team, int32_t member) {
+// Does tasks until none is left (0) or, unless it is 0, until the time `end` (1).
+static int work(ck_team *team, int32_t member, int64_t end) {
   int64_t count = team->count;
   for (;;) {
     int64_t index = atomic_fetch_add_explicit(&team->next, 1, memory_order_relaxed);
-    if (index >= count) return;
+    if (index >= count) return 0;
     team->task(team->context, index, member);
+    if (end != 0 && nanoseconds() > end) return 1;
   }
+}
+
+// Takes part in the current run, if it is open. The run as it is before.
+static unsigned long long enter(ck_team *team) {
+  unsigned long long run = atomic_load(&team->run);
+  while (run & OPEN && !atomic_compare_exchange_weak(&team->run, &run, run + 1)) {}
+  return run;
+}
+
+static void leave(ck_team *team) {
+  unsigned long long run = atomic_fetch_sub(&team->run, 1);
+  if (run & OPEN || INSIDE(run) > 1) return;
+  pthread_mutex_lock(&team->lock);
+  if (team->caller_sleeps) pthread_cond_signal(&team->done);
+  pthread_mutex_unlock(&team->lock);
 }
 
 static void *worker(void *argument) {
   const worker_t *self = argument;
   ck_team *team = self->team;
-  unsigned seen = 0;
+  unsigned long long seen = 0;   // number of the last run that is over for this worker
+  int64_t turn = 0;
   for (;;) {
-    SPIN(atomic_load_explicit(&team->generation, memory_order_acquire) != seen || atomic_load(&team->stop));
-    if (atomic_load_explicit(&team->generation, memory_order_acquire) == seen && !atomic_load(&team->stop)) {
+    SPIN(NUMBER(atomic_load_explicit(&team->run, memory_order_acquire)) != seen || atomic_load(&team->stop));
+    if (NUMBER(atomic_load(&team->run)) == seen && !atomic_load(&team->stop)) {
       pthread_mutex_lock(&team->lock);
       atomic_fetch_add(&team->sleepers, 1);
-      while (atomic_load(&team->generation) == seen && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->lock);
+      while (NUMBER(atomic_load(&team->run)) == seen && !atomic_load(&team->stop)) pthread_cond_wait(&team->wake, &team->lock);
       atomic_fetch_sub(&team->sleepers, 1);
       pthread_mutex_unlock(&team->lock);
+      turn = nanoseconds();
     }
     if (atomic_load(&team->stop)) return NULL;
-    seen = atomic_load_explicit(&team->generation, memory_order_acquire);
-    work(team, self->member);
-    if (atomic_fetch_sub_explicit(&team->busy, 1, memory_order_acq_rel) == 1) {
-      pthread_mutex_lock(&team->lock);
-      if (team->caller_sleeps) pthread_cond_signal(&team->done);
-      pthread_mutex_unlock(&team->lock);
+    unsigned long long run = enter(team);
+    int more = 0;
+    if (run & OPEN) {
+      more = work(team, self->member, turn + TURN);
+      leave(team);
+      if (nanoseconds() > turn + TURN) {
+        sched_yield();
+        turn = nanoseconds();
+      }
     }
+    if (!more) seen = NUMBER(run);
   }
 }
 
@@ -169,19 +202,19 @@ void ck_team_run(ck_team *team, void (*task)(void *, int64_t, int32_t), void *co
   team->context = context;
   team->count = count;
   atomic_store_explicit(&team->next, 0, memory_order_relaxed);
-  atomic_store_explicit(&team->busy, team->members - 1, memory_order_relaxed);
-  atomic_fetch_add(&team->generation, 1);
+  atomic_store(&team->run, ((NUMBER(atomic_load(&team->run)) + 1) << 32) | OPEN);
   if (atomic_load(&team->sleepers) > 0) {
     pthread_mutex_lock(&team->lock);
     pthread_cond_broadcast(&team->wake);
     pthread_mutex_unlock(&team->lock);
   }
-  work(team, 0);
-  SPIN(atomic_load_explicit(&team->busy, memory_order_acquire) == 0);
-  if (atomic_load_explicit(&team->busy, memory_order_acquire) != 0) {
+  work(team, 0, 0);
+  atomic_fetch_and(&team->run, ~OPEN);
+  SPIN(INSIDE(atomic_load_explicit(&team->run, memory_order_acquire)) == 0);
+  if (INSIDE(atomic_load_explicit(&team->run, memory_order_acquire)) != 0) {
     pthread_mutex_lock(&team->lock);
     team->caller_sleeps = 1;
-    while (atomic_load(&team->busy) != 0) pthread_cond_wait(&team->done, &team->lock);
+    while (INSIDE(atomic_load(&team->run)) != 0) pthread_cond_wait(&team->done, &team->lock);
     team->caller_sleeps = 0;
     pthread_mutex_unlock(&team->lock);
   }
