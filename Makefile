@@ -59,7 +59,7 @@ bench: build model ## step and generation times beside the limit and, where Test
 fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz
 
-sanitize: deps ## the Swift tests and the C hosts under the address sanitizer
+sanitize: build ## the Swift tests and the C hosts under the address sanitizer, threads under theirs, half an hour
 	@CC="$(CC)" SWIFT="$(SWIFT)" scripts/sanitize
 
 install: ## copy the staged tree to $(DESTDIR)$(PREFIX)
@@ -77,4 +77,4 @@ format: ## format the Swift sources in place
 	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift && echo "Formatted."
 
 clean: ## remove what was built; downloads in .cache stay
-	@rm -rf $(BUILD) .build && echo "Removed build and .build."
+	@rm -rf $(BUILD) .build .build-* && echo "Removed build and .build."
