@@ -59,7 +59,7 @@ bench: build model ## step and generation times beside the limit and, where Test
 fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz
 
-sanitize: build ## the Swift tests and the C hosts under the address sanitizer, threads under theirs, half an hour
+sanitize: build ## the Swift tests and the C hosts under the address sanitizer, threads under theirs; an hour
 	@CC="$(CC)" SWIFT="$(SWIFT)" scripts/sanitize
 
 install: ## copy the staged tree to $(DESTDIR)$(PREFIX)
