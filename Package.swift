@@ -3,16 +3,18 @@ import PackageDescription
 
 // Flags that only the shared library needs stand on an empty target: on any other target they break `swift test`.
 // See CONTRIBUTING.md, "Build". The command is linked statically by hand as well: --static-swift-stdlib would compile every
-// module a second time, apart from what the tests use.
+// module a second time, apart from what the tests use. They are for ELF linkers; on macOS the runtime is the system's.
+let linux = BuildSettingCondition.when(platforms: [.linux])
 let sharedLibraryFlags: [LinkerSetting] = [
-  .unsafeFlags([
-    "-static-stdlib",
-    "-use-ld=lld",  // gold lists some protected Swift symbols among the dynamic ones
-    "-Xlinker", "-soname=libdpo.so.0",
-    "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/DPOCABI/libdpo.map",
-    "-Xlinker", "--no-undefined-version",
-    "-Xlinker", "--gc-sections",
-  ])
+  .unsafeFlags(
+    [
+      "-static-stdlib",
+      "-use-ld=lld",  // gold lists some protected Swift symbols among the dynamic ones
+      "-Xlinker", "-soname=libdpo.so.0",
+      "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/DPOCABI/libdpo.map",
+      "-Xlinker", "--no-undefined-version",
+      "-Xlinker", "--gc-sections",
+    ], linux)
 ]
 
 let package = Package(
@@ -38,7 +40,8 @@ let package = Package(
     .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
     .target(name: "CKernels"),
 
-    .target(name: "DPOBase", dependencies: ["CJansson", "CKernels"]),
+    .target(name: "DPOPlatform"),
+    .target(name: "DPOBase", dependencies: ["DPOPlatform", "CJansson", "CKernels"]),
     .target(name: "DPOTensor", dependencies: ["DPOBase", "CKernels"]),
     .target(name: "DPOKernels", dependencies: ["DPOTensor", "CKernels", "COpenBLAS"]),
     .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2"]),
@@ -52,10 +55,10 @@ let package = Package(
       name: "dpo-tool",
       dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       linkerSettings: [
-        .unsafeFlags(["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections"]),
-        .linkedLibrary("FoundationEssentials"), .linkedLibrary("_FoundationCollections"),
-        .linkedLibrary("_FoundationCShims"),
-        .linkedLibrary("swiftSynchronization"),
+        .unsafeFlags(["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections"], linux),
+        .linkedLibrary("FoundationEssentials", linux), .linkedLibrary("_FoundationCollections", linux),
+        .linkedLibrary("_FoundationCShims", linux),
+        .linkedLibrary("swiftSynchronization", linux),
       ]),
 
     .executableTarget(name: "quick-start", dependencies: ["DPO"], path: "examples/swift/quick-start"),

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// The text of `errno`.
 func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
@@ -176,7 +176,7 @@ public final class AtomicFile {
     try checkSizeLimit(size + bytes.count, path: path)
     var rest = bytes
     while let base = rest.baseAddress, !rest.isEmpty {
-      let count = Glibc.write(descriptor, base, min(rest.count, 1 << 30))
+      let count = DPOPlatform.write(descriptor, base, min(rest.count, 1 << 30))
       if count < 0 {
         if errno == EINTR { continue }
         throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
@@ -267,7 +267,7 @@ public final class AppendFile {
     let bytes = Array((line + "\n").utf8)
     var done = 0
     while done < bytes.count {
-      let count = bytes[done...].withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+      let count = bytes[done...].withUnsafeBytes { DPOPlatform.write(descriptor, $0.baseAddress, $0.count) }
       if count < 0 {
         if errno == EINTR { continue }
         throw DPOError(.io, "\(path): cannot write: \(systemMessage())")

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// A file of lines that only grows and that one process at a time writes. What a crash left of a line goes before the next
 /// line is written.

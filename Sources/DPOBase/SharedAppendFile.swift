@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// A file of lines that threads and processes append to at once. It is opened and locked anew for each operation: readers
 /// see whole lines, two writers never mix theirs, and a file that was removed or replaced meanwhile is noticed.

@@ -1,7 +1,7 @@
 import CDPO
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 import DPOTensor
 
 // Section 5 of dpo.h: generation and export.

@@ -2,7 +2,7 @@ import CDPO
 import CHandles
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 // Section "errors, version" of dpo.h.
 

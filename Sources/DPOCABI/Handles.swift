@@ -1,7 +1,7 @@
 import CHandles
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What a handle of dpo.h stands for. The table of live handles is CHandles; it keeps the object alive.
 struct HandleKind<Object: AnyObject> {

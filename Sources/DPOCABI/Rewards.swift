@@ -1,7 +1,7 @@
 import CDPO
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 // Section 3 of dpo.h: rewards of the policy's own completions.
 

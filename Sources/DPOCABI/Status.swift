@@ -2,7 +2,7 @@ import CDPO
 import CHandles
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Runs the body of a C function, where the stack suffices for it. An error becomes the thread's last error and its code
 /// the status.

@@ -2,7 +2,7 @@ import CDPO
 import CHandles
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 // Section 3 of dpo.h, second half: trainers, step by step.
 

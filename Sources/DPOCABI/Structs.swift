@@ -1,7 +1,7 @@
 import CDPO
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// A struct of dpo.h that starts with its own size. Later versions append fields.
 protocol SizedStruct {

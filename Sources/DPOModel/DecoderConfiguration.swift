@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// Normalisation before attention, before the MLP and after the last block.
 public enum NormKind: Sendable, Equatable {

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 /// Trainable low-rank matrices for some linear layers of a model.
 public final class LoRAAdapter: Sendable {

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Memory for `count` f32 numbers, 64-byte aligned and zeroed. It belongs to nobody but its owner; sharing it between
 /// threads is the owner's business.

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Memory of its own, 64-byte aligned, for tensors that cannot be used where they lie in a file.
 public final class OwnedBytes: @unchecked Sendable {

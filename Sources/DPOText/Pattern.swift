@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What Split and Replace look for: `{"String": …}` or `{"Regex": …}`, or a class of characters.
 enum Pattern: Sendable {

@@ -1,6 +1,6 @@
 import CUTF8Proc
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Small Unicode helpers over UTF-8 that is known to be valid.
 enum UTF8Text {

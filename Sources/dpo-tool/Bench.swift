@@ -1,6 +1,6 @@
 import ArgumentParser
 import DPO
-import Glibc
+import DPOPlatform
 
 struct Bench: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DPO
-import Glibc
+import DPOPlatform
 
 /// Tokens a second of greedy generation. Every sequence has a prompt of its own and runs to the full length.
 struct GenerationBench {

@@ -1,5 +1,5 @@
 import DPO
-import Glibc
+import DPOPlatform
 
 /// The page on which people label, and what it asks for:
 /// GET TOKEN/, TOKEN/page.css, TOKEN/page.js, TOKEN/state; POST TOKEN/answer {"question", "verdict", "revision"} and

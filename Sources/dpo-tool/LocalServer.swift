@@ -1,5 +1,5 @@
 import DPO
-import Glibc
+import DPOPlatform
 
 /// A request to the page on this machine.
 struct WebRequest {
@@ -87,7 +87,7 @@ final class LocalServer {
   }
 
   private func accept() {
-    let socket = Glibc.accept(listener, nil, nil)
+    let socket = DPOPlatform.accept(listener, nil, nil)
     guard socket >= 0 else { return }
     _ = fcntl(socket, F_SETFD, FD_CLOEXEC)
     // The one that has waited longest makes room: browsers open connections that they do not use.
@@ -157,7 +157,7 @@ final class LocalServer {
       """.split(separator: "\n", omittingEmptySubsequences: false).joined(separator: "\r\n")
     var bytes = Array(head.utf8) + (isHead ? [] : body)
     while !bytes.isEmpty {
-      let count = Glibc.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
+      let count = DPOPlatform.send(socket, bytes, bytes.count, Int32(MSG_NOSIGNAL))
       guard count > 0 else { return }
       bytes.removeFirst(count)
     }

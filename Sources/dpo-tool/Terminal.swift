@@ -1,5 +1,5 @@
 import DPO
-import Glibc
+import DPOPlatform
 
 /// What people see on stderr: messages, and a progress line that redraws itself on a terminal and is printed now and
 /// then elsewhere.
@@ -13,7 +13,7 @@ enum Terminal {
   /// To stderr, unbuffered.
   static func write(_ text: String) {
     var text = text
-    text.withUTF8 { _ = Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    text.withUTF8 { _ = DPOPlatform.write(STDERR_FILENO, $0.baseAddress, $0.count) }
   }
 
   /// "1:02:03" or "2:03".

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DPO
-import Glibc
+import DPOPlatform
 
 @main
 struct Tool: ParsableCommand {
@@ -40,14 +40,14 @@ struct Tool: ParsableCommand {
       } else {
         Terminal.tell(text)
       }
-      Glibc.exit(code == .success ? 0 : code == .validationFailure ? 2 : code.rawValue)
+      DPOPlatform.exit(code == .success ? 0 : code == .validationFailure ? 2 : code.rawValue)
     }
   }
 
   /// One sentence on stderr; an interrupted run is 130.
   private static func fail(_ error: DPOError) -> Never {
     Terminal.tell(error.code == .cancelled ? error.message : "dpo: error: \(error.message)")
-    Glibc.exit(error.code == .cancelled ? 130 : 1)
+    DPOPlatform.exit(error.code == .cancelled ? 130 : 1)
   }
 }
 

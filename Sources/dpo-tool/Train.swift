@@ -1,6 +1,6 @@
 import ArgumentParser
 import DPO
-import Glibc
+import DPOPlatform
 
 struct Train: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -6,7 +6,7 @@
 import DPOBase
 import DPOModel
 import DPOStorage
-import Glibc
+import DPOPlatform
 
 let arguments = CommandLine.arguments
 guard arguments.count >= 4, let elements = Int(arguments[2]), var step = Int(arguments[3]) else { exit(2) }

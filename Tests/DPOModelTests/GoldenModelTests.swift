@@ -2,7 +2,7 @@ import DPOBase
 import DPOKernels
 import DPOModel
 import DPOStorage
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOStorage
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
 import DPOBase
 import DPOModel
 import DPOStorage
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

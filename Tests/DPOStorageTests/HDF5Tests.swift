@@ -2,7 +2,7 @@ import DPOBase
 import DPOModel
 import DPOStorage
 import DPOTensor
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Metrics of imagined runs: what the trainer would write, with the scatter of small batches.
 struct ReportScenario {

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOText
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

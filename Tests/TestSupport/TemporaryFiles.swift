@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// A directory that is removed with the value.
 public final class TemporaryDirectory {

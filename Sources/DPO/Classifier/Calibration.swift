@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// Platt's scaling: p = σ(slope · score + intercept) makes probabilities of scores.
 public struct Calibration: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// How well log-odds tell two classes apart, and how far the probabilities they stand for can be believed.
 public struct ClassifierQuality: Sendable, Equatable {

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// Rows of sparse features.
 struct SparseRows {

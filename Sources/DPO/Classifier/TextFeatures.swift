@@ -1,6 +1,6 @@
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// n-grams of a text as 64-bit hashes with their counts. Two blocks, which are weighted and normalised apart:
 /// words (1- and 2-grams) and characters within words (2- to 5-grams, blanks at the words' ends).

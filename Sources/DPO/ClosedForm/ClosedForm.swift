@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What RLHF and DPO both strive for, where all answers y to a prompt can be listed: the policy that maximises
 ///

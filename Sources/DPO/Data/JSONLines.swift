@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// The rows of a JSON-lines file: one object a line, UTF-8, blank lines skipped. Parsed one at a time, so that the file
 /// is never in memory twice.

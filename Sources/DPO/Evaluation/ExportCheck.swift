@@ -1,7 +1,7 @@
 import DPOBase
 import DPOModel
 import DPOStorage
-import Glibc
+import DPOPlatform
 
 /// Whether an exported file still says what training taught: a number format of few bits rounds a small change away. The
 /// trained model and the exported one score the same pairs. With

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 import Synchronization
 
 /// What people said of a model's answers: a file of JSON lines that only grows.
@@ -70,7 +70,7 @@ public final class FeedbackStore: Sendable {
   @discardableResult
   public func record(_ given: JSONObject) throws -> Int {
     guard given["id"] == nil else { throw DPOError.argument("the record has an \"id\"; the file gives it one") }
-    var row: JSONObject = ["time": given["time"] ?? .int(Glibc.time(nil))]
+    var row: JSONObject = ["time": given["time"] ?? .int(DPOPlatform.time(nil))]
     for (key, value) in given.members where key != "time" {
       let isAnswer = ["completion", "chosen", "rejected"].contains(key)
       row[key] = isAnswer ? MarkupRow.answer(value, to: given["prompt"] ?? .null) : value

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOStorage
-import Glibc
+import DPOPlatform
 
 extension FeedbackStore {
   /// Trains the directory's adapter on what is new in the file. Records may come in meanwhile: the next call takes them.

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Estimates of KL(π‖π_ref) from a token that π drew, k = log π − log π_ref (Schulman 2020).
 public enum KLEstimator: String, CaseIterable, Sendable {

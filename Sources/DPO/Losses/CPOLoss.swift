@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// CPO (Xu et al. 2024), SimPO (Meng et al. 2024) and AlphaPO (Gupta et al. 2025): no reference model.
 public struct CPOLossOptions: Sendable, Equatable {

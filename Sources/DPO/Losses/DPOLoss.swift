@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// The DPO family: Σ_j weight_j · mean_i ℓ_ij, with ∂/∂C and ∂/∂R. Equations stand beside the code.
 ///

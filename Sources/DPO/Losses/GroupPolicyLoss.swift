@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What a completion's reward is compared with: the other completions of its prompt, in place of a value function.
 public enum GroupBaseline: Sendable {

@@ -1,6 +1,4 @@
-#if canImport(Glibc)
-  import Glibc
-#endif
+import DPOPlatform
 
 /// log σ(u) = min(u, 0) − log(1 + e^−|u|), without overflow for any u. Its derivative is σ(−u).
 @inlinable

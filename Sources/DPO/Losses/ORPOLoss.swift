@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// ORPO (Hong et al. 2024), no reference model: loss = NLL − β · mean log σ(o),
 /// o = (c − r) − [log(1 − e^c) − log(1 − e^r)], c and r the mean log-prob per predicted completion token.

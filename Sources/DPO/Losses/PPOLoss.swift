@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// How far an update may go, with TRL's names and defaults.
 public struct PPOLossOptions: Sendable, Equatable {

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// A loss over ranked completions and its gradient.
 public struct RankedLossResult: Sendable {

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What supervised fine-tuning minimises at each labelled token.
 public enum SFTLossKind: String, CaseIterable, Sendable {

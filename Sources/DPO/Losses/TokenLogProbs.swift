@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Log-probs of the predicted completion tokens of several sequences, one after the other.
 public struct TokenLogProbs: Sendable {

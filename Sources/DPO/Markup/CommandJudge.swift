@@ -1,5 +1,5 @@
 import DPOBase
-@preconcurrency import Glibc
+@preconcurrency import DPOPlatform
 
 extension Judge {
   /// A program as the judge, run by /bin/sh. It reads a line of JSON for every row, `{"prompt", "completions": […]}`, and answers
@@ -108,7 +108,7 @@ private final class ChildProcess {
 
   private static func pipe() throws -> (read: Int32, write: Int32) {
     var ends: [Int32] = [-1, -1]
-    guard Glibc.pipe(&ends) == 0 else {
+    guard DPOPlatform.pipe(&ends) == 0 else {
       throw DPOError(.io, "no pipe to the judge: \(String(cString: strerror(errno)))")
     }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
@@ -154,7 +154,7 @@ private final class ChildProcess {
     sigaddset(&pipeSignal, SIGPIPE)
     pthread_sigmask(SIG_BLOCK, &pipeSignal, &before)
     defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
-    let count = bytes.withUnsafeBytes { Glibc.write(input, $0.baseAddress, $0.count) }
+    let count = bytes.withUnsafeBytes { DPOPlatform.write(input, $0.baseAddress, $0.count) }
     if count < 0, errno == EPIPE {
       var none = timespec()
       sigtimedwait(&pipeSignal, nil, &none)
@@ -167,7 +167,7 @@ private final class ChildProcess {
   private func receive() throws -> Bool {
     var block = [UInt8](repeating: 0, count: 1 << 16)
     while buffer.count <= ChildProcess.longestLine {
-      let count = Glibc.read(output, &block, block.count)
+      let count = DPOPlatform.read(output, &block, block.count)
       if count == 0 { return false }
       if count < 0 { return errno == EAGAIN || errno == EINTR }
       buffer += block[..<count]

@@ -1,6 +1,6 @@
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// People judging rows one question at a time. Every verdict is on the disk, in OUTPUT.log, before the call that gives it
 /// returns; the output can be made from the log at any time.

@@ -1,6 +1,6 @@
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// AdamW (Loshchilov and Hutter 2019) with torch's defaults and torch's order of operations.
 public struct AdamWOptions: Sendable, Equatable {

@@ -1,6 +1,6 @@
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// √(Σ g²) over flat memory, in double, added up in an order that does not depend on threads: each block of
 /// `blockSize` elements has its own sum, and the sums are added in block order.

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// How the learning rate changes over a run; names and formulas are those of transformers' `lr_scheduler_type`.
 public enum ScheduleKind: String, CaseIterable, Sendable {

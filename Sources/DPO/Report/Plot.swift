@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// Colours of a drawing: CSS variables on the page, which follow light and dark; plain ones in a file of its own.
 struct PlotPalette {

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// Numbers and text as the report writes them.
 enum ReportText {

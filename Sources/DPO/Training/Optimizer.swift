@@ -1,6 +1,6 @@
 import DPOKernels
 import DPOModel
-import Glibc
+import DPOPlatform
 
 /// AdamW over a parameter store, its work divided over a thread team. Bits do not depend on the number of threads.
 final class Optimizer {

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What an optimiser step, or an evaluation, measured.
 public struct StepRecord: Sendable {

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOStorage
-import Glibc
+import DPOPlatform
 
 /// Where a run starts.
 public enum ResumePoint: Sendable, Equatable {

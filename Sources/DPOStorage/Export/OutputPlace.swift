@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Refuses to write over what is there, unless told to.
 func checkOutputFile(_ path: String, overwrite: Bool) throws {

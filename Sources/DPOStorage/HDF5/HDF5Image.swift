@@ -1,6 +1,6 @@
 import CHDF5
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// What libhdf5's in-memory driver wrote: the bytes of a file up to the last one of its structure.
 final class HDF5Image {

@@ -1,7 +1,7 @@
 import CHDF5
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// libhdf5 as Debian builds it is not thread-safe, and its error printing is global: one lock for the whole process, and
 /// inside it printing is off and put back as the host had it.

@@ -1,7 +1,7 @@
 import CHDF5
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Writes one HDF5 file that appears whole or not at all.
 ///

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOTensor
-import Glibc
+import DPOPlatform
 
 /// A tensor as a file lists it, before anything is known of the model it belongs to.
 package struct FileTensor: Sendable {

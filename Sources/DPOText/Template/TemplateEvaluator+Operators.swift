@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Python's arithmetic, comparisons and conversions to text. Integers are 64 bits wide: what needs more is an error.
 extension TemplateEvaluator {

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// `value | name(arguments)`. Those that work on sequences stand in TemplateFilters+Sequences.swift.
 extension TemplateEvaluator {

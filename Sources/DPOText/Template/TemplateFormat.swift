@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// How Python writes numbers and strings.
 enum TemplateFormat {

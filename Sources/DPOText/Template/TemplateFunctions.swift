@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// The global functions.
 extension TemplateEvaluator {
@@ -78,7 +78,7 @@ extension TemplateEvaluator {
       throw fail("the format of strftime_now is too long or holds a NUL")
     }
     guard !format.isEmpty else { return .string("") }
-    var seconds = time ?? Glibc.time(nil)
+    var seconds = time ?? DPOPlatform.time(nil)
     var parts = tm()
     guard localtime_r(&seconds, &parts) != nil else { throw fail("strftime_now: the local time cannot be told") }
     // strftime returns 0 both for "does not fit" and for an empty result, so a blank is added and taken away.

@@ -1,6 +1,6 @@
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 import Testing
 
 @Suite struct KTOLossTests {

@@ -1,6 +1,6 @@
 import DPO
 import DPOBase
-import Glibc
+import DPOPlatform
 import Testing
 
 /// Two pairs: chosen longer, then rejected longer. The gradient by each token is compared with central differences.

@@ -1,5 +1,5 @@
 import DPO
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

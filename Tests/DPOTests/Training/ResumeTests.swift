@@ -1,6 +1,6 @@
 import DPO
 import DPOKernels
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

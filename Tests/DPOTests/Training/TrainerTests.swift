@@ -1,7 +1,7 @@
 import DPO
 import DPOBase
 import DPOModel
-import Glibc
+import DPOPlatform
 import TestSupport
 import Testing
 

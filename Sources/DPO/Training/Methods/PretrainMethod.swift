@@ -1,6 +1,6 @@
 import DPOBase
 import DPOModel
-import Glibc
+import DPOPlatform
 
 extension TrainingMethod {
   /// Pretraining: supervised fine-tuning on every token of documents, but for the first of each, of which nothing tells.
