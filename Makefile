@@ -48,6 +48,8 @@ paper: build ## the DPO paper's five experiments in small: all, ONLY="sentiment 
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
 	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake || echo "Checks that need these are skipped."
+	@scripts/deps "$(PYTHON)" "$(VENV)" gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static || \
+	  echo "The kernels are not tested for 64-bit Arm processors."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
 
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)

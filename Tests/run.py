@@ -1,11 +1,13 @@
 """Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
 
-Usage: Tests/run.py [SUITE...]    suites: style swift c sanitize python hostile (all without arguments)
+Usage: Tests/run.py [SUITE...]    suites: style swift kernels arm64-kernels c python hostile (all without arguments)
 """
 
 import os
 import pathlib
+import platform
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,6 +65,54 @@ def swift() -> "tuple[int, int]":
         print(tested.stdout)
         failed = max(failed, 1)
     return passed, failed
+
+
+def kernels() -> "tuple[int, int]":
+    """The C kernels by themselves, on this machine's processor."""
+    return kernel_test([], [])
+
+
+def arm64_kernels() -> "tuple[int, int]":
+    """The same for 64-bit Arm processors, under qemu."""
+    if platform.machine() in ("aarch64", "arm64"):
+        print("   This machine is one: see kernels.")
+        return 0, 0
+    emulator = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+    missing = [] if emulator else ["qemu-user-static"]
+    if not shutil.which("aarch64-linux-gnu-gcc"):
+        missing.append("gcc-aarch64-linux-gnu")  # for its start files and libgcc
+    if not pathlib.Path("/usr/aarch64-linux-gnu/lib/libc.a").exists():
+        missing.append("libc6-dev-arm64-cross")
+    if missing:
+        reason = f"these packages are not installed: {' '.join(missing)}"
+        print(f"   not run: {reason}")
+        NOT_RUN.append(reason)
+        return 0, 0
+    # The system's headers stand last: of them only xxhash.h is taken, which is the same for all processors.
+    return kernel_test(["--target=aarch64-linux-gnu", "-fuse-ld=lld", "-static", "-idirafter", "/usr/include"], [str(emulator)])
+
+
+def kernel_test(flags: "list[str]", runner: "list[str]") -> "tuple[int, int]":
+    sources = [str(path) for path in sorted((ROOT / "Sources/CKernels").rglob("*.c"))]
+    with tempfile.TemporaryDirectory() as directory:
+        program = f"{directory}/test_kernels"
+        compiled = run(
+            [swift_clang(), "-O2", "-Wall", "-Wextra", *flags, "-ISources/CKernels/include", "Tests/kernels/test_kernels.c", *sources,
+             "-o", program, "-lm", "-lpthread"],
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        )
+        if compiled.returncode:
+            print(f"the kernels do not compile:\n{compiled.stdout}")
+            return 0, 1
+        tested = run([*runner, program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        return add((0, 0), "test_kernels.c", tested)
+
+
+def swift_clang() -> str:
+    """The compiler that SwiftPM takes for the kernels: they use vector types that only clang has."""
+    tool = shutil.which(os.environ.get("SWIFT", "swift"))
+    beside = pathlib.Path(tool).resolve().parent / "clang" if tool else None
+    return str(beside) if beside and beside.exists() else "clang"
 
 
 def c() -> "tuple[int, int]":
@@ -154,7 +204,8 @@ def add(
     return counts[0] + passed, counts[1] + failed
 
 
-SUITES = {"style": style, "swift": swift, "c": c, "sanitize": sanitize, "python": python, "hostile": hostile}
+SUITES = {"style": style, "swift": swift, "kernels": kernels, "arm64-kernels": arm64_kernels, "c": c, "python": python,
+          "hostile": hostile}
 
 
 def main() -> int:
