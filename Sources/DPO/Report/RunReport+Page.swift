@@ -188,7 +188,7 @@ extension RunReport {
         + "<tr><th>metric</th><th class=\"n\">at first</th><th class=\"n\">at the end</th><th class=\"n\">lowest</th><th class=\"n\">highest</th></tr>\n"
       for name in metrics.names.prefix(200) {
         guard let series = metrics[name] else { continue }
-        let cells = [series.head.mean, series.tail.mean, series.values.min() ?? 0, series.values.max() ?? 0]
+        let cells: [Double] = [series.head.mean, series.tail.mean, series.values.min() ?? 0, series.values.max() ?? 0]
         out +=
           "<tr><td>\(escape(ReportText.cut(name, 80)))</td>"
           + cells.map { "<td class=\"n\">\(escape(ReportText.number($0)))</td>" }.joined() + "</tr>\n"

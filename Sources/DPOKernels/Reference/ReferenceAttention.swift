@@ -35,10 +35,11 @@ extension Reference {
   ) -> [Double] {
     let d = shape.size
     let key = head / (shape.heads / shape.keyValueHeads)
-    let scores = rows.map { s in
-      (0..<d).reduce(0.0) { sum, i in
-        sum + q[(t * shape.heads + head) * d + i] * k[(s * shape.keyValueHeads + key) * d + i]
-      } / Double(d).squareRoot()
+    let query = (t * shape.heads + head) * d
+    let scores = rows.map { s -> Double in
+      let column = (s * shape.keyValueHeads + key) * d
+      let dot = (0..<d).reduce(0.0) { (sum: Double, i: Int) in sum + q[query + i] * k[column + i] }
+      return dot / Double(d).squareRoot()
     }
     let top = scores.max() ?? 0
     let sum = scores.reduce(0) { $0 + exp($1 - top) }
@@ -58,10 +59,11 @@ extension Reference {
         let p = weights(q, k, shape, t, head, sees[t])
         let key = head / (shape.heads / shape.keyValueHeads)
         let row = (t * shape.heads + head) * d
-        let dp = sees[t].map { s in
-          (0..<d).reduce(0.0) { $0 + dout[row + $1] * v[(s * shape.keyValueHeads + key) * d + $1] }
+        let dp = sees[t].map { s -> Double in
+          let column = (s * shape.keyValueHeads + key) * d
+          return (0..<d).reduce(0.0) { (sum: Double, i: Int) in sum + dout[row + i] * v[column + i] }
         }
-        let mean = zip(p, dp).reduce(0) { $0 + $1.0 * $1.1 }
+        let mean = zip(p, dp).reduce(0.0) { $0 + $1.0 * $1.1 }
         for (index, s) in sees[t].enumerated() {
           let column = (s * shape.keyValueHeads + key) * d
           let dscore = p[index] * (dp[index] - mean) / Double(d).squareRoot()
