@@ -13,4 +13,5 @@ static inline hid_t ch5_dataset_create(void) { return H5P_CLS_DATASET_CREATE_ID_
 static inline hid_t ch5_default(void) { return H5P_DEFAULT; }
 static inline hid_t ch5_default_errors(void) { return H5E_DEFAULT; }
 static inline unsigned ch5_truncate(void) { return 0x0002u; }
+static inline H5F_libver_t ch5_latest_format(void) { return H5F_LIBVER_LATEST; }
 static inline haddr_t ch5_undefined_address(void) { return HADDR_UNDEF; }

@@ -135,6 +135,8 @@ extension HDF5Writer {
     let image = HDF5Image()
     try check(image.attach(to: access), "file properties")
     try check(H5Pset_fclose_degree(access, H5F_CLOSE_STRONG), "file properties")
+    // The oldest format, as HDF5 1 writes by itself: HDF5 2 would take a newer one, with another superblock.
+    try check(H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, ch5_latest_format()), "file properties")
     // Elements on cache-line boundaries, so that a reader can use them where they lie.
     try check(H5Pset_alignment(access, 1, 64), "file properties")
     // All structure in one piece before the elements: the image in memory reaches to its end.
