@@ -17,7 +17,7 @@ ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
 SWIFT_BUILD := $(SWIFT) build -c release
 
-.PHONY: help deps model build demo paper test test-peers bench fuzz sanitize install wheel format clean
+.PHONY: help deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -54,6 +54,10 @@ test: build model ## every test: Swift, C, C++, Python, command line, damaged fi
 
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)
 	@Tests/peers/run
+
+test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compiler from Debian unstable to .cache, 5 GB)
+	@scripts/deps "$(PYTHON)" "$(VENV)" binutils-aarch64-linux-gnu qemu-user-static
+	@SWIFT="$(SWIFT)" scripts/test-arm64 "$(VERSION)" "$(ABI)" $(VENV)/bin/python
 
 bench: build model ## step and generation times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp
 	@Benchmarks/bench $(VENV)/bin/python

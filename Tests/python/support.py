@@ -1,4 +1,4 @@
-"""Paths and helpers of the Python tests. They run on what `make build` staged."""
+"""Paths and helpers of the Python tests. They run on what `make build` staged, or on what stands in the folder DPO_BUILD."""
 
 import json
 import os
@@ -9,7 +9,7 @@ import tempfile
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build"
+BUILD = pathlib.Path(os.environ.get("DPO_BUILD", ROOT / "build"))
 FIXTURES = ROOT / "Tests" / "Fixtures"
 MODEL = FIXTURES / "models" / "llama-tied"
 PAIRS = FIXTURES / "data" / "pairs.jsonl"
