@@ -22,7 +22,7 @@ SWIFT_BUILD := $(SWIFT) build -c release
 
 help: ## this list
 	@echo "libdpo $(VERSION)"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	  printf '%-20s %s\n' "$$name" "$$text"; done
 
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
