@@ -185,8 +185,9 @@ import Testing
       var (scores, lse) = (floats(z), [Float](repeating: 0, count: rows))
       ck_softmax_forward(&scores, columns, rows, columns, diagonal, window, Float(scale), &lse, 1)
       #expect(relativeError(scores, p) < 1e-6)
-      let delta = (0..<rows).map { i in
-        Float((0..<columns).reduce(0) { $0 + p[i * columns + $1] * g[i * columns + $1] })
+      let delta = (0..<rows).map { i -> Float in
+        let row = i * columns..<(i + 1) * columns
+        return Float(zip(p[row], g[row]).reduce(0.0) { $0 + $1.0 * $1.1 })
       }
       var (again, dp) = (floats(z), floats(g))
       ck_softmax_backward(&again, &dp, columns, rows, columns, diagonal, window, Float(scale), lse, delta, 1)
