@@ -9,31 +9,34 @@ extension TokenizedDataset {
   ///
   /// - Throws: `.format` naming file, line and key of the first bad row; `.io` if the file cannot be read.
   public convenience init(jsonl path: String, tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
-    try self.init(jsonl: path, tokenizer: RowTokenizer(tokenizer), options: options)
+    try self.init(jsonl: path, tokenizer: RowTokenizer(tokenizer, time: options.templateTime), options: options)
   }
 
   convenience init(lines: JSONLines, tokenizer: Tokenizer, options: DatasetOptions) throws {
-    try self.init(lines: lines, tokenizer: RowTokenizer(tokenizer), options: options)
+    try self.init(lines: lines, tokenizer: RowTokenizer(tokenizer, time: options.templateTime), options: options)
   }
 
   /// Tokenises rows that a host holds, as objects with the keys of JSON lines. Errors count rows from 1.
   public convenience init(rows: [JSONObject], tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
-    try self.init(rows: rows, tokenizer: RowTokenizer(tokenizer), options: options)
+    try self.init(rows: rows, tokenizer: RowTokenizer(tokenizer, time: options.templateTime), options: options)
   }
 }
 
 extension RowTokenizer {
   /// The rules of a model's tokenizer: its special tokens around texts, its EOS string, its chat template.
-  init(_ tokenizer: Tokenizer) {
+  ///
+  /// - Parameter time: what `strftime_now` tells a template, in seconds since 1970; nil: the system's clock.
+  init(_ tokenizer: Tokenizer, time: Int? = nil) {
     self.init(
       encode: { try tokenizer.encode($0, addSpecialTokens: $1) }, eos: tokenizer.eosToken?.text,
       render: { messages, generate, row in
         try RowTokenizer.template(of: tokenizer).render(
-          messages: messages, addGenerationPrompt: generate, variables: RowTokenizer.variables(tokenizer, row))
+          messages: messages, addGenerationPrompt: generate, variables: RowTokenizer.variables(tokenizer, row),
+          time: time)
       },
       trace: { messages, row in
         let rendering = try RowTokenizer.template(of: tokenizer).renderTracingGeneration(
-          messages: messages, addGenerationPrompt: false, variables: RowTokenizer.variables(tokenizer, row))
+          messages: messages, addGenerationPrompt: false, variables: RowTokenizer.variables(tokenizer, row), time: time)
         return try tokenizer.encode(rendering.text, marking: rendering.generation)
       })
   }

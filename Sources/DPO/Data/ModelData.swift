@@ -33,7 +33,8 @@ extension ModelFile {
       throw DPOError.argument("several files of text are data for pretrain; other methods take one file of JSON lines")
     }
     return try dataset {
-      try TokenizedDataset(corpus: TextCorpus(paths), tokenizer: RowTokenizer($0), options: options)
+      try TokenizedDataset(
+        corpus: TextCorpus(paths), tokenizer: RowTokenizer($0, time: options.templateTime), options: options)
     }
   }
 }

@@ -29,6 +29,8 @@ public struct DatasetOptions: Sendable, Equatable {
 
   /// Rows longer than `maxLength` are left out, as TRL does for reward models, instead of cut.
   public var dropsLongRows = false
+  /// What `strftime_now` tells a chat template, in seconds since 1970; nil: the system's clock.
+  public var templateTime: Int?
 
   public init() {}
   public init(_ purpose: DatasetPurpose) { self.purpose = purpose }
