@@ -47,7 +47,7 @@ paper: build ## the DPO paper's five experiments in small: all, ONLY="sentiment 
 	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(ONLY)
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
-	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake || echo "Checks that need these are skipped."
+	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake libopenblas0 || echo "Checks that need these are skipped."
 	@scripts/deps "$(PYTHON)" "$(VENV)" gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static || \
 	  echo "The kernels are not tested for 64-bit Arm processors."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
@@ -59,8 +59,8 @@ test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compi
 	@scripts/deps "$(PYTHON)" "$(VENV)" binutils-aarch64-linux-gnu qemu-user-static
 	@SWIFT="$(SWIFT)" scripts/test-arm64 "$(VERSION)" "$(ABI)" $(VENV)/bin/python
 
-bench: build model ## step and generation times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp
-	@Benchmarks/bench $(VENV)/bin/python
+bench: build model ## every engine's times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp; QUICK=1: 5 minutes
+	@Benchmarks/bench $(VENV)/bin/python $(if $(QUICK),--quick) $(ENGINES)
 
 fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz

@@ -33,7 +33,6 @@ let package = Package(
   ],
   targets: [
     .systemLibrary(name: "CDPO", path: "include"),
-    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
@@ -43,7 +42,7 @@ let package = Package(
     .target(name: "DPOPlatform"),
     .target(name: "DPOBase", dependencies: ["DPOPlatform", "CJansson", "CKernels"]),
     .target(name: "DPOTensor", dependencies: ["DPOBase", "CKernels"]),
-    .target(name: "DPOKernels", dependencies: ["DPOTensor", "CKernels", "COpenBLAS"]),
+    .target(name: "DPOKernels", dependencies: ["DPOTensor", "CKernels"]),
     .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2"]),
     .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc"]),
     .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),

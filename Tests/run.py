@@ -1,6 +1,6 @@
 """Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
 
-Usage: Tests/run.py [SUITE...]    suites: style swift kernels arm64-kernels c python hostile (all without arguments)
+Usage: Tests/run.py [SUITE...]    suites: style swift kernels arm64-kernels c sanitize python hostile (all without arguments)
 """
 
 import os
@@ -19,11 +19,19 @@ BUILD = ROOT / "build"
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"]
 #: Why tests were left out, one entry a test; never counted as passed.
 NOT_RUN: "list[str]" = []
+#: Seconds after which a program of tests counts as hung.
+TIMEOUT = 1800
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
 def run(command: "list[str]", **options: object) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, cwd=ROOT, text=True, errors="replace", **options)  # type: ignore[call-overload]
+    """With the output so far and exit status 124 if it does not end in time."""
+    options.setdefault("timeout", TIMEOUT)
+    try:
+        return subprocess.run(command, cwd=ROOT, text=True, errors="replace", **options)  # type: ignore[call-overload]
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        return subprocess.CompletedProcess(command, 124, output + f"\n{command[0]}: not done after {options['timeout']} s", "")
 
 
 def style() -> "tuple[int, int]":
@@ -93,19 +101,27 @@ def arm64_kernels() -> "tuple[int, int]":
 
 
 def kernel_test(flags: "list[str]", runner: "list[str]") -> "tuple[int, int]":
-    sources = [str(path) for path in sorted((ROOT / "Sources/CKernels").rglob("*.c"))]
+    counts = (0, 0)
+    compiler = [swift_clang(), "-O2", "-Wall", "-Wextra", *flags, "-ISources/CKernels/include"]
     with tempfile.TemporaryDirectory() as directory:
-        program = f"{directory}/test_kernels"
-        compiled = run(
-            [swift_clang(), "-O2", "-Wall", "-Wextra", *flags, "-ISources/CKernels/include", "Tests/kernels/test_kernels.c", *sources,
-             "-o", program, "-lm", "-lpthread"],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        if compiled.returncode:
-            print(f"the kernels do not compile:\n{compiled.stdout}")
-            return 0, 1
-        tested = run([*runner, program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        return add((0, 0), "test_kernels.c", tested)
+        objects = []
+        for source in sorted((ROOT / "Sources/CKernels").rglob("*.c")):
+            objects.append(f"{directory}/{source.stem}.o")
+            compiled = run([*compiler, "-c", str(source), "-o", objects[-1]], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+            if compiled.returncode:
+                print(f"{source.name} does not compile:\n{compiled.stdout}")
+                return 0, 1
+        for source in sorted((ROOT / "Tests/kernels").glob("test_*.c")):
+            program = f"{directory}/{source.stem}"
+            compiled = run(
+                [*compiler, str(source), *objects, "-o", program, "-lm", "-lpthread", "-ldl"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )
+            if compiled.returncode:
+                print(f"{source.name} does not compile:\n{compiled.stdout}")
+                counts = (counts[0], counts[1] + 1)
+                continue
+            counts = add(counts, source.name, run([*runner, program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT))
+    return counts
 
 
 def swift_clang() -> str:
@@ -204,8 +220,8 @@ def add(
     return counts[0] + passed, counts[1] + failed
 
 
-SUITES = {"style": style, "swift": swift, "kernels": kernels, "arm64-kernels": arm64_kernels, "c": c, "python": python,
-          "hostile": hostile}
+SUITES = {"style": style, "swift": swift, "kernels": kernels, "arm64-kernels": arm64_kernels, "c": c, "sanitize": sanitize,
+          "python": python, "hostile": hostile}
 
 
 def main() -> int:

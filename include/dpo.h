@@ -32,8 +32,7 @@
  *   Numbers    Log-probabilities are natural logarithms. Arrays are dense and row-major.
  *   Bounds     Bad input gives an error, never a crash; sizes in files are checked before memory is taken.
  *   Host       The library installs no signal handlers, prints nothing, never exits, and changes neither locale nor
- *              floating-point mode. It sets OpenBLAS's process-wide thread count to 1, because it divides work over
- *              its own threads; these sleep between calls. A child of fork() opens its own handles; the parent's are
+ *              floating-point mode. Its own threads sleep between calls. A child of fork() opens its own handles; the parent's are
  *              refused there.
  *
  * The paper is Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290; names are those of TRL 1.16.
@@ -244,6 +243,13 @@ int32_t dpo_model_open(const char *path, const char *adapter, int32_t threads, d
 /* The same with the weights copied into memory, as llama.cpp does with --no-mmap: what is done to the file afterwards does
  * not matter. It takes mapped_bytes that are shared with no other process that has the file mapped. */
 int32_t dpo_model_load(const char *path, const char *adapter, int32_t threads, dpo_model **model);
+
+/* Computes with another engine from now on: the inner loops for one kind of processor. "auto": the best that this processor
+ * has, which is what a model starts with; "avx512", "avx2", "neon", "portable" (any processor); "openblas": products through
+ * OpenBLAS, which is loaded when it is first asked for and has its process-wide thread count set to 1. One engine gives the
+ * same bits on every machine and for any number of threads; engines differ in the last bits. DPO_ERROR_INVALID_ARGUMENT: there
+ * is no such engine; DPO_ERROR_UNSUPPORTED: the processor cannot run it, or OpenBLAS cannot be loaded. */
+int32_t dpo_model_set_engine(dpo_model *model, const char *engine);
 void dpo_model_release(dpo_model *model);
 int32_t dpo_model_get_info(const dpo_model *model, dpo_model_info *info);
 
@@ -422,6 +428,7 @@ struct dpo_train_options {
     const char *precision;               /* "fp32", "bf16" */
     int32_t threads;                     /* 0: one a core */
     int32_t memory_limit_mb;             /* 0: what the machine has free */
+    const char *engine;                  /* "auto"; see dpo_model_set_engine */
 };
 
 /* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too. */

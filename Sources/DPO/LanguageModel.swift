@@ -13,22 +13,31 @@ public final class LanguageModel {
   /// The adapter's file and its weights, when one was put on the model.
   public let adapterFile: AdapterFile?
   public let adapter: LoRAAdapter?
-  public let team: ThreadTeam
-  private let pass: ForwardPass
+  public private(set) var team: ThreadTeam
+  private var pass: ForwardPass
 
   /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file.
   ///
   /// - Parameters:
   ///   - adapter: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top.
   ///   - threads: 0: one a processor.
+  ///   - engine: what computes.
   ///   - inMemory: copy the weights instead of mapping the file.
-  public convenience init(path: String, adapter: String? = nil, threads: Int = 0, inMemory: Bool = false) throws {
+  public convenience init(
+    path: String, adapter: String? = nil, threads: Int = 0, engine: Engine = .best, inMemory: Bool = false
+  )
+    throws
+  {
     let file = try ModelFile.open(path, inMemory: inMemory)
-    try self.init(file, adapter: adapter.map { try AdapterFile.open($0, for: file.configuration) }, threads: threads)
+    try self.init(
+      file, adapter: adapter.map { try AdapterFile.open($0, for: file.configuration) }, threads: threads, engine: engine
+    )
   }
 
   /// A model that is open already, with an adapter that fits it.
-  public init(_ file: ModelFile, adapter adapterFile: AdapterFile? = nil, threads: Int = 0) throws {
+  public init(_ file: ModelFile, adapter adapterFile: AdapterFile? = nil, threads: Int = 0, engine: Engine = .best)
+    throws
+  {
     guard threads >= 0, threads <= 1024 else { throw DPOError.argument("threads is \(threads), expected 0 to 1024") }
     let file = try adapterFile.map { try file.with(heads: $0.heads) } ?? file
     self.file = file
@@ -37,7 +46,7 @@ public final class LanguageModel {
       try LoRAAdapter($0.configuration, model: file.configuration, tensors: $0.tensors)
     }
     decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
-    team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads)
+    team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: engine)
     pass = ForwardPass(decoder: decoder, team: team)
   }
 
@@ -46,12 +55,18 @@ public final class LanguageModel {
     adapterFile = other.adapterFile
     adapter = other.adapter
     decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
-    team = try ThreadTeam(threads: other.team.threads)
+    team = try ThreadTeam(threads: other.team.threads, engine: other.team.engine)
     pass = ForwardPass(decoder: decoder, team: team)
   }
 
   /// The same mapped weights with working memory of its own, for another thread.
   public func copy() throws -> LanguageModel { try LanguageModel(beside: self) }
+
+  /// Computes with another engine from now on.
+  public func use(_ engine: Engine) throws {
+    team = try ThreadTeam(threads: team.threads, engine: engine)
+    pass = ForwardPass(decoder: decoder, team: team)
+  }
 
   public var configuration: DecoderConfiguration { file.configuration }
 

@@ -1,5 +1,5 @@
 import CKernels
-import Glibc
+import DPOPlatform
 
 /// What the system grants this process. A container's limits stand in control groups, of version 1 or 2: the process's own
 /// group and every group around it counts, as far as they can be seen from here.

@@ -32,6 +32,14 @@ private func open(
   }
 }
 
+@_cdecl("dpo_model_set_engine") @implementation
+public func dpo_model_set_engine(_ model: OpaquePointer?, _ engine: UnsafePointer<CChar>?) -> Int32 {
+  withStatus {
+    let engine = try Engine(named: text(engine, "engine"))
+    try HandleKind.model.use(model) { try $0.use(engine) }
+  }
+}
+
 @_cdecl("dpo_model_release") @implementation public func dpo_model_release(_ model: OpaquePointer?) {
   HandleKind.model.release(model)
 }

@@ -81,6 +81,7 @@ extension dpo_train_options {
     options.overwrite_output_dir = flag(values.overwriteOutputDir)
     options.gradient_checkpointing = flag(values.gradientCheckpointing)
     options.precision = staticText("fp32")
+    options.engine = staticText("auto")
     options.threads = Int32(clamping: values.threads)
     options.memory_limit_mb = Int32(clamping: values.memoryLimitMb)
     return options
@@ -165,6 +166,7 @@ extension dpo_train_options {
       ("overwrite_output_dir", .bool(overwrite_output_dir != 0)),
       ("gradient_checkpointing", .bool(gradient_checkpointing != 0)),
       ("precision", try string(precision, "precision")),
+      ("engine", try string(engine, "engine")),
       ("threads", .int(Int(threads))),
       ("memory_limit_mb", .int(Int(memory_limit_mb))),
     ]

@@ -10,9 +10,10 @@ package struct PackingMemory {
 
   private let buffer: FloatBuffer
 
-  init(threads: Int) throws {
-    buffer = try FloatBuffer(count: PackingMemory.sharedCount + threads * 2 * PackingMemory.blockCount)
-  }
+  init(threads: Int) throws { buffer = try FloatBuffer(count: PackingMemory.bytes(threads: threads) / 4) }
+
+  /// What a team takes for its products.
+  package static func bytes(threads: Int) -> Int { 4 * (sharedCount + threads * 2 * blockCount) }
 
   package var shared: UnsafeMutablePointer<Float> { buffer.pointer }
   package func block(_ member: Int) -> UnsafeMutablePointer<Float> {
@@ -22,9 +23,6 @@ package struct PackingMemory {
 }
 
 extension ThreadTeam {
-  /// Whether products run on packed panels (AVX-512) rather than through OpenBLAS.
-  package static func packs(_ precision: Precision) -> Bool { ck_gemm_available(precision.packed) != 0 }
-
   /// Computes independent products together, each sum in an order that does not depend on the number of threads.
   /// `keeping`: a prepared operand that a later product reads.
   package func multiply(
@@ -34,17 +32,18 @@ extension ThreadTeam {
       name, operations: products.reduce(0) { $0 + $1.operations }, bytes: products.reduce(0) { $0 + $1.bytes }
     ) {
       let reserved = products.lazy.flatMap(\.terms).map(\.reserved).reduce(kept?.reserved ?? 0, max)
-      var round = ProductRound(precision, threads: threads, reserved: reserved)
+      let panels = Panels(engine, precision)
+      var round = ProductRound(panels, threads: threads, reserved: reserved)
       for product in products.lazy.flatMap(\.parts) where product.m > 0 && product.n > 0 {
         var isFirst = true
         for term in product.terms {
-          let most = ProductRound.mostK(product, term)
+          let most = round.mostK(product, term)
           for start in stride(from: 0, to: term.k, by: most) {
             let piece = ProductRound.Piece(
               product, term, start..<min(term.k, start + most), accumulates: product.accumulates || !isFirst)
             if !round.add(piece, continues: !isFirst) {
               run(round)
-              round = ProductRound(precision, threads: threads, reserved: reserved)
+              round = ProductRound(panels, threads: threads, reserved: reserved)
               _ = round.add(piece, continues: false)
             }
             isFirst = false
@@ -56,7 +55,7 @@ extension ThreadTeam {
   }
 
   private func run(_ round: ProductRound) {
-    if round.isPacked { run(round.packTasks.count) { index, _ in round.pack(round.packTasks[index], packing) } }
+    run(round.packTasks.count) { index, _ in round.pack(round.packTasks[index], packing) }
     run(round.tasks.count) { index, member in round.compute(round.tasks[index], packing, member) }
   }
 }
@@ -89,39 +88,60 @@ extension Operand {
 /// reads it. It stands at the start of the team's shared packing memory until another product packs operands of its own.
 package struct PreparedOperand {
   let rows, k: Int
-  let precision: Precision
-  let sharesA: Bool
+  let panels: Panels
+  let side: Panels.Side
   let memory: PackingMemory
 
   /// Numbers of the shared memory that it takes.
-  var reserved: Int { (ck_gemm_packed(precision.packed, rows, k, ProductRound.width(a: sharesA)) + 15) / 16 * 16 }
+  var reserved: Int { (panels.count(side, rows: rows, k: k) + 15) / 16 * 16 }
 
   /// Rows `rows` of the left side, which stand at `x` on; their first one begins a panel.
   package func packRows(_ x: UnsafePointer<Float>, _ distance: Int, _ rows: Range<Int>) {
-    let width = ProductRound.width(a: sharesA)
-    ck_gemm_pack(
-      precision.packed, x, distance, 0, 1, rows.count, 0, k, k, width,
-      memory.shared + ck_gemm_packed(precision.packed, rows.lowerBound, k, width))
+    panels.pack(
+      side, x, distance, transposed: false, rows: rows.count, part: 0..<k, of: k,
+      into: memory.shared + panels.count(side, rows: rows.lowerBound, k: k))
   }
 
   /// Numbers `part` of k of every row: rows `part` of a matrix whose columns are the side's rows. The first one is even.
   package func packColumns(_ x: UnsafePointer<Float>, _ distance: Int, _ part: Range<Int>) {
-    ck_gemm_pack(
-      precision.packed, x, distance, 1, 1, rows, part.lowerBound, part.upperBound, k, ProductRound.width(a: sharesA),
-      memory.shared)
+    panels.pack(side, x, distance, transposed: true, rows: rows, part: part, of: k, into: memory.shared)
   }
 }
 
 extension ThreadTeam {
-  /// Room for the shared side of a product with `others`; nil if products do not run on panels or it does not fit.
+  /// Room for the shared side of a product with `others`; nil if it does not fit.
   package func prepare(
-    _ precision: Precision, rows: Int, k: Int, as side: Product.Shared, with others: [Operand]
+    _ precision: Precision, rows: Int, k: Int, as side: Panels.Side, with others: [Operand]
   ) -> PreparedOperand? {
-    guard ThreadTeam.packs(precision), rows > 0, side == .b || rows <= Product.mostSharedRows else { return nil }
-    let operand = PreparedOperand(rows: rows, k: k, precision: precision, sharesA: side == .a, memory: packing)
-    let block = others.map { ProductRound.blockRows(sharesA: side == .a, $0) }.max() ?? 0
-    let room = ck_gemm_packed(CK_GEMM_F32, block, k, ProductRound.width(a: side == .b))
+    guard rows > 0, side == .b || rows <= Product.mostSharedRows else { return nil }
+    let panels = Panels(engine, precision)
+    let operand = PreparedOperand(rows: rows, k: k, panels: panels, side: side, memory: packing)
+    let block = others.map { panels.blockRows($0, sharing: side) }.max() ?? 0
+    let room = panels.count(side.other, rows: block, k: k)
     return room <= PackingMemory.blockCount && operand.reserved <= PackingMemory.sharedCount / 2 ? operand : nil
+  }
+}
+
+extension Panels.Side {
+  var other: Panels.Side { self == .a ? .b : .a }
+}
+
+/// How a product is cut: rows of the operand that is not shared.
+extension Panels {
+  /// The least number of whole panels with at least `rows` rows.
+  package func rows(_ side: Side, atLeast rows: Int) -> Int { (rows + width(side) - 1) / width(side) * width(side) }
+
+  /// Rows that are not cut any further: whole panels, and whole blocks of encoded weights.
+  func unitRows(_ own: Operand, sharing side: Side) -> Int {
+    (rows(side.other, atLeast: 24) + own.granularity - 1) / own.granularity * own.granularity
+  }
+
+  /// Units of a task at most: for each block of them the shared operand is read once.
+  func mostUnits(_ own: Operand, sharing side: Side) -> Int { max(1, 96 / unitRows(own, sharing: side)) }
+
+  /// Rows of a task at most.
+  func blockRows(_ own: Operand, sharing side: Side) -> Int {
+    mostUnits(own, sharing: side) * unitRows(own, sharing: side)
   }
 }
 
@@ -153,13 +173,11 @@ struct ProductRound {
       self.accumulates = accumulates
     }
 
-    var sharesA: Bool { product.shared == .a }
-    var sharedRows: Int { sharesA ? product.m : product.n }
-    var sharedWidth: Int { ProductRound.width(a: sharesA) }
-    var sharedOperand: Operand { sharesA ? term.a : term.b }
-    var ownRows: Int { sharesA ? product.n : product.m }
-    var ownWidth: Int { ProductRound.width(a: !sharesA) }
-    var ownOperand: Operand { sharesA ? term.b : term.a }
+    var side: Panels.Side { product.shared }
+    var sharedRows: Int { side == .a ? product.m : product.n }
+    var sharedOperand: Operand { side == .a ? term.a : term.b }
+    var ownRows: Int { side == .a ? product.n : product.m }
+    var ownOperand: Operand { side == .a ? term.b : term.a }
   }
 
   struct PackTask {
@@ -182,13 +200,13 @@ struct ProductRound {
     let distance: Int
     let isTransposed: Bool
     let k: Range<Int>
-    let rows, width: Int
+    let rows: Int
+    let side: Panels.Side
     let offset: Int
   }
 
-  let precision: Precision
+  let panels: Panels
   let threads: Int
-  let isPacked: Bool
   private(set) var pieces: [Piece] = []
   private(set) var packTasks: [PackTask] = []
   private(set) var tasks: [Task] = []
@@ -197,61 +215,41 @@ struct ProductRound {
   private var firstTask = 0
 
   /// `reserved`: numbers of the shared memory that hold a prepared operand.
-  init(_ precision: Precision, threads: Int, reserved: Int) {
-    self.precision = precision
-    self.threads = threads
+  init(_ panels: Panels, threads: Int, reserved: Int) {
+    self.panels = panels
+    // Where sums depend on the cut, it is the same for any number of threads.
+    self.threads = panels.kernels.pointee.cuts_freely != 0 ? threads : 4
     used = reserved
-    isPacked = ThreadTeam.packs(precision)
-  }
-
-  fileprivate static func width(a: Bool) -> Int { Int(a ? CK_GEMM_M : CK_GEMM_N) }
-
-  /// Rows that are not cut any further: whole panels, and whole blocks of encoded weights.
-  private static func unitRows(sharesA: Bool, _ own: Operand) -> Int {
-    let rows = sharesA ? width(a: false) : 2 * width(a: true)
-    return (rows + own.granularity - 1) / own.granularity * own.granularity
-  }
-
-  /// Units of a task at most: for each block of them the shared operand is read once.
-  private static func mostUnits(sharesA: Bool, _ own: Operand) -> Int {
-    max(1, 96 / unitRows(sharesA: sharesA, own))
-  }
-
-  /// Rows of a task at most.
-  fileprivate static func blockRows(sharesA: Bool, _ own: Operand) -> Int {
-    mostUnits(sharesA: sharesA, own) * unitRows(sharesA: sharesA, own)
   }
 
   /// Numbers of k that fit a round.
-  static func mostK(_ product: Product, _ term: Product.Term) -> Int {
-    let sharesA = product.shared == .a
-    // Panels of A take more than their rows.
-    let shared = ((sharesA ? product.m : product.n) + width(a: false)) * 16 / 14
-    let own = blockRows(sharesA: sharesA, sharesA ? term.b : term.a)
-    if case .prepared = (sharesA ? term.a : term.b).storage { return max(1, term.k) }
+  func mostK(_ product: Product, _ term: Product.Term) -> Int {
+    let side = product.shared
+    if case .prepared = (side == .a ? term.a : term.b).storage { return max(1, term.k) }
+    let rows = (side == .a ? product.m : product.n) + 32
+    let own = panels.blockRows(side == .a ? term.b : term.a, sharing: side)
     // Whole blocks of every encoding; at least 2, which a slot of bf16 holds.
-    let most = min(PackingMemory.sharedCount / shared, PackingMemory.blockCount / own)
+    let most = min(
+      PackingMemory.sharedCount / (rows * panels.kernels.pointee.a_slot / panels.width(.a)),
+      PackingMemory.blockCount / own)
     return most >= 256 ? most / 256 * 256 : max(2, most / 2 * 2)
   }
 
   /// false: the round is full.
   mutating func add(_ piece: Piece, continues: Bool) -> Bool {
     var piece = piece
-    if isPacked {
-      guard let offset = place(piece) else { return false }
-      piece.offset = offset
-    }
+    guard let offset = place(piece) else { return false }
+    piece.offset = offset
     pieces.append(piece)
     if continues && firstTask < tasks.count {
       for index in firstTask..<tasks.count { tasks[index].pieces = tasks[index].pieces.lowerBound..<pieces.count }
     } else {
       firstTask = tasks.count
-      let unit = ProductRound.unitRows(sharesA: piece.sharesA, piece.ownOperand)
+      let unit = panels.unitRows(piece.ownOperand, sharing: piece.side)
       let units = (piece.ownRows + unit - 1) / unit
       let parts = max(1, (ProductRound.leastTasks * threads + units - 1) / units)
-      let width = piece.sharedWidth
-      let part = ((piece.sharedRows + parts - 1) / parts + width - 1) / width * width
-      let most = ProductRound.mostUnits(sharesA: piece.sharesA, piece.ownOperand)
+      let part = panels.rows(piece.side, atLeast: (piece.sharedRows + parts - 1) / parts)
+      let most = panels.mostUnits(piece.ownOperand, sharing: piece.side)
       // Large tasks first, small ones at the end, so that all threads end together.
       var done = 0
       while done < units {
@@ -275,16 +273,16 @@ struct ProductRound {
     func entry(_ offset: Int) -> Packed {
       Packed(
         address: address, distance: distance, isTransposed: piece.sharedOperand.isTransposed, k: piece.k,
-        rows: piece.sharedRows, width: piece.sharedWidth, offset: offset)
+        rows: piece.sharedRows, side: piece.side, offset: offset)
     }
     for known in packed where known == entry(known.offset) { return known.offset }
-    let size = ck_gemm_packed(precision.packed, piece.sharedRows, piece.k.count, piece.sharedWidth)
+    let size = panels.count(piece.side, rows: piece.sharedRows, k: piece.k.count)
     guard used + size <= PackingMemory.sharedCount else { return nil }
     packed.append(entry(used))
     // Rows are packed a few panels at a time; columns in blocks of k, so that the matrix is read row by row.
-    let panels = 4 * piece.sharedWidth
-    for start in stride(from: 0, to: piece.sharedOperand.isTransposed ? piece.k.count : piece.sharedRows, by: panels) {
-      let part = start..<start + panels
+    let step = panels.rows(piece.side, atLeast: 56)
+    for start in stride(from: 0, to: piece.sharedOperand.isTransposed ? piece.k.count : piece.sharedRows, by: step) {
+      let part = start..<start + step
       packTasks.append(
         piece.sharedOperand.isTransposed
           ? PackTask(piece: pieces.count, rows: 0..<piece.sharedRows, k: part.clamped(to: 0..<piece.k.count))
@@ -299,95 +297,67 @@ struct ProductRound {
     guard case .floats(let x, let distance) = piece.sharedOperand.storage else { return }
     let (row, k) = (task.rows.lowerBound, piece.k.lowerBound + task.k.lowerBound)
     let isTransposed = piece.sharedOperand.isTransposed
-    ck_gemm_pack(
-      precision.packed, x + (isTransposed ? k * distance + row : row * distance + k), distance, isTransposed ? 1 : 0,
-      1, task.rows.count, task.k.lowerBound, task.k.upperBound, piece.k.count, piece.sharedWidth,
-      memory.shared + piece.offset + ck_gemm_packed(precision.packed, row, piece.k.count, piece.sharedWidth))
+    panels.pack(
+      piece.side, x + (isTransposed ? k * distance + row : row * distance + k), distance, transposed: isTransposed,
+      rows: task.rows.count, part: task.k, of: piece.k.count,
+      into: memory.shared + piece.offset + panels.count(piece.side, rows: row, k: piece.k.count))
   }
 
   func compute(_ task: Task, _ memory: PackingMemory, _ member: Int) {
     for index in task.pieces {
       let piece = pieces[index]
       let product = piece.product
-      let (rows, columns) = piece.sharesA ? (task.sharedRows, task.rows) : (task.rows, task.sharedRows)
-      let c = product.c + rows.lowerBound * product.ldc + columns.lowerBound
-      if isPacked {
-        packOwn(piece, task.rows, memory, member)
-        let own = (x: UnsafePointer(memory.block(member)), slots: ck_gemm_slots(precision.packed, piece.k.count))
-        let shared = shared(piece, task.sharedRows.lowerBound, memory)
-        let (a, b) = piece.sharesA ? (shared, own) : (own, shared)
-        ck_gemm_multiply(
-          precision.packed, a.x, a.slots, b.x, b.slots, rows.count, columns.count, piece.k.count, c, product.ldc,
-          piece.accumulates ? 1 : 0)
-      } else if case .floats(let x, let sharedDistance) = piece.sharedOperand.storage {
-        let (own, distance) = natural(piece, task.rows, memory.decoded(member))
-        let isTransposed = piece.sharedOperand.isTransposed
-        let (row, k) = (task.sharedRows.lowerBound, piece.k.lowerBound)
-        let shared = x + (isTransposed ? k * sharedDistance + row : row * sharedDistance + k)
-        let a = piece.sharesA ? (shared, sharedDistance) : (own, distance)
-        let b = piece.sharesA ? (own, distance) : (shared, sharedDistance)
-        gemm(
-          piece.term.a.isTransposed, !piece.term.b.isTransposed, rows.count, columns.count, piece.k.count,
-          piece.term.alpha, a.0, a.1, b.0, b.1, piece.accumulates ? 1 : 0, c, product.ldc)
-      }
+      let (rows, columns) = piece.side == .a ? (task.sharedRows, task.rows) : (task.rows, task.sharedRows)
+      packOwn(piece, task.rows, memory, member)
+      let own: Panels.Packed = (UnsafePointer(memory.block(member)), piece.k.count)
+      let shared = shared(piece, task.sharedRows.lowerBound, memory)
+      let (a, b) = piece.side == .a ? (shared, own) : (own, shared)
+      panels.multiply(
+        a, b, rows.count, columns.count, piece.k.count,
+        into: product.c + rows.lowerBound * product.ldc + columns.lowerBound, product.ldc,
+        accumulates: piece.accumulates)
     }
   }
 
-  /// The panels of the shared operand from a row on that begins one, and their distance.
-  private func shared(_ piece: Piece, _ row: Int, _ memory: PackingMemory) -> (x: UnsafePointer<Float>, slots: Int) {
-    let (width, packed) = (piece.sharedWidth, precision.packed)
+  /// The panels of the shared operand from a row on that begins one.
+  private func shared(_ piece: Piece, _ row: Int, _ memory: PackingMemory) -> Panels.Packed {
     if case .prepared(let operand, let k) = piece.sharedOperand.storage {
-      let offset = ck_gemm_packed(packed, row, operand.k, width) + ck_gemm_packed(packed, 1, k, width)
-      return (UnsafePointer(memory.shared + offset), ck_gemm_slots(packed, operand.k))
+      let offset = panels.count(piece.side, rows: row, k: operand.k) + panels.offset(piece.side, k: k)
+      return (UnsafePointer(memory.shared + offset), operand.k)
     }
-    let offset = piece.offset + ck_gemm_packed(packed, row, piece.k.count, width)
-    return (UnsafePointer(memory.shared + offset), ck_gemm_slots(packed, piece.k.count))
+    let offset = piece.offset + panels.count(piece.side, rows: row, k: piece.k.count)
+    return (UnsafePointer(memory.shared + offset), piece.k.count)
   }
 
   /// Packs some rows of the operand that is not shared.
   private func packOwn(_ piece: Piece, _ rows: Range<Int>, _ memory: PackingMemory, _ member: Int) {
-    let (k, width, isTransposed) = (piece.k, piece.ownWidth, piece.ownOperand.isTransposed)
+    let (k, side, isTransposed) = (piece.k, piece.side.other, piece.ownOperand.isTransposed)
     func pack(_ x: UnsafePointer<Float>, _ distance: Int, _ some: Range<Int>, _ part: Range<Int>) {
-      let offset = ck_gemm_packed(precision.packed, some.lowerBound - rows.lowerBound, k.count, width)
-      ck_gemm_pack(
-        precision.packed, x, distance, isTransposed ? 1 : 0, piece.term.alpha, some.count,
-        part.lowerBound - k.lowerBound,
-        part.upperBound - k.lowerBound, k.count, width, memory.block(member) + offset)
+      panels.pack(
+        side, x, distance, transposed: isTransposed, alpha: piece.term.alpha, rows: some.count,
+        part: part.lowerBound - k.lowerBound..<part.upperBound - k.lowerBound, of: k.count,
+        into: memory.block(member) + panels.count(side, rows: some.lowerBound - rows.lowerBound, k: k.count))
     }
-    guard case .stored(let tensor) = piece.ownOperand.storage else {
-      let (x, distance) = natural(piece, rows, memory.decoded(member))
-      return pack(x, distance, rows, k)
-    }
-    // Encoded weights: as many at a time as stay in the first cache, in whole blocks.
-    let unit = (width + piece.ownOperand.granularity - 1) / piece.ownOperand.granularity * piece.ownOperand.granularity
-    let step = isTransposed ? 8192 / unit : 256
-    let decoded = memory.decoded(member)
-    for first in stride(from: rows.lowerBound, to: rows.upperBound, by: unit) {
-      let some = first..<min(first + unit, rows.upperBound)
-      for start in stride(from: k.lowerBound, to: k.upperBound, by: step) {
-        let part = start..<min(start + step, k.upperBound)
-        let (storedRows, columns) = isTransposed ? (part, some) : (some, part)
-        tensor.dequantize(rows: storedRows, columns: columns, into: decoded)
-        pack(UnsafePointer(decoded), columns.count, some, part)
-      }
-    }
-  }
-
-  /// Some rows of the operand that is not shared, as f32.
-  private func natural(
-    _ piece: Piece, _ rows: Range<Int>, _ decoded: UnsafeMutablePointer<Float>
-  ) -> (UnsafePointer<Float>, distance: Int) {
-    let isTransposed = piece.ownOperand.isTransposed
     switch piece.ownOperand.storage {
     case .floats(let x, let distance):
-      let (row, k) = (rows.lowerBound, piece.k.lowerBound)
-      return (x + (isTransposed ? k * distance + row : row * distance + k), distance)
+      let (row, k0) = (rows.lowerBound, k.lowerBound)
+      pack(x + (isTransposed ? k0 * distance + row : row * distance + k0), distance, rows, k)
     case .stored(let tensor):
-      let (storedRows, columns) = isTransposed ? (piece.k, rows) : (rows, piece.k)
-      tensor.dequantize(rows: storedRows, columns: columns, into: decoded)
-      return (UnsafePointer(decoded), columns.count)
-    case .prepared:
-      return (UnsafePointer(decoded), 0)  // a prepared operand is always the shared one
+      // As many at a time as stay in the first cache, in whole blocks.
+      let granularity = piece.ownOperand.granularity
+      let unit = (panels.rows(side, atLeast: 14) + granularity - 1) / granularity * granularity
+      let step = isTransposed ? 8192 / unit : 256
+      let decoded = memory.decoded(member)
+      for first in stride(from: rows.lowerBound, to: rows.upperBound, by: unit) {
+        let some = first..<min(first + unit, rows.upperBound)
+        for start in stride(from: k.lowerBound, to: k.upperBound, by: step) {
+          let part = start..<min(start + step, k.upperBound)
+          let (storedRows, columns) = isTransposed ? (part, some) : (some, part)
+          tensor.dequantize(rows: storedRows, columns: columns, into: decoded, with: panels.kernels)
+          pack(UnsafePointer(decoded), columns.count, some, part)
+        }
+      }
+    case .prepared: break  // a prepared operand is always the shared one
     }
   }
 }

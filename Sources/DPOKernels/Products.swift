@@ -1,17 +1,8 @@
-import CKernels
-import COpenBLAS
-import Glibc
-
 /// Arithmetic of matrix products; sums are f32 in both.
 public enum Precision: String, Sendable, CaseIterable {
   case fp32
   /// Both operands are rounded to bf16 on their way into the product.
   case bf16
-
-  package var packed: ck_gemm_precision { self == .bf16 ? Precision.packedBF16 : CK_GEMM_F32 }
-  private static let packedBF16 = ck_gemm_bf16()
-  /// Whether bf16 products take less time than those of fp32, rather than as much.
-  package static var bf16IsFaster: Bool { packedBF16 == CK_GEMM_BF16 }
 }
 
 /// Rows of k numbers that take part in a product: the rows of a matrix, or its columns.
@@ -69,18 +60,16 @@ package struct Product {
     }
   }
 
-  /// The operand that all threads read; the other one is cut into tasks. It is never a stored tensor.
-  package enum Shared { case a, b }
-
   let m, n, ldc: Int
   let c: UnsafeMutablePointer<Float>
   let accumulates: Bool
-  let shared: Shared
+  /// The operand that all threads read; the other one is cut into tasks. It is never a stored tensor.
+  let shared: Panels.Side
   var terms: [Term]
 
   package init(
     _ m: Int, _ n: Int, into c: UnsafeMutablePointer<Float>, _ ldc: Int, accumulates: Bool = false,
-    sharing shared: Shared = .a, _ terms: [Term]
+    sharing shared: Panels.Side = .a, _ terms: [Term]
   ) {
     self.m = m
     self.n = n
@@ -105,15 +94,4 @@ package struct Product {
   var bytes: Double {
     terms.reduce(Double(m * n) * (accumulates ? 8 : 4)) { $0 + 4 * Double($1.k) * Double(m + n) }
   }
-}
-
-/// C = alpha · op(A) op(B) + beta · C on the calling thread.
-package func gemm(
-  _ transposesA: Bool, _ transposesB: Bool, _ m: Int, _ n: Int, _ k: Int, _ alpha: Float, _ a: UnsafePointer<Float>,
-  _ lda: Int, _ b: UnsafePointer<Float>, _ ldb: Int, _ beta: Float, _ c: UnsafeMutablePointer<Float>, _ ldc: Int
-) {
-  guard m > 0, n > 0 else { return }
-  cblas_sgemm(
-    CblasRowMajor, transposesA ? CblasTrans : CblasNoTrans, transposesB ? CblasTrans : CblasNoTrans, Int32(m), Int32(n),
-    Int32(k), alpha, a, Int32(lda), b, Int32(ldb), beta, c, Int32(ldc))
 }

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// Where the time of a team's work goes. Attach one to `ThreadTeam.profile`; operations then add to it as they end.
 public final class Profile: @unchecked Sendable {

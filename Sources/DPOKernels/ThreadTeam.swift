@@ -1,30 +1,27 @@
 import CKernels
-import COpenBLAS
 import DPOBase
 @_exported import DPOTensor
-import Glibc
+import DPOPlatform
 
 /// Persistent threads that share the work of one operation at a time. Idle threads sleep; the calling thread works too.
 ///
 /// Work is cut into tasks whose size never depends on the number of threads, and each sum has a fixed order: results
 /// have the same bits for any number of threads.
-///
-/// OpenBLAS is called single-threaded, one tile a call, from this team. Its thread count is global to the process:
-/// making a team sets it to 1.
 public final class ThreadTeam: @unchecked Sendable {
   public let threads: Int
+  /// What the threads compute with.
+  public let engine: Engine
   /// Set it between operations only.
   public var profile: Profile?
   private let handle: OpaquePointer
   package let packing: PackingMemory
 
   /// Throws `.invalidArgument` for less than 1 or more than 1024 threads, `.memory` if the system has none left.
-  public init(threads: Int) throws {
+  public init(threads: Int, engine: Engine = .best) throws {
     guard (1...1024).contains(threads) else { throw DPOError.argument("threads: \(threads), expected 1 to 1024") }
     guard let handle = ck_team_create(Int32(threads)) else {
       throw DPOError(.memory, "cannot start \(threads) threads: \(String(cString: strerror(errno)))")
     }
-    openblas_set_num_threads(1)
     do {
       packing = try PackingMemory(threads: threads)
     } catch {
@@ -32,13 +29,14 @@ public final class ThreadTeam: @unchecked Sendable {
       throw error
     }
     self.threads = threads
+    self.engine = engine
     self.handle = handle
   }
 
   deinit { ck_team_destroy(handle) }
 
-  /// Processors that this process may run on.
-  public static var availableProcessors: Int { Int(ck_processors()) }
+  /// Processors that this process can keep busy: affinity and CPU quotas counted.
+  public static var availableProcessors: Int { Machine.processors }
 
   /// Calls `body(index, member)` for every index in 0..<count, each once, from up to `threads` threads;
   /// `member` < `threads` tells them apart (for scratch memory). Must not be called from inside a body.
@@ -57,14 +55,16 @@ public final class ThreadTeam: @unchecked Sendable {
     }
   }
 
+  package var kernels: UnsafePointer<ck_engine> { engine.kernels }
+
   /// Rows a task takes in row-wise operations: whole panels of a product's left side.
-  package static let rowBlock = 28
+  private var rowBlock: Int { Panels(engine, .fp32).rows(.a, atLeast: 24) }
 
   /// Calls `body(rows, member)` for blocks of `rowBlock` rows. `bytes` that each row takes are for the profile.
   package func rows(
     _ name: StaticString, _ count: Int, bytes: Int = 0, _ body: (_ rows: Range<Int>, _ member: Int) -> Void
   ) {
-    let size = ThreadTeam.rowBlock
+    let size = rowBlock
     measured(name, bytes: Double(bytes * count)) {
       run((count + size - 1) / size) { index, member in body(index * size..<min(count, (index + 1) * size), member) }
     }

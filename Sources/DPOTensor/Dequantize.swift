@@ -34,17 +34,20 @@ extension StoredTensor {
     guard let base = bytes.baseAddress else { return }
     withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { stored in
       guard let stored = stored.baseAddress else { return }
-      ck_dequantize(dtype.encoding, base, stored, columns)
+      Engine.best.kernels.pointee.dequantize(dtype.encoding, base, stored, columns)
       for index in 0..<columns { out[index] = stored[storedRow(index)] }
     }
   }
 
   /// Decodes some columns of rows of a matrix, side by side; both bounds of `columns` are whole blocks.
-  package func dequantize(rows: Range<Int>, columns part: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+  package func dequantize(
+    rows: Range<Int>, columns part: Range<Int>, into out: UnsafeMutablePointer<Float>,
+    with kernels: UnsafePointer<ck_engine> = Engine.best.kernels
+  ) {
     guard let base = bytes.baseAddress else { return }
     let offset = part.lowerBound / dtype.blockElements * dtype.blockBytes
     eachRun(rows) { run, distance in
-      ck_dequantize_rows(
+      kernels.pointee.dequantize_rows(
         dtype.encoding, base + storedRow(run.lowerBound) * rowBytes + offset, distance * rowBytes, run.count,
         out + (run.lowerBound - rows.lowerBound) * part.count, part.count, part.count)
     }
@@ -66,7 +69,7 @@ extension StoredTensor {
   public var firstNonFinite: Int? {
     guard let base = bytes.baseAddress else { return nil }
     let blocks = bytes.count / dtype.blockBytes
-    let found = ck_first_nonfinite(dtype.encoding, base, blocks)
+    let found = Engine.best.kernels.pointee.first_nonfinite(dtype.encoding, base, blocks)
     return found == blocks ? nil : found * dtype.blockElements
   }
 }
@@ -81,7 +84,7 @@ public func quantize(
     throw DPOError(.internal, "\(values.count) numbers do not fill \(out.count) bytes of \(dtype.rawValue)")
   }
   guard let source = values.baseAddress, let target = out.baseAddress else { return }
-  guard ck_quantize(dtype.encoding, source, target, values.count) == 0 else {
+  guard Engine.best.kernels.pointee.quantize(dtype.encoding, source, target, values.count) == 0 else {
     throw DPOError.unsupported("writing tensors as \(dtype.rawValue) is not supported (known: F32, F16, BF16, Q8_0)")
   }
 }

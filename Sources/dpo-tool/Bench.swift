@@ -110,7 +110,7 @@ struct Bench: ParsableCommand {
         "unshared": .int((0..<data.count).reduce(0) { $0 + data.attendedTokens($1) }),
       ],
       "gflops": .real(trainer.countedOperations(step: 0) / median / 1e9),
-      "precision": .string(options.precision), "lora_r": .int(options.loraR), "engine": .string(DPOVersion.engine),
+      "precision": .string(options.precision), "lora_r": .int(options.loraR), "engine": .string(trainer.engine.name),
       "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
     ]
     if profile { object["profile"] = .array(kernelRows(kernels?.entries ?? []).map(JSON.object)) }
@@ -118,7 +118,7 @@ struct Bench: ParsableCommand {
       printJSON(.object(object))
     } else {
       print(
-        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(Terminal.short(trainer.countedOperations(step: 0) / median / 1e9)) GFLOP/s, \(peak) MiB at the peak, \(trainer.threads) threads, \(DPOVersion.engine)"
+        "\(Terminal.short(median, digits: 4)) s a step (fastest \(Terminal.short(seconds[0], digits: 4))), \(Terminal.short(trainer.countedOperations(step: 0) / median / 1e9)) GFLOP/s, \(peak) MiB at the peak, \(trainer.threads) threads, \(trainer.engine.name)"
       )
       printKernels(kernels?.entries ?? [])
     }

@@ -49,7 +49,8 @@ extension Bench {
     let precision = Precision(rawValue: options.precision) ?? .fp32
     let bench = GenerationBench(
       batch: batch, promptTokens: promptTokens, newTokens: maxNewTokens, rounds: steps, precision: precision)
-    let model = try LanguageModel(path: model, adapter: adapter, threads: options.threads)
+    let model = try LanguageModel(
+      path: model, adapter: adapter, threads: options.threads, engine: Engine(named: options.engine))
     let loaded = begin.duration(to: clock.now) / .seconds(1)
     var kernels: Profile?
     var bar = Progress("round")
@@ -72,7 +73,7 @@ extension Bench {
         "prefill_tokens_per_second_max": .real(prefill[prefill.count - 1]), "batch": .int(batch),
         "prompt_tokens": .int(promptTokens), "max_new_tokens": .int(maxNewTokens), "load_seconds": .real(loaded),
         "peak_rss_mb": .int(peak), "precision": .string(precision.rawValue),
-        "engine": .string(DPOVersion.engine), "threads": .int(model.team.threads),
+        "engine": .string(model.team.engine.name), "threads": .int(model.team.threads),
       ]
       if profile { object["profile"] = .array(kernelRows(entries).map(JSON.object)) }
       printJSON(.object(object))
@@ -81,7 +82,7 @@ extension Bench {
         """
         \(Terminal.short(median(decode), digits: 4)) tokens/s (fastest \(Terminal.short(decode[decode.count - 1], digits: 4))) \
         of \(batch) sequences, prompts \(Terminal.short(median(prefill), digits: 4)) tokens/s, \(peak) MiB at the peak, \
-        \(model.team.threads) threads, \(DPOVersion.engine)
+        \(model.team.threads) threads, \(model.team.engine.name)
         """)
       printKernels(entries)
     }

@@ -12,10 +12,17 @@ struct ModelArguments: ParsableArguments {
   @Option(help: ArgumentHelp("Compute threads; 0: one a core.", valueName: "N"))
   var threads = 0
 
+  @Option(
+    help: ArgumentHelp(
+      "Inner loops to compute with: \(Engine.names.joined(separator: ", ")); auto: the best for this processor.",
+      valueName: "NAME"))
+  var engine = "auto"
+
   @OptionGroup var mapping: MappingFlags
 
   func open() throws -> LanguageModel {
-    try LanguageModel(path: model, adapter: adapter, threads: threads, inMemory: mapping.noMmap)
+    try LanguageModel(
+      path: model, adapter: adapter, threads: threads, engine: Engine(named: engine), inMemory: mapping.noMmap)
   }
 }
 

@@ -204,6 +204,8 @@ struct TrainingFlags: ParsableArguments {
   var gradientCheckpointing: Bool?
   @Option(name: .customLong("precision"), help: optionHelp("precision"), transform: optionValue("precision"))
   var precision: JSON?
+  @Option(name: .customLong("engine"), help: optionHelp("engine"), transform: optionValue("engine"))
+  var engine: JSON?
   @Option(name: .customLong("threads"), help: optionHelp("threads"), transform: optionValue("threads"))
   var threads: JSON?
   @Option(
@@ -288,6 +290,7 @@ struct TrainingFlags: ParsableArguments {
       ("overwrite_output_dir", overwriteOutputDir.map(JSON.bool)),
       ("gradient_checkpointing", gradientCheckpointing.map(JSON.bool)),
       ("precision", precision),
+      ("engine", engine),
       ("threads", threads),
       ("memory_limit_mb", memoryLimitMb),
     ]

@@ -1,5 +1,5 @@
 import DPOBase
-import Glibc
+import DPOPlatform
 import Testing
 
 /// A made-up /proc and /sys.

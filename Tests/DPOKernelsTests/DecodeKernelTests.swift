@@ -1,6 +1,7 @@
 import CKernels
 import DPOKernels
-import Glibc
+import DPOPlatform
+import TestSupport
 import Testing
 
 /// Random blocks of an encoding. Scales are halves (or elements) of modest size, so that all numbers are finite.
@@ -39,14 +40,16 @@ private struct Blocks {
     self.bytes = bytes
   }
 
-  /// [rows, k], as `ck_dequantize` has them.
+  /// [rows, k], as the portable engine has them.
   var values: [Float] {
     var out = [Float](repeating: 0, count: rows * k)
-    ck_dequantize(dtype.encoding, bytes, &out, rows * k)
+    (try? Engine(named: "portable"))?.kernels.pointee.dequantize(dtype.encoding, bytes, &out, rows * k)
     return out
   }
 
-  func product(_ x: [Float], _ rounded: [UInt16]?, _ ld: Int, _ count: Int, half: Int = 0) -> [Float] {
+  func product(
+    _ kernels: UnsafePointer<ck_engine>, _ x: [Float], _ rounded: [UInt16]?, _ ld: Int, _ count: Int, half: Int = 0
+  ) -> [Float] {
     var y = [Float](repeating: .nan, count: count * rows)
     var scratch = [Float](repeating: .nan, count: ck_weights_scratch(k))
     bytes.withUnsafeBytes { bytes in
@@ -57,8 +60,8 @@ private struct Blocks {
           var a = ck_activations(
             x: x.baseAddress, rounded: rounded == nil ? nil : values.baseAddress, ld: ld, rows: count)
           // In two pieces, the second of no round size.
-          ck_weights_product(&w, 0, 8, &a, &y, rows, &scratch)
-          ck_weights_product(&w, 8, rows - 8, &a, &y, rows, &scratch)
+          kernels.pointee.weights_product(&w, 0, 8, &a, &y, rows, &scratch)
+          kernels.pointee.weights_product(&w, 8, rows - 8, &a, &y, rows, &scratch)
         }
       }
     }
@@ -66,9 +69,10 @@ private struct Blocks {
   }
 }
 
-@Suite struct DecodeKernelTests {
-  @Test(arguments: DType.allCases)
-  func rowsAreDecodedToTheBitsOfTheReference(dtype: DType) {
+@Suite(.timeLimit(.minutes(10))) struct DecodeKernelTests {
+  @Test(arguments: Engine.available, DType.allCases)
+  func rowsAreDecodedToTheBitsOfTheReference(engine: Engine, dtype: DType) {
+    let kernels = engine.kernels
     var numbers = Numbers(7)
     let unit = dtype.blockElements
     // More blocks than are prepared at a time, and numbers of rows that are no multiple of those decoded together.
@@ -80,7 +84,7 @@ private struct Blocks {
       let (values, count, ldo) = (blocks.values, part.count, part.count + 3)
       var out = [Float](repeating: -1, count: rows * ldo)
       blocks.bytes.withUnsafeBytes { bytes in
-        ck_dequantize_rows(
+        kernels.pointee.dequantize_rows(
           dtype.encoding, bytes.baseAddress.map { $0 + part.lowerBound / unit * dtype.blockBytes }, blocks.rowBytes,
           rows,
           &out, ldo, count)
@@ -89,26 +93,30 @@ private struct Blocks {
         let (found, expected) = (
           out[row * ldo..<row * ldo + count], values[row * k + part.lowerBound..<row * k + part.upperBound]
         )
-        #expect(found.map(\.bitPattern) == expected.map(\.bitPattern))
+        #expect(firstDifference(found, expected) == nil)
         #expect(out[row * ldo + count..<(row + 1) * ldo].allSatisfy { $0 == -1 })
       }
     }
   }
 
-  @Test(arguments: DType.allCases, [false, true])
-  func productsWithStoredWeightsEqualThoseOfTheirNumbers(dtype: DType, rounds: Bool) {
+  @Test(arguments: Engine.available, DType.allCases)
+  func productsWithStoredWeightsEqualThoseOfTheirNumbers(engine: Engine, dtype: DType) {
+    for rounds in [false, true] { productsWithStoredWeights(engine.kernels, dtype, rounds: rounds) }
+  }
+
+  private func productsWithStoredWeights(_ kernels: UnsafePointer<ck_engine>, _ dtype: DType, rounds: Bool) {
     var numbers = Numbers(6)
     // No multiple of a vector where the encoding allows it.
     for k in dtype.blockElements == 1 ? [7, 45, 576] : [dtype.blockElements, 3 * dtype.blockElements] {
       let blocks = Blocks(dtype, rows: 13, k: k, &numbers)
       var weights = blocks.values
-      if rounds { ck_round_to_bf16(&weights, nil, weights.count) }
+      if rounds { kernels.pointee.round_to_bf16(&weights, nil, weights.count) }
       for rows in [1, 2, 3, 4, 5, 9] {
         let ld = k + 3
         var x = floats(numbers.next(rows * ld))
         var rounded = [UInt16](repeating: 0, count: x.count)
-        if rounds { ck_round_to_bf16(&x, &rounded, x.count) }
-        let y = blocks.product(x, rounds ? rounded : nil, ld, rows)
+        if rounds { kernels.pointee.round_to_bf16(&x, &rounded, x.count) }
+        let y = blocks.product(kernels, x, rounds ? rounded : nil, ld, rows)
         var expected = [Double](), sizes = [Double]()
         for row in 0..<rows {
           for output in 0..<blocks.rows {
@@ -122,20 +130,21 @@ private struct Blocks {
         }
         // The last row alone: the same bits.
         let last = (rows - 1) * ld
-        let alone = blocks.product(Array(x[last...]), rounds ? Array(rounded[last...]) : nil, ld, 1)
-        #expect(alone == Array(y[((rows - 1) * blocks.rows)...]))
+        let alone = blocks.product(kernels, Array(x[last...]), rounds ? Array(rounded[last...]) : nil, ld, 1)
+        #expect(firstDifference(alone, y[((rows - 1) * blocks.rows)...]) == nil)
       }
     }
   }
 
-  @Test func outputsOfInterleavedRowsComeInOrder() {
+  @Test(arguments: Engine.available) func outputsOfInterleavedRowsComeInOrder(engine: Engine) {
+    let kernels = engine.kernels
     var numbers = Numbers(7)
     let k = 32
     let blocks = Blocks(.q4_0, rows: 24, k: k, &numbers)
     let x = floats(numbers.next(6 * k))
     for rows in [1, 6] {
-      let plain = blocks.product(x, nil, k, rows)
-      let ordered = blocks.product(x, nil, k, rows, half: 4)
+      let plain = blocks.product(kernels, x, nil, k, rows)
+      let ordered = blocks.product(kernels, x, nil, k, rows, half: 4)
       for row in 0..<rows {
         for stored in 0..<24 {
           let output = stored / 8 * 8 + stored % 2 * 4 + stored % 8 / 2
@@ -145,14 +154,15 @@ private struct Blocks {
     }
   }
 
-  @Test func roundingToBF16IsToTheNearestEven() {
+  @Test(arguments: Engine.available) func roundingToBF16IsToTheNearestEven(engine: Engine) {
+    let kernels = engine.kernels
     let cases: [(Float, UInt32)] = [
       (1, 0x3F80), (Float(bitPattern: 0x3F80_8000), 0x3F80), (Float(bitPattern: 0x3F81_8000), 0x3F82),
       (Float(bitPattern: 0x3F80_8001), 0x3F81), (-0.0, 0x8000), (.infinity, 0x7F80),
     ]
     var x = cases.map(\.0) + [.nan]
     var rounded = [UInt16](repeating: 0, count: x.count)
-    ck_round_to_bf16(&x, &rounded, x.count)
+    kernels.pointee.round_to_bf16(&x, &rounded, x.count)
     for (index, row) in cases.enumerated() {
       #expect(rounded[index] == UInt16(row.1))
       #expect(x[index].bitPattern == row.1 << 16)
@@ -160,7 +170,13 @@ private struct Blocks {
     #expect(x[cases.count].isNaN)
   }
 
-  @Test(arguments: [1, 3, 4, 6], [8, 64, 81]) func attentionOverCachedPartsEqualsTheNaiveOne(heads: Int, size: Int) {
+  @Test(arguments: Engine.available, [1, 3, 4, 6]) func attentionOverCachedPartsEqualsTheNaiveOne(
+    engine: Engine, heads: Int
+  ) {
+    for size in [8, 64, 81] { attentionOverCachedParts(engine.kernels, heads, size) }
+  }
+
+  private func attentionOverCachedParts(_ kernels: UnsafePointer<ck_engine>, _ heads: Int, _ size: Int) {
     var numbers = Numbers(3)
     let (keyHeads, total) = (2, 45)
     let width = keyHeads * size
@@ -174,7 +190,7 @@ private struct Blocks {
       for position in 0..<total {
         let row = position < prompt ? position : own + position - prompt
         let range = position * width..<(position + 1) * width
-        ck_cache_store(
+        kernels.pointee.cache_store(
           Array(floats(k)[range]), Array(floats(v)[range]), keyHeads, size, width, row, &keys, &values)
       }
       for head in 0..<keyHeads {
@@ -197,7 +213,7 @@ private struct Blocks {
               ck_cache_part(keys: k, values: v, count: prompt),
               ck_cache_part(keys: k + own * width, values: v + own * width, count: total - prompt),
             ]
-            ck_decode_attention(
+            kernels.pointee.decode_attention(
               floats(q), heads, size, parts, 2, width, skip, 1 / Float(size).squareRoot(), &scores, &out)
           }
         }
@@ -206,35 +222,40 @@ private struct Blocks {
     }
   }
 
-  @Test(arguments: [1, 15, 16, 37, 1000]) func samplingKernelsEqualPlainLoops(count: Int) {
+  @Test(arguments: Engine.available, [1, 15, 16, 37, 1000]) func samplingKernelsEqualPlainLoops(
+    engine: Engine, count: Int
+  ) {
+    let kernels = engine.kernels
     var numbers = Numbers(8)
     // Few different numbers: the first of equals counts.
     let x = floats(numbers.next(count, scale: 4)).map { $0.rounded() }
-    let largest = ck_find_largest(x, count)
+    let largest = kernels.pointee.find_largest(x, count)
     #expect(largest.value == x.max())
     #expect(Int(largest.index) == x.firstIndex(of: largest.value))
     var y = [Float](repeating: 0, count: count)
-    let sum = ck_shifted_exp_sum(x, &y, count, largest.value, 0.7)
+    let sum = kernels.pointee.shifted_exp_sum(x, &y, count, largest.value, 0.7)
     let exact = x.map { exp(Double(($0 - largest.value) * 0.7)) }
     #expect(relativeError(y, exact) < 1e-6)
     #expect(abs(sum / exact.reduce(0, +) - 1) < 1e-6)
     for least: Float in [0, 0.1, 0.5, 1] {
       let from = y.filter { $0 >= least }
-      #expect(abs(ck_sum_from(y, count, least) - from.reduce(0) { $0 + Double($1) }) < 1e-9 * Double(count))
+      #expect(
+        abs(kernels.pointee.sum_from(y, count, least) - from.reduce(0) { $0 + Double($1) }) < 1e-9 * Double(count))
       var found = [Int32](repeating: -1, count: count)
-      let n = ck_collect(y, count, least, &found)
+      let n = kernels.pointee.collect(y, count, least, &found)
       #expect(found[..<n].elementsEqual(y.indices.filter { y[$0] >= least && y[$0] > 0 }.map { Int32($0) }))
     }
     var running = 0.0
     for index in 0..<count {
       // In the middle of each number's share.
-      #expect(ck_pick(y, count, running + Double(y[index]) / 2) == index)
+      #expect(kernels.pointee.pick(y, count, running + Double(y[index]) / 2) == index)
       running += Double(y[index])
     }
-    #expect(ck_pick(y, count, 2 * running) == count - 1)
+    #expect(kernels.pointee.pick(y, count, 2 * running) == count - 1)
   }
 
-  @Test func allMinusInfinityHasNoLargest() {
-    #expect(ck_find_largest([Float](repeating: -.infinity, count: 40), 40).index == 0)
+  @Test(arguments: Engine.available) func allMinusInfinityHasNoLargest(engine: Engine) {
+    let kernels = engine.kernels
+    #expect(kernels.pointee.find_largest([Float](repeating: -.infinity, count: 40), 40).index == 0)
   }
 }

@@ -34,7 +34,7 @@ private func decode(_ tensor: StoredTensor, _ rows: Range<Int>) -> [Float] {
   return out
 }
 
-@Suite struct DequantizeTests {
+@Suite(.timeLimit(.minutes(10))) struct DequantizeTests {
   let golden: JSON
 
   init() throws {

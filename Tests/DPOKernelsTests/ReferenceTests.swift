@@ -2,7 +2,7 @@ import DPOKernels
 import Testing
 
 /// The naive backward passes against finite differences of the naive forward passes.
-@Suite struct ReferenceTests {
+@Suite(.timeLimit(.minutes(10))) struct ReferenceTests {
   @Test func linear() {
     var numbers = Numbers(1)
     let (x, w, b, g) = (numbers.next(3 * 5), numbers.next(4 * 5), numbers.next(4), numbers.next(3 * 4))

@@ -1,15 +1,16 @@
 import CKernels
 import DPOKernels
-import Glibc
+import DPOPlatform
 import Testing
 
 /// The C kernels against the naive ones.
-@Suite struct RowKernelTests {
-  @Test func expIsAccurateEverywhere() {
+@Suite(.timeLimit(.minutes(10))) struct RowKernelTests {
+  @Test(arguments: Engine.available) func expIsAccurateEverywhere(engine: Engine) {
+    let kernels = engine.kernels
     var x: [Float] = [0, -0.0, 1, -1, 88.7, 88.8, -87.3, -87.4, .infinity, -.infinity, .nan, 1e-30, 127.9, -200]
     for i in 0..<20_000 { x.append(Float(i) * 0.0088 - 87.2) }
     var y = [Float](repeating: 0, count: x.count)
-    ck_exp(x, &y, x.count)
+    kernels.pointee.shifted_exp(x, &y, x.count, 0, 1)
     for (a, b) in zip(x, y) {
       let exact = exp(Double(a))
       if a.isNaN {
@@ -24,7 +25,8 @@ import Testing
     }
   }
 
-  @Test(arguments: [7, 64, 100]) func rmsNorm(width: Int) {
+  @Test(arguments: Engine.available, [7, 64, 100]) func rmsNorm(engine: Engine, width: Int) {
+    let kernels = engine.kernels
     var numbers = Numbers(1)
     let rows = 5
     let (x, add, bias) = (numbers.next(rows * width), numbers.next(rows * width), numbers.next(width))
@@ -32,59 +34,63 @@ import Testing
     let sum = x.indices.map { x[$0] + add[$0] + bias[$0 % width] }
     var (s, y, again) = (floats(x), floats(x), floats(x))
     var rstd = [Float](repeating: 0, count: rows)
-    ck_rms_forward(floats(x), floats(add), floats(bias), &s, floats(w), &y, &rstd, rows, width, 1e-5)
+    kernels.pointee.rms_forward(floats(x), floats(add), floats(bias), &s, floats(w), &y, &rstd, rows, width, 1e-5)
     #expect(relativeError(s, sum) < 1e-6)
     #expect(relativeError(y, Reference.rmsNorm(sum, w, epsilon: 1e-5)) < 1e-6)
-    ck_rms_again(s, rstd, floats(w), &again, rows, width)
+    kernels.pointee.rms_again(s, rstd, floats(w), &again, rows, width)
     #expect(again == y)
     let expected = Reference.rmsNormBackward(g, sum, w, epsilon: 1e-5)
     var dx = floats(before)
-    ck_rms_backward(floats(g), s, rstd, floats(w), &dx, rows, width)
+    kernels.pointee.rms_backward(floats(g), s, rstd, floats(w), &dx, rows, width)
     #expect(relativeError(dx, zip(before, expected.dx).map { $0 + $1 }) < 2e-6)
     var dw = [Float](repeating: 0, count: width)
-    ck_rms_weight_gradient(floats(g), s, rstd, &dw, rows, width, 0, 3)
-    ck_rms_weight_gradient(floats(g), s, rstd, &dw, rows, width, 3, width)
+    kernels.pointee.rms_weight_gradient(floats(g), s, rstd, &dw, rows, width, 0, 3)
+    kernels.pointee.rms_weight_gradient(floats(g), s, rstd, &dw, rows, width, 3, width)
     #expect(relativeError(dw, expected.dw) < 2e-6)
   }
 
-  @Test(arguments: [7, 64, 100]) func layerNorm(width: Int) {
+  @Test(arguments: Engine.available, [7, 64, 100]) func layerNorm(engine: Engine, width: Int) {
+    let kernels = engine.kernels
     var numbers = Numbers(2)
     let rows = 4
     let x = numbers.next(rows * width).map { $0 + 3 }
     let (w, b, g) = (numbers.next(width), numbers.next(width), numbers.next(rows * width))
     var (s, y, again) = (floats(x), floats(x), floats(x))
     var (mean, rstd) = ([Float](repeating: 0, count: rows), [Float](repeating: 0, count: rows))
-    ck_layer_norm_forward(floats(x), nil, nil, &s, floats(w), floats(b), &y, &mean, &rstd, rows, width, 1e-5)
+    kernels.pointee.layer_norm_forward(
+      floats(x), nil, nil, &s, floats(w), floats(b), &y, &mean, &rstd, rows, width, 1e-5)
     #expect(relativeError(y, Reference.layerNorm(x, w, b, epsilon: 1e-5)) < 3e-6)
-    ck_layer_norm_again(floats(x), mean, rstd, floats(w), floats(b), &again, rows, width)
+    kernels.pointee.layer_norm_again(floats(x), mean, rstd, floats(w), floats(b), &again, rows, width)
     #expect(again == y)
     let expected = Reference.layerNormBackward(g, x, w, epsilon: 1e-5)
     var dx = [Float](repeating: 0, count: rows * width)
-    ck_layer_norm_backward(floats(g), floats(x), mean, rstd, floats(w), &dx, rows, width)
+    kernels.pointee.layer_norm_backward(floats(g), floats(x), mean, rstd, floats(w), &dx, rows, width)
     #expect(relativeError(dx, expected.dx) < 5e-6)
     var (dw, db) = ([Float](repeating: 0, count: width), [Float](repeating: 0, count: width))
-    ck_layer_norm_weight_gradient(floats(g), floats(x), mean, rstd, &dw, &db, rows, width, 0, width)
+    kernels.pointee.layer_norm_weight_gradient(floats(g), floats(x), mean, rstd, &dw, &db, rows, width, 0, width)
     #expect(relativeError(dw, expected.dw) < 5e-6)
     #expect(relativeError(db, expected.db) < 2e-6)
   }
 
-  @Test func headNorm() {
+  @Test(arguments: Engine.available) func headNorm(engine: Engine) {
+    let kernels = engine.kernels
     var numbers = Numbers(3)
     let (rows, heads, size, ld) = (3, 2, 6, 15)
     let (x, w, g) = (numbers.next(rows * ld), numbers.next(size), numbers.next(rows * ld))
     func compact(_ x: [Double]) -> [Double] { (0..<rows).flatMap { x[$0 * ld..<$0 * ld + heads * size] } }
     var y = floats(x)
     var rstd = [Float](repeating: 0, count: rows * heads)
-    ck_head_norm_forward(floats(x), ld, floats(w), &y, ld, &rstd, rows, heads, size, 1e-5)
+    kernels.pointee.head_norm_forward(floats(x), ld, floats(w), &y, ld, &rstd, rows, heads, size, 1e-5)
     #expect(relativeError(compact(y.map { Double($0) }), Reference.rmsNorm(compact(x), w, epsilon: 1e-5)) < 1e-6)
     let expected = Reference.rmsNormBackward(compact(g), compact(x), w, epsilon: 1e-5)
     var (dy, dw) = (floats(g), [Float](repeating: 0, count: size))
-    ck_head_norm_backward(&dy, ld, floats(x), ld, rstd, floats(w), &dw, rows, heads, size)
+    kernels.pointee.head_norm_backward(&dy, ld, floats(x), ld, rstd, floats(w), &dw, rows, heads, size)
     #expect(relativeError(compact(dy.map { Double($0) }), expected.dx) < 2e-6)
     #expect(relativeError(dw, expected.dw) < 2e-6)
   }
 
-  @Test func rope() {
+  @Test(arguments: Engine.available) func rope(engine: Engine) {
+    let kernels = engine.kernels
     var numbers = Numbers(4)
     let (rows, headCount, size) = (3, 2, 8)
     let frequencies = [1, 0.3, 0.1, 0.03]
@@ -98,17 +104,20 @@ import Testing
     }
     let x = numbers.next(rows * headCount * size)
     var y = floats(x)
-    ck_rope(&y, headCount * size, cosines, sines, positions, rows, headCount, size, 1)
+    kernels.pointee.rope(&y, headCount * size, cosines, sines, positions, rows, headCount, size, 1)
     let expected = Reference.rope(
       x, headSize: size, width: headCount * size, positions: positions.map { Int($0) }, frequencies: frequencies)
     #expect(relativeError(y, expected) < 1e-6)
-    ck_rope(&y, headCount * size, cosines, sines, positions, rows, headCount, size, -1)
+    kernels.pointee.rope(&y, headCount * size, cosines, sines, positions, rows, headCount, size, -1)
     #expect(relativeError(y, x) < 1e-6)
   }
 
   private typealias Function = (Double) -> (value: Double, slope: Double)
 
-  @Test(arguments: [CK_SILU.rawValue, CK_GELU_TANH.rawValue, CK_GELU.rawValue]) func activations(kind: UInt32) {
+  @Test(arguments: Engine.available, [CK_SILU.rawValue, CK_GELU_TANH.rawValue, CK_GELU.rawValue]) func activations(
+    engine: Engine, kind: UInt32
+  ) {
+    let kernels = engine.kernels
     let kind = ck_activation(rawValue: kind)
     let f: Function =
       switch kind {
@@ -122,9 +131,9 @@ import Testing
     let (up, d) = (numbers.next(rows * width), numbers.next(rows * width))
     let shifted = x.indices.map { Double(Float(x[$0]) + Float(bias[$0 % width])) }
     var (pre, act) = (floats(x), [Float](repeating: 0, count: rows * width))
-    ck_activation_forward(kind, &pre, floats(bias), &act, rows, width)
+    kernels.pointee.activation_forward(kind, &pre, floats(bias), &act, rows, width)
     #expect(relativeError(act, shifted.map { f($0).value }) < 1e-6)
-    ck_activation_backward(kind, &pre, floats(d), &act, rows, width)
+    kernels.pointee.activation_backward(kind, &pre, floats(d), &act, rows, width)
     #expect(relativeError(pre, zip(shifted, d).map { f($0).slope * $1 }) < 2e-6)
     #expect(relativeError(act, shifted.map { f($0).value }) < 1e-6)
 
@@ -138,9 +147,9 @@ import Testing
     }
     both.withUnsafeMutableBufferPointer { both in
       guard let gate = both.baseAddress else { return }
-      ck_gated_forward(kind, gate, gate + width, 2 * width, &act, rows, width)
+      kernels.pointee.gated_forward(kind, gate, gate + width, 2 * width, &act, rows, width)
       #expect(relativeError(act, zip(x, up).map { f($0).value * $1 }) < 1e-6)
-      ck_gated_backward(kind, gate, gate + width, 2 * width, floats(d), &act, rows, width)
+      kernels.pointee.gated_backward(kind, gate, gate + width, 2 * width, floats(d), &act, rows, width)
     }
     #expect(relativeError(act, zip(x, up).map { f($0).value * $1 }) < 1e-6)
     for row in 0..<rows {
@@ -152,23 +161,25 @@ import Testing
     }
   }
 
-  @Test func dropoutKeepsTheMeanAndItsMaskReturns() {
+  @Test(arguments: Engine.available) func dropoutKeepsTheMeanAndItsMaskReturns(engine: Engine) {
+    let kernels = engine.kernels
     let count = 100_000
     let x = [Float](repeating: 1, count: count)
     var (y, z) = (x, [Float](repeating: 0, count: count))
-    ck_dropout(x, &y, count, 7, 0, 0.3)
+    kernels.pointee.dropout(x, &y, count, 7, 0, 0.3)
     let kept = y.count { $0 != 0 }
     #expect(abs(Double(kept) / Double(count) - 0.7) < 0.01)
     #expect(y.allSatisfy { $0 == 0 || abs($0 - 1 / 0.7) < 1e-6 })
     // in two pieces, added
-    ck_dropout_accumulate(x, &z, 1000, 7, 0, 0.3)
+    kernels.pointee.dropout_accumulate(x, &z, 1000, 7, 0, 0.3)
     z.withUnsafeMutableBufferPointer { z in
-      if let base = z.baseAddress { ck_dropout_accumulate(x, base + 1000, count - 1000, 7, 1000, 0.3) }
+      if let base = z.baseAddress { kernels.pointee.dropout_accumulate(x, base + 1000, count - 1000, 7, 1000, 0.3) }
     }
     #expect(y == z)
   }
 
-  @Test func softmaxSeesTheDiagonalAndTheWindow() {
+  @Test(arguments: Engine.available) func softmaxSeesTheDiagonalAndTheWindow(engine: Engine) {
+    let kernels = engine.kernels
     var numbers = Numbers(6)
     let (rows, columns, scale) = (4, 7, 0.5)
     for (diagonal, window) in [(3, 100), (2, 3), (0, 1)] {
@@ -183,25 +194,29 @@ import Testing
       }
       let p = softmax(z)
       var (scores, lse) = (floats(z), [Float](repeating: 0, count: rows))
-      ck_softmax_forward(&scores, columns, rows, columns, diagonal, window, Float(scale), &lse, 1)
+      var inverse = [Float](repeating: 0, count: rows)
+      kernels.pointee.softmax_forward(
+        &scores, columns, rows, columns, diagonal, window, Float(scale), &lse, 1, &inverse)
+      for i in scores.indices { scores[i] *= inverse[i / columns] }
       #expect(relativeError(scores, p) < 1e-6)
-      let delta = (0..<rows).map { i -> Float in
-        let row = i * columns..<(i + 1) * columns
-        return Float(zip(p[row], g[row]).reduce(0.0) { $0 + $1.0 * $1.1 })
+      let delta = (0..<rows).map { i in
+        Float((0..<columns).reduce(0) { $0 + p[i * columns + $1] * g[i * columns + $1] })
       }
       var (again, dp) = (floats(z), floats(g))
-      ck_softmax_backward(&again, &dp, columns, rows, columns, diagonal, window, Float(scale), lse, delta, 1)
+      kernels.pointee.softmax_backward(
+        &again, &dp, columns, rows, columns, diagonal, window, Float(scale), lse, delta, 1)
       #expect(relativeError(again, p) < 1e-6)
       #expect(relativeError(dp, differences(z) { dot(softmax($0), g) }) < 1e-5)
     }
   }
 
-  @Test func logitStatisticsEqualTheNaiveOnes() {
+  @Test(arguments: Engine.available) func logitStatisticsEqualTheNaiveOnes(engine: Engine) {
+    let kernels = engine.kernels
     var numbers = Numbers(7)
     let (rows, columns) = (3, 133)
     let z = numbers.next(rows * columns, scale: 30)
     var found = [ck_logit_statistics](repeating: ck_logit_statistics(), count: rows)
-    ck_logits_statistics(floats(z), columns, rows, columns, 1000, &found, 1)
+    kernels.pointee.logits_statistics(floats(z), columns, rows, columns, 1000, &found, 1)
     for row in 0..<rows {
       let logits = Array(z[row * columns..<(row + 1) * columns])
       let top = logits.max() ?? 0
@@ -214,19 +229,20 @@ import Testing
       #expect(abs(Double(found[row].total) - logits.reduce(0, +)) < 1e-3)
     }
     var tie: [Float] = [1, 5, 5, 2]
-    ck_logits_statistics(tie, 4, 1, 4, 0, &found, 1)
+    kernels.pointee.logits_statistics(tie, 4, 1, 4, 0, &found, 1)
     #expect(found[0].argmax == 1)
     tie[3] = .nan
-    ck_logits_statistics(tie, 4, 1, 4, 0, &found, 1)
+    kernels.pointee.logits_statistics(tie, 4, 1, 4, 0, &found, 1)
     #expect(found[0].sum.isNaN)
   }
 
-  @Test func logitGradient() {
+  @Test(arguments: Engine.available) func logitGradient(engine: Engine) {
+    let kernels = engine.kernels
     var numbers = Numbers(8)
     let z = numbers.next(21, scale: 6)
     let lse = z[3] - Reference.logProb(z, 3)
     var found = floats(z)
-    ck_logits_backward(&found, 21, 1, 21, [Float(lse)], [0.7])
+    kernels.pointee.logits_backward(&found, 21, 1, 21, [Float(lse)], [0.7])
     var expected = Reference.logProbBackward(z, 3).map { 0.7 * $0 }
     expected[3] -= 0.7
     #expect(relativeError(found, expected) < 2e-6)

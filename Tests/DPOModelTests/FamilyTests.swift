@@ -6,7 +6,7 @@ import Testing
 /// Instead of a value: the key is left out.
 private let removed: JSON? = nil
 
-@Suite struct FamilyTests {
+@Suite(.timeLimit(.minutes(10))) struct FamilyTests {
   /// config.json of a tiny model with some keys replaced; nil removes one.
   private func configuration(_ name: String, _ changes: [String: JSON?] = [:]) throws -> DecoderConfiguration {
     var json = try #require(Fixtures.json("models/\(name)/config.json").object)

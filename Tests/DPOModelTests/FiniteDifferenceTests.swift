@@ -3,7 +3,7 @@ import DPOModel
 import Testing
 
 /// The gradient of every parameter of whole models against central differences of the scores themselves.
-@Suite struct FiniteDifferenceTests {
+@Suite(.timeLimit(.minutes(10))) struct FiniteDifferenceTests {
   @Test(arguments: GoldenModel.names, [false, true]) func gradientsAreTheSlopesOfTheScores(
     name: String, adapted: Bool
   ) throws {

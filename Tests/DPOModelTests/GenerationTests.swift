@@ -5,19 +5,22 @@ import DPOStorage
 import TestSupport
 import Testing
 
-@Suite struct GenerationTests {
+@Suite(.timeLimit(.minutes(10))) struct GenerationTests {
   @Test(arguments: GoldenModel.names) func greedyContinuationsEqualTransformers(name: String) throws {
     let model = try GoldenModel(name)
-    let generator = Generator(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2))
-    let golden = try #require(model.golden["greedy"]?.array)
-    var options = GenerationOptions()
-    options.temperature = 0
-    options.maxNewTokens = 32
-    let found = try generator.generate(prompts: golden.map { $0.ids("prompt_ids") }, options: options)
-    for (completions, expected) in zip(found, golden) {
-      #expect(completions[0].tokens == expected.ids("token_ids"))
-      #expect(completions[0].finish == .length)
-      #expect(difference(completions[0].logProbs, expected.numbers("logps").map { Float($0) }).error < 1e-4)
+    for engine in Engine.available {
+      let generator = Generator(
+        decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2, engine: engine))
+      let golden = try #require(model.golden["greedy"]?.array)
+      var options = GenerationOptions()
+      options.temperature = 0
+      options.maxNewTokens = 32
+      let found = try generator.generate(prompts: golden.map { $0.ids("prompt_ids") }, options: options)
+      for (completions, expected) in zip(found, golden) {
+        #expect(completions[0].tokens == expected.ids("token_ids"))
+        #expect(completions[0].finish == .length)
+        #expect(difference(completions[0].logProbs, expected.numbers("logps").map { Float($0) }).error < 1e-4)
+      }
     }
   }
 
@@ -75,17 +78,19 @@ import Testing
   @Test func drawsDependOnNeitherBatchNorThreads() throws {
     let model = try GoldenModel("qwen2")
     let decoder = try model.decoder(trainable: false)
-    let prompts: [[Int32]] = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [10, 11]]
-    var options = GenerationOptions()
-    options.maxNewTokens = 24
-    options.completionsPerPrompt = 4
-    options.seed = 9
-    let all = try Generator(decoder: decoder, team: try ThreadTeam(threads: 2)).generate(
-      prompts: prompts, options: options)
-    options.completionsPerPrompt = 2
-    let some = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1)).generate(
-      prompts: prompts, options: options)
-    #expect(zip(all, some).allSatisfy { $0.map(\.tokens).prefix(2) == $1.map(\.tokens)[...] })
+    for engine in Engine.available {
+      let prompts: [[Int32]] = [[1, 2, 3], [4, 5, 6, 7, 8], [9], [10, 11]]
+      var options = GenerationOptions()
+      options.maxNewTokens = 24
+      options.completionsPerPrompt = 4
+      options.seed = 9
+      let all = try Generator(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine)).generate(
+        prompts: prompts, options: options)
+      options.completionsPerPrompt = 2
+      let some = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1, engine: engine)).generate(
+        prompts: prompts, options: options)
+      #expect(zip(all, some).allSatisfy { $0.map(\.tokens).prefix(2) == $1.map(\.tokens)[...] })
+    }
   }
 
   /// Weights as GGUF stores them, in both precisions: more sequences than the kernels take at a time, and one alone.
@@ -94,25 +99,27 @@ import Testing
     let file = try ModelFile.open(Fixtures.path("gguf/\(name).gguf"))
     let decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
     let prompts: [[Int32]] = (0..<7).map { [1, Int32($0), 3, 4 + Int32($0)] }
-    var options = GenerationOptions()
-    options.maxNewTokens = 20
-    options.temperature = 0
-    options.precision = precision
-    let all = try Generator(decoder: decoder, team: try ThreadTeam(threads: 2)).generate(
-      prompts: prompts, options: options)
-    for (prompt, completions) in zip(prompts, all) {
-      let alone = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1)).generate(
-        prompts: [prompt], options: options)
-      #expect(alone[0] == completions)
+    for engine in Engine.available {
+      var options = GenerationOptions()
+      options.maxNewTokens = 20
+      options.temperature = 0
+      options.precision = precision
+      let all = try Generator(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine)).generate(
+        prompts: prompts, options: options)
+      for (prompt, completions) in zip(prompts, all) {
+        let alone = try Generator(decoder: decoder, team: try ThreadTeam(threads: 1, engine: engine)).generate(
+          prompts: [prompt], options: options)
+        #expect(alone[0] == completions)
+      }
+      var forest = TokenForest()
+      for (prompt, completions) in zip(prompts, all) {
+        forest.addCompletion(completions[0].tokens, parent: forest.addPrompt(prompt))
+      }
+      let scores = try ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine)).score(forest)
+      let error = difference(scores.logProbs, all.flatMap { $0[0].logProbs }).error
+      // Eight bits of every operand, also of attention's, in models whose random weights make large logits.
+      #expect(error < (precision == .fp32 ? 1e-4 : 0.2))
     }
-    var forest = TokenForest()
-    for (prompt, completions) in zip(prompts, all) {
-      forest.addCompletion(completions[0].tokens, parent: forest.addPrompt(prompt))
-    }
-    let scores = try ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2)).score(forest)
-    let error = difference(scores.logProbs, all.flatMap { $0[0].logProbs }).error
-    // Eight bits of every operand, also of attention's, in models whose random weights make large logits.
-    #expect(error < (precision == .fp32 ? 1e-4 : 0.2))
   }
 
   @Test(arguments: GoldenModel.names) func bf16StaysCloseToFP32(name: String) throws {

@@ -6,18 +6,24 @@ import DPOPlatform
 import TestSupport
 import Testing
 
-@Suite struct GoldenModelTests {
+@Suite(.timeLimit(.minutes(10))) struct GoldenModelTests {
   @Test(arguments: GoldenModel.names, [false, true])
   func logProbsOfPairsEqualTransformers(name: String, trainable: Bool) throws {
     let model = try GoldenModel(name)
-    let pass = ForwardPass(decoder: try model.decoder(trainable: trainable), team: try ThreadTeam(threads: 2))
-    try check(model, try #require(model.golden["pairs"]?.array), pass, nil)
+    for engine in Engine.available {
+      let pass = ForwardPass(
+        decoder: try model.decoder(trainable: trainable), team: try ThreadTeam(threads: 2, engine: engine))
+      try check(model, try #require(model.golden["pairs"]?.array), pass, nil)
+    }
   }
 
   @Test(arguments: GoldenModel.names) func logProbsUnderAnAdapterEqualPEFT(name: String) throws {
     let model = try GoldenModel(name)
-    let pass = ForwardPass(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2))
-    try check(model, try #require(model.golden["adapter"]?["pairs"]?.array), pass, try model.adapter())
+    for engine in Engine.available {
+      let pass = ForwardPass(
+        decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2, engine: engine))
+      try check(model, try #require(model.golden["adapter"]?["pairs"]?.array), pass, try model.adapter())
+    }
   }
 
   private func check(_ model: GoldenModel, _ pairs: [JSON], _ pass: ForwardPass, _ adapter: LoRAAdapter?) throws {
@@ -49,21 +55,26 @@ import Testing
   @Test(arguments: GoldenModel.names, [false, true])
   func gradientsOfADPOLossEqualTransformers(name: String, recomputes: Bool) throws {
     let model = try GoldenModel(name)
-    let decoder = try model.decoder(trainable: true)
-    let pass = ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2))
-    pass.recomputesBlocks = recomputes
-    try checkStep(model, model.golden, pass, nil)
-    try checkGradients(model, try #require(decoder.parameters), prefix: "")
+    for engine in Engine.available {
+      let decoder = try model.decoder(trainable: true)
+      let pass = ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine))
+      pass.recomputesBlocks = recomputes
+      try checkStep(model, model.golden, pass, nil)
+      try checkGradients(model, try #require(decoder.parameters), prefix: "")
+    }
   }
 
   @Test(arguments: GoldenModel.names, [false, true])
   func gradientsOfAnAdapterEqualPEFT(name: String, recomputes: Bool) throws {
     let model = try GoldenModel(name)
-    let adapter = try model.adapter()
-    let pass = ForwardPass(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2))
-    pass.recomputesBlocks = recomputes
-    try checkStep(model, try #require(model.golden["adapter"]), pass, adapter)
-    try checkGradients(model, adapter.parameters, prefix: "adapter.")
+    for engine in Engine.available {
+      let adapter = try model.adapter()
+      let pass = ForwardPass(
+        decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2, engine: engine))
+      pass.recomputesBlocks = recomputes
+      try checkStep(model, try #require(model.golden["adapter"]), pass, adapter)
+      try checkGradients(model, adapter.parameters, prefix: "adapter.")
+    }
   }
 
   /// loss = mean −log σ(β(…)) against given reference sums, forward and backward.

@@ -5,7 +5,7 @@ import DPOTensor
 import TestSupport
 import Testing
 
-@Suite struct AdapterFileTests {
+@Suite(.timeLimit(.minutes(10))) struct AdapterFileTests {
   @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func anAdapterThatPEFTWroteFitsItsModel(name: String) throws {
     let model = try ModelFile.open(Fixtures.path("models/\(name)")).configuration

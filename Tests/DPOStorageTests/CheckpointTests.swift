@@ -5,7 +5,7 @@ import DPOTensor
 import TestSupport
 import Testing
 
-@Suite struct CheckpointTests {
+@Suite(.timeLimit(.minutes(10))) struct CheckpointTests {
   let directory: TemporaryDirectory
   var path: String { "\(directory.path)/checkpoint-1.h5" }
 

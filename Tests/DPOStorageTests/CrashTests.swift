@@ -40,7 +40,7 @@ private struct CheckpointLoop {
   }
 }
 
-@Suite struct CrashTests {
+@Suite(.timeLimit(.minutes(10))) struct CrashTests {
   let directory: TemporaryDirectory
   var path: String { "\(directory.path)/checkpoint.h5" }
 

@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// Damaged files either read or throw a `DPOError`; anything else ends the process and with it the test.
-@Suite struct DamageTests {
+@Suite(.timeLimit(.minutes(10))) struct DamageTests {
   private static func write(_ bytes: [UInt8], _ path: String) throws {
     let file = try AtomicFile(path)
     try bytes.withUnsafeBytes { try file.write($0) }

@@ -13,7 +13,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   return (0..<tensor.count).map { out.pointer[$0] }
 }
 
-@Suite struct ExportTests {
+@Suite(.timeLimit(.minutes(10))) struct ExportTests {
   let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }

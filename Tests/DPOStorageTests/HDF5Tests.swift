@@ -6,7 +6,7 @@ import DPOPlatform
 import TestSupport
 import Testing
 
-@Suite struct HDF5Tests {
+@Suite(.timeLimit(.minutes(10))) struct HDF5Tests {
   let directory: TemporaryDirectory
   var path: String { "\(directory.path)/file.h5" }
 

@@ -14,7 +14,7 @@ private func numbers(_ tensor: StoredTensor) -> [Float] {
 
 private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtures.path(name)) }
 
-@Suite struct ModelFileTests {
+@Suite(.timeLimit(.minutes(10))) struct ModelFileTests {
   @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func aHuggingFaceDirectoryHoldsEveryParameterInOurLayout(name: String) throws {
     let model = try open("models/\(name)")

@@ -5,7 +5,7 @@ import DPOText
 import TestSupport
 import Testing
 
-@Suite struct NewModelTests {
+@Suite(.timeLimit(.minutes(10))) struct NewModelTests {
   private func shape(_ family: String) -> ModelShape {
     var shape = ModelShape()
     shape.family = family

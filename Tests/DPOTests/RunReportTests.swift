@@ -2,7 +2,7 @@ import DPO
 import DPOBase
 import Testing
 
-@Suite struct RunReportTests {
+@Suite(.timeLimit(.minutes(10))) struct RunReportTests {
   private func found(_ scenario: ReportScenario) -> [Diagnosis.Rule: Diagnosis.Severity] {
     Dictionary(scenario.report.diagnoses().map { ($0.rule, $0.severity) }, uniquingKeysWith: max)
   }

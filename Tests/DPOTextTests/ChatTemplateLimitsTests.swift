@@ -46,7 +46,7 @@ private func succeeds(_ source: String) -> Bool {
   if case .success = outcome(.string(source)) { true } else { false }
 }
 
-@Suite struct ChatTemplateLimitsTests {
+@Suite(.timeLimit(.minutes(10))) struct ChatTemplateLimitsTests {
   @Test(
     "Growth and loops without end are refused",
     arguments: [

@@ -19,7 +19,7 @@ private func failure(_ source: String, messages: [JSON] = [["role": "user", "con
   }
 }
 
-@Suite struct ChatTemplateTests {
+@Suite(.timeLimit(.minutes(10))) struct ChatTemplateTests {
   /// Real templates over many conversations, against transformers' own renderer.
   @Test func rendersAsTransformersDoes() throws {
     let golden = try Fixtures.json("templates/golden.json")

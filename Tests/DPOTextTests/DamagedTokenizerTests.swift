@@ -5,7 +5,7 @@ import Testing
 
 /// tokenizer.json and tokenizer_config.json as no one should write them: an error that names the key, or a tokenizer
 /// that works; never a crash or a hang.
-@Suite struct DamagedTokenizerTests {
+@Suite(.timeLimit(.minutes(10))) struct DamagedTokenizerTests {
   private func split(_ regex: String) -> String {
     let pattern = JSON.string(regex)
     return #"{"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": \#(pattern)}, "behavior":"#

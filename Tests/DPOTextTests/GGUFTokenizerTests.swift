@@ -4,7 +4,7 @@ import DPOText
 import TestSupport
 import Testing
 
-@Suite struct GGUFTokenizerTests {
+@Suite(.timeLimit(.minutes(10))) struct GGUFTokenizerTests {
   static let models = ["gpt2", "llama-tied", "llama-untied", "qwen2", "qwen3"]
 
   private func fromDirectory(_ model: String) throws -> Tokenizer {

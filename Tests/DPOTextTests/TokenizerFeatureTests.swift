@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Every step, option and kind of added token against what `tokenizers` makes of it (make_tokenizer_features.py).
-@Suite struct TokenizerFeatureTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenizerFeatureTests {
   @Test func everyStepDoesWhatTokenizersDoes() throws {
     let golden = try Fixtures.json("golden/tokenizer_features.json")
     for entry in golden["cases"]?.array ?? [] {

@@ -9,7 +9,7 @@ private func tokenizer(_ model: String) throws -> Tokenizer {
     configuration: Fixtures.json("models/\(model)/tokenizer_config.json"), file: "models/\(model)/tokenizer.json")
 }
 
-@Suite struct TokenizerTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenizerTests {
   static let models = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"]
 
   @Test(arguments: models) func idsAndTextsAreThoseOfTokenizers(_ model: String) throws {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Tokenizers that `tokenizers` learned from the same texts (make_bpe.py).
-@Suite struct TokenizerTrainerTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenizerTrainerTests {
   static let names = ["gpt2", "gpt2 once", "smollm", "llama3", "qwen2", "runs", "bytes"]
 
   @Test(arguments: names) func learnsWhatTokenizersLearns(name: String) throws {

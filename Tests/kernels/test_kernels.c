@@ -8,6 +8,7 @@
 #include <string.h>
 
 static int checks_passed, checks_failed;
+static const ck_engine *engine;
 
 #define CHECK(condition)                                                     \
     do {                                                                     \
@@ -56,13 +57,13 @@ static void q8_0(void) {
         }
     }
     memset(found, 0xff, sizeof found);
-    ck_dequantize(CK_Q8_0, bytes + 1, found, COUNT);
+    engine->dequantize(CK_Q8_0, bytes + 1, found, COUNT);
     for (size_t b = 0; b < BLOCKS; b++)
         CHECK(memcmp(found + 32 * b, expected + 32 * b, 32 * sizeof(float)) == 0);
 
-    ck_dequantize_rows(CK_Q8_0, bytes + 1, BLOCKS * SIZE, ROWS, rows[0], COUNT + 5, COUNT);
+    engine->dequantize_rows(CK_Q8_0, bytes + 1, BLOCKS * SIZE, ROWS, rows[0], COUNT + 5, COUNT);
     for (size_t row = 0; row < ROWS; row++) {
-        ck_dequantize(CK_Q8_0, bytes + 1 + row * BLOCKS * SIZE, found, COUNT);
+        engine->dequantize(CK_Q8_0, bytes + 1 + row * BLOCKS * SIZE, found, COUNT);
         CHECK(memcmp(rows[row], found, sizeof found) == 0);
     }
 }
@@ -81,7 +82,7 @@ static void rms_norm(void) {
         fill(w, width);
         fill(bias, width);
         for (int added = 0; added < 2; added++) {
-            ck_rms_forward(x, added ? add : NULL, added ? bias : NULL, sum, w, y, rstd, ROWS, width, eps);
+            engine->rms_forward(x, added ? add : NULL, added ? bias : NULL, sum, w, y, rstd, ROWS, width, eps);
             double worst = 0, worst_rstd = 0;
             for (size_t row = 0; row < ROWS; row++) {
                 double squares = 0;
@@ -101,7 +102,7 @@ static void rms_norm(void) {
             CHECK(worst_rstd < 2e-6);
             CHECK(worst < 5e-6);
             /* A row has the same bits whatever is computed beside it. */
-            ck_rms_forward(x + 2 * width, added ? add + 2 * width : NULL, added ? bias : NULL, sum, w, again, rstd, 1, width, eps);
+            engine->rms_forward(x + 2 * width, added ? add + 2 * width : NULL, added ? bias : NULL, sum, w, again, rstd, 1, width, eps);
             CHECK(memcmp(again, y + 2 * width, width * sizeof *y) == 0);
         }
     }
@@ -145,8 +146,12 @@ static void team(void) {
 }
 
 int main(void) {
-    q8_0();
-    rms_norm();
+    for (int i = 0; i < CK_ENGINES; i++) {
+        engine = ck_engine_at(i);
+        if (!engine) continue;
+        q8_0();
+        rms_norm();
+    }
     team();
     printf("%d passed, %d failed\n", checks_passed, checks_failed);
     return checks_failed != 0;

@@ -80,7 +80,7 @@ public struct AdamWStep: Sendable {
   public func apply(to buffers: AdamWBuffers, range: Range<Int>) {
     forEachPart(of: range.clamped(to: 0..<buffers.count)) { part, decays in
       withUnsafePointer(to: decays ? decaying : plain) { constants in
-        ck_adamw(
+        Engine.best.kernels.pointee.adamw(
           buffers.values + part.lowerBound, buffers.gradients + part.lowerBound, buffers.firstMoments + part.lowerBound,
           buffers.secondMoments + part.lowerBound, part.count, constants)
       }

@@ -12,7 +12,7 @@ public enum GradientNorm {
   /// The sum of squares of one block; blocks may be computed on any threads.
   public static func sumOfSquares(_ gradients: UnsafePointer<Float>, count: Int, block: Int) -> Double {
     let start = min(block * blockSize, count)
-    return ck_sum_of_squares(gradients + start, min(blockSize, count - start))
+    return Engine.best.kernels.pointee.sum_of_squares(gradients + start, min(blockSize, count - start))
   }
 
   /// The norm from all blocks' sums, in block order. NaN or infinite exactly when an element is.

@@ -177,8 +177,12 @@ extension TrainingOptions {
       "keep each block's input alone and compute the rest again in the backward pass: less memory, same numbers", .free),
     .choice(
       "precision", \.precision, Precision.allCases.map(\.rawValue),
-      "arithmetic of the linear layers; bf16 needs AVX-512, and is faster where `dpo version --verbose` says so. Weights, sums and log-probs are fp32 in both"
+      "arithmetic of the linear layers; bf16 is faster where `dpo version --verbose` says so, and takes the time of fp32 elsewhere. Weights, sums and log-probs are fp32 in both"
     ),
+    .choice(
+      "engine", \.engine, ["auto"] + Engine.names,
+      "inner loops to compute with; auto: the best for this processor, see `dpo version --verbose`. Engines differ in the last bits",
+      .free),
     .int("threads", \.threads, 0...1024, "compute threads; 0: one a core. Results do not depend on it", .free),
     .int(
       "memory_limit_mb", \.memoryLimitMb, 0...most,

@@ -88,7 +88,7 @@ public final class Trainer: @unchecked Sendable {
       mappedBytes: model.mappedBytes)
     try plan.checkMemory()
 
-    let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    let team = try options.team()
     self.team = team
     policy = try Decoder(configuration: configuration, tensors: model.tensors, trainable: !isLoRA)
     if let start {
@@ -407,6 +407,7 @@ public final class Trainer: @unchecked Sendable {
 
   /// Compute threads in use.
   public var threads: Int { team.threads }
+  public var engine: Engine { team.engine }
 
   /// Measures every kernel from now on; see `Profile`.
   public func startProfile() -> Profile {

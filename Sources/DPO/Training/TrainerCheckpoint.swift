@@ -8,7 +8,7 @@ extension Trainer {
     var header = try modelHeader(kind: .checkpoint)
     header.trainer = [
       "step": .int(step), "tokens_seen": .int(tokensSeen), "method_state": .array(methodState.map(JSON.real)),
-      "options": options.json,
+      "options": options.json, "engine": .string(team.engine.name),
       "data_fingerprint": .string(hexadecimal(data.fingerprint)),
       "model_fingerprint": .string(hexadecimal(modelFingerprint)),
     ]
@@ -111,6 +111,11 @@ extension Trainer {
       case .noted: notes.append("\(option.name) was \(before) and is now \(now)")
       case .free: break
       }
+    }
+    if let made = state["engine"]?.string, made != team.engine.name {
+      notes.append(
+        "the checkpoint was made with engine \(made), this run computes with \(team.engine.name): its last bits may differ from those of a run that was never stopped"
+      )
     }
     if !differences.isEmpty {
       guard allowMismatch else {

@@ -37,7 +37,7 @@ extension Trainer {
     }
     try check(
       options, method: method, data: data, evaluation: nil, start: nil, model: model, referenceModel: referenceModel)
-    let team = try ThreadTeam(threads: options.threads == 0 ? ThreadTeam.availableProcessors : options.threads)
+    let team = try options.team()
     let precision = try options.arithmetic()
     let pass = ForwardPass(
       decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team,

@@ -100,15 +100,17 @@ extension ModelFile {
 }
 
 extension TrainingOptions {
-  /// Of the linear layers, if this machine has it.
+  /// Throws `.invalidArgument` or `.unsupported` for an engine that is not here.
+  func team() throws -> ThreadTeam {
+    try ThreadTeam(
+      threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: Engine(named: engine))
+  }
+
+  /// Of the linear layers.
   func arithmetic() throws -> Precision {
     guard let arithmetic = Precision(rawValue: precision) else {
       throw DPOError.argument(
         "precision is \(precision), expected one of \(Precision.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    guard arithmetic == .fp32 || ThreadTeam.packs(arithmetic) else {
-      throw DPOError.unsupported(
-        "precision bf16: this processor lacks AVX-512; use precision fp32")
     }
     return arithmetic
   }

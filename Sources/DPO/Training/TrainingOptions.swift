@@ -95,6 +95,8 @@ public struct TrainingOptions: Sendable, Equatable {
   // Machine
   public var gradientCheckpointing = false
   public var precision = "fp32"
+  /// A name of `Engine.names`, or "auto": the best for this processor.
+  public var engine = "auto"
   public var threads = 0
   public var memoryLimitMb = 0
 

@@ -61,6 +61,7 @@ public struct TrainingPlan: Sendable {
 
     let threads = options.threads == 0 ? ThreadTeam.availableProcessors : options.threads
     var memory = MemoryPlan()
+    memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
     let weights = Family.named(configuration.family).parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
     trainableParameters =
       try lora.map {

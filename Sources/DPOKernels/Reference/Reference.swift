@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 /// The operations of the decoder in plain loops and double precision, forward beside backward: what the fast kernels are
 /// tested against, and what is itself tested against finite differences. Matrices are row-major arrays.

@@ -1,4 +1,4 @@
-import Glibc
+import DPOPlatform
 
 extension Reference {
   package struct AttentionShape {

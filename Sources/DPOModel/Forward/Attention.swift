@@ -17,7 +17,7 @@ struct Attention {
 
   /// What one thread works in: natural matrices of the keys that a block of queries sees, and sides of products.
   private struct Scratch {
-    let scores, dscores, keys, values, dkeys, dvalues, keyRows, valueRows, keyColumns, left, right: Pointer
+    let scores, dscores, keys, values, dkeys, dvalues, keyRows, valueRows, keyColumns, left, right, inverse: Pointer
 
     init(_ base: Pointer, keys count: Int, size: Int) {
       var next = base
@@ -29,9 +29,11 @@ struct Attention {
       (keys, values, dkeys, dvalues) = (take(\.keys), take(\.keys), take(\.keys), take(\.keys))
       (keyRows, valueRows, keyColumns) = (take(\.right), take(\.right), take(\.right))
       (left, right) = (take(\.left), take(\.right))
+      inverse = take(\.inverse)
     }
   }
 
+  private var kernels: UnsafePointer<ck_engine> { team.kernels }
   private var window: Int { configuration.slidingWindow ?? Int(Int32.max) }
   private var size: Int { configuration.headSize }
   private var scale: Float { 1 / Float(configuration.headSize).squareRoot() }
@@ -59,11 +61,15 @@ struct Attention {
           let queries = products.left(
             qkv + block.row * width + head * size, width, rows: block.count, k: size, in: s.left)
           products.multiply(queries, keys, into: s.scores, block.keys)
-          ck_softmax_forward(
+          kernels.pointee.softmax_forward(
             s.scores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
-            lse + block.row * heads + head, heads)
+            lse + block.row * heads + head, heads, s.inverse)
           let p = products.left(s.scores, block.keys, rows: block.count, k: block.keys, in: s.left)
-          products.multiply(p, values, into: out + block.row * outWidth + head * size, outWidth)
+          let rows = out + block.row * outWidth + head * size
+          products.multiply(p, values, into: rows, outWidth)
+          for row in 0..<block.count {
+            kernels.pointee.scale(rows + row * outWidth, rows + row * outWidth, s.inverse[row], size)
+          }
         }
       }
     }
@@ -81,7 +87,7 @@ struct Attention {
   ) {
     let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
     team.rows("attention delta", forest.count) { rows, _ in
-      ck_head_dots(
+      kernels.pointee.head_dots(
         dout + rows.lowerBound * outWidth, outWidth, out + rows.lowerBound * outWidth, outWidth,
         delta + rows.lowerBound * heads, rows.count, heads, size)
       for row in rows { (dqkv + row * width + outWidth).update(repeating: 0, count: 2 * configuration.keyValueWidth) }
@@ -116,7 +122,7 @@ struct Attention {
       products.multiply(q, keyRows, into: s.scores, block.keys)
       let d = products.left(douts, outWidth, rows: block.count, k: size, in: s.left)
       products.multiply(d, valueRows, into: s.dscores, block.keys)
-      ck_softmax_backward(
+      kernels.pointee.softmax_backward(
         s.scores, s.dscores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
         lse + block.row * heads + head, delta + block.row * heads + head, heads)
       let ds = products.left(s.dscores, block.keys, rows: block.count, k: block.keys, in: s.left)
@@ -132,8 +138,8 @@ struct Attention {
     eachRun(block) { row, count, column in
       for i in 0..<count {
         let out = dqkv + (row + i) * width + outWidth + keyHead * size
-        ck_accumulate(out, s.dkeys + (column + i) * size, size)
-        ck_accumulate(out + configuration.keyValueWidth, s.dvalues + (column + i) * size, size)
+        kernels.pointee.accumulate(out, s.dkeys + (column + i) * size, size)
+        kernels.pointee.accumulate(out + configuration.keyValueWidth, s.dvalues + (column + i) * size, size)
       }
     }
   }
@@ -174,6 +180,7 @@ struct Attention {
 /// Numbers that the parts of a thread's scratch memory take, for blocks that see at most `keys` keys.
 struct AttentionScratch {
   let scores, keys, left, right: Int
+  let inverse = PreparedForest.queryBlock
 
   init(keys: Int, size: Int) {
     func padded(_ count: Int) -> Int { (count + 15) / 16 * 16 }
@@ -186,5 +193,5 @@ struct AttentionScratch {
       max(LocalProducts.rightCount(rows: keys, k: size), LocalProducts.rightCount(rows: size, k: max(keys, block))))
   }
 
-  var total: Int { 2 * scores + 4 * keys + 4 * right + left }
+  var total: Int { 2 * scores + 4 * keys + 4 * right + left + inverse }
 }

@@ -1,6 +1,6 @@
 import CKernels
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 extension Pass {
   /// Adds d loss / d weight to the gradients, given d loss / d log-prob of each target and d loss / d value of each
@@ -94,10 +94,11 @@ extension Pass {
       let x = gateUp + rows.lowerBound * width
       let from = rows.lowerBound * inner
       if c.gatedMLP {
-        ck_gated_backward(
+        kernels.pointee.gated_backward(
           c.activation.kernel, x, x + inner, width, dactivated + from, activated + from, rows.count, inner)
       } else {
-        ck_activation_backward(c.activation.kernel, x, dactivated + from, activated + from, rows.count, inner)
+        kernels.pointee.activation_backward(
+          c.activation.kernel, x, dactivated + from, activated + from, rows.count, inner)
       }
       prepared?.packRows(x, width, rows)
     }
@@ -117,11 +118,11 @@ extension Pass {
     team.measured("head norm backward") {
       team.run(2) { index, _ in
         if index == 0 {
-          ck_head_norm_backward(
+          kernels.pointee.head_norm_backward(
             dqkv, width, raw, keyWidth, statistics, queryNorm.values, trainsModel ? queryNorm.gradient : nil, count,
             c.headCount, c.headSize)
         } else {
-          ck_head_norm_backward(
+          kernels.pointee.head_norm_backward(
             dqkv + c.queryWidth, width, raw + c.queryWidth, keyWidth, statistics + count * c.headCount, keyNorm.values,
             trainsModel ? keyNorm.gradient : nil, count, c.keyValueHeadCount, c.headSize)
         }
@@ -137,10 +138,10 @@ extension Pass {
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
       if let b = norm.bias {
-        ck_layer_norm_again(
+        kernels.pointee.layer_norm_again(
           sum + from, rstd + count, rstd, norm.weight.values, b.values, y + from, rows.count, hidden)
       } else {
-        ck_rms_again(sum + from, rstd, norm.weight.values, y + from, rows.count, hidden)
+        kernels.pointee.rms_again(sum + from, rstd, norm.weight.values, y + from, rows.count, hidden)
       }
       prepared?.packColumns(y + from, hidden, rows)
     }
@@ -156,18 +157,19 @@ extension Pass {
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
       if norm.bias != nil {
-        ck_layer_norm_backward(dy + from, sum + from, rstd + total, rstd, w, dx + from, rows.count, hidden)
+        kernels.pointee.layer_norm_backward(dy + from, sum + from, rstd + total, rstd, w, dx + from, rows.count, hidden)
       } else {
-        ck_rms_backward(dy + from, sum + from, rstd, w, dx + from, rows.count, hidden)
+        kernels.pointee.rms_backward(dy + from, sum + from, rstd, w, dx + from, rows.count, hidden)
       }
       prepared?.packRows(dx + from, hidden, rows)
     }
     guard trainsModel, let dw = norm.weight.gradient else { return }
     eachColumnBlock("norm weight gradient", hidden) { from, to in
       if let db = norm.bias?.gradient {
-        ck_layer_norm_weight_gradient(dy, sum, statistics + total, statistics, dw, db, total, hidden, from, to)
+        kernels.pointee.layer_norm_weight_gradient(
+          dy, sum, statistics + total, statistics, dw, db, total, hidden, from, to)
       } else {
-        ck_rms_weight_gradient(dy, sum, statistics, dw, total, hidden, from, to)
+        kernels.pointee.rms_weight_gradient(dy, sum, statistics, dw, total, hidden, from, to)
       }
     }
   }
@@ -178,8 +180,12 @@ extension Pass {
     eachColumnBlock("embedding gradient", hidden) { from, to in
       for row in 0..<count {
         let source = dx + row * hidden + from
-        if let embedding { ck_accumulate(embedding + Int(forest.tokens[row]) * hidden + from, source, to - from) }
-        if let table { ck_accumulate(table + Int(forest.positions[row]) * hidden + from, source, to - from) }
+        if let embedding {
+          kernels.pointee.accumulate(embedding + Int(forest.tokens[row]) * hidden + from, source, to - from)
+        }
+        if let table {
+          kernels.pointee.accumulate(table + Int(forest.positions[row]) * hidden + from, source, to - from)
+        }
       }
     }
   }

@@ -1,6 +1,6 @@
 import DPOBase
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 /// What two models say of the same targets.
 public struct ComparedScores: Sendable {
@@ -32,7 +32,7 @@ extension ForwardPass {
 
 extension Head {
   private static let comparedRows = 64
-  private static let comparedColumns = 256
+  private static let comparedColumns = 64
 
   /// KL of this head's predictions from another's, row by row. Logits are computed again, tile by tile:
   ///
@@ -46,17 +46,18 @@ extension Head {
         let start = block * Head.comparedRows
         let count = min(Head.comparedRows, rows - start)
         var sums = [RowSums](repeating: RowSums(), count: count)
-        let widest = max(weight.columns, other.weight.columns)
+        let tile = Head.comparedColumns * Head.comparedRows
         withUnsafeTemporaryAllocation(
-          of: Float.self, capacity: Head.comparedColumns * (2 * Head.comparedRows + widest)
+          of: Float.self, capacity: 2 * tile + TileOfLogits.count(self) + TileOfLogits.count(other)
         ) { memory in
           guard let z = memory.baseAddress else { return }
-          let y = z + Head.comparedColumns * Head.comparedRows
-          let room = y + Head.comparedColumns * Head.comparedRows
+          let y = z + tile
+          let own = TileOfLogits(self, rows: start..<start + count, in: y + tile)
+          let others = TileOfLogits(other, rows: start..<start + count, in: y + tile + TileOfLogits.count(self))
           for first in stride(from: 0, to: weight.rows, by: Head.comparedColumns) {
             let columns = min(Head.comparedColumns, weight.rows - first)
-            logits(first, columns, rows: start..<start + count, into: z, room: room)
-            other.logits(first, columns, rows: start..<start + count, into: y, room: room)
+            own.compute(first, columns, into: z)
+            others.compute(first, columns, into: y)
             for row in 0..<count {
               let from = row * columns
               sums[row].add(z + from, y + from, columns)
@@ -69,20 +70,40 @@ extension Head {
     return result
   }
 
-  private func logits(
-    _ first: Int, _ columns: Int, rows: Range<Int>, into z: UnsafeMutablePointer<Float>,
-    room: UnsafeMutablePointer<Float>
-  ) {
-    let w: UnsafePointer<Float>
-    switch weight.storage {
-    case .floats(let values): w = values + first * weight.columns
-    case .stored(let tensor):
-      tensor.dequantize(rows: first..<first + columns, into: room)
-      w = UnsafePointer(room)
+  /// Logits of some rows of a head, a tile of the vocabulary at a time, on the calling thread.
+  private struct TileOfLogits {
+    let head: Head
+    let products: LocalProducts
+    let hidden: LocalProducts.Side
+    let decoded, packed: UnsafeMutablePointer<Float>
+
+    /// Numbers of scratch memory.
+    static func count(_ head: Head) -> Int {
+      let width = head.weight.columns
+      return LocalProducts.leftCount(rows: comparedRows, k: width) + comparedColumns * width
+        + LocalProducts.rightCount(rows: comparedColumns, k: width)
     }
-    gemm(
-      false, true, rows.count, columns, weight.columns, 1, hidden + rows.lowerBound * weight.columns, weight.columns, w,
-      weight.columns, 0, z, columns)
+
+    init(_ head: Head, rows: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
+      let width = head.weight.columns
+      self.head = head
+      products = LocalProducts(head.team.engine, .fp32)
+      hidden = products.left(head.hidden + rows.lowerBound * width, width, rows: rows.count, k: width, in: scratch)
+      decoded = scratch + LocalProducts.leftCount(rows: comparedRows, k: width)
+      packed = decoded + comparedColumns * width
+    }
+
+    func compute(_ first: Int, _ columns: Int, into z: UnsafeMutablePointer<Float>) {
+      let (weight, width) = (head.weight, head.weight.columns)
+      let w: UnsafePointer<Float>
+      switch weight.storage {
+      case .floats(let values): w = values + first * width
+      case .stored(let tensor):
+        tensor.dequantize(rows: first..<first + columns, columns: 0..<width, into: decoded, with: head.team.kernels)
+        w = UnsafePointer(decoded)
+      }
+      products.multiply(hidden, products.right(w, width, rows: columns, k: width, in: packed), into: z, columns)
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 import CKernels
 import DPOBase
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 /// What a forward pass is for.
 public enum ComputationMode: Sendable, Equatable {
@@ -114,9 +114,9 @@ public final class ForwardPass {
     try decoder.checkFiles()
     let configuration = decoder.configuration
     guard forest.tokens.count < 1 << 31 else { throw DPOError.argument("\(forest.tokens.count) tokens at once") }
-    guard configuration.hiddenSize <= PackingMemory.blockCount else {
+    guard configuration.hiddenSize <= HeadShape.mostWidth else {
       throw DPOError.unsupported(
-        "a hidden size of \(configuration.hiddenSize), expected at most \(PackingMemory.blockCount)")
+        "a hidden size of \(configuration.hiddenSize), expected at most \(HeadShape.mostWidth)")
     }
     let prepared = try PreparedForest(forest, configuration)
     let rate = dropout == nil ? 0 : adapter?.configuration.dropout ?? 0

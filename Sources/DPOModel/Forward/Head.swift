@@ -1,7 +1,7 @@
 import CKernels
 import DPOBase
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 /// The language model head on the rows that predict a target: log-probs and their gradient, one tile of the vocabulary at
 /// a time, so that logits exist only for one tile a thread.
@@ -11,6 +11,7 @@ struct Head {
   static let statisticsFloats = MemoryLayout<ck_logit_statistics>.stride / 4
 
   let team: ThreadTeam
+  var kernels: UnsafePointer<ck_engine> { team.kernels }
   let precision: Precision
   let weight: WeightMatrix
   let forest: PreparedForest
@@ -56,7 +57,7 @@ struct Head {
             let first = tile * shape.columns
             let columns = min(shape.columns, weight.rows - first)
             product.logits(first, columns, into: z, member)
-            ck_logits_statistics(
+            kernels.pointee.logits_statistics(
               z, columns, product.rows, columns, Int32(first), statistics + tile * rows + start, 1)
             for target in byTile[tile] {
               let row = Int(forest.headRowOfTarget[target]) - start
@@ -108,7 +109,7 @@ struct Head {
           }
           largest[row] = found
         }
-        ck_logits_backward(z, columns, count, columns, largest, scales + start)  // exp(z − m)
+        kernels.pointee.logits_backward(z, columns, count, columns, largest, scales + start)  // exp(z − m)
         product.hiddenGradient(
           z, tile * shape.columns, columns, into: partial, accumulates: tile > range.lowerBound, member)
       }
@@ -225,7 +226,7 @@ struct Head {
             let first = tile * shape.columns
             let columns = min(shape.columns, weight.rows - first)
             product.logits(first, columns, into: z, member)
-            ck_logits_backward(z, columns, count, columns, lse + start, scales + start)
+            kernels.pointee.logits_backward(z, columns, count, columns, lse + start, scales + start)
             for target in byTile[tile] {
               let row = Int(forest.headRowOfTarget[target]) - start
               if row >= 0, row < count {
@@ -243,7 +244,9 @@ struct Head {
       team.rows("head reduction", count, bytes: 4 * Head.slots * width) { rows, _ in
         let (from, size) = (rows.lowerBound * width, rows.count * width)
         memcpy(out + from, partials + from, size * 4)
-        for slot in 1..<Head.slots { ck_accumulate(out + from, partials + slot * count * width + from, size) }
+        for slot in 1..<Head.slots {
+          kernels.pointee.accumulate(out + from, partials + slot * count * width + from, size)
+        }
       }
     }
   }

@@ -48,13 +48,13 @@ extension Pass {
   private func adapterHidden(
     _ adapters: [LoRAAdapter.Matrices], x: Pointer, _ prepared: PreparedOperand?, inputSize: Int
   ) {
-    func product(_ a: LoRAAdapter.Matrices, _ x: Operand, sharing shared: Product.Shared) -> Product {
+    func product(_ a: LoRAAdapter.Matrices, _ x: Operand, sharing shared: Panels.Side) -> Product {
       Product(
         count, a.rank, into: hidden(of: a), a.rank, sharing: shared,
         [Product.Term(x, .rows(a.a, inputSize), k: inputSize, alpha: a.scale)])
     }
     guard dropout != nil else {
-      let (input, shared): (Operand, Product.Shared) =
+      let (input, shared): (Operand, Panels.Side) =
         prepared.map { (.prepared($0), .a) } ?? (.rows(x, inputSize), .b)
       return team.multiply("adapter forward", precision, adapters.map { product($0, input, sharing: shared) })
     }
@@ -72,7 +72,7 @@ extension Pass {
     let out = at(layout.dropped)
     team.rows("dropout", count) { rows, _ in
       let from = rows.lowerBound * inputSize
-      ck_dropout(
+      kernels.pointee.dropout(
         x + from, out + from, rows.count * inputSize, key(dropout.key, matrices), UInt64(from), dropout.rate)
     }
   }
@@ -120,7 +120,7 @@ extension Pass {
         "adapter backward", precision, [Product(count, inputSize, into: product, inputSize, [term(a)])])
       team.rows("dropout", count) { rows, _ in
         let from = rows.lowerBound * inputSize
-        ck_dropout_accumulate(
+        kernels.pointee.dropout_accumulate(
           product + from, dx + from, rows.count * inputSize, key(dropout.key, a.matrices), UInt64(from), dropout.rate)
       }
     }
@@ -200,7 +200,7 @@ extension Pass {
       guard let gradient = linear.bias?.gradient else { continue }
       let size = linear.weight.rows
       eachColumnBlock("bias gradient", size) { from, to in
-        ck_column_sums(dy + columns[index], width, gradient, count, from, to)
+        kernels.pointee.column_sums(dy + columns[index], width, gradient, count, from, to)
       }
     }
   }

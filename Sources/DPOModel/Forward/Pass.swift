@@ -1,7 +1,7 @@
 import CKernels
 import DPOBase
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 /// One forward pass over a forest, and its backward pass. Block by block, with x the residual stream of [t, hidden]:
 ///
@@ -29,6 +29,8 @@ struct Pass {
   /// The weights of the model themselves are trained.
   var trainsModel: Bool { trains && adapter == nil }
 
+  var kernels: UnsafePointer<ck_engine> { team.kernels }
+
   func at(_ offset: Int) -> Pointer { memory.pointer + offset }
   func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset(layer) }
   var positions: UnsafeMutablePointer<Int32> {
@@ -38,7 +40,7 @@ struct Pass {
 
   var attention: Attention {
     Attention(
-      configuration: c, forest: forest, team: team, products: LocalProducts(precision),
+      configuration: c, forest: forest, team: team, products: LocalProducts(team.engine, precision),
       scratch: at(layout.attentionScratch),
       scratchCount: layout.attentionScratchCount)
   }
@@ -84,7 +86,7 @@ struct Pass {
 
   /// Rows that the head reads, or their gradients.
   func scaleHeadRows(_ x: Pointer, _ scale: Float) {
-    if scale != 1 { ck_scale(x, x, scale, forest.headRows.count * hidden) }
+    if scale != 1 { kernels.pointee.scale(x, x, scale, forest.headRows.count * hidden) }
   }
 
   /// The residual stream after the last block, which stands at the input of the block that would follow.
@@ -109,7 +111,7 @@ struct Pass {
         if let table = decoder.positions {
           let y = at(layout.normed) + row * hidden
           table.copyRow(Int(forest.positions[row]), into: y)
-          ck_accumulate(x + row * hidden, y, hidden)
+          kernels.pointee.accumulate(x + row * hidden, y, hidden)
         }
       }
     }
@@ -141,8 +143,8 @@ struct Pass {
     let gateUp = at(layout.gateUp, layer)
     project(layer, block.gateUp, x: normed, mlpInput, inputSize: hidden, into: gateUp, gateUpWidth)
     let downInput = again ? nil : prepareInput([block.down], inputSize: c.intermediateSize)
+    if again { return addGateUpBiases(block, gateUp) }
     activate(block, gateUp, into: at(layout.activated), downInput)
-    if again { return }
     project(
       layer, [block.down], x: at(layout.activated), downInput, inputSize: c.intermediateSize, into: output, hidden)
   }
@@ -158,7 +160,7 @@ struct Pass {
     project(
       layer, block.gateUp, x: at(layout.normed), input, inputSize: hidden, into: gateUp, gateUpWidth,
       keepsAdapterHidden: true)
-    activate(block, gateUp, into: at(layout.activated), nil)
+    addGateUpBiases(block, gateUp)
   }
 
   /// The residual stream after the last block.
@@ -168,9 +170,9 @@ struct Pass {
     let next = at(layout.input, c.layerCount)
     team.rows("residual", count, bytes: 12 * hidden) { rows, _ in
       let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
-      ck_add(next + from, middle + from, output + from, size)
+      kernels.pointee.add(next + from, middle + from, output + from, size)
       if let bias = decoder.blocks[c.layerCount - 1].down.bias {
-        ck_add_bias(next + from, hidden, bias.values, rows.count, hidden)
+        kernels.pointee.add_bias(next + from, hidden, bias.values, rows.count, hidden)
       }
     }
   }
@@ -186,18 +188,20 @@ struct Pass {
       let x = qkv + rows.lowerBound * width
       var column = 0
       for linear in block.queryKeyValue {
-        if let bias = linear.bias { ck_add_bias(x + column, width, bias.values, rows.count, linear.weight.rows) }
+        if let bias = linear.bias {
+          kernels.pointee.add_bias(x + column, width, bias.values, rows.count, linear.weight.rows)
+        }
         column += linear.weight.rows
       }
       if let queryNorm = block.queryNorm, let keyNorm = block.keyNorm {
         let raw = at(layout.rawQueryKey, layer) + rows.lowerBound * keyWidth
         let statistics = at(layout.queryKeyStatistics, layer)
         for row in 0..<rows.count { memcpy(raw + row * keyWidth, x + row * width, keyWidth * 4) }
-        ck_head_norm_forward(
+        kernels.pointee.head_norm_forward(
           raw, keyWidth, queryNorm.values, x, width, statistics + rows.lowerBound * c.headCount, rows.count,
           c.headCount,
           c.headSize, c.normEpsilon)
-        ck_head_norm_forward(
+        kernels.pointee.head_norm_forward(
           raw + c.queryWidth, keyWidth, keyNorm.values, x + c.queryWidth, width,
           statistics + count * c.headCount + rows.lowerBound * c.keyValueHeadCount, rows.count, c.keyValueHeadCount,
           c.headSize, c.normEpsilon)
@@ -209,7 +213,7 @@ struct Pass {
   /// q and k stand side by side and turn alike.
   func rope(_ x: Pointer, _ rows: Range<Int>, sign: Float) {
     guard let cosines = rotation.cosines, let sines = rotation.sines else { return }
-    ck_rope(
+    kernels.pointee.rope(
       x, queryKeyValueWidth, cosines.pointer, sines.pointer, positions + rows.lowerBound, rows.count,
       c.headCount + c.keyValueHeadCount, c.headSize, sign)
   }
@@ -222,14 +226,27 @@ struct Pass {
       let x = gateUp + rows.lowerBound * width
       let y = out + rows.lowerBound * inner
       if c.gatedMLP {
-        for (index, linear) in block.gateUp.enumerated() {
-          if let bias = linear.bias { ck_add_bias(x + index * inner, width, bias.values, rows.count, inner) }
-        }
-        ck_gated_forward(c.activation.kernel, x, x + inner, width, y, rows.count, inner)
+        addBiases(block, x, rows.count)
+        kernels.pointee.gated_forward(c.activation.kernel, x, x + inner, width, y, rows.count, inner)
       } else {
-        ck_activation_forward(c.activation.kernel, x, block.gateUp[0].bias?.values, y, rows.count, inner)
+        kernels.pointee.activation_forward(c.activation.kernel, x, block.gateUp[0].bias?.values, y, rows.count, inner)
       }
       prepared?.packRows(y, inner, rows)
+    }
+  }
+
+  private func addBiases(_ block: DecoderBlock, _ x: Pointer, _ rows: Int) {
+    for (index, linear) in block.gateUp.enumerated() {
+      guard let bias = linear.bias else { continue }
+      kernels.pointee.add_bias(x + index * c.intermediateSize, gateUpWidth, bias.values, rows, c.intermediateSize)
+    }
+  }
+
+  /// What the backward pass needs of gate and up that were computed again: it makes their activation itself.
+  private func addGateUpBiases(_ block: DecoderBlock, _ gateUp: Pointer) {
+    guard block.gateUp.contains(where: { $0.bias != nil }) else { return }
+    team.rows("gate, up biases", count, bytes: 8 * gateUpWidth) { rows, _ in
+      addBiases(block, gateUp + rows.lowerBound * gateUpWidth, rows.count)
     }
   }
 
@@ -242,11 +259,11 @@ struct Pass {
       let from = rows.lowerBound * hidden
       let added = add.map { $0 + from }
       if let b = norm.bias {
-        ck_layer_norm_forward(
+        kernels.pointee.layer_norm_forward(
           x + from, added, bias?.values, sum + from, norm.weight.values, b.values, y + from,
           statistics + total + rows.lowerBound, statistics + rows.lowerBound, rows.count, hidden, c.normEpsilon)
       } else {
-        ck_rms_forward(
+        kernels.pointee.rms_forward(
           x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound,
           rows.count, hidden, c.normEpsilon)
       }

@@ -1,7 +1,7 @@
 import CKernels
 import DPOBase
 import DPOKernels
-import Glibc
+import DPOPlatform
 
 /// One token more for each of some sequences. The same as `Pass`, for few rows: products that read each weight once, as it
 /// is stored; keys and values from the cache.
@@ -28,6 +28,7 @@ final class DecodeStep {
   private let blocks: [Block]
   private let head: Projection?
   private var c: DecoderConfiguration { decoder.configuration }
+  private var kernels: UnsafePointer<ck_engine> { team.kernels }
 
   private let x, normed, output, queryKeyValue, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
   private let roundedNormed, roundedActivated: FloatBuffer
@@ -73,7 +74,7 @@ final class DecodeStep {
     func projection(_ layer: Int, _ linears: [Linear], paired: Bool = false) -> Projection {
       Projection(
         linears.map { ($0.weight, adapter?.matrices(layer: layer, part: $0.part)) }, rounded: rounded,
-        threads: team.threads, paired: paired)
+        team: team, paired: paired)
     }
     blocks = decoder.blocks.enumerated().map { layer, block in
       Block(
@@ -82,7 +83,7 @@ final class DecodeStep {
         queryBias: block.queryKeyValueBias(at: 0), keyBias: block.queryKeyValueBias(at: c.queryWidth),
         valueBias: block.queryKeyValueBias(at: c.queryWidth + c.keyValueWidth))
     }
-    head = decoder.head.map { Projection([($0, nil)], rounded: rounded, threads: team.threads) }
+    head = decoder.head.map { Projection([($0, nil)], rounded: rounded, team: team) }
 
     func buffer(_ width: Int) throws -> FloatBuffer { try FloatBuffer(count: most * width) }
     x = try buffer(c.hiddenSize)
@@ -114,7 +115,7 @@ final class DecodeStep {
       decoder.embedding.copyRow(Int(row.token), into: x.pointer + index * hidden)
       if let table = decoder.positions {
         table.copyRow(row.position, into: output.pointer)
-        ck_accumulate(x.pointer + index * hidden, output.pointer, hidden)
+        kernels.pointee.accumulate(x.pointer + index * hidden, output.pointer, hidden)
       }
     }
     for layer in blocks.indices { block(layer, batch, positions) }
@@ -167,16 +168,16 @@ final class DecodeStep {
     team.measured("decode norm", bytes: Double(rows * c.hiddenSize * 16)) {
       let rstd = statistics.pointer
       if let b = norm.bias {
-        ck_layer_norm_forward(
+        kernels.pointee.layer_norm_forward(
           x.pointer, add, bias?.values, x.pointer, norm.weight.values, b.values, normed.pointer, rstd + rows, rstd,
           rows,
           c.hiddenSize, c.normEpsilon)
       } else {
-        ck_rms_forward(
+        kernels.pointee.rms_forward(
           x.pointer, add, bias?.values, x.pointer, norm.weight.values, normed.pointer, rstd, rows, c.hiddenSize,
           c.normEpsilon)
       }
-      if rounds { ck_round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize) }
+      if rounds { kernels.pointee.round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize) }
     }
   }
 
@@ -213,14 +214,16 @@ final class DecodeStep {
         if gated { projection.compute(2 * index + 1, x, hidden: adapterHidden.pointer, into: y, scratch: scratch) }
         for row in 0..<rows {
           let (from, to) = (y + row * width + piece.first, out + row * inner + piece.first)
-          if let bias = biases.0 { ck_accumulate(from, bias + piece.first, piece.count) }
+          if let bias = biases.0 { kernels.pointee.accumulate(from, bias + piece.first, piece.count) }
           if gated {
-            if let bias = biases.1 { ck_accumulate(from + inner, bias + piece.first, piece.count) }
-            ck_gated_forward(kind, from, from + inner, width, to, 1, piece.count)
+            if let bias = biases.1 { kernels.pointee.accumulate(from + inner, bias + piece.first, piece.count) }
+            kernels.pointee.gated_forward(kind, from, from + inner, width, to, 1, piece.count)
           } else {
-            ck_activation_forward(kind, from, nil, to, 1, piece.count)
+            kernels.pointee.activation_forward(kind, from, nil, to, 1, piece.count)
           }
-          if rounds { ck_round_to_bf16(to, halves(roundedActivated) + row * inner + piece.first, piece.count) }
+          if rounds {
+            kernels.pointee.round_to_bf16(to, halves(roundedActivated) + row * inner + piece.first, piece.count)
+          }
         }
       }
     }
@@ -243,18 +246,18 @@ final class DecodeStep {
         let (q, k) = (x + head * group * size, x + c.queryWidth + head * size)
         let v = k + c.keyValueWidth
         let scratch = scratch.pointer + member * scratchCount
-        if let bias = linears.queryBias { ck_accumulate(q, bias + head * group * size, group * size) }
-        if let bias = linears.keyBias { ck_accumulate(k, bias + head * size, size) }
-        if let bias = linears.valueBias { ck_accumulate(v, bias + head * size, size) }
+        if let bias = linears.queryBias { kernels.pointee.accumulate(q, bias + head * group * size, group * size) }
+        if let bias = linears.keyBias { kernels.pointee.accumulate(k, bias + head * size, size) }
+        if let bias = linears.valueBias { kernels.pointee.accumulate(v, bias + head * size, size) }
         if let queryNorm = block.queryNorm, let keyNorm = block.keyNorm {
           normHeads(q, group, queryNorm, scratch)
           normHeads(k, 1, keyNorm, scratch)
         }
         if let cosines = rotation.cosines, let sines = rotation.sines {
-          ck_rope(q, width, cosines.pointer, sines.pointer, positions + index, 1, group, size, 1)
-          ck_rope(k, width, cosines.pointer, sines.pointer, positions + index, 1, 1, size, 1)
+          kernels.pointee.rope(q, width, cosines.pointer, sines.pointer, positions + index, 1, group, size, 1)
+          kernels.pointee.rope(k, width, cosines.pointer, sines.pointer, positions + index, 1, 1, size, 1)
         }
-        cache.store(layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: k, values: v)
+        cache.store(layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: k, values: v, with: kernels)
         let total = row.promptCount + row.ownCount + 1
         var parts = (
           ck_cache_part(
@@ -267,13 +270,13 @@ final class DecodeStep {
         let out = normed.pointer + index * c.queryWidth + head * group * size
         withUnsafePointer(to: &parts) { parts in
           parts.withMemoryRebound(to: ck_cache_part.self, capacity: 2) {
-            ck_decode_attention(
+            kernels.pointee.decode_attention(
               q, group, size, $0, 2, c.keyValueWidth, total > window ? total - window : 0,
               1 / Float(size).squareRoot(), scratch, out)
           }
         }
         if rounds {
-          ck_round_to_bf16(
+          kernels.pointee.round_to_bf16(
             out, halves(roundedNormed) + index * c.queryWidth + head * group * size, group * size)
         }
       }
@@ -285,7 +288,7 @@ final class DecodeStep {
   ) {
     let count = heads * c.headSize
     memcpy(scratch, x, count * 4)
-    ck_head_norm_forward(
+    kernels.pointee.head_norm_forward(
       scratch, count, weight.values, x, count, scratch + count, 1, heads, c.headSize, c.normEpsilon)
   }
 }

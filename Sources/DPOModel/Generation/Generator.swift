@@ -196,9 +196,7 @@ public final class Generator {
       }
     }
     let cache = try KeyValueCache(decoder.configuration, rows: layout.cacheRows)
-    // Products of many rows have no bf16 without AVX-512; those of few rows round in any case.
-    let pass = ForwardPass(
-      decoder: decoder, team: team, precision: ThreadTeam.packs(options.precision) ? options.precision : .fp32)
+    let pass = ForwardPass(decoder: decoder, team: team, precision: options.precision)
     let step = try DecodeStep(
       decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotation: pass.rotation,
       rows: max(range.count * n, 1), longest: layout.longest)
@@ -206,7 +204,7 @@ public final class Generator {
 
     var logitRows = active.map { $0.prompt - range.lowerBound }
     var rows: [DecodeStep.Row] = []
-    var samplers = [Sampler](repeating: Sampler(options), count: active.count)
+    var samplers = [Sampler](repeating: Sampler(options, team.engine), count: active.count)
     while true {
       let drawn = sample(active, logitRows, step, options, &samplers, results)
       var goesOn = true
@@ -263,7 +261,7 @@ public final class Generator {
             let keys = qkv + (block.row + row) * width + c.queryWidth
             cache.store(
               layer, row: block.cacheRow + row, head: 0, heads: c.keyValueHeadCount, keys: keys,
-              values: keys + c.keyValueWidth)
+              values: keys + c.keyValueWidth, with: team.kernels)
           }
         }
       }

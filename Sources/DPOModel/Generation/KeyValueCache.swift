@@ -3,7 +3,7 @@ import DPOBase
 import DPOKernels
 
 /// Keys and values of prompts, and of completions behind them. A row is one position; a prompt's rows are shared by all
-/// its completions. Both stand in blocks of sixteen rows, as `ck_decode_attention` reads them.
+/// its completions. Both stand in blocks of sixteen rows, as `decode_attention` reads them.
 final class KeyValueCache {
   let configuration: DecoderConfiguration
   let capacity: Int
@@ -35,9 +35,10 @@ final class KeyValueCache {
 
   /// Takes k and v of `heads` heads from `head` on.
   func store(
-    _ layer: Int, row: Int, head: Int, heads: Int, keys: UnsafePointer<Float>, values: UnsafePointer<Float>
+    _ layer: Int, row: Int, head: Int, heads: Int, keys: UnsafePointer<Float>, values: UnsafePointer<Float>,
+    with kernels: UnsafePointer<ck_engine>
   ) {
-    ck_cache_store(
+    kernels.pointee.cache_store(
       keys, values, heads, configuration.headSize, width, row, self.keys(layer, 0, head: head),
       self.values(layer, 0, head: head))
   }

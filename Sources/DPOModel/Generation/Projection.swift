@@ -20,7 +20,7 @@ final class RoundedMatrices {
     guard let base = memory.bytes.baseAddress else { return }
     team.run(places.count) { index, _ in
       let place = places[index]
-      ck_quantize(CK_BF16, place.values, base + place.offset, place.count)
+      _ = team.kernels.pointee.quantize(CK_BF16, place.values, base + place.offset, place.count)
     }
   }
 
@@ -70,6 +70,7 @@ final class Projection {
 
   let pieces: UnsafeMutableBufferPointer<Piece>
   let adapters: UnsafeMutableBufferPointer<Adapter>
+  private let kernels: UnsafePointer<ck_engine>
   /// Numbers of A x of all layers, a row.
   let hiddenWidth: Int
   let inputSize, width: Int
@@ -82,9 +83,10 @@ final class Projection {
 
   /// - Parameter paired: pieces of the two layers alternate and have the same rows (gate and up).
   init(
-    _ linears: [(weight: WeightMatrix, matrices: LoRAAdapter.Matrices?)], rounded: RoundedMatrices?, threads: Int,
+    _ linears: [(weight: WeightMatrix, matrices: LoRAAdapter.Matrices?)], rounded: RoundedMatrices?, team: ThreadTeam,
     paired: Bool = false
   ) {
+    kernels = team.kernels
     width = linears.reduce(0) { $0 + $1.weight.rows }
     inputSize = linears.first?.weight.columns ?? 0
     var pieces: [[Piece]] = []
@@ -103,7 +105,7 @@ final class Projection {
       // With an adapter, the outputs of a piece have to be neighbours: whole heads where rows are stored in another order.
       let unit = adapter == nil ? 8 : max(8, weight.interleavedHead)
       let wanted = min(
-        Projection.mostRows, max(unit, (paired ? weight.rows : width) / (Projection.piecesPerThread * threads)))
+        Projection.mostRows, max(unit, (paired ? weight.rows : width) / (Projection.piecesPerThread * team.threads)))
       let count = max(1, (weight.rows + wanted / 2) / wanted)
       let rows = ((weight.rows + count - 1) / count + unit - 1) / unit * unit
       pieces.append(
@@ -132,9 +134,11 @@ final class Projection {
     team.run(adapters.count) { index, _ in
       let adapter = adapters[index]
       let u = hidden + adapter.hidden
-      ck_few_rows_product(
+      kernels.pointee.few_rows_product(
         x.x, x.ld, x.rows, adapter.a, inputSize, adapter.rank, inputSize, u, hiddenWidth, 0)
-      for row in 0..<x.rows { ck_scale(u + row * hiddenWidth, u + row * hiddenWidth, adapter.scale, adapter.rank) }
+      for row in 0..<x.rows {
+        kernels.pointee.scale(u + row * hiddenWidth, u + row * hiddenWidth, adapter.scale, adapter.rank)
+      }
     }
   }
 
@@ -145,9 +149,9 @@ final class Projection {
   ) {
     let piece = pieces[index]
     var (weights, x) = (piece.weights, x)
-    ck_weights_product(&weights, piece.first, piece.count, &x, y + piece.column, width, scratch)
+    kernels.pointee.weights_product(&weights, piece.first, piece.count, &x, y + piece.column, width, scratch)
     if let adapter = piece.adapter {
-      ck_few_rows_product(
+      kernels.pointee.few_rows_product(
         hidden + adapter.hidden, hiddenWidth, x.rows, adapter.b + piece.first * adapter.rank, adapter.rank, piece.count,
         adapter.rank, y + piece.column + piece.first, width, 1)
     }

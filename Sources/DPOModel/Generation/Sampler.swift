@@ -1,20 +1,24 @@
 import CKernels
 import DPOBase
-import Glibc
+import DPOPlatform
 
 /// Draws one token from a row of logits.
 struct Sampler {
   let options: GenerationOptions
+  private let kernels: UnsafePointer<ck_engine>
   private var probabilities: [Float] = []
   private var kept: [Int32] = []
 
-  init(_ options: GenerationOptions) { self.options = options }
+  init(_ options: GenerationOptions, _ engine: Engine) {
+    self.options = options
+    kernels = engine.kernels
+  }
 
   /// The token and its log-prob under the model itself. The draw is a function of logits, options and `draw` alone.
   mutating func sample(_ logits: UnsafePointer<Float>, _ count: Int, draw: CounterRandom) -> (
     token: Int32, logProb: Float
   ) {
-    let best = Int(ck_find_largest(logits, count).index)
+    let best = Int(kernels.pointee.find_largest(logits, count).index)
     let top = logits[best]
     if probabilities.count < count {
       probabilities = [Float](repeating: 0, count: count)
@@ -22,7 +26,7 @@ struct Sampler {
     }
     let token = options.temperature == 0 ? Int32(best) : choose(logits, count, top, draw)
     let sum = probabilities.withUnsafeMutableBufferPointer { p in
-      p.baseAddress.map { ck_shifted_exp_sum(logits, $0, count, top, 1) } ?? 1
+      p.baseAddress.map { kernels.pointee.shifted_exp_sum(logits, $0, count, top, 1) } ?? 1
     }
     return (token, Float(Double(logits[Int(token)]) - Double(top) - log(sum)))
   }
@@ -34,22 +38,22 @@ struct Sampler {
     var draw = draw
     // Unnormalised: the largest is 1.
     var total = probabilities.withUnsafeMutableBufferPointer { p in
-      p.baseAddress.map { ck_shifted_exp_sum(logits, $0, count, top, Float(1 / options.temperature)) } ?? 0
+      p.baseAddress.map { kernels.pointee.shifted_exp_sum(logits, $0, count, top, Float(1 / options.temperature)) } ?? 0
     }
     var least: Float = 0
     if options.topK > 0, options.topK < count { least = smallest(of: options.topK, count) }
     guard least > 0 || options.topP < 1 || options.minP > 0 else {
-      return Int32(ck_pick(probabilities, count, draw.uniform() * total))
+      return Int32(kernels.pointee.pick(probabilities, count, draw.uniform() * total))
     }
-    total = ck_sum_from(probabilities, count, least)
+    total = kernels.pointee.sum_from(probabilities, count, least)
     let surplus = (1 - options.topP) * total
     // All tokens below surplus / count together stay under the surplus: top-p removes them without sorting them.
     let floor = options.topP < 1 ? max(least, Float(surplus / Double(count))) : least
     var chosen = kept.withUnsafeMutableBufferPointer { kept in
-      kept.baseAddress.map { Array(kept[..<ck_collect(probabilities, count, floor, $0)]) } ?? []
+      kept.baseAddress.map { Array(kept[..<kernels.pointee.collect(probabilities, count, floor, $0)]) } ?? []
     }
     if options.topP < 1 {
-      keepNucleus(&chosen, removed: total - ck_sum_from(probabilities, count, floor), surplus: surplus)
+      keepNucleus(&chosen, removed: total - kernels.pointee.sum_from(probabilities, count, floor), surplus: surplus)
     }
     if options.minP > 0 { chosen.removeAll { probabilities[Int($0)] < Float(options.minP) } }
     var rest = draw.uniform() * chosen.reduce(0) { $0 + Double(probabilities[Int($1)]) }

@@ -4,7 +4,7 @@ import DPOPlatform
 import TestSupport
 import Testing
 
-@Suite struct ClassifierTests {
+@Suite(.timeLimit(.minutes(10))) struct ClassifierTests {
   /// Sentences whose adjective decides, in a random frame.
   func sentences(_ count: Int, seed: UInt64) -> (texts: [String], labels: [Bool]) {
     let good = ["warm", "clever", "moving", "a joy", "splendid", "wonderful"]
@@ -75,7 +75,7 @@ import Testing
 }
 
 /// Against scikit-learn on the same texts, whose solver stops at a gradient of 1e-10 and ours at 1e-4 of the first one.
-@Suite struct ClassifierGoldenTests {
+@Suite(.timeLimit(.minutes(10))) struct ClassifierGoldenTests {
   let golden: JSON
   let train: (texts: [String], labels: [Bool])
   let test: (texts: [String], labels: [Bool])

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// β·log Z and so on by NumPy, from the definitions in Wang et al. 2023 (Tests/Fixtures/scripts/make_closed_form.py).
-@Suite struct ClosedFormTests {
+@Suite(.timeLimit(.minutes(10))) struct ClosedFormTests {
   struct Case {
     let form: ClosedForm
     let reference, rewards, policy, other: [Double]
@@ -126,7 +126,7 @@ import Testing
 }
 
 /// A prompt with six answers, a softmax policy over them, and both roads to the optimum.
-@Suite struct BanditTests {
+@Suite(.timeLimit(.minutes(10))) struct BanditTests {
   let reference = [0.30, 0.25, 0.20, 0.15, 0.07, 0.03].map { log($0) }
   let rewards = [0.0, 1.0, -0.5, 0.5, 2.0, 1.5]
 

@@ -2,7 +2,7 @@ import DPO
 import DPOBase
 import Testing
 
-@Suite struct BatchPlanTests {
+@Suite(.timeLimit(.minutes(10))) struct BatchPlanTests {
   @Test func sevenRowsInThreesEndEachEpochWithAShortGroup() throws {
     var plan = try BatchPlan(rows: 7, batchSize: 2, accumulation: 3, length: .epochs(2), shuffle: false)
     #expect(plan.batchesPerEpoch == 4 && plan.stepsPerEpoch == 2 && plan.totalSteps == 4)

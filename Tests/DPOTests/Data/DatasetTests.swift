@@ -3,7 +3,7 @@ import DPOBase
 import Testing
 
 /// The rules that TRL's trainers prepare data by.
-@Suite struct DatasetTests {
+@Suite(.timeLimit(.minutes(10))) struct DatasetTests {
   func pair(_ text: String, _ change: (inout DatasetOptions) -> Void = { _ in }) throws -> TokenizedDataset.Pair {
     var options = DatasetOptions()
     change(&options)

@@ -4,7 +4,7 @@ import Testing
 
 private let row = #"{"prompt": "Say:", "chosen": " yes", "rejected": " no"}"#
 
-@Suite struct JSONLinesTests {
+@Suite(.timeLimit(.minutes(10))) struct JSONLinesTests {
   @Test func blankLinesCarriageReturnsAndBOMAreNoRows() throws {
     for text in [
       row + "\n" + row + "\n", row + "\n" + row, row + "\r\n" + row + "\r\n", "\u{FEFF}" + row + "\n" + row,

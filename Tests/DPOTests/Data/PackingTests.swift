@@ -3,7 +3,7 @@ import DPOBase
 import TestSupport
 import Testing
 
-@Suite struct PackingTests {
+@Suite(.timeLimit(.minutes(10))) struct PackingTests {
   private func load(_ text: String, _ options: DatasetOptions, name: String = "data.jsonl") throws -> TokenizedDataset {
     let file = try TemporaryFile(Array(text.utf8), name: name)
     return try TokenizedDataset(corpus: TextCorpus([file.path]), tokenizer: byteTokenizer, options: options)

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 /// The token ids that TRL's trainers made of every row of their data.
-@Suite struct TRLRowsTests {
+@Suite(.timeLimit(.minutes(10))) struct TRLRowsTests {
   static let runs = [
     "gpt2-sigmoid", "llama-tied-chat", "llama-tied-implicit", "llama-tied-sft-messages", "llama-tied-sigmoid",
     "llama-untied-ipo", "llama-untied-sft-text", "mistral-sigmoid", "qwen2-ipo", "qwen2-lora-sft-completions",

@@ -1,7 +1,7 @@
 import DPO
 import Testing
 
-@Suite struct EstimateTests {
+@Suite(.timeLimit(.minutes(10))) struct EstimateTests {
   /// Of n values with standard deviation s the interval is about mean ± 1.96 s/√n.
   @Test func bootstrapIntervalIsAsWideAsTheNormalOne() {
     let values = (0..<200).map { Double($0 % 10) }

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// What rounding does to what was learnt: an ordinary adapter survives every format, a change too small for Q8_0 does not.
-@Suite struct ExportCheckTests {
+@Suite(.timeLimit(.minutes(10))) struct ExportCheckTests {
   let directory: TemporaryDirectory
   static let base = Fixtures.path("models/llama-tied")
   static let random = Fixtures.path("adapters/llama-tied-random")

@@ -3,7 +3,7 @@ import DPOPlatform
 import TestSupport
 import Testing
 
-@Suite struct SampleEvaluationTests {
+@Suite(.timeLimit(.minutes(10))) struct SampleEvaluationTests {
   static let base = Fixtures.path("models/llama-tied")
   let policy, reference: LanguageModel
   let rows: [ChosenAnswers]

@@ -17,7 +17,7 @@ struct FeedbackPlace {
   func write(_ text: String) throws { try writeFile(file, text) }
 }
 
-@Suite struct FeedbackStoreTests {
+@Suite(.timeLimit(.minutes(10))) struct FeedbackStoreTests {
   let place: FeedbackPlace
 
   init() throws { place = try FeedbackPlace() }

@@ -2,7 +2,7 @@ import DPO
 import TestSupport
 import Testing
 
-@Suite struct FeedbackTrainingTests {
+@Suite(.timeLimit(.minutes(10))) struct FeedbackTrainingTests {
   let place: FeedbackPlace
   let store: FeedbackStore
   let model: ModelFile

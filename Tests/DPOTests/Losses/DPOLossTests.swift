@@ -32,7 +32,7 @@ private let goldenDivergences: [(LossType, Double, Double, Double)] = [
   (.discopop, 7.307675145, 0.798580014, 1.238082075),
 ]
 
-@Suite struct DPOLossTests {
+@Suite(.timeLimit(.minutes(10))) struct DPOLossTests {
   @Test func everyLossHasTRLsValueAndGradient() throws {
     for (type, loss, c1, r1, c6, r6) in goldenLosses {
       let result = try dpoLoss(Golden.pairs, Golden.options(type))

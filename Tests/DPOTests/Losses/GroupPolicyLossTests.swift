@@ -2,7 +2,7 @@ import DPO
 import DPOPlatform
 import Testing
 
-@Suite struct GroupPolicyLossTests {
+@Suite(.timeLimit(.minutes(10))) struct GroupPolicyLossTests {
   @Test func advantagesCompareWithTheOthersOfTheGroup() throws {
     // By hand: 1 against (2+6)/2, 2 against (1+6)/2, 6 against (1+2)/2; a group of equals.
     let rewards = [1.0, 2, 6, 4, 4, 4]

@@ -3,7 +3,7 @@ import DPOBase
 import DPOPlatform
 import Testing
 
-@Suite struct KTOLossTests {
+@Suite(.timeLimit(.minutes(10))) struct KTOLossTests {
   let labels = [true, true, false, false, true, false]
   let kl = [0.9, -0.4, 1.3, 0.2, -0.1, 0.5]
   var logRatios: [Double] {
@@ -58,7 +58,7 @@ import Testing
   }
 }
 
-@Suite struct ReferenceFreeLossTests {
+@Suite(.timeLimit(.minutes(10))) struct ReferenceFreeLossTests {
   func cpo(_ options: CPOLossOptions, chosen: [Double] = Golden.chosen, rejected: [Double] = Golden.rejected) throws
     -> PairLossResult
   {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Advantages and PPO's losses: closed forms, differences, and what a plain PyTorch says (Tests/Fixtures/scripts/make_ppo.py).
-@Suite struct PPOLossTests {
+@Suite(.timeLimit(.minutes(10))) struct PPOLossTests {
   @Test func advantagesAreTheWeightedSumsOfTheirDefinition() throws {
     // losses.md's row, and the definition Σ_l (γλ)^l δ_{t+l} written out, of two completions and an empty one between them.
     let golden = try generalizedAdvantages(

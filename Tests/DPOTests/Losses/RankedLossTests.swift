@@ -3,7 +3,7 @@ import DPOBase
 import DPOPlatform
 import Testing
 
-@Suite struct RankedLossTests {
+@Suite(.timeLimit(.minutes(10))) struct RankedLossTests {
   /// Equation 20 as it is written, for one row without ties: completions in order, best first.
   func written(_ rewards: [Double]) -> Double {
     -rewards.indices.map { k in rewards[k] - log(rewards[k...].reduce(0) { $0 + exp($1) }) }.reduce(0, +)

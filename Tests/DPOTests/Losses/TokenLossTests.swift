@@ -4,7 +4,7 @@ import DPOPlatform
 import Testing
 
 /// Two pairs: chosen longer, then rejected longer. The gradient by each token is compared with central differences.
-@Suite struct TokenLossTests {
+@Suite(.timeLimit(.minutes(10))) struct TokenLossTests {
   let counts = [5, 3, 2, 4]
   let values: [Float] = [-1.5, -0.25, -2, -0.5, -3, -1, -0.75, -2.5, -0.125, -4, -0.5, -1.25, -2.25, -1]
   let logSumSquares: [Float] = [-2, -0.5, -1, -1, -2, -0.25, -1, -1.5, -0.5, -3, -1, -1, -2, -0.5]

@@ -26,7 +26,7 @@ struct MarkupPlace {
   }
 }
 
-@Suite struct MarkupRowTests {
+@Suite(.timeLimit(.minutes(10))) struct MarkupRowTests {
   @Test func aRowIsKnownWhereverItStandsAndRepeatedRowsAreTold() throws {
     let one = #"{"prompt": "p", "completions": ["a", "b"], "index": 4}"#
     let place = try MarkupPlace([one, #"{"completions": ["b", "a"], "prompt": "p"}"#, one])
@@ -38,7 +38,7 @@ struct MarkupPlace {
   }
 }
 
-@Suite struct LabellingTests {
+@Suite(.timeLimit(.minutes(10))) struct LabellingTests {
   /// Scores are the lengths of the answers.
   let judge = Judge(identity: "length") { _, completions in completions.map { Double(MarkupRow.text($0).utf8.count) } }
 
@@ -95,7 +95,7 @@ struct MarkupPlace {
   }
 }
 
-@Suite struct MarkupSessionTests {
+@Suite(.timeLimit(.minutes(10))) struct MarkupSessionTests {
   func session(_ place: MarkupPlace, _ annotator: String = "a", mode: MarkupSession.Mode = .pairs) throws
     -> MarkupSession
   {
@@ -195,7 +195,7 @@ struct MarkupPlace {
   }
 }
 
-@Suite struct AgreementTests {
+@Suite(.timeLimit(.minutes(10))) struct AgreementTests {
   @Test func kappaIsThatOfCohensTable() {
     // Cohen's kappa on 20 yes/yes, 5 yes/no, 10 no/yes, 15 no/no is 0.4 (the usual textbook example).
     let table = [("yes", "yes", 20), ("yes", "no", 5), ("no", "yes", 10), ("no", "no", 15)]

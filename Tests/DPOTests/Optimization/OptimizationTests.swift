@@ -2,7 +2,7 @@ import DPO
 import DPOBase
 import Testing
 
-@Suite struct ScheduleTests {
+@Suite(.timeLimit(.minutes(10))) struct ScheduleTests {
   /// S = 8; factors k = 0, 1, … printed by transformers 5.23's get_scheduler.
   @Test func factorsAreThoseOfTransformers() {
     let golden: [(ScheduleKind, Int, [Double])] = [
@@ -61,7 +61,7 @@ import Testing
   }
 }
 
-@Suite struct OptimizerTests {
+@Suite(.timeLimit(.minutes(10))) struct OptimizerTests {
   /// Flat memory with its own copy of values, gradients and moments.
   final class Memory {
     let count: Int

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// RLOO, GRPO and online DPO: PPO's rollouts under other losses.
-@Suite struct GroupMethodTests {
+@Suite(.timeLimit(.minutes(10))) struct GroupMethodTests {
   static let methods = ["rloo", "grpo", "online_dpo"]
 
   @Test(arguments: methods) func aProgrammedRewardIsLearned(method: String) throws {

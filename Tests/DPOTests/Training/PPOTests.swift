@@ -5,7 +5,7 @@ import Testing
 
 /// Runs of PPO: they learn, stop, go on and refuse as they should. Their numbers stand beside a plain PyTorch loop in
 /// PPOTrajectoryTests.
-@Suite struct PPOTests {
+@Suite(.timeLimit(.minutes(10))) struct PPOTests {
   /// The share of a completion's tokens that are even.
   nonisolated(unsafe) static let even = Judge(identity: "even", readsText: false) { answers in
     answers.map { Double($0.completionTokens.count { $0 % 2 == 0 }) / Double($0.completionTokens.count) }

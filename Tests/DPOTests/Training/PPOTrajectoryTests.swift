@@ -5,7 +5,7 @@ import Testing
 
 /// Runs of twelve steps beside a plain PyTorch loop that was given the same completions: metrics of every step, and where the
 /// weights end (Tests/Fixtures/scripts/make_ppo.py).
-@Suite struct PPOTrajectoryTests {
+@Suite(.timeLimit(.minutes(10))) struct PPOTrajectoryTests {
   static let runs = ["ppo-llama-tied", "ppo-gpt2-k3", "ppo-qwen2-lora", "rloo-mistral", "grpo-llama-untied"]
 
   @Test(arguments: runs) func everyStepIsThatOfThePlainLoop(name: String) throws {

@@ -3,7 +3,7 @@ import DPOKernels
 import TestSupport
 import Testing
 
-@Suite struct PrecisionTests {
+@Suite(.timeLimit(.minutes(10))) struct PrecisionTests {
   private func trainer(_ name: String = "models/llama-tied", _ change: (inout TrainingOptions) -> Void) throws
     -> Trainer
   {
@@ -19,9 +19,12 @@ import Testing
   }
 
   /// The first step's loss within 2e-2 of fp32's, fifty steps' reward margin within a tenth.
-  @Test(.enabled(if: ThreadTeam.packs(.bf16), "the processor lacks AVX-512"))
-  func halfPrecisionLearnsTheSame() throws {
-    let (exact, rounded) = (try trainer { _ in }, try trainer { $0.precision = "bf16" })
+  @Test(arguments: Engine.available) func halfPrecisionLearnsTheSame(engine: Engine) throws {
+    let exact = try trainer { $0.engine = engine.name }
+    let rounded = try trainer {
+      $0.precision = "bf16"
+      $0.engine = engine.name
+    }
     for step in 1...50 {
       let (a, b) = (try exact.takeStep(), try rounded.takeStep())
       if step == 1 {
@@ -35,13 +38,13 @@ import Testing
     }
   }
 
-  @Test func bf16NeedsItsInstructions() throws {
-    if ThreadTeam.packs(.bf16) {
-      #expect(throws: Never.self) { try trainer { $0.precision = "bf16" } }
-    } else {
-      let error = #expect(throws: DPOError.self) { try trainer { $0.precision = "bf16" } }
-      #expect(error?.code == .unsupported)
+  @Test func enginesThatAreNotHereAreRefused() throws {
+    for name in Engine.names where !Engine.available.contains(where: { $0.name == name }) {
+      let error = #expect(throws: DPOError.self) { try trainer { $0.engine = name } }
+      #expect(error?.code == .unsupported && error?.message.contains(Engine.best.name) == true)
     }
+    let error = #expect(throws: DPOError.self) { try trainer { $0.engine = "fast" } }
+    #expect(error?.code == .invalidArgument && error?.message.contains("portable") == true)
   }
 
   /// The same bits with less memory: each block's input alone is kept.

@@ -3,7 +3,7 @@ import DPOPlatform
 import TestSupport
 import Testing
 
-@Suite struct PretrainTests {
+@Suite(.timeLimit(.minutes(10))) struct PretrainTests {
   private static func model() throws -> ModelFile { try ModelFile.open(Fixtures.path("models/llama-untied")) }
 
   private static func options(_ method: String, _ change: (inout TrainingOptions) -> Void = { _ in }) -> TrainingOptions

@@ -5,7 +5,7 @@ import Testing
 
 /// Reward models after their training: files, scores, calibration, wrong uses. The training itself stands beside TRL's in
 /// TRLTrajectoryTests.
-@Suite struct RewardModelTests {
+@Suite(.timeLimit(.minutes(10))) struct RewardModelTests {
   static let adapters = ["qwen2-lora-reward", "llama-tied-lora-reward-chat"]
 
   @Test(arguments: adapters) func anAdapterOfPEFTsEvaluatesAsInTRL(name: String) throws {

@@ -1,7 +1,7 @@
 import DPO
 import Testing
 
-@Suite struct RolloutPlanTests {
+@Suite(.timeLimit(.minutes(10))) struct RolloutPlanTests {
   func plan(_ length: BatchPlan.Length = .epochs(2), shuffle: Bool = true) throws -> RolloutPlan {
     try RolloutPlan(
       prompts: 10, promptsPerRollout: 4, epochs: 3, miniBatches: 2, batchSize: 2, length: length, seed: 7,

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// Whole runs of six steps beside TRL's trainers: same model, rows, options and starting adapter.
-@Suite struct TRLTrajectoryTests {
+@Suite(.timeLimit(.minutes(10))) struct TRLTrajectoryTests {
   static let runs = [
     "gpt2-lora-sigmoid", "gpt2-sigmoid", "llama-tied-chat", "llama-tied-implicit", "llama-tied-lora-sigmoid",
     "llama-tied-sft-messages", "llama-tied-sigmoid", "llama-untied-ipo", "llama-untied-lora-ipo",

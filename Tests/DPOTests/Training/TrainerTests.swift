@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 /// What a trainer refuses before it starts, and the events of a run.
-@Suite struct TrainerTests {
+@Suite(.timeLimit(.minutes(10))) struct TrainerTests {
   @Test(
     arguments: [
       ("label_smoothing", ["label_smoothing": 0.1]),

@@ -107,6 +107,7 @@ class TrainOptions(SizedStructure):
         ("sync_ref_model", c_int32), ("ref_model_mixup_alpha", c_double), ("ref_model_sync_steps", c_int32),
         ("eval_steps", c_int32), ("save_steps", c_int32), ("save_total_limit", c_int32), ("autosave_steps", c_int32),
         ("overwrite_output_dir", c_int32), ("gradient_checkpointing", c_int32), ("precision", c_char_p), ("threads", c_int32), ("memory_limit_mb", c_int32),
+        ("engine", c_char_p),
     ]
 
 
@@ -238,6 +239,7 @@ _prototype(
 )
 
 _prototype("dpo_model_open", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
+_prototype("dpo_model_set_engine", c_int32, _handle, c_char_p)
 _prototype("dpo_model_load", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
 _prototype("dpo_model_release", None, _handle)
 _prototype("dpo_model_get_info", c_int32, _handle, POINTER(ModelInfo))

@@ -76,6 +76,7 @@ class _TrainingConfig:
     precision: str = "fp32"
     threads: int = 0
     memory_limit_mb: int = 0
+    engine: str = "auto"
 
     _method = ""
 

@@ -60,13 +60,15 @@ class Model(_native.Handle):
     """A GGUF file, a Hugging Face directory or a libdpo HDF5 file, mapped into memory.
 
     ``adapter``: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top. ``threads``: 0 is one a core.
-    ``use_mmap=False`` copies the weights into memory, after which the file may be written to.
+    ``use_mmap=False`` copies the weights into memory, after which the file may be written to. ``engine``: the inner loops to
+    compute with, "auto", "avx512", "avx2", "neon", "portable" or "openblas".
     """
 
     _release = "dpo_model_release"
 
     def __init__(
-        self, path: Path, adapter: Optional[Path] = None, *, threads: int = 0, use_mmap: bool = True
+        self, path: Path, adapter: Optional[Path] = None, *, threads: int = 0, use_mmap: bool = True,
+        engine: str = "auto",
     ) -> None:
         super().__init__()
         self.path = os.fspath(path)
@@ -78,6 +80,8 @@ class Model(_native.Handle):
                 byref(self._handle),
             )
         )
+        if engine != "auto":
+            _native.check(_native.lib.dpo_model_set_engine(self._handle, engine.encode()))
 
     def __repr__(self) -> str:
         return f"Model({self.path!r})" if self.adapter is None else f"Model({self.path!r}, {self.adapter!r})"

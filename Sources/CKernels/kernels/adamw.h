@@ -1,13 +1,9 @@
-#include "CKernels.h"
-
+#pragma clang fp reassociate(off) contract(off)
 // Contraction is off: every element then has the same bits in the vector body, in the tail of a range and on every
 // machine, however a buffer is cut into ranges. The loop is bound by memory, not by arithmetic.
-#pragma clang fp contract(off)
 
-#define CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-
-CLONES void ck_adamw(float *restrict p, float *restrict g, float *restrict m, float *restrict v, size_t count,
-                     const ck_adamw_step *step) {
+static void adamw(float *restrict p, float *restrict g, float *restrict m, float *restrict v, size_t count,
+                  const ck_adamw_step *step) {
   const ck_adamw_step s = *step;
   for (size_t i = 0; i < count; i++) {
     const float gradient = s.gradient_scale * g[i];
@@ -22,7 +18,7 @@ CLONES void ck_adamw(float *restrict p, float *restrict g, float *restrict m, fl
 }
 
 // Sixteen partial sums in fixed order: the same bits on every machine. A float's square is exact in double.
-CLONES double ck_sum_of_squares(const float *x, size_t count) {
+static double sum_of_squares(const float *x, size_t count) {
   double sums[16] = {0};
   size_t i = 0;
   for (; i + 16 <= count; i += 16) {

@@ -1,10 +1,6 @@
+#pragma clang fp reassociate(off) contract(on)
 // ggml's block formats. Scales are halves, so every product of a scale with an integer is exact in a float: the results
 // are the bits of ggml and gguf-py however the compiler fuses the operations.
-#include "dequantize.h"
-#include "clones.h"
-#include <string.h>
-
-#define INLINE static inline __attribute__((always_inline))
 
 INLINE float from_bits(uint32_t bits) {
   float value;
@@ -45,16 +41,16 @@ INLINE uint16_t float_to_bfloat(float value) {
   return (uint16_t)((bits + (0x7FFFu + (bits >> 16 & 1))) >> 16);
 }
 
-CK_CLONES static void decode_f16(const uint8_t *in, float *restrict out, size_t count) {
+static void decode_f16(const uint8_t *in, float *restrict out, size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = half_to_float(load16(in + 2 * i));
 }
 
-CK_CLONES static void decode_bf16(const uint8_t *in, float *restrict out, size_t count) {
+static void decode_bf16(const uint8_t *in, float *restrict out, size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = from_bits((uint32_t)load16(in + 2 * i) << 16);
 }
 
 // d, 16 bytes: low nibbles are elements 0 … 15, high nibbles 16 … 31.
-CK_CLONES static void decode_q4_0(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q4_0(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 18, out += 32) {
     float d = half_to_float(load16(in));
     for (int i = 0; i < 16; i++) {
@@ -65,7 +61,7 @@ CK_CLONES static void decode_q4_0(const uint8_t *in, float *restrict out, size_t
 }
 
 // d, m, 16 bytes.
-CK_CLONES static void decode_q4_1(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q4_1(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 20, out += 32) {
     float d = half_to_float(load16(in)), m = half_to_float(load16(in + 2));
     for (int i = 0; i < 16; i++) {
@@ -82,7 +78,7 @@ INLINE uint32_t load32(const uint8_t *bytes) {
 }
 
 // d, a fifth bit for each element, 16 bytes.
-CK_CLONES static void decode_q5_0(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q5_0(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 22, out += 32) {
     float d = half_to_float(load16(in));
     uint32_t high = load32(in + 2);
@@ -94,7 +90,7 @@ CK_CLONES static void decode_q5_0(const uint8_t *in, float *restrict out, size_t
 }
 
 // d, m, a fifth bit for each element, 16 bytes.
-CK_CLONES static void decode_q5_1(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q5_1(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 24, out += 32) {
     float d = half_to_float(load16(in)), m = half_to_float(load16(in + 2));
     uint32_t high = load32(in + 4);
@@ -106,7 +102,7 @@ CK_CLONES static void decode_q5_1(const uint8_t *in, float *restrict out, size_t
 }
 
 // d, 32 signed bytes.
-CK_CLONES static void decode_q8_0(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q8_0(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 34, out += 32) {
     float d = half_to_float(load16(in));
     for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)in[2 + i];
@@ -114,7 +110,7 @@ CK_CLONES static void decode_q8_0(const uint8_t *in, float *restrict out, size_t
 }
 
 // 16 × (scale, minimum) in nibbles, 64 bytes of 2-bit elements, d, dmin.
-CK_CLONES static void decode_q2_k(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q2_k(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 84) {
     float d = half_to_float(load16(in + 80)), dmin = half_to_float(load16(in + 82));
     const uint8_t *scales = in, *q = in + 16;
@@ -130,7 +126,7 @@ CK_CLONES static void decode_q2_k(const uint8_t *in, float *restrict out, size_t
 }
 
 // 32 bytes of high bits, 64 bytes of 2-bit elements, 16 6-bit scales in 12 bytes, d.
-CK_CLONES static void decode_q3_k(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q3_k(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 110) {
     float d = half_to_float(load16(in + 108));
     const uint8_t *high = in, *q = in + 32, *packed = in + 96;
@@ -167,7 +163,7 @@ INLINE void scale_and_minimum(const uint8_t *packed, int i, int *scale, int *min
 }
 
 // d, dmin, 8 scales and minimums in 12 bytes, 128 bytes of 4-bit elements.
-CK_CLONES static void decode_q4_k(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q4_k(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 144) {
     float d = half_to_float(load16(in)), dmin = half_to_float(load16(in + 2));
     const uint8_t *q = in + 16;
@@ -182,7 +178,7 @@ CK_CLONES static void decode_q4_k(const uint8_t *in, float *restrict out, size_t
 }
 
 // As Q4_K with 32 bytes of fifth bits before the elements.
-CK_CLONES static void decode_q5_k(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q5_k(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 176) {
     float d = half_to_float(load16(in)), dmin = half_to_float(load16(in + 2));
     const uint8_t *high = in + 16, *q = in + 48;
@@ -197,7 +193,7 @@ CK_CLONES static void decode_q5_k(const uint8_t *in, float *restrict out, size_t
 }
 
 // 128 bytes of low nibbles, 64 bytes of 2-bit high parts, 16 signed scales, d.
-CK_CLONES static void decode_q6_k(const uint8_t *in, float *restrict out, size_t blocks) {
+static void decode_q6_k(const uint8_t *in, float *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 210) {
     float d = half_to_float(load16(in + 208));
     for (int half = 0; half < 2; half++) {
@@ -218,7 +214,7 @@ CK_CLONES static void decode_q6_k(const uint8_t *in, float *restrict out, size_t
   }
 }
 
-void ck_dequantize(ck_encoding encoding, const void *in, float *out, size_t count) {
+static void dequantize(ck_encoding encoding, const void *in, float *out, size_t count) {
   switch (encoding) {
     case CK_F32: memcpy(out, in, 4 * count); break;
     case CK_F16: decode_f16(in, out, count); break;
@@ -237,13 +233,13 @@ void ck_dequantize(ck_encoding encoding, const void *in, float *out, size_t coun
 }
 
 // Whether one of `count` words has all bits of an exponent set. No early exit: the loop is vector code.
-CK_CLONES static int any_exponent32(const uint8_t *in, size_t count) {
+static int any_exponent32(const uint8_t *in, size_t count) {
   uint32_t found = 0;
   for (size_t i = 0; i < count; i++) found |= (load32(in + 4 * i) & 0x7F800000u) == 0x7F800000u;
   return found != 0;
 }
 
-CK_CLONES static int any_exponent16(const uint8_t *in, size_t count, uint16_t mask) {
+static int any_exponent16(const uint8_t *in, size_t count, uint16_t mask) {
   uint16_t found = 0;
   for (size_t i = 0; i < count; i++) found |= (load16(in + 2 * i) & mask) == mask;
   return found != 0;
@@ -270,7 +266,7 @@ static size_t first_block(const uint8_t *in, size_t blocks, size_t size, size_t 
   return blocks;
 }
 
-size_t ck_first_nonfinite(ck_encoding encoding, const void *in, size_t blocks) {
+static size_t first_nonfinite(ck_encoding encoding, const void *in, size_t blocks) {
   switch (encoding) {
     case CK_F32: return first_wide(in, blocks, 4, 0);
     case CK_F16: return first_wide(in, blocks, 2, 0x7C00);
@@ -289,16 +285,16 @@ size_t ck_first_nonfinite(ck_encoding encoding, const void *in, size_t blocks) {
   return blocks;
 }
 
-CK_CLONES static void encode_f16(const float *in, uint16_t *restrict out, size_t count) {
+static void encode_f16(const float *in, uint16_t *restrict out, size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = float_to_half(in[i]);
 }
 
-CK_CLONES static void encode_bf16(const float *in, uint16_t *restrict out, size_t count) {
+static void encode_bf16(const float *in, uint16_t *restrict out, size_t count) {
   for (size_t i = 0; i < count; i++) out[i] = float_to_bfloat(in[i]);
 }
 
 // d = max |x| / 127, elements round half away from zero, by the unrounded d.
-CK_CLONES static void encode_q8_0(const float *in, uint8_t *restrict out, size_t blocks) {
+static void encode_q8_0(const float *in, uint8_t *restrict out, size_t blocks) {
   for (size_t b = 0; b < blocks; b++, in += 32, out += 34) {
     float largest = 0;
     for (int i = 0; i < 32; i++) largest = __builtin_fmaxf(largest, __builtin_fabsf(in[i]));
@@ -313,7 +309,7 @@ CK_CLONES static void encode_q8_0(const float *in, uint8_t *restrict out, size_t
   }
 }
 
-int ck_quantize(ck_encoding encoding, const float *in, void *out, size_t count) {
+static int quantize(ck_encoding encoding, const float *in, void *out, size_t count) {
   switch (encoding) {
     case CK_F32: memcpy(out, in, 4 * count); return 0;
     case CK_F16: encode_f16(in, out, count); return 0;

@@ -1,13 +1,5 @@
-#include "ck_decode.h"
-#include "ck_math.h"
-#include "clones.h"
-#include <math.h>
-#include <string.h>
-#pragma clang fp contract(fast)
-
-typedef float v16 __attribute__((ext_vector_type(16)));
-
-static inline __attribute__((always_inline)) float total(const v16 *v) {
+#pragma clang fp reassociate(off) contract(fast)
+INLINE float lane_sum(const v16 *v) {
   float a[8], b[4];
   for (int i = 0; i < 8; i++) a[i] = (*v)[i] + (*v)[i + 8];
   for (int i = 0; i < 4; i++) b[i] = a[i] + a[i + 4];
@@ -15,8 +7,8 @@ static inline __attribute__((always_inline)) float total(const v16 *v) {
 }
 
 // R rows of x against C rows of w, sixteen numbers of k at a time; R and C are constants after inlining.
-static inline __attribute__((always_inline)) void block(int R, int C, const float *x, size_t ldx, const float *w, size_t ldw,
-                                                        size_t k, float *y, size_t ldy, int accumulate) {
+INLINE void few_rows_block(int R, int C, const float *x, size_t ldx, const float *w, size_t ldw, size_t k, float *y, size_t ldy,
+                           int accumulate) {
   v16 sums[4][4];
   for (int i = 0; i < R; i++)
     for (int j = 0; j < C; j++) sums[i][j] = (v16){0};
@@ -32,39 +24,38 @@ static inline __attribute__((always_inline)) void block(int R, int C, const floa
   }
   for (int i = 0; i < R; i++)
     for (int j = 0; j < C; j++) {
-      float sum = total(&sums[i][j]);
+      float sum = lane_sum(&sums[i][j]);
       for (size_t rest = at; rest < k; rest++) sum += x[i * ldx + rest] * w[j * ldw + rest];
       y[i * ldy + j] = accumulate ? y[i * ldy + j] + sum : sum;
     }
 }
 
-static inline __attribute__((always_inline)) void columns(int C, const float *x, size_t ldx, size_t rows, const float *w, size_t ldw,
-                                                          size_t k, float *y, size_t ldy, int accumulate) {
+INLINE void few_rows_columns(int C, const float *x, size_t ldx, size_t rows, const float *w, size_t ldw, size_t k, float *y,
+                             size_t ldy, int accumulate) {
   size_t i = 0;
-  for (; i + 4 <= rows; i += 4) block(4, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate);
+  for (; i + 4 <= rows; i += 4) few_rows_block(4, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate);
   switch (rows - i) {
-    case 3: block(3, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate); break;
-    case 2: block(2, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate); break;
-    case 1: block(1, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate); break;
+    case 3: few_rows_block(3, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate); break;
+    case 2: few_rows_block(2, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate); break;
+    case 1: few_rows_block(1, C, x + i * ldx, ldx, w, ldw, k, y + i * ldy, ldy, accumulate); break;
     default: break;
   }
 }
 
-CK_CLONES void ck_few_rows_product(const float *x, size_t ldx, size_t rows, const float *w, size_t ldw, size_t outputs, size_t k,
-                                   float *y, size_t ldy, int accumulate) {
+static void few_rows_product(const float *x, size_t ldx, size_t rows, const float *w, size_t ldw, size_t outputs, size_t k,
+                             float *y, size_t ldy, int accumulate) {
   size_t j = 0;
-  for (; j + 4 <= outputs; j += 4) columns(4, x, ldx, rows, w + j * ldw, ldw, k, y + j, ldy, accumulate);
-  for (; j < outputs; j++) columns(1, x, ldx, rows, w + j * ldw, ldw, k, y + j, ldy, accumulate);
+  for (; j + 4 <= outputs; j += 4) few_rows_columns(4, x, ldx, rows, w + j * ldw, ldw, k, y + j, ldy, accumulate);
+  for (; j < outputs; j++) few_rows_columns(1, x, ldx, rows, w + j * ldw, ldw, k, y + j, ldy, accumulate);
 }
 
-static inline __attribute__((always_inline)) const float *value_at(const ck_cache_part *part, size_t i, size_t size, size_t width) {
+INLINE const float *value_at(const ck_cache_part *part, size_t i, size_t size, size_t width) {
   return part->values + i / 16 * 16 * width + i % 16 * size;
 }
 
 // G queries of one key head. Keys: sixteen positions at a time, one a lane.
-static inline __attribute__((always_inline)) void attend(int G, const float *q, size_t size, const ck_cache_part *parts,
-                                                         size_t part_count, size_t width, size_t skip, float scale, float *scores,
-                                                         size_t pitch, float *out) {
+INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *parts, size_t part_count, size_t width, size_t skip,
+                   float scale, float *scores, size_t pitch, float *out) {
   v16 max[4];
   for (int g = 0; g < G; g++) max[g] = (v16){0} - INFINITY;
   size_t slot = 0, position = 0;
@@ -111,7 +102,7 @@ static inline __attribute__((always_inline)) void attend(int G, const float *q, 
       memcpy(&e, p + i, 64);
       sum += e;
     }
-    inverse[g] = 1.0f / total(&sum);
+    inverse[g] = 1.0f / lane_sum(&sum);
   }
   size_t j = 0;
   for (; j + 32 <= size; j += 32) {
@@ -146,10 +137,8 @@ static inline __attribute__((always_inline)) void attend(int G, const float *q, 
     }
 }
 
-size_t ck_decode_attention_scratch(size_t keys, size_t part_count) { return 4 * (keys + 16 * part_count); }
-
-CK_CLONES void ck_decode_attention(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
-                                   size_t width, size_t skip, float scale, float *scores, float *out) {
+static void decode_attention(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
+                             size_t width, size_t skip, float scale, float *scores, float *out) {
   size_t pitch = 0;
   for (size_t part = 0; part < part_count; part++) pitch += (parts[part].count + 15) / 16 * 16;
   for (size_t h = 0; h < heads; h += 4, q += 4 * size, out += 4 * size) {
@@ -162,8 +151,8 @@ CK_CLONES void ck_decode_attention(const float *q, size_t heads, size_t size, co
   }
 }
 
-CK_CLONES void ck_cache_store(const float *keys, const float *values, size_t heads, size_t size, size_t width, size_t row,
-                              float *cached_keys, float *cached_values) {
+static void cache_store(const float *keys, const float *values, size_t heads, size_t size, size_t width, size_t row,
+                        float *cached_keys, float *cached_values) {
   size_t block = row / 16 * 16 * width, at = row % 16;
   for (size_t h = 0; h < heads; h++) {
     float *k = cached_keys + block + h * size * 16 + at, *v = cached_values + block + h * size * 16 + at * size;
@@ -173,7 +162,7 @@ CK_CLONES void ck_cache_store(const float *keys, const float *values, size_t hea
 }
 
 // Sixteen candidates, one a lane, then the first of the largest.
-CK_CLONES ck_largest ck_find_largest(const float *x, size_t count) {
+static ck_largest find_largest(const float *x, size_t count) {
   typedef int32_t i16 __attribute__((ext_vector_type(16)));
   v16 best = (v16){0} - INFINITY;
   i16 where = {0}, index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
@@ -194,7 +183,7 @@ CK_CLONES ck_largest ck_find_largest(const float *x, size_t count) {
   return found;
 }
 
-CK_CLONES double ck_shifted_exp_sum(const float *x, float *y, size_t count, float shift, float scale) {
+static double shifted_exp_sum(const float *x, float *y, size_t count, float shift, float scale) {
   double sum = 0;
   for (size_t from = 0; from < count; from += 512) {
     size_t to = count - from < 512 ? count : from + 512;
@@ -206,21 +195,21 @@ CK_CLONES double ck_shifted_exp_sum(const float *x, float *y, size_t count, floa
       memcpy(&e, y + i, 64);
       part += e;
     }
-    float rest = total(&part);
+    float rest = lane_sum(&part);
     for (; i < to; i++) rest += y[i];
     sum += (double)rest;
   }
   return sum;
 }
 
-CK_CLONES double ck_sum_from(const float *x, size_t count, float least) {
+static double sum_from(const float *x, size_t count, float least) {
 #pragma clang fp reassociate(on)
   double sum = 0;
   for (size_t i = 0; i < count; i++) sum += x[i] >= least ? (double)x[i] : 0.0;
   return sum;
 }
 
-CK_CLONES size_t ck_collect(const float *x, size_t count, float least, int32_t *found) {
+static size_t collect(const float *x, size_t count, float least, int32_t *found) {
   size_t n = 0, at = 0;
   for (; at + 16 <= count; at += 16) {   // most sixteens have none
     v16 v;
@@ -234,11 +223,11 @@ CK_CLONES size_t ck_collect(const float *x, size_t count, float least, int32_t *
   return n;
 }
 
-size_t ck_pick(const float *x, size_t count, double target) {
+static size_t pick(const float *x, size_t count, double target) {
   double sum = 0;
   for (size_t from = 0; from < count; from += 512) {
     size_t part = count - from < 512 ? count - from : 512;
-    double next = sum + ck_sum_from(x + from, part, 0);
+    double next = sum + sum_from(x + from, part, 0);
     if (next > target || from + part == count) {
       for (size_t i = from; i < from + part; i++) {
         sum += (double)x[i];
