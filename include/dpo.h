@@ -608,7 +608,7 @@ typedef struct dpo_generation_options {
     double top_p;                 /* 1: off */
     double min_p;                 /* 0: off */
     uint64_t seed;                /* 42; a completion depends on it and its indices alone, not on the batch */
-    int32_t num_return_sequences; /* 1: completions a prompt */
+    int32_t num_return_sequences; /* 1: completions a prompt, at most 4096 */
     int32_t add_special_tokens;   /* 1; 0 for prompts from dpo_model_apply_chat_template, which hold them already */
     const char *precision;        /* NULL or "fp32"; "bf16": weights and what they are multiplied with are rounded to bf16 */
 } dpo_generation_options;

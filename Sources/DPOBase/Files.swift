@@ -112,7 +112,10 @@ public func directoryNames(_ path: String) throws -> [String] {
   defer { closedir(handle) }
   var names: [String] = []
   while let entry = readdir(handle) {
-    let name = withUnsafeBytes(of: entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+    // In place: an entry is as long as its name, and a copy of the field would read beyond it.
+    let name = withUnsafePointer(to: &entry.pointee.d_name) {
+      String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self))
+    }
     if name != "." && name != ".." { names.append(name) }
   }
   return names.sorted()

@@ -130,7 +130,7 @@ class Generation(Case):
 
         self.assertRaises(KeyError, model.generate, "x", on_token=fail)
         self.assertIn(len(model.generate("The film was", precision="bf16", max_new_tokens=8)[0][0].token_ids), range(1, 9))
-        for wrong in ({"max_new_tokens": 0}, {"temperature": -1}, {"top_p": 0}, {"num_return_sequences": 0}, {"precision": "int4"}):
+        for wrong in ({"max_new_tokens": 0}, {"temperature": -1}, {"top_p": 0}, {"num_return_sequences": 0}, {"num_return_sequences": 2**31 - 1}, {"precision": "int4"}):
             self.assertRaises(ValueError, model.generate, "x", **wrong)
 
 

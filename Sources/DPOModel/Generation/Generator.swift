@@ -16,6 +16,8 @@ public struct GenerationOptions: Sendable, Equatable {
   /// What the first prompt counts as in the draws: prompts of one list may come in several calls.
   public var firstPrompt = 0
   public var completionsPerPrompt = 1
+  /// They grow together, with a cache and a sampler each.
+  public static let mostCompletions = 4096
   /// A completion ends with the first of these, which is part of it.
   public var stopTokens: [Int32] = []
   /// Of the products with weights. bf16 reads half of what f32 weights take and multiplies twice as many numbers at once.
@@ -33,8 +35,9 @@ public struct GenerationOptions: Sendable, Equatable {
     guard topP > 0, topP <= 1 else { throw DPOError.argument("top_p: \(topP), expected 0 < p ≤ 1") }
     guard minP >= 0, minP <= 1 else { throw DPOError.argument("min_p: \(minP), expected 0 ≤ p ≤ 1") }
     guard firstPrompt >= 0 else { throw DPOError.argument("first_prompt: \(firstPrompt), expected 0 or more") }
-    guard completionsPerPrompt >= 1 else {
-      throw DPOError.argument("num_return_sequences: \(completionsPerPrompt), expected at least 1")
+    guard (1...GenerationOptions.mostCompletions).contains(completionsPerPrompt) else {
+      throw DPOError.argument(
+        "num_return_sequences: \(completionsPerPrompt), expected 1 to \(GenerationOptions.mostCompletions)")
     }
   }
 }
