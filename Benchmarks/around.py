@@ -23,6 +23,7 @@ from run import run
 from workload import words
 
 DPO = common.ROOT / "build/bin/dpo"
+ENGINE: "list[str]" = []
 
 
 def write_pairs(path, count):
@@ -43,7 +44,7 @@ def scoring(rows):
         counts = [[len(row[key]) for key in ("prompt_ids", "chosen_ids", "rejected_ids")] for row in tokens]
         before = limit.measure()["fp32"]
         start = time.perf_counter()
-        run([DPO, "logps", common.GGUF, "--data", path, "--json"])
+        run([DPO, "logps", common.GGUF, "--data", path, "--json", *ENGINE])
         seconds = time.perf_counter() - start
         rate = max(before, limit.measure()["fp32"])
     ideal = limit.step_work(common.SHAPE, counts, lora=True)["flops"] / 3 / rate / 1e9    # a LoRA step counts three forwards
@@ -67,7 +68,7 @@ def fresh_memory(megabytes):
 
 
 def first_step(*options):
-    found = run([DPO, "bench", common.GGUF, "--workload", common.workload_path("short"), "--steps", 3, "--json", *options])
+    found = run([DPO, "bench", common.GGUF, "--workload", common.workload_path("short"), "--steps", 3, "--json", *ENGINE, *options])
     return {key: found[key] for key in ("load_seconds", "first_step_seconds", "seconds_per_step", "peak_rss_mb")}
 
 
@@ -76,7 +77,7 @@ def checkpointing(workload, *options):
     for name, flags in (("kept", []), ("recomputed", ["--gradient-checkpointing"])):
         path = common.workload_path(workload)
         dry = run([DPO, "train", common.GGUF, "--data", path, "--per-device-train-batch-size", 4, "--dry-run", "--json", *options, *flags])
-        timed = run([DPO, "bench", common.GGUF, "--workload", path, "--steps", 3, "--json", *options, *flags])
+        timed = run([DPO, "bench", common.GGUF, "--workload", path, "--steps", 3, "--json", *ENGINE, *options, *flags])
         plan[name] = {"activations_mb": dry["memory_bytes"]["activations"] >> 20, "seconds": timed["seconds_per_step"], "peak_mb": timed["peak_rss_mb"]}
     return {"workload": workload, "lora": bool(options), **plan}
 
@@ -84,11 +85,14 @@ def checkpointing(workload, *options):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--rows", type=int, default=1000)
+    options.add_argument("--engine", default="auto")
     options.add_argument("--json", type=Path, required=True)
     args = options.parse_args()
     common.limit_threads(os.cpu_count())
+    common.hold_peers(args.engine)
+    ENGINE[:] = ["--engine", args.engine]
     lora = ("--lora-r", 16, "--lora-target-modules", "all-linear")
-    found = {"machine": common.machine(), "memory_seconds": [fresh_memory(2700), fresh_memory(2700)]}
+    found = {"machine": common.machine(), "engine": args.engine, "memory_seconds": [fresh_memory(2700), fresh_memory(2700)]}
     found["first"] = {"all weights": first_step(), "LoRA 16": first_step(*lora)}
     found["checkpointing"] = [checkpointing("short"), checkpointing("long"), checkpointing("short", *lora)]
     found["scoring"] = scoring(args.rows)

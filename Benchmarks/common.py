@@ -5,6 +5,7 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -39,6 +40,24 @@ def limit_threads(count):
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_DATASETS_OFFLINE", "HF_HUB_DISABLE_PROGRESS_BARS"):
         os.environ[name] = "1"
+
+
+#: What holds NumPy, torch, oneDNN and MKL to an engine's instructions on a processor that has more.
+INSTRUCTIONS = {"avx2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "OPENBLAS_CORETYPE": "Haswell", "ATEN_CPU_CAPABILITY": "avx2"}}
+
+
+def engines(dpo):
+    """Our engines for this processor's instruction sets, the one that it would choose first."""
+    found = json.loads(subprocess.run([dpo, "version", "--json"], capture_output=True, text=True, check=True).stdout)
+    return [found["engine"]] + [e["name"] for e in found["engines"]
+                                if e["runs_here"] and e["name"] not in (found["engine"], "portable", "openblas")]
+
+
+def hold_peers(engine):
+    """Peers and limit get the engine's instructions and no more. Must run before the first import of torch or NumPy."""
+    for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
+        os.environ.pop(name, None)
+    os.environ.update(INSTRUCTIONS.get(engine, {}))
 
 
 def workload_path(name_or_file):

@@ -3,8 +3,8 @@
 Every sequence has a prompt of its own. A round reads the prompts, which ends with the first token of each, and then makes the
 further tokens; loading is not timed, nor is the first round.
 
-    $LIBDPO_PEERS/venv/bin/python Benchmarks/generation.py [--weights q4_1,q8_0,bf16] [--engines ours,ours-bf16,llama.cpp,hf-fp32,hf-bf16]
-        [--batches 1,4,16] [--prompt 64] [--new 64]
+    $LIBDPO_PEERS/venv/bin/python Benchmarks/generation.py [--weights q4_1,q8_0,bf16] [--programs ours,ours-bf16,llama.cpp,hf-fp32,hf-bf16] [--engine avx2]
+        [--batches 1,4,16] [--prompt 64] [--new 64] [--file NAME=PATH.gguf]
 """
 import argparse
 import json
@@ -28,8 +28,8 @@ def prompts(args, batch):
 def ours(args, path, batch):
     result = subprocess.run(
         [args.dpo, "bench", path, "--generate", "--batch", str(batch), "--prompt-tokens", str(args.prompt), "--max-new-tokens",
-         str(args.new), "--steps", str(args.rounds), "--precision", "bf16" if args.engine == "ours-bf16" else "fp32",
-         "--threads", str(args.threads), "--json"], capture_output=True, text=True)
+         str(args.new), "--steps", str(args.rounds), "--precision", "bf16" if args.program == "ours-bf16" else "fp32",
+         "--threads", str(args.threads), "--engine", args.engine, "--json"], capture_output=True, text=True)
     if result.returncode:
         sys.exit(f"dpo bench: {result.stderr.strip()}")
     found = json.loads(result.stdout)
@@ -48,7 +48,7 @@ def transformers(args, path, batch):
     import torch
     from transformers import AutoModelForCausalLM
     torch.set_num_threads(args.threads)
-    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16 if args.engine == "hf-bf16" else torch.float32).eval()
+    model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.bfloat16 if args.program == "hf-bf16" else torch.float32).eval()
     rounds = []
     with torch.inference_mode():
         for _ in range(args.rounds + 1):
@@ -65,12 +65,15 @@ def transformers(args, path, batch):
 
 def llama(args, path, batch):
     """llama.cpp's batch interface: every sequence decodes one token a call, as its server does. Only the calls are timed."""
+    if args.engine in common.INSTRUCTIONS:     # a build of its own
+        sys.path.insert(0, str(common.PEERS / f"llama-{args.engine}"))
     import llama_cpp as ll
     import numpy as np
     quiet = ll.llama_log_callback(lambda *_: None)
     ll.llama_log_set(quiet, None)
     ll.llama_backend_init()
     model = ll.llama_model_load_from_file(str(path).encode(), ll.llama_model_default_params())
+    size = ll.llama_vocab_n_tokens(ll.llama_model_get_vocab(model))
     settings = ll.llama_context_default_params()
     together = max(1, 2048 // args.prompt)     # prompts a call, about as many tokens as ours takes
     settings.n_ctx = batch * (args.prompt + args.new + 8)
@@ -88,7 +91,7 @@ def llama(args, path, batch):
         start = time.perf_counter()
         if ll.llama_decode(context, work):
             raise RuntimeError("llama_decode failed")
-        logits = [np.ctypeslib.as_array(ll.llama_get_logits_ith(context, i), (VOCABULARY,)) for i, e in enumerate(entries) if e[3]]
+        logits = [np.ctypeslib.as_array(ll.llama_get_logits_ith(context, i), (size,)) for i, e in enumerate(entries) if e[3]]
         best = [int(row.argmax()) for row in logits]
         seconds = time.perf_counter() - start
         ll.llama_batch_free(work)
@@ -116,7 +119,9 @@ def llama(args, path, batch):
 def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--weights", default="q4_1,q8_0,bf16")
-    options.add_argument("--engines", default="ours,ours-bf16,llama.cpp,hf-fp32,hf-bf16")
+    options.add_argument("--programs", default="ours,ours-bf16,llama.cpp,hf-fp32,hf-bf16")
+    options.add_argument("--engine", default="auto", help="ours; the others are held to its instructions")
+    options.add_argument("--file", action="append", default=[], metavar="NAME=PATH", help="one more GGUF file, for ours and llama.cpp")
     options.add_argument("--batches", default="1,4,16")
     options.add_argument("--prompt", type=int, default=64, help="tokens of a prompt")
     options.add_argument("--new", type=int, default=64, help="tokens to generate for each prompt")
@@ -128,8 +133,11 @@ def main():
     options.add_argument("--json", metavar="FILE", help="also write the results there")
     args = options.parse_args()
     common.limit_threads(args.threads)
+    common.hold_peers(args.engine)
+    if args.engine in common.INSTRUCTIONS and not (common.PEERS / f"llama-{args.engine}").exists():
+        sys.exit(f"llama.cpp for {args.engine} is missing: Tests/peers/setup makes it")
     found = []
-    print("| weights | engine | batch | tokens/s | best | prompt tokens/s |\n|---|---|---|---|---|---|")
+    print("| weights | program | batch | tokens/s | best | prompt tokens/s |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         files = {}
         for weights in args.weights.split(","):
@@ -137,17 +145,18 @@ def main():
             if weights != "q4_1":
                 subprocess.run([args.dpo, "export", args.model, "--to", "gguf", "--dtype", weights, "-o", files[weights]], check=True,
                                stdout=subprocess.DEVNULL)
-        jobs = [(weights, engine) for weights in files for engine in args.engines.split(",") if not engine.startswith("hf-")]
-        jobs += [("safetensors", engine) for engine in args.engines.split(",") if engine.startswith("hf-")]
-        for weights, engine in jobs:
-            args.engine = engine
-            measure = {"ours": ours, "ours-bf16": ours, "llama.cpp": llama}.get(engine, transformers)
+        files |= {name: Path(path) for name, path in (entry.split("=", 1) for entry in args.file)}
+        jobs = [(weights, program) for weights in files for program in args.programs.split(",") if not program.startswith("hf-")]
+        jobs += [("safetensors", program) for program in args.programs.split(",") if program.startswith("hf-")]
+        for weights, program in jobs:
+            args.program = program
+            measure = {"ours": ours, "ours-bf16": ours, "llama.cpp": llama}.get(program, transformers)
             for batch in map(int, args.batches.split(",")):
                 rate = measure(args, files.get(weights, args.model), batch)
-                print(f"| {weights} | {engine} | {batch} | {rate['tokens_per_second']:.1f} | {rate['tokens_per_second_max']:.1f} | "
+                print(f"| {weights} | {program} | {batch} | {rate['tokens_per_second']:.1f} | {rate['tokens_per_second_max']:.1f} | "
                       f"{rate['prefill_tokens_per_second']:.0f} |", flush=True)
-                found.append({"weights": weights, "engine": engine, "batch": batch, **rate})
-    result = dict(bench="generation", prompt=args.prompt, new=args.new, threads=args.threads, **common.machine(), results=found,
+                found.append({"weights": weights, "program": program, "batch": batch, **rate})
+    result = dict(bench="generation", engine=args.engine, prompt=args.prompt, new=args.new, threads=args.threads, **common.machine(), results=found,
                   versions=common.versions("torch", "transformers", "llama-cpp-python"))
     if args.json:
         Path(args.json).write_text(json.dumps(result, indent=1) + "\n")

@@ -78,31 +78,36 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--dpo", type=Path, default=common.ROOT / "build/bin/dpo")
     options.add_argument("--gguf", type=Path, default=common.GGUF)
+    options.add_argument("--engine", default="auto")
     options.add_argument("--threads", type=int, default=os.cpu_count())
     options.add_argument("--quick", action="store_true", help="the smallest points alone")
+    options.add_argument("--series", default="tokens,pairs,completions,threads,parameters", help="some of them")
     options.add_argument("--json", type=Path, metavar="FILE", required=True)
     args = options.parse_args()
     series = {}
 
     def point(kind, value, model, path, *flags, threads=args.threads):
-        found = run([args.dpo, "bench", model, "--workload", path, "--steps", 2, "--threads", threads, "--json", *flags])
+        found = run([args.dpo, "bench", model, "--workload", path, "--steps", 2, "--threads", threads, "--engine", args.engine, "--json", *flags])
         entry = {"value": value, "seconds": found["seconds_per_step_min"], "tokens": found["tokens"]["shared"], "peak_rss_mb": found["peak_rss_mb"]}
         series.setdefault(kind, []).append(entry)
         print(f"{kind} {value}: {entry['seconds']:.3f} s, {entry['tokens']} distinct tokens", flush=True)
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for tokens in (64, 256) if args.quick else (64, 256, 1024, 2048, 4096):
+        wanted = args.series.split(",")
+        for tokens in () if "tokens" not in wanted else (64, 256) if args.quick else (64, 256, 1024, 2048, 4096):
             point("tokens", tokens, args.gguf, workload(folder, f"tokens{tokens}", 1, tokens // 2, tokens // 4))
-        for pairs in (1, 2) if args.quick else (1, 2, 4, 8, 16):
+        for pairs in () if "pairs" not in wanted else (1, 2) if args.quick else (1, 2, 4, 8, 16):
             point("pairs", pairs, args.gguf, workload(folder, f"pairs{pairs}", pairs, 64, 32))
-        for completions in (2, 4) if args.quick else (2, 4, 8, 16, 32):
+        for completions in () if "completions" not in wanted else (2, 4) if args.quick else (2, 4, 8, 16, 32):
             point("completions", completions, args.gguf, ranked(folder, completions), "--method", "ranked")
         path = workload(folder, "threads", 4, 64, 64)
-        for threads in range(1, args.threads + 1):
+        for threads in range(1, args.threads + 1) if "threads" in wanted else ():
             point("threads", threads, args.gguf, path, threads=threads)
         tokenizer = common.MODEL
-        if (tokenizer / "tokenizer.json").exists():
+        if "parameters" not in wanted:
+            pass
+        elif (tokenizer / "tokenizer.json").exists():
             path = workload(folder, "model", 2, 64, 64)
             for shape in ("30M",) if args.quick else SHAPES:
                 directory, parameters = random_model(folder, shape, tokenizer)
@@ -111,7 +116,7 @@ def main():
                     file.unlink()
         else:
             print(f"{tokenizer} is missing (Tests/peers/setup makes it): models of other sizes are not timed", file=sys.stderr)
-    args.json.write_text(json.dumps({"machine": common.machine(), "series": series}, indent=1) + "\n")
+    args.json.write_text(json.dumps({"machine": common.machine(), "engine": args.engine, "series": series}, indent=1) + "\n")
 
 
 if __name__ == "__main__":

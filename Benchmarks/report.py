@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Writes the tables and plots of docs/performance.md from what run.py, around.py, growth.py, generation.py and `dpo bench --profile` measured.
 
-    python Benchmarks/report.py DIRECTORY      with step.json, around.json, profile-*.json, growth.json and generation.json, each optional
+    python Benchmarks/report.py ENGINE      from build/bench/ENGINE/{step,around,profile-*,growth,generation}.json, each optional
 
-Text between <!-- NAME --> and <!-- /NAME --> is replaced; everything else in the page is written by hand.
+Text between <!-- NAME ENGINE --> and <!-- /NAME ENGINE --> is replaced; everything else in the page is written by hand.
 """
 import json
 import math
@@ -14,8 +14,20 @@ from statistics import median
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/performance.md"
-#: Goals: at most so many times the limit, at least so many times faster than the others.
-GOALS = {("short", "fp32"): (1.25, 4.5, 3.3), ("short", "bf16"): (1.4, 7, 3.5), ("long", "fp32"): (1.25, 9, 4.5), ("long", "bf16"): (1.4, 13, 5.5)}
+#: Goals by engine and workload, fp32: at most so many times the limit, at least so many times faster than TRL and PyTorch.
+GOALS = {("avx512", "short"): (1.2, 4, 1.9), ("avx512", "long"): (1.2, 5.7, None), ("avx2", "short"): (1.2, 3, 1.5), ("avx2", "long"): (1.2, 4.5, None)}
+#: Of a batch of 1, of 16 and of prompts, times llama.cpp's rate.
+GENERATION_GOALS = {"avx512": (1.6, 2.7, 2.5), "avx2": (1.1, 2, 2)}
+
+
+def measured_on(found):
+    """What every table says of the machine."""
+    machine = found.get("machine", found)
+    return f"{machine['processor']}, {machine['cores']} cores, engine {found['engine']}"
+
+
+def against(ratio, goal, sign):
+    return f"{ratio:.2f}" + (f" ({sign} {goal:g})" if goal else "")
 
 
 def read(folder, name):
@@ -28,8 +40,7 @@ def seconds(runs):
 
 
 def step_table(found):
-    machine = found["machine"]["processor"]
-    lines = [f"{machine}, {found['threads']} threads; medians of one run, fastest step in brackets.", "",
+    lines = [f"{measured_on(found)}, {found['threads']} threads; medians of one run, fastest step in brackets.", "",
              "| workload | libdpo, s | limit, s | × the limit (goal) | × faster than TRL (goal) | × faster than tuned PyTorch (goal) | peak MB |",
              "|---|---|---|---|---|---|---|"]
     full = {}
@@ -41,17 +52,18 @@ def step_table(found):
         peak = max(run["peak_rss_mb"] for run in runs["libdpo"])
         full[key] = ours
         limit = seconds(runs["limit"])[0] if "limit" in runs else math.nan
-        goals = GOALS.get(key, (math.nan,) * 3)
-        cells = [f"{ours / limit:.2f} (≤ {goals[0]:g})"]
+        goals = GOALS.get((found["engine"], key[0])) if key[1] == "fp32" else None
+        goals = goals or (None, None, None)
+        cells = [against(ours / limit, goals[0], "≤")]
         for who, goal in (("TRL", goals[1]), ("PyTorch, tuned", goals[2])):
-            cells.append(f"{seconds(runs[who])[0] / ours:.1f} (≥ {goal:g})" if who in runs else "not measured")
+            cells.append(against(seconds(runs[who])[0] / ours, goal, "≥") if who in runs else "not measured")
         lines.append(f"| {key[0]} {key[1]}, all weights | {ours:.2f} ({fastest:.2f}) | {limit:.2f} | {' | '.join(cells)} | {peak} |")
     for record in found["results"]:
         if record["lora_r"] and "libdpo" in record["runs"] and (record["workload"], record["precision"]) in full:
             ours, fastest = seconds(record["runs"]["libdpo"])
             peak = max(run["peak_rss_mb"] for run in record["runs"]["libdpo"])
             share = ours / full[record["workload"], record["precision"]]
-            lines.append(f"| {record['workload']} {record['precision']}, LoRA {record['lora_r']} | {ours:.2f} ({fastest:.2f}) | | {share:.2f} of the full step | | | {peak} |")
+            lines.append(f"| {record['workload']} {record['precision']}, LoRA {record['lora_r']} | {ours:.2f} ({fastest:.2f}) | | {share:.2f} of the full step{' (≤ 0.75, ≤ 600 MB)' if record['workload'] == 'short' and record['precision'] == 'fp32' else ''} | | | {peak} |")
     return lines
 
 
@@ -87,8 +99,7 @@ def profile_table(folder):
 
 
 def fitted(points, x):
-    """Exponent of the power law through the upper half of the points."""
-    points = points[len(points) // 2 - 1:]
+    """Exponent of the power law through the points."""
     xs, ys = [math.log(p[x]) for p in points], [math.log(p["seconds"]) for p in points]
     mx, my = sum(xs) / len(xs), sum(ys) / len(ys)
     return sum((a - mx) * (b - my) for a, b in zip(xs, ys)) / sum((a - mx) ** 2 for a in xs)
@@ -103,7 +114,7 @@ def growth(found, picture):
     kinds = [("tokens", "tokens", "distinct tokens, one pair"), ("pairs", "tokens", "distinct tokens, more pairs"),
              ("completions", "tokens", "distinct tokens, more completions of one prompt"), ("parameters", "value", "parameters")]
     kinds = [kind for kind in kinds if len(series.get(kind[0], [])) > 1]
-    figure, axes = pyplot.subplots(1, len(kinds), figsize=(4 * len(kinds), 3.4), squeeze=False)
+    figure, axes = pyplot.subplots(1, max(1, len(kinds)), figsize=(4 * len(kinds), 3.4), squeeze=False)
     lines = []
     for axis, (kind, x, title) in zip(axes[0], kinds):
         points, exponent = series[kind], fitted(series[kind], x)
@@ -118,34 +129,39 @@ def growth(found, picture):
             ticks.set_minor_formatter(NullFormatter())
         axis.grid(True, which="both", alpha=0.25)
         lines.append(f"- {title}: exponent {exponent:.2f} ({points[0][x]:,} → {points[-1][x]:,}: {points[0]['seconds']:.2f} → {points[-1]['seconds']:.2f} s)")
-    figure.tight_layout()
-    figure.savefig(picture, dpi=110)
+    if kinds:
+        figure.tight_layout()
+        figure.savefig(picture, dpi=110)
     threads = {p["value"]: p["seconds"] for p in series.get("threads", [])}
     if 1 in threads and 2 in threads:
-        lines.append(f"- threads 1 → 2: {threads[1]:.2f} → {threads[2]:.2f} s, {threads[1] / threads[2]:.2f} × faster (goal ≥ 1.85)")
-    return [f"![Step time against tokens, pairs and model size]({picture.name})", "", *lines]
+        lines.append(f"- threads 1 → 2: {threads[1]:.2f} → {threads[2]:.2f} s, {threads[1] / threads[2]:.2f} × faster (goal ≥ 1.9)")
+    shown = [f"![Step time, where it grows]({picture.name})", ""] if kinds else []
+    return [f"{measured_on(found)}.", "", *shown, *lines]
 
 
 def generation_table(found):
-    rates = {(row["weights"], row["engine"], row["batch"]): row for row in found["results"]}
-    lines = [f"{found['threads']} threads, prompts of {found['prompt']} tokens, {found['new']} new ones each; tokens a second, and our ratio to llama.cpp.", "",
-             "| weights | batch | libdpo fp32 | libdpo bf16 | llama.cpp | ratio | prompts: libdpo | llama.cpp |", "|---|---|---|---|---|---|---|---|"]
-    for weights, batch in dict.fromkeys((row["weights"], row["batch"]) for row in found["results"] if row["engine"] == "ours"):
-        ours, half, peer = (rates.get((weights, engine, batch)) for engine in ("ours", "ours-bf16", "llama.cpp"))
+    one, many, prompts = GENERATION_GOALS.get(found["engine"], (None,) * 3)
+    rates = {(row["weights"], row["program"], row["batch"]): row for row in found["results"]}
+    lines = [f"{measured_on(found)}, {found['threads']} threads, prompts of {found['prompt']} tokens, {found['new']} new ones each; tokens a second, and our ratios to llama.cpp (goals in brackets).", "",
+             "| weights | batch | libdpo fp32 | libdpo bf16 | llama.cpp | ratio | prompts: libdpo | llama.cpp | ratio |", "|---" * 9 + "|"]
+    for weights, batch in dict.fromkeys((row["weights"], row["batch"]) for row in found["results"] if row["program"] == "ours"):
+        ours, half, peer = (rates.get((weights, program, batch)) for program in ("ours", "ours-bf16", "llama.cpp"))
         best = max((row for row in (ours, half) if row), key=lambda row: row["tokens_per_second"])
-        ratio = f"{best['tokens_per_second'] / peer['tokens_per_second']:.2f}" if peer else "not measured"
+        ratio = against(best["tokens_per_second"] / peer["tokens_per_second"], one if batch == 1 else many, "≥") if peer else "not measured"
+        reading = against(max(row["prefill_tokens_per_second"] for row in (ours, half) if row) / peer["prefill_tokens_per_second"], prompts, "≥") if peer else ""
         cell = lambda row, key="tokens_per_second": f"{row[key]:.0f}" if row else ""
         lines.append(f"| {weights} | {batch} | {cell(ours)} | {cell(half)} | {cell(peer)} | {ratio} | "
-                     f"{cell(best, 'prefill_tokens_per_second')} | {cell(peer, 'prefill_tokens_per_second')} |")
+                     f"{cell(max((row for row in (ours, half) if row), key=lambda row: row['prefill_tokens_per_second']), 'prefill_tokens_per_second')} | "
+                     f"{cell(peer, 'prefill_tokens_per_second')} | {reading} |")
     for row in found["results"]:
-        if row["engine"].startswith("hf-"):
-            lines.append(f"| transformers, {row['engine'][3:]} | {row['batch']} | | | {row['tokens_per_second']:.0f} | | | {row['prefill_tokens_per_second']:.0f} |")
+        if row["program"].startswith("hf-"):
+            lines.append(f"| transformers, {row['program'][3:]} | {row['batch']} | | | {row['tokens_per_second']:.0f} | | | {row['prefill_tokens_per_second']:.0f} | |")
     return lines
 
 
 def around_table(found):
     score, memory = found["scoring"], found["memory_seconds"]
-    lines = [f"- `dpo logps` over {score['rows']:,} pairs ({score['tokens']:,} tokens), whole command: {score['seconds']:.0f} s, "
+    lines = [f"{measured_on(found)}.", "", f"- `dpo logps` over {score['rows']:,} pairs ({score['tokens']:,} tokens), whole command: {score['seconds']:.0f} s, "
              f"{score['limit_seconds'] / score['seconds']:.2f} of the forward limit (goal ≥ 0.9)."]
     for name, first in found["first"].items():
         beyond = first["load_seconds"] + first["first_step_seconds"] - first["seconds_per_step"]
@@ -162,10 +178,13 @@ def around_table(found):
 
 
 def main():
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else ROOT / "build/bench")
+    if len(sys.argv) != 2:
+        sys.exit(__doc__.strip())
+    engine = sys.argv[1]
+    folder = ROOT / "build/bench" / engine
     page = PAGE.read_text(encoding="utf-8")
     parts = {"step": ("step.json", step_table), "around": ("around.json", around_table),
-             "growth": ("growth.json", lambda found: growth(found, ROOT / "docs/growth.png")), "generation": ("generation.json", generation_table)}
+             "growth": ("growth.json", lambda found: growth(found, ROOT / f"docs/growth-{engine}.png")), "generation": ("generation.json", generation_table)}
     tables = {name: table(found) if (found := read(folder, file)) is not None else None for name, (file, table) in parts.items()}
     tables["profile"] = profile_table(folder)
     for name, lines in tables.items():
@@ -173,9 +192,9 @@ def main():
             print(f"{folder} lacks what {name} was measured in: that part of the page stays as it was")
             continue
         text = "\n".join(lines)
-        page, count = re.subn(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.DOTALL)
-        if count != 1:
-            sys.exit(f"{PAGE} has no place for {name}")
+        page, count = re.subn(rf"(<!-- {name} {engine} -->\n).*?(<!-- /{name} {engine} -->)", lambda m: m[1] + text + "\n" + m[2], page, flags=re.DOTALL)
+        if count == 0:
+            print(f"{PAGE.name} has no place for {name} {engine}: left out")
     PAGE.write_text(page, encoding="utf-8")
     print(f"Wrote {PAGE.relative_to(ROOT)}")
 

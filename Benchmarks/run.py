@@ -30,7 +30,7 @@ def run(command, timeout=1800):
 def commands(args, workload, precision, lora, counts):
     """{who: command} of one row of the table."""
     path, python = common.workload_path(workload), common.PEERS / "venv/bin/python"
-    ours = [args.dpo, "bench", args.gguf, "--workload", path, "--precision", precision, "--steps", args.steps, "--threads", args.threads, "--json"]
+    ours = [args.dpo, "bench", args.gguf, "--workload", path, "--precision", precision, "--steps", args.steps, "--threads", args.threads, "--engine", args.engine, "--json"]
     found = {"libdpo": ours + (["--lora-r", lora, "--lora-target-modules", "all-linear"] if lora else [])}
     shared = ["--workload", path, "--precision", precision, "--lora", lora, "--threads", args.threads]
     if args.peers and python.exists() and not lora:
@@ -50,18 +50,20 @@ def main():
     options.add_argument("--steps", type=int, default=5, help="timed steps of ours, after one that is not")
     options.add_argument("--peer-steps", type=int, default=2, help="timed steps of the others, after one that is not")
     options.add_argument("--threads", type=int, default=os.cpu_count())
+    options.add_argument("--engine", default="auto", help="ours; peers and limit are held to its instructions")
     options.add_argument("--dpo", type=Path, default=common.ROOT / "build/bin/dpo")
     options.add_argument("--gguf", type=Path, default=common.GGUF)
     options.add_argument("--no-peers", dest="peers", action="store_false", help="ours and the limit alone")
     options.add_argument("--json", type=Path, metavar="FILE", help="write every number of every run")
     args = options.parse_args()
     common.limit_threads(args.threads)
+    common.hold_peers(args.engine)
     for path, maker in ((args.dpo, "make build"), (args.gguf, "make model")):
         if not path.exists():
             sys.exit(f"{path} does not exist: run {maker} first")
     if args.peers and not (common.PEERS / "venv/bin/python").exists():
         print(f"TRL and PyTorch are not in {common.PEERS} (Tests/peers/setup installs them): ours and the limit alone.")
-    print(f"{common.machine()['processor']}, {args.threads} threads. SmolLM2-135M, seconds for one DPO step.\n")
+    print(f"{common.machine()['processor']}, {args.threads} threads, engine {args.engine}. SmolLM2-135M, seconds for one DPO step.\n")
     print("| workload | who | median | fastest | times ours | peak MB |\n|---|---|---|---|---|---|", flush=True)
     records, failed = [], False
     for workload in args.workloads.split(","):
@@ -87,7 +89,7 @@ def main():
                     print(f"| {what} | {who} | {middle[who]:.3f} | {fastest:.3f} | {ratio} | {peak or ''} |", flush=True)
                 records.append({"workload": workload, "precision": precision, "lora_r": lora, "tokens": counts, "runs": results})
     if args.json:
-        args.json.write_text(json.dumps({"machine": common.machine(), "threads": args.threads, "results": records}, indent=1) + "\n")
+        args.json.write_text(json.dumps({"machine": common.machine(), "engine": args.engine, "threads": args.threads, "results": records}, indent=1) + "\n")
     sys.exit(failed)
 
 
