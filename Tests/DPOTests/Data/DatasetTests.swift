@@ -298,7 +298,7 @@ import Testing
       {"prompt": "x", "chosen": "3", "rejected": "45"}
       """)
     let forest = data.forest(rows: [1, 0])
-    #expect(try forest.tokens == [1] + ids("x") + ids("3") + ids("45") + ids("1") + ids("2"))
+    #expect(try forest.tokens == [1] + ["x", "3", "45", "1", "2"].flatMap { try ids($0) })
     #expect(try forest.targets.map(\.token) == [ids("3"), ids("45"), ids("1"), ids("2")].flatMap { $0 + [2] })
     #expect(data.size(1) == (7, 5) && data.attendedTokens(1) == 9)
   }

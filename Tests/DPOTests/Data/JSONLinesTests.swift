@@ -14,19 +14,17 @@ private let row = #"{"prompt": "Say:", "chosen": " yes", "rejected": " no"}"#
   }
 
   @Test func aLineThatIsNoObjectIsNamed() {
-    let bad: [[UInt8]] =
+    let texts: [String] =
       [
         "hello", #"{"prompt": "Say:", "cho"#, #"["a", "b"]"#, "7", "null", "{'prompt': 'a'}", row + "x", "{}", "1e999",
         #"{"prompt": 1e999, "chosen": "a", "rejected": "b"}"#, String(repeating: "[", count: 100_000),
         String(repeating: #"{"prompt":"#, count: 100_000) + "1" + String(repeating: "}", count: 100_000),
         row.replacingFirst("Say", "S\0y"), row.replacingFirst("{", #"{"prompt": 7, "#),
         row.replacingFirst("Say", #"\ud800"#),
-      ].map { Array($0.utf8) } + [
-        Array(#"{"prompt": ""#.utf8) + [0xFF, 0xFE] + Array(#"", "chosen": "a", "rejected": "b"}"#.utf8),
-        Array(#"{"prompt": ""#.utf8) + [0xC0, 0x80] + Array(#"", "chosen": "a", "rejected": "b"}"#.utf8),
-        Array(#"{"prompt": ""#.utf8) + [0xED, 0xA0, 0x80] + Array(#"", "chosen": "a", "rejected": "b"}"#.utf8),
       ]
-    for line in bad {
+    let noUTF8: [[UInt8]] = [[0xFF, 0xFE], [0xC0, 0x80], [0xED, 0xA0, 0x80]]
+    let (head, tail) = (Array(#"{"prompt": ""#.utf8), Array(#"", "chosen": "a", "rejected": "b"}"#.utf8))
+    for line in texts.map({ Array($0.utf8) }) + noUTF8.map({ head + $0 + tail }) {
       let found = message { _ = try load(Array((row + "\n").utf8) + line + Array(("\n" + row + "\n").utf8)) }
       #expect(found.hasPrefix("data.jsonl: line 2: "), "\(found)")
       #expect(found.utf8.count < 500)

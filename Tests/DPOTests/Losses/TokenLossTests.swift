@@ -22,8 +22,8 @@ import Testing
   }
 
   @Test func wpoWeighsByTheMeanExcessOverTheExpectedLogProb() throws {
-    let excess = (-1.5 + 2) + (-0.25 + 0.5) + (-2 + 1) + (-0.5 + 1) + (-3 + 2)
-    #expect(near(try policy(values).wpoWeight(0), exp(excess / 5)))
+    let excesses: [Double] = [-1.5 + 2, -0.25 + 0.5, -2 + 1, -0.5 + 1, -3 + 2]
+    #expect(near(try policy(values).wpoWeight(0), exp(excesses.reduce(0, +) / 5)))
   }
 
   @Test func everyTokensGradientIsThatOfACentralDifference() throws {
