@@ -199,8 +199,9 @@ import Testing
         &scores, columns, rows, columns, diagonal, window, Float(scale), &lse, 1, &inverse)
       for i in scores.indices { scores[i] *= inverse[i / columns] }
       #expect(relativeError(scores, p) < 1e-6)
-      let delta = (0..<rows).map { i in
-        Float((0..<columns).reduce(0) { $0 + p[i * columns + $1] * g[i * columns + $1] })
+      let delta = (0..<rows).map { i -> Float in
+        let row = i * columns..<(i + 1) * columns
+        return Float(zip(p[row], g[row]).reduce(0.0) { $0 + $1.0 * $1.1 })
       }
       var (again, dp) = (floats(z), floats(g))
       kernels.pointee.softmax_backward(
