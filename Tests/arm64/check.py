@@ -193,7 +193,7 @@ def commands(both: Both) -> "tuple[int, int]":
 def swift_tests(program: pathlib.Path, sysroot: pathlib.Path) -> "tuple[int, int]":
     """The Swift tests of the lower modules. Those above take long under qemu, and what they test is tested through the command."""
     tested = suites.run(
-        [*EMULATOR, "-L", str(sysroot), "-E", "LD_LIBRARY_PATH=/usr/lib/swift/linux", str(program), "--testing-library",
+        [*EMULATOR, "-L", str(sysroot), "-E", "LD_LIBRARY_PATH=/usr/lib/swift/linux", "-E", "NO_COLOR=1", str(program), "--testing-library",
          "swift-testing", "--no-parallel", "--filter", "DPO(Kernels|Base|Text)Tests"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
