@@ -38,7 +38,9 @@ public struct Engine: Sendable, Equatable {
     }
     guard let kernels = ck_engine_at(Int32(index)) else {
       let reason = name == "openblas" ? String(cString: ck_openblas_error()) : "it needs \(Engine.needs(name))"
-      let others = Engine.names.filter { $0 != name && $0 != "openblas" }.compactMap { try? Engine(named: $0).name }
+      let others = Engine.names.indices.filter {
+        Engine.names[$0] != "openblas" && ck_engine_at(Int32($0)) != nil
+      }.map { Engine.names[$0] }
       throw DPOError.unsupported(
         "engine: \"\(name)\" does not run here (\(reason)); expected one of \(others.joined(separator: ", "))")
     }
