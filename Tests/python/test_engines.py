@@ -2,15 +2,16 @@
 
 import json
 import pathlib
-import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import textwrap
+import unittest
 
 import libdpo
 
-from support import BUILD, FIXTURES, MODEL, PAIRS, ROOT, Case, dpo
+from support import BUILD, FIXTURES, MODEL, PAIRS, ROOT, Case, dpo, run
 
 GGUF = FIXTURES / "gguf" / "llama-tied-mixed.gguf"
 ENGINES = json.loads(dpo("version", "--json").stdout)["engines"]
@@ -46,6 +47,19 @@ class Bits(Case):
             first = first or sums
             for a, b in zip(sums, first):
                 self.assertAlmostEqual(a, b, delta=1e-5 * abs(b), msg=engine)
+
+
+@unittest.skipUnless(shutil.which("qemu-x86_64-static"), "needs qemu-x86_64-static")
+class OtherProcessors(Case):
+    def test_a_processor_takes_the_best_that_it_has(self) -> None:
+        for processor, engine in (("Haswell", "avx2"), ("core2duo", "portable")):
+            def emulated(*arguments: object) -> str:
+                found = run("qemu-x86_64-static", "-cpu", processor, BUILD / "bin" / "dpo", *arguments, timeout=120)
+                self.assertEqual(found.returncode, 0, found.stderr)
+                return found.stdout
+            self.assertEqual(json.loads(emulated("version", "--json"))["engine"], engine)
+            self.assertEqual(emulated("logps", MODEL, "--data", PAIRS, "--json"),
+                             dpo("logps", MODEL, "--data", PAIRS, "--json", "--engine", engine).stdout)
 
 
 class Refusals(Case):
