@@ -298,15 +298,9 @@ INLINE void ck_expand_panel(ck_encoding e, ck_panel *panel, float *scales, ck_el
 }
 
 #if !CK_BF16_DOT
-/// `count` numbers, a multiple of sixteen, to bf16, nearest and ties to even.
+/// `count` numbers, a multiple of sixteen, to bf16.
 static __attribute__((noinline)) void ck_round(float *x, size_t count) {
-  for (size_t i = 0; i < count; i += 16) {
-    ck_u16 bits;
-    memcpy(&bits, x + i, 64);
-    ck_u16 near = bits + (0x7FFFu + (bits >> 16 & 1)), quiet = bits | 1u << 22;
-    bits = ((bits & 0x7FFFFFFFu) > 0x7F800000u ? quiet : near) & 0xFFFF0000u;
-    memcpy(x + i, &bits, 64);
-  }
+  for (size_t i = 0; i < count; i += CK_LANES) store(x + i, rounded(load(x + i)));
 }
 #endif
 
