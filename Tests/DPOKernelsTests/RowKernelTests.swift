@@ -10,7 +10,7 @@ import Testing
     var x: [Float] = [0, -0.0, 1, -1, 88.7, 88.8, -87.3, -87.4, .infinity, -.infinity, .nan, 1e-30, 127.9, -200]
     for i in 0..<20_000 { x.append(Float(i) * 0.0088 - 87.2) }
     var y = [Float](repeating: 0, count: x.count)
-    kernels.pointee.shifted_exp(x, &y, x.count, 0, 1)
+    _ = kernels.pointee.shifted_exp_sum(x, &y, x.count, 0, 1)
     for (a, b) in zip(x, y) {
       let exact = exp(Double(a))
       if a.isNaN {

@@ -230,7 +230,7 @@ static void rows(const ck_engine *e, const ck_engine *p) {
     BOTH(e->scale(a1, x, 0.3f, N), p->scale(a2, x, 0.3f, N), a1, a2, N, 0);
     BOTH(e->dropout(x, a1, N, 7, 3, 0.4f), p->dropout(x, a2, N, 7, 3, 0.4f), a1, a2, N, 0);
     BOTH(e->dropout_accumulate(x, a1, N, 7, 3, 0.4f), p->dropout_accumulate(x, a2, N, 7, 3, 0.4f), a1, a2, N, 1e-6);
-    BOTH(e->shifted_exp(x, a1, N, 0.5f, 0.7f), p->shifted_exp(x, a2, N, 0.5f, 0.7f), a1, a2, N, 1e-6);
+    BOTH(e->shifted_exp_sum(x, a1, N, 0.5f, 0.7f), p->shifted_exp_sum(x, a2, N, 0.5f, 0.7f), a1, a2, N, 1e-6);
 
     float lse1[R], lse2[R], inverse1[R], inverse2[R];
     for (size_t window = 3; window < 200; window += 90) {

@@ -143,8 +143,6 @@ typedef struct {
   void (*_Nonnull dropout)(const float *x, float *y, size_t count, uint64_t key, uint64_t first, float p);
   /// y += the same mask applied to x.
   void (*_Nonnull dropout_accumulate)(const float *x, float *y, size_t count, uint64_t key, uint64_t first, float p);
-  /// y[i] = exp((x[i] − shift) · scale)
-  void (*_Nonnull shifted_exp)(const float *x, float *y, size_t count, float shift, float scale);
 
   // MARK: Softmax, log-softmax (kernels/softmax.h)
 

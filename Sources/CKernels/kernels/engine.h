@@ -38,7 +38,7 @@ const ck_engine CK_TABLE = {
   .rope = rope, .gated_forward = gated_forward, .gated_backward = gated_backward,
   .activation_forward = activation_forward, .activation_backward = activation_backward,
   .add_bias = add_bias, .column_sums = column_sums, .add = add, .accumulate = accumulate, .scale = scale,
-  .dropout = dropout, .dropout_accumulate = dropout_accumulate, .shifted_exp = shifted_exp,
+  .dropout = dropout, .dropout_accumulate = dropout_accumulate,
   .softmax_forward = softmax_forward, .softmax_backward = softmax_backward, .head_dots = head_dots,
   .logits_statistics = logits_statistics, .logits_backward = logits_backward,
   .adamw = adamw, .sum_of_squares = sum_of_squares,

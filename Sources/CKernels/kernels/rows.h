@@ -147,10 +147,6 @@ static void dropout_accumulate(const float *x, float *y, size_t count, uint64_t 
   for (size_t i = 0; i < count; i++) y[i] += x[i] * keep(key, first + i, threshold, scale);
 }
 
-static void shifted_exp(const float *x, float *y, size_t count, float shift, float scale) {
-  for (size_t i = 0; i < count; i++) y[i] = ck_expf((x[i] - shift) * scale);
-}
-
 static void round_to_bf16(float *restrict x, uint16_t *restrict halves, size_t count) {
   size_t at = 0;
   for (; at + CK_LANES <= count; at += CK_LANES) {
