@@ -1,11 +1,4 @@
 #pragma clang fp reassociate(off) contract(fast)
-INLINE float lane_sum(const v16 *v) {
-  float a[8], b[4];
-  for (int i = 0; i < 8; i++) a[i] = (*v)[i] + (*v)[i + 8];
-  for (int i = 0; i < 4; i++) b[i] = a[i] + a[i + 4];
-  return (b[0] + b[2]) + (b[1] + b[3]);
-}
-
 // R rows of x against C rows of w, sixteen numbers of k at a time; R and C are constants after inlining.
 INLINE void few_rows_block(int R, int C, const float *x, size_t ldx, const float *w, size_t ldw, size_t k, float *y, size_t ldy,
                            int accumulate) {
@@ -24,7 +17,7 @@ INLINE void few_rows_block(int R, int C, const float *x, size_t ldx, const float
   }
   for (int i = 0; i < R; i++)
     for (int j = 0; j < C; j++) {
-      float sum = lane_sum(&sums[i][j]);
+      float sum = sum_of_16(sums[i][j]);
       for (size_t rest = at; rest < k; rest++) sum += x[i * ldx + rest] * w[j * ldw + rest];
       y[i * ldy + j] = accumulate ? y[i * ldy + j] + sum : sum;
     }
@@ -102,7 +95,7 @@ INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *part
       memcpy(&e, p + i, 64);
       sum += e;
     }
-    inverse[g] = 1.0f / lane_sum(&sum);
+    inverse[g] = 1.0f / sum_of_16(sum);
   }
   size_t j = 0;
   for (; j + 32 <= size; j += 32) {
@@ -195,7 +188,7 @@ static double shifted_exp_sum(const float *x, float *y, size_t count, float shif
       memcpy(&e, y + i, 64);
       part += e;
     }
-    float rest = lane_sum(&part);
+    float rest = sum_of_16(part);
     for (; i < to; i++) rest += y[i];
     sum += (double)rest;
   }

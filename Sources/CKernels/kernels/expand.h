@@ -7,7 +7,6 @@
 // An engine's file includes <immintrin.h> before it pushes its target on the functions that follow.
 #include "vectors.h"
 #pragma clang fp reassociate(off) contract(fast)
-#pragma clang diagnostic ignored "-Wpsabi"   // vectors wider than a register are passed to inlined functions alone
 
 typedef int32_t ck_i16 __attribute__((ext_vector_type(16)));
 typedef uint32_t ck_u16 __attribute__((ext_vector_type(16)));

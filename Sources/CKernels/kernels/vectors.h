@@ -8,6 +8,7 @@
 #include <immintrin.h>
 #endif
 #define INLINE static inline __attribute__((always_inline))
+#pragma clang diagnostic ignored "-Wpsabi"   // vectors wider than a register are passed to inlined functions alone
 
 typedef float vf __attribute__((ext_vector_type(CK_LANES)));
 typedef int32_t vi __attribute__((ext_vector_type(CK_LANES)));
@@ -37,21 +38,20 @@ INLINE vi first_lanes(size_t count) {
   return index < (int32_t)(count < CK_LANES ? count : CK_LANES);
 }
 
+// Sums over lanes: i and i + half of them, until one is left.
+typedef float v8 __attribute__((ext_vector_type(8)));
+typedef float v4 __attribute__((ext_vector_type(4)));
+INLINE float sum_of_4(v4 v) { return (v[0] + v[2]) + (v[1] + v[3]); }
+INLINE float sum_of_8(v8 v) { return sum_of_4(v.lo + v.hi); }
+INLINE float sum_of_16(v16 v) { return sum_of_8(v.lo + v.hi); }
+
 INLINE float sum_of(vf v) {
-#pragma clang fp reassociate(off)
 #if CK_LANES == 16
-  float a[8];
-  for (int i = 0; i < 8; i++) a[i] = v[i] + v[i + 8];
+  return sum_of_16(v);
 #elif CK_LANES == 8
-  float a[8];
-  for (int i = 0; i < 8; i++) a[i] = v[i];
+  return sum_of_8(v);
 #else
-  return (v[0] + v[2]) + (v[1] + v[3]);
-#endif
-#if CK_LANES > 4
-  float b[4];
-  for (int i = 0; i < 4; i++) b[i] = a[i] + a[i + 4];
-  return (b[0] + b[2]) + (b[1] + b[3]);
+  return sum_of_4(v);
 #endif
 }
 

@@ -26,8 +26,6 @@ enum {
 #endif
 };
 
-typedef float ck_v4 __attribute__((ext_vector_type(4)));
-
 // A step of a sum: thirty-two numbers of k in CK_PARTS vectors. `ck_element` is what x and a tile are made of.
 #if CK_BF16_DOT
 #define CK_ELEMENT CK_BF16
@@ -86,6 +84,8 @@ INLINE ck_part ck_part_at(const ck_element *x, int i) {
 /// Distance of expanded rows: no power of two, so that equal columns of rows use different lines of the cache.
 INLINE size_t ck_pitch(size_t k) { return (k + 31) / 32 * 32 + 16; }
 
+_Static_assert(CK_TILE <= 12, "ck_weights_scratch has room for a tile of twelve rows");
+
 /// Four rows' scales stand before a tile.
 INLINE size_t ck_scales(size_t k) { return (k + 31) / 32 * 16; }
 
@@ -97,7 +97,7 @@ INLINE size_t ck_column(const ck_weights *w, size_t row) {
   return row - within + within % 2 * w->half + within / 2;
 }
 
-INLINE ck_v4 ck_quarter(vf v) {
+INLINE v4 ck_quarter(vf v) {
 #if CK_LANES == 16
   return (v.lo + v.hi).lo + (v.lo + v.hi).hi;
 #elif CK_LANES == 8
@@ -108,11 +108,11 @@ INLINE ck_v4 ck_quarter(vf v) {
 }
 
 /// The sums of the lanes of four vectors.
-INLINE ck_v4 ck_totals(const vf *v) {
-  ck_v4 q[4];
+INLINE v4 ck_totals(const vf *v) {
+  v4 q[4];
   for (int i = 0; i < 4; i++) q[i] = ck_quarter(v[i]);
-  ck_v4 a = __builtin_shufflevector(q[0], q[1], 0, 1, 4, 5) + __builtin_shufflevector(q[0], q[1], 2, 3, 6, 7);
-  ck_v4 b = __builtin_shufflevector(q[2], q[3], 0, 1, 4, 5) + __builtin_shufflevector(q[2], q[3], 2, 3, 6, 7);
+  v4 a = __builtin_shufflevector(q[0], q[1], 0, 1, 4, 5) + __builtin_shufflevector(q[0], q[1], 2, 3, 6, 7);
+  v4 b = __builtin_shufflevector(q[2], q[3], 0, 1, 4, 5) + __builtin_shufflevector(q[2], q[3], 2, 3, 6, 7);
   return __builtin_shufflevector(a, b, 0, 2, 4, 6) + __builtin_shufflevector(a, b, 1, 3, 5, 7);
 }
 
@@ -158,7 +158,7 @@ INLINE ck_panel ck_panel_at(const ck_weights *w, size_t row, size_t end, size_t 
 }
 
 /// Where the sums of one row of x go.
-INLINE void ck_store(const ck_weights *w, size_t row, size_t end, size_t outputs, ck_v4 totals, float *y) {
+INLINE void ck_store(const ck_weights *w, size_t row, size_t end, size_t outputs, v4 totals, float *y) {
   if (w->half == 0 && row + outputs <= end) {
     memcpy(y + row, &totals, 4 * outputs);
   } else {
@@ -223,7 +223,7 @@ INLINE void ck_block(ck_encoding e, int R, int C, const ck_panel *panel, size_t 
     for (int r = 0; r < R; r++) memcpy(left[r], x + (size_t)r * ldx + at, (k - at) * sizeof(ck_element));
     ck_unit_step(e, R, C, p, scales, left[0], 32, sums);
   }
-  ck_v4 totals[4];
+  v4 totals[4];
 #if CK_AVX512
   if (R == 4) {
     v16 all = ck_totals_of_16(sums);
