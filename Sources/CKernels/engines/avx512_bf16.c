@@ -1,12 +1,6 @@
 #if defined(__x86_64__)
-#define CK_AVX512 1
 #define CK_BF16_DOT 1
-#include <immintrin.h>   // before the target: these functions name their own
-#include <math.h>
-#include <string.h>
-#define CK_LANES 16
-#define CK_M 14
-#define CK_A_SLOT 16
+#include "avx512.h"
 #include "../kernels/bf16.h"
 #pragma clang attribute push(__attribute__((target("arch=x86-64-v4,avx512bf16"))), apply_to = function)
 #include "../kernels/vectors.h"
