@@ -95,13 +95,7 @@ extension Head {
 
     func compute(_ first: Int, _ columns: Int, into z: UnsafeMutablePointer<Float>) {
       let (weight, width) = (head.weight, head.weight.columns)
-      let w: UnsafePointer<Float>
-      switch weight.storage {
-      case .floats(let values): w = values + first * width
-      case .stored(let tensor):
-        tensor.dequantize(rows: first..<first + columns, columns: 0..<width, into: decoded, with: head.team.kernels)
-        w = UnsafePointer(decoded)
-      }
+      let w = weight.rows(first..<first + columns, in: decoded, with: head.team.kernels)
       products.multiply(hidden, products.right(w, width, rows: columns, k: width, in: packed), into: z, columns)
     }
   }

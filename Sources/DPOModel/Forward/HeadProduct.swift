@@ -67,13 +67,7 @@ struct HeadProduct {
 
   /// The tile's weights as f32.
   private func weights(_ first: Int, _ columns: Int, _ member: Int) -> UnsafePointer<Float> {
-    switch weight.storage {
-    case .floats(let values): return values + first * width
-    case .stored(let tensor):
-      let decoded = team.packing.decoded(member)
-      tensor.dequantize(rows: first..<first + columns, columns: 0..<width, into: decoded, with: team.kernels)
-      return UnsafePointer(decoded)
-    }
+    weight.rows(first..<first + columns, in: team.packing.decoded(member), with: team.kernels)
   }
 
   /// z[rows, columns] = h Wᵀ, for the tile's weights `first` ..< `first` + `columns`.

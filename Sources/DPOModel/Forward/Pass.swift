@@ -142,8 +142,8 @@ struct Pass {
       statistics: at(layout.mlpStatistics, layer), count, mlpInput)
     let gateUp = at(layout.gateUp, layer)
     project(layer, block.gateUp, x: normed, mlpInput, inputSize: hidden, into: gateUp, gateUpWidth)
-    let downInput = again ? nil : prepareInput([block.down], inputSize: c.intermediateSize)
     if again { return addGateUpBiases(block, gateUp) }
+    let downInput = prepareInput([block.down], inputSize: c.intermediateSize)
     activate(block, gateUp, into: at(layout.activated), downInput)
     project(
       layer, [block.down], x: at(layout.activated), downInput, inputSize: c.intermediateSize, into: output, hidden)
@@ -285,6 +285,18 @@ extension Activation {
 extension WeightMatrix {
   var frozen: WeightMatrix {
     WeightMatrix(rows: rows, columns: columns, storage: storage, gradient: nil)
+  }
+
+  /// Some rows as f32: where they are, or decoded into `room`.
+  func rows(
+    _ rows: Range<Int>, in room: UnsafeMutablePointer<Float>, with kernels: UnsafePointer<ck_engine>
+  ) -> UnsafePointer<Float> {
+    switch storage {
+    case .floats(let values): return values + rows.lowerBound * columns
+    case .stored(let tensor):
+      tensor.dequantize(rows: rows, columns: 0..<columns, into: room, with: kernels)
+      return UnsafePointer(room)
+    }
   }
 
   /// One row as f32.
