@@ -52,7 +52,7 @@ struct Evaluate: ParsableCommand {
     generation.completionsPerPrompt = samples
     generation.seed = UInt64(options.seed)
     if samples > 0 { try generation.validate() }
-    let judge = try judges.judge(adapter: rewardAdapter, threads: options.threads)
+    let judge = try judges.judge(adapter: rewardAdapter, threads: options.threads, engine: engine)
     let policy = try LanguageModel(
       path: model.model, adapter: model.adapter, threads: options.threads, engine: engine,
       inMemory: model.mapping.noMmap)

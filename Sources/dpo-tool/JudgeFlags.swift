@@ -21,11 +21,11 @@ struct JudgeFlags: ParsableArguments {
   /// How many judges were asked for.
   var count: Int { [classifier, rewardModel, command].count { $0 != nil } }
 
-  /// nil where none was asked for. `adapter` goes on the reward model.
-  func judge(adapter: String?, threads: Int) throws -> Judge? {
+  /// nil where none was asked for. `adapter`, threads and engine are the reward model's.
+  func judge(adapter: String?, threads: Int, engine: Engine = .best) throws -> Judge? {
     if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
     if let rewardModel {
-      return try .rewardModel(LanguageModel(path: rewardModel, adapter: adapter, threads: threads))
+      return try .rewardModel(LanguageModel(path: rewardModel, adapter: adapter, threads: threads, engine: engine))
     }
     return try command.map { try .command($0, timeout: timeout) { Interrupt.requested } }
   }

@@ -86,7 +86,7 @@ struct Train: ParsableCommand {
       referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
       data: try model.dataset(data, options: options.dataset()),
       evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) },
-      reward: reward(threads: options.threads), options: options)
+      reward: reward(options), options: options)
     if dryRun { return try showPlan(trainer) }
     Interrupt.install { trainer.cancel() }
 
@@ -121,9 +121,11 @@ struct Train: ParsableCommand {
     }
   }
 
-  private func reward(threads: Int) throws -> Judge? {
+  private func reward(_ options: TrainingOptions) throws -> Judge? {
     if let rewardModel {
-      return try .rewardModel(LanguageModel(path: rewardModel, adapter: rewardAdapter, threads: threads))
+      return try .rewardModel(
+        LanguageModel(
+          path: rewardModel, adapter: rewardAdapter, threads: options.threads, engine: Engine(named: options.engine)))
     }
     if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
     return try command.map { try .command($0, timeout: timeout) { Interrupt.requested } }
