@@ -17,13 +17,16 @@ ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
 SWIFT_BUILD := $(SWIFT) build -c release
 
-.PHONY: help deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
+.PHONY: help options deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
 	@echo "libdpo $(VERSION)"
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## \(.*\)/  make \1|\2/p' Makefile | while IFS='|' read -r name text; do \
 	  printf '%-20s %s\n' "$$name" "$$text"; done
+
+options: ## write what is made of the tables in options/: structs, flags, Python classes, docs/options.md
+	@python3 options/generate.py
 
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
 	@scripts/deps "$(PYTHON)" "$(VENV)"

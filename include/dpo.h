@@ -91,22 +91,23 @@ void dpo_string_free(char *text);
 
 /* DPO losses by TRL's names. Formulas: docs/losses.md; SIGMOID is the paper's equation 7. */
 typedef enum dpo_loss_type {
-    DPO_LOSS_SIGMOID = 0,
-    DPO_LOSS_HINGE = 1,
-    DPO_LOSS_IPO = 2,
-    DPO_LOSS_EXO_PAIR = 3,
-    DPO_LOSS_NCA_PAIR = 4,
-    DPO_LOSS_ROBUST = 5,
-    DPO_LOSS_BCO_PAIR = 6,
-    DPO_LOSS_SPPO_HARD = 7,
-    DPO_LOSS_AOT = 8,
-    DPO_LOSS_AOT_UNPAIRED = 9,
-    DPO_LOSS_APO_ZERO = 10,
-    DPO_LOSS_APO_DOWN = 11,
-    DPO_LOSS_DISCOPOP = 12,
-    DPO_LOSS_SFT = 13,
-    DPO_LOSS_SIGMOID_NORM = 14,
-    DPO_LOSS_CONSERVATIVE = 15 /* the original implementation's label-smoothed sigmoid (cDPO) */
+/* made by options/generate.py: dpo_loss_type */
+    DPO_LOSS_SIGMOID = 0, /* DPO (Rafailov et al. 2023, equation 7) */
+    DPO_LOSS_HINGE = 1, /* SLiC-HF's hinge on the DPO margin (Zhao et al. 2023) */
+    DPO_LOSS_IPO = 2, /* IPO (Azar et al. 2023, equation 17), on length-normalised log-ratios as in TRL */
+    DPO_LOSS_EXO_PAIR = 3, /* EXO for pairs (Ji et al. 2024, equation 16) */
+    DPO_LOSS_NCA_PAIR = 4, /* NCA for pairs (Chen et al. 2024) */
+    DPO_LOSS_ROBUST = 5, /* Robust DPO, unbiased under flipped labels (Chowdhury et al. 2024) */
+    DPO_LOSS_BCO_PAIR = 6, /* BCO on pairs (Jung et al. 2024), without the running mean */
+    DPO_LOSS_SPPO_HARD = 7, /* SPPO with hard labels (Wu et al. 2024) */
+    DPO_LOSS_AOT = 8, /* AOT: stochastic dominance over the batch, paired (Melnyk et al. 2024) */
+    DPO_LOSS_AOT_UNPAIRED = 9, /* AOT over unpaired samples */
+    DPO_LOSS_APO_ZERO = 10, /* APO-zero (D'Oosterlinck et al. 2024): raises chosen, lowers rejected */
+    DPO_LOSS_APO_DOWN = 11, /* APO-down: lowers both, the rejected more */
+    DPO_LOSS_DISCOPOP = 12, /* DiscoPOP, the log-ratio modulated loss (Lu et al. 2024) */
+    DPO_LOSS_SFT = 13, /* Negative log-likelihood of the chosen completion, token mean over the micro-batch (the RPO term) */
+    DPO_LOSS_SIGMOID_NORM = 14, /* DPO on length-normalised log-ratios */
+    DPO_LOSS_CONSERVATIVE = 15 /* cDPO: sigmoid with labels flipped with probability label_smoothing (Mitchell 2023); not in TRL */
 } dpo_loss_type;
 
 typedef enum dpo_f_divergence {
@@ -350,85 +351,295 @@ void dpo_dataset_release(dpo_dataset *dataset);
 /* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. What a
  * method has no use for must be left at its default. */
 struct dpo_train_options {
-    size_t struct_size;
-    const char *method;    /* "dpo"; "sft", "reward", "kto", "ppo" and the others that dpo train --help tells */
-    const char *loss_type; /* "sigmoid"; names joined by commas; sft, kto, cpo: one of their own (dpo train --help) */
-    const double *loss_weights; /* NULL: 1 each */
-    size_t loss_weight_count;   /* 0, or the number of losses */
-    double beta;                /* 0.1; > 0 */
-    double label_smoothing;     /* 0 */
-    const char *f_divergence_type;  /* "reverse_kl" */
-    double f_alpha_divergence_coef; /* 0.5 */
-    double discopop_tau;            /* 0.05 */
-    double ld_alpha;                /* NaN: unset; 0 to 1 */
-    int32_t use_weighting;          /* 0 */
-    int32_t reference_free;         /* 0 */
-    int32_t completion_only_loss;   /* 1 */
-    int32_t assistant_only_loss;    /* 0; 1: sft on messages learns what the template's generation blocks write */
-    int32_t packing;                /* 0; 1: sft's batches count sequences of max_length tokens, filled with rows */
-    double desirable_weight;        /* 1; kto: factor on rows with a thumb up */
-    double undesirable_weight;      /* 1; kto: factor on rows with a thumb down */
-    double cpo_alpha;               /* 1; cpo: weight of the chosen completions' negative log-likelihood */
-    double simpo_gamma;             /* 0.5; cpo with simpo: the margin of rewards asked for */
-    double alpha;                   /* 0; cpo: AlphaPO's shape of the reward, (1 - p^-alpha) / alpha; 0: the log-prob */
-    double unlikelihood_alpha;      /* 1; 0 to 1; unlikelihood: weight of the rejected completions' log-likelihood */
-    double center_rewards_coefficient; /* NaN: none; reward: weight of the mean of (chosen + rejected)^2 */
-    double kl_coef;                 /* NaN: 0.05 for ppo and rloo, 0 for grpo; weight of the KL penalty */
-    const char *kl_estimator;       /* "k1"; or "k3" */
-    double kl_target;               /* NaN: kl_coef is fixed; nats a completion that it is steered towards */
-    double kl_horizon;              /* 10000 completions */
-    double max_kl;                  /* 200 nats a completion, above which DPO_ERROR_DIVERGED ends training; NaN: never */
-    double cliprange;               /* 0.2 */
-    double cliprange_value;         /* 0.2 */
-    double vf_coef;                 /* 0.1; weight of the value function's loss */
-    double gamma;                   /* 1 */
-    double lam;                     /* 0.95 */
-    int32_t whiten_rewards;         /* 0 */
-    int32_t num_ppo_epochs;         /* 0: 4 for ppo, 1 for the others; passes over each rollout */
-    int32_t num_mini_batches;       /* 1; optimiser steps of each pass */
-    int32_t num_generations;        /* 0: 2, 8 for grpo; completions of each prompt; rloo, grpo, online_dpo */
-    int32_t max_completion_length;  /* 53 tokens that the policy draws at most */
-    double temperature;             /* NaN: 0.7 for ppo, 1 for rloo and grpo, 0.9 for online_dpo */
-    double missing_eos_penalty;     /* NaN: none; taken from the score of a completion that does not end */
-    double learning_rate;           /* NaN: 2e-5 for sft, 5e-4 pretrain, 1e-4 reward, 3e-6 ppo, 5e-7 online_dpo, 1e-6 others */
-    const char *lr_scheduler_type;  /* "linear" */
-    double warmup_steps;            /* 0; below 1 a fraction of all steps */
-    double weight_decay;            /* 0 */
-    double adam_beta1;              /* 0.9 */
-    double adam_beta2;              /* 0.999 */
-    double adam_epsilon;            /* 1e-8 */
-    double max_grad_norm;           /* 1; 0: no clipping */
-    int32_t per_device_train_batch_size; /* 8 */
-    int32_t per_device_eval_batch_size;  /* 8 */
-    int32_t gradient_accumulation_steps; /* 1 */
-    double num_train_epochs;             /* 3 */
-    int32_t max_steps;                   /* -1: from num_train_epochs */
-    int32_t shuffle;                     /* 1 */
-    uint32_t seed;                       /* 42 */
-    int64_t data_seed;                   /* -1: seed */
-    int32_t max_length;                  /* 1024 tokens; 0: no limit */
-    const char *truncation_mode;         /* "keep_start" */
-    int32_t lora_r;                      /* 0: train every weight */
-    double lora_alpha;                   /* NaN: lora_r */
-    double lora_dropout;                 /* 0 */
-    const char *lora_target_modules;     /* NULL: PEFT's choice; names joined by commas, or "all-linear" */
-    int32_t use_rslora;                  /* 0 */
-    const char *init_lora_weights;       /* "kaiming" */
-    int32_t disable_dropout;             /* 1 */
-    int32_t precompute_ref_log_probs;    /* 0 */
-    int32_t sync_ref_model;              /* 0 */
-    double ref_model_mixup_alpha;        /* 0.6 */
-    int32_t ref_model_sync_steps;        /* 512 */
-    int32_t eval_steps;                  /* 0: at the end of each epoch */
-    int32_t save_steps;                  /* 500; 0: only the final model */
-    int32_t save_total_limit;            /* 0: keep all */
-    int32_t autosave_steps;              /* -1: every step for LoRA, never for full training */
-    int32_t overwrite_output_dir;        /* 0 */
-    int32_t gradient_checkpointing;      /* 0; 1: keep each block's input alone, and compute the rest again */
-    const char *precision;               /* "fp32", "bf16" */
-    int32_t threads;                     /* 0: one a core */
-    int32_t memory_limit_mb;             /* 0: what the machine has free */
-    const char *engine;                  /* "auto"; see dpo_model_set_engine */
+/* made by options/generate.py: dpo_train_options */
+    size_t struct_size; /* sizeof, set by the init function */
+
+    /* ---- Method and loss ---- */
+
+    /* What is trained, and on which rows. "dpo" on pairs; "ranked" on ranked answers; "sft" on demonstrations, or on
+     * the chosen side of pairs; "pretrain" on plain text; "kto" on thumbs up and down; "bco" on thumbs up and down;
+     * "cpo" CPO, SimPO or AlphaPO on pairs without a reference model; "orpo" on pairs without a reference model;
+     * "unlikelihood" on pairs, the DPO paper's baseline; "reward" a reward model on pairs; "ppo" on the policy's own
+     * answers to prompts, by a reward; "rloo" the same without a value function, by leave-one-out means; "grpo" the
+     * same by standardised groups; "online_dpo" DPO on its best and worst answers. Default "dpo". */
+    const char *method;
+
+    /* The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
+     * simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes
+     * its own. Source: paper, equation 7: sigmoid. Names are joined by commas. Default "sigmoid". For dpo, sft, kto,
+     * cpo and online_dpo. */
+    const char *loss_type;
+
+    /* Weight of each loss in loss_type; empty: 1 each. Default NULL. For dpo and online_dpo. */
+    const double *loss_weights;
+    size_t loss_weight_count;
+
+    /* β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the
+     * paper's λ. Source: paper, equation 3. More than 0. Default 0.1. For dpo, ranked, kto, bco, cpo, orpo and
+     * online_dpo. */
+    double beta;
+
+    /* ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
+     * conservative, and for cpo. 0 to 1. Default 0. For dpo, cpo and online_dpo. */
+    double label_smoothing;
+
+    /* The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "reverse_kl",
+     * "forward_kl", "js_divergence", "alpha_divergence". Default "reverse_kl". For dpo and online_dpo. */
+    const char *f_divergence_type;
+
+    /* Coefficient of alpha_divergence. Default 0.5. For dpo and online_dpo. */
+    double f_alpha_divergence_coef;
+
+    /* Temperature of the discopop loss. More than 0. Default 0.05. For dpo and online_dpo. */
+    double discopop_tau;
+
+    /* LD-DPO: weight of the tokens that the longer completion has beyond the shorter one. 0 to 1. Default NaN: 1.
+     * For dpo and online_dpo. */
+    double ld_alpha;
+
+    /* WPO: weight each pair by how likely the policy is to write it. Default 0. For dpo and online_dpo. */
+    int32_t use_weighting;
+
+    /* On rows of prompt and completion: learn the completion only. Default 1. For sft. */
+    int32_t completion_only_loss;
+
+    /* On rows of messages: learn only what the chat template writes inside {% generation %}. Default 0. For sft. */
+    int32_t assistant_only_loss;
+
+    /* Fill sequences of max_length tokens with as many rows as fit, in TRL's order. Rows of one sequence never see
+     * each other. Batches then count such sequences. Default 0. For sft. */
+    int32_t packing;
+
+    /* Factor on the loss of rows with a thumb up. At least 0. Default 1. For kto. */
+    double desirable_weight;
+
+    /* Factor on the loss of rows with a thumb down. At least 0. Default 1. For kto. */
+    double undesirable_weight;
+
+    /* Weight of the chosen completions' negative log-likelihood. SimPO as published has none: 0. At least 0. Default
+     * 1. For cpo. */
+    double cpo_alpha;
+
+    /* simpo's γ: the margin between the rewards that the loss asks for. Default 0.5. For cpo. */
+    double simpo_gamma;
+
+    /* AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob. Default 0. For cpo. */
+    double alpha;
+
+    /* Weight of the rejected completions' log-likelihood, which is taken from that of the chosen ones. Source:
+     * paper, appendix C.2; not in TRL. 0 to 1. Default 1. For unlikelihood. */
+    double unlikelihood_alpha;
+
+    /* Weight of the mean of (chosen + rejected)², which keeps a reward model's scores near 0. At least 0. Default
+     * NaN: none; 0.01 is usual. For reward. */
+    double center_rewards_coefficient;
+
+    /* ---- Reference model ---- */
+
+    /* Take the reference model's log-probs as 0. Default 0. For dpo, ranked, kto and bco. */
+    int32_t reference_free;
+
+    /* Compute the reference log-probs of all rows before the first step, and keep them in the output directory.
+     * Default 0. For dpo, ranked, kto and bco. */
+    int32_t precompute_ref_log_probs;
+
+    /* TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only. Default 0.
+     * For dpo, ranked, kto and bco. */
+    int32_t sync_ref_model;
+
+    /* TR-DPO: weight of the policy in the new reference model. 0 to 1. Default 0.6. For dpo, ranked, kto and bco. */
+    double ref_model_mixup_alpha;
+
+    /* TR-DPO: optimiser steps between two syncs. At least 1. Default 512. For dpo, ranked, kto and bco. */
+    int32_t ref_model_sync_steps;
+
+    /* ---- Rollouts: methods that learn from the policy's own answers ---- */
+
+    /* β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion,
+     * grpo adds it to the loss. At least 0. Default NaN: 0.05 for ppo and rloo, 0 for grpo. For ppo, rloo and grpo. */
+    double kl_coef;
+
+    /* KL of a token from k = log π − log π_ref. k1 is k, k3 is e^−k − 1 + k. One of "k1", "k3". Default "k1". For
+     * ppo. */
+    const char *kl_estimator;
+
+    /* KL of a completion, in nats, that kl_coef is steered towards after each rollout. Source: Ziegler et al. 2019;
+     * not in TRL 1.16. At least 1e-9. Default NaN: kl_coef is fixed. For ppo and rloo. */
+    double kl_target;
+
+    /* Completions over which kl_coef adapts to kl_target. More than 0. Default 10000. For ppo and rloo. */
+    double kl_horizon;
+
+    /* Stop the run when the mean KL of a rollout's completions, in nats, is above this. Source: not in TRL. At least
+     * 0. Default 200; NaN: never. For ppo, rloo, grpo and online_dpo. */
+    double max_kl;
+
+    /* ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0. Default 0.2. For ppo, rloo and
+     * grpo. */
+    double cliprange;
+
+    /* How far a value may move from the rollout's before the loss stops following. At least 0. Default 0.2. For ppo. */
+    double cliprange_value;
+
+    /* Weight of the value function's loss. At least 0. Default 0.1. For ppo. */
+    double vf_coef;
+
+    /* γ, discount of later rewards. 0 to 1. Default 1. For ppo. */
+    double gamma;
+
+    /* λ of generalised advantage estimation. 0 to 1. Default 0.95. For ppo. */
+    double lam;
+
+    /* Scale the rewards of a rollout to variance 1. Default 0. For ppo. */
+    int32_t whiten_rewards;
+
+    /* Passes over each rollout. 1 to 1000. Default 0: 4 for ppo, 1 for rloo, grpo and online_dpo. For ppo, rloo,
+     * grpo and online_dpo. */
+    int32_t num_ppo_epochs;
+
+    /* Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
+     * gradient_accumulation_steps rows. 1 to 1000000. Default 1. For ppo, rloo, grpo and online_dpo. */
+    int32_t num_mini_batches;
+
+    /* Completions of each prompt. 2 to 1024. Default 0: 2 for rloo and online_dpo, 8 for grpo. For rloo, grpo and
+     * online_dpo. */
+    int32_t num_generations;
+
+    /* Most tokens of a completion that the policy draws. At least 1. Default 53. For ppo, rloo, grpo and online_dpo. */
+    int32_t max_completion_length;
+
+    /* Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. Default NaN:
+     * 0.7 for ppo, 1 for rloo and grpo, 0.9 for online_dpo. For ppo, rloo, grpo and online_dpo. */
+    double temperature;
+
+    /* Taken from the score of a completion that does not end by itself. At least 0. Default NaN: none. For ppo,
+     * rloo, grpo and online_dpo. */
+    double missing_eos_penalty;
+
+    /* ---- Optimisation ---- */
+
+    /* Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. Default NaN: 2e-5 for sft,
+     * 5e-4 for pretrain, 1e-4 for reward, 3e-6 for ppo, 5e-7 for online_dpo, 1e-6 for the others. */
+    double learning_rate;
+
+    /* How the learning rate changes over the steps. One of "linear", "cosine", "constant", "constant_with_warmup",
+     * "cosine_with_restarts", "polynomial", "inverse_sqrt". Default "linear". */
+    const char *lr_scheduler_type;
+
+    /* Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647. Default 0. */
+    double warmup_steps;
+
+    /* AdamW's decoupled weight decay. Biases and norms are exempt. At least 0. Default 0. */
+    double weight_decay;
+
+    /* Decay of AdamW's first moment. 0 to 0.999999999. Default 0.9. */
+    double adam_beta1;
+
+    /* Decay of AdamW's second moment. 0 to 0.999999999. Default 0.999. */
+    double adam_beta2;
+
+    /* Added to AdamW's denominator. At least 0. Default 1e-8. */
+    double adam_epsilon;
+
+    /* Gradients are scaled down to this global norm; 0: never. At least 0. Default 1. */
+    double max_grad_norm;
+
+    /* ---- Batches and steps ---- */
+
+    /* Rows of a micro-batch. pretrain, and sft with packing: sequences of max_length tokens. At least 1. Default 8. */
+    int32_t per_device_train_batch_size;
+
+    /* Rows of an evaluation batch. At least 1. Default 8. */
+    int32_t per_device_eval_batch_size;
+
+    /* Micro-batches of an optimiser step. At least 1. Default 1. */
+    int32_t gradient_accumulation_steps;
+
+    /* Passes over the data, unless max_steps is set. More than 0, at most 1000000. Default 3. */
+    double num_train_epochs;
+
+    /* Optimiser steps; -1: as many as num_train_epochs gives. At least -1. Default -1. */
+    int32_t max_steps;
+
+    /* A new order of rows each epoch, as TRL draws it. Source: TRL: shuffle_dataset. Default 1. */
+    int32_t shuffle;
+
+    /* Seed of the row order, of LoRA's first weights and of dropout. 0 to 4294967295. Default 42. */
+    uint32_t seed;
+
+    /* Seed of the row order alone. 0 to 4294967295. Default -1: seed. */
+    int64_t data_seed;
+
+    /* ---- Rows ---- */
+
+    /* Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least
+     * 1. Default 1024; 0: all of them. */
+    int32_t max_length;
+
+    /* Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". Default "keep_start". */
+    const char *truncation_mode;
+
+    /* ---- LoRA ---- */
+
+    /* Rank of a new LoRA adapter; 0: train every weight. Source: PEFT: r. 0 to 65536. Default 0. */
+    int32_t lora_r;
+
+    /* The adapter is scaled by lora_alpha / lora_r. At least 0. Default NaN: lora_r. */
+    double lora_alpha;
+
+    /* Dropout before the adapter's matrix A. Needs disable_dropout off. 0 to 0.999999. Default 0. */
+    double lora_dropout;
+
+    /* Modules that get an adapter: names such as q_proj, or all-linear; empty: PEFT's choice for the family. Source:
+     * PEFT: target_modules. Names are joined by commas. Default NULL. */
+    const char *lora_target_modules;
+
+    /* Scale by lora_alpha / √lora_r instead. Default 0. */
+    int32_t use_rslora;
+
+    /* What the adapter's matrix A is drawn from. B starts at 0. One of "kaiming", "gaussian". Default "kaiming". */
+    const char *init_lora_weights;
+
+    /* No dropout in policy and reference model. Default 1. */
+    int32_t disable_dropout;
+
+    /* ---- Evaluation and files ---- */
+
+    /* Steps between evaluations; 0: at the end of every epoch. At least 0. Default 0. */
+    int32_t eval_steps;
+
+    /* Steps between checkpoints; 0: only the final model. At least 0. Default 500. */
+    int32_t save_steps;
+
+    /* Checkpoints that are kept; the oldest go first. At least 1. Default 0: all. */
+    int32_t save_total_limit;
+
+    /* Steps between writes of the one file that a crashed run resumes from; 0: never, -1: every step for LoRA, never
+     * for full training. Source: not in TRL. At least -1. Default -1. */
+    int32_t autosave_steps;
+
+    /* Start anew in a directory that holds an earlier run. Default 0. */
+    int32_t overwrite_output_dir;
+
+    /* ---- Machine ---- */
+
+    /* Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers.
+     * Default 0. */
+    int32_t gradient_checkpointing;
+
+    /* Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors
+     * that have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default "fp32". */
+    const char *precision;
+
+    /* Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. Default 0. */
+    int32_t threads;
+
+    /* Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0. Default 0. */
+    int32_t memory_limit_mb;
+
+    /* Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their
+     * results. One of "auto", "avx512", "avx2", "neon", "portable", "openblas". Default "auto". */
+    const char *engine;
 };
 
 /* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too. */
@@ -601,16 +812,29 @@ int32_t dpo_trainer_save_model(dpo_trainer *trainer, const char *path);
 /* ------------------------------------------------------------------------------------------------------- 5. around */
 
 typedef struct dpo_generation_options {
-    size_t struct_size;
-    int32_t max_new_tokens;       /* 128 */
-    double temperature;           /* 1; 0: greedy */
-    int32_t top_k;                /* 0: off */
-    double top_p;                 /* 1: off */
-    double min_p;                 /* 0: off */
-    uint64_t seed;                /* 42; a completion depends on it and its indices alone, not on the batch */
-    int32_t num_return_sequences; /* 1: completions a prompt, at most 4096 */
-    int32_t add_special_tokens;   /* 1; 0 for prompts from dpo_model_apply_chat_template, which hold them already */
-    const char *precision;        /* NULL or "fp32"; "bf16": weights and what they are multiplied with are rounded to bf16 */
+/* made by options/generate.py: dpo_generation_options */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* Most tokens of a completion. At least 1. Default 128. */
+    int32_t max_new_tokens;
+    /* Sampling temperature; 0: greedy. At least 0. Default 1. */
+    double temperature;
+    /* Sample among so many of the likeliest tokens; 0: all. At least 0. Default 0. */
+    int32_t top_k;
+    /* Sample among the likeliest tokens that have this probability together; 1: all. More than 0, at most 1. Default
+     * 1. */
+    double top_p;
+    /* Leave out tokens less likely than this share of the likeliest one's probability; 0: none. 0 to 1. Default 0. */
+    double min_p;
+    /* A completion depends on the seed and its indices alone, not on what else is in the batch. At least 0. Default
+     * 42. */
+    uint64_t seed;
+    /* Completions of each prompt. 1 to 4096. Default 1. */
+    int32_t num_return_sequences;
+    /* Off for prompts that a chat template wrote: they hold their special tokens already. Default 1. */
+    int32_t add_special_tokens;
+    /* Arithmetic of the products with weights; bf16 rounds both factors and reads half the bytes. One of "fp32",
+     * "bf16". Default "fp32". */
+    const char *precision;
 } dpo_generation_options;
 
 /* Every default. struct_size: sizeof(dpo_generation_options). */
@@ -667,17 +891,28 @@ int32_t dpo_model_evaluate(dpo_model *model, dpo_model *reference, const char *d
 
 /* Learns a byte-level BPE tokenizer from text, as Hugging Face's BpeTrainer does: special tokens, 256 bytes, merges. */
 typedef struct dpo_tokenizer_options {
-    size_t struct_size;
-    int32_t vocabulary_size;           /* 8192; special tokens and the 256 bytes included */
-    int32_t minimum_frequency;         /* 2: pairs that occur less often become no token */
-    const char *pre_tokenizer;         /* "gpt2"; how words are cut: or "smollm", "llama3", "qwen2" */
-    const char *chat_template;         /* NULL: none; "chatml", or Jinja */
-    const char *bos_token;             /* NULL: "<|endoftext|>" */
-    const char *eos_token;             /* NULL: "<|endoftext|>"; "<|im_end|>" with chatml */
-    const char *pad_token;             /* NULL: "<|endoftext|>" */
-    const char *const *special_tokens; /* NULL; more tokens that are no part of words, in the order of ids */
-    size_t special_token_count;        /* 0 */
-    int32_t overwrite;                 /* 0 */
+/* made by options/generate.py: dpo_tokenizer_options */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs. At least 1.
+     * Default 8192. */
+    int32_t vocabulary_size;
+    /* Pairs that occur less often become no token. At least 1. Default 2. */
+    int32_t minimum_frequency;
+    /* How text is cut into words. One of "gpt2", "smollm", "llama3", "qwen2". Default "gpt2". */
+    const char *pre_tokenizer;
+    /* "chatml", or Jinja. chatml also makes <|im_end|> the token that ends answers. Default NULL: none. */
+    const char *chat_template;
+    /* Begins a sequence. Default NULL: <|endoftext|>. */
+    const char *bos_token;
+    /* Ends documents and answers. Default NULL: <|endoftext|>, with chatml <|im_end|>. */
+    const char *eos_token;
+    /* Fills up batches in other programs. Default NULL: <|endoftext|>. */
+    const char *pad_token;
+    /* More tokens that are never part of a word, in the order of their ids. Default NULL. */
+    const char *const *special_tokens;
+    size_t special_token_count;
+    /* Replace what stands there. Default 0. */
+    int32_t overwrite;
 } dpo_tokenizer_options;
 
 /* Every default. struct_size: sizeof(dpo_tokenizer_options). */
@@ -691,20 +926,35 @@ int32_t dpo_tokenizer_train(const char *const *paths, size_t count, const dpo_to
 
 /* The sizes of a new model. */
 typedef struct dpo_model_shape {
-    size_t struct_size;
-    const char *family;          /* "llama"; or "mistral", "qwen2", "qwen3", "gpt2" */
-    const char *tokenizer;       /* NULL: none; a directory with tokenizer.json, or a model: the new model gets it */
-    int32_t vocabulary_size;     /* 0: the tokenizer's */
-    int32_t hidden_size;         /* 256 */
-    int32_t layers;              /* 4 */
-    int32_t heads;               /* 0: one for every 64 of hidden_size */
-    int32_t kv_heads;            /* 0: heads */
-    int32_t intermediate_size;   /* 0: 8/3 of hidden_size, rounded up to a multiple of 32; gpt2: 4 times hidden_size */
-    int32_t context_length;      /* 1024 tokens */
-    int32_t tie_word_embeddings; /* 1: the token embedding is the head */
-    double initializer_range;    /* 0.02: standard deviation of the weights */
-    uint64_t seed;               /* 42 */
-    int32_t overwrite;           /* 0 */
+/* made by options/generate.py: dpo_model_shape */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* Family of the model, by the model_type of Hugging Face's config.json. Default "llama". */
+    const char *family;
+    /* A directory with tokenizer.json, or a model: the new model gets its tokenizer. Default NULL: none. */
+    const char *tokenizer;
+    /* Tokens of the vocabulary. At least 1. Default 0: the tokenizer's. */
+    int32_t vocabulary_size;
+    /* Width of the hidden states. At least 1. Default 256. */
+    int32_t hidden_size;
+    /* Number of blocks. At least 1. Default 4. */
+    int32_t layers;
+    /* Attention heads. At least 1. Default 0: one for every 64 of hidden_size. */
+    int32_t heads;
+    /* Heads of keys and values. At least 1. Default 0: heads. */
+    int32_t kv_heads;
+    /* Width of the MLP. At least 1. Default 0: 8/3 of hidden_size, rounded up to a multiple of 32; gpt2: 4 times
+     * hidden_size. */
+    int32_t intermediate_size;
+    /* Tokens that the model reads at most. At least 1. Default 1024. */
+    int32_t context_length;
+    /* The head is the token embedding. Default 1. */
+    int32_t tie_word_embeddings;
+    /* Standard deviation of the weights. At least 0. Default 0.02. */
+    double initializer_range;
+    /* Seed of the weights: equal shapes and seeds give equal files. At least 0. Default 42. */
+    uint64_t seed;
+    /* Replace what stands there. Default 0. */
+    int32_t overwrite;
 } dpo_model_shape;
 
 /* Every default. struct_size: sizeof(dpo_model_shape). */
@@ -723,12 +973,19 @@ typedef enum dpo_export_format {
 } dpo_export_format;
 
 typedef struct dpo_export_options {
-    size_t struct_size;
-    const char *adapter; /* NULL, or an adapter to put on the model */
-    const char *base;    /* NULL, or the model of an adapter whose file names it no more */
-    const char *dtype;   /* "f32"; or "f16", "bf16", "q8_0" (GGUF models only); HDF5 is always f32 */
-    int32_t merge;       /* 0; 1: add the adapter into the weights */
-    int32_t overwrite;   /* 0 */
+/* made by options/generate.py: dpo_export_options */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* An adapter to put on the model. Default NULL: none. */
+    const char *adapter;
+    /* The model of an adapter whose file names it no more. Default NULL: the one that the adapter's file names. */
+    const char *base;
+    /* Number format of the weights. q8_0 is for GGUF models only; HDF5 is always f32. One of "f32", "f16", "bf16",
+     * "q8_0". Default "f32". */
+    const char *dtype;
+    /* Add the adapter into the weights. Default 0. */
+    int32_t merge;
+    /* Replace what stands there. Default 0. */
+    int32_t overwrite;
 } dpo_export_options;
 
 /* Every default. struct_size: sizeof(dpo_export_options). */
@@ -786,12 +1043,20 @@ int32_t dpo_feedback_count(dpo_feedback *feedback, uint64_t *count);
 int32_t dpo_feedback_status(dpo_feedback *feedback, const char *output_dir, char **json);
 
 typedef struct dpo_feedback_options {
-    size_t struct_size;
-    double max_seconds;  /* 0: no limit */
-    double replay;       /* 0; older records that a session mixes in for each new one */
-    int32_t min_records; /* 8: new records to wait for */
-    int32_t retrain;     /* 0; 1: a new adapter, to which every record is new */
-    const dpo_train_options *training; /* NULL: as dpo_feedback_training_init sets them */
+/* made by options/generate.py: dpo_feedback_options */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* Stop after so many seconds. What was learnt is kept, and the next call goes on. More than 0. Default 0: no
+     * limit. */
+    double max_seconds;
+    /* Older records that a session mixes in, drawn at random, for each new one; 1: as many old as new. 0 to 1000.
+     * Default 0. */
+    double replay;
+    /* New records to wait for before a session begins. At least 1. Default 8. */
+    int32_t min_records;
+    /* Start anew: a new adapter, to which every record is new. Default 0. */
+    int32_t retrain;
+    /* Options of the runs; NULL: as dpo_feedback_training_init sets them. The records decide the method. */
+    const dpo_train_options *training;
 } dpo_feedback_options;
 
 /* Every default. struct_size: sizeof(dpo_feedback_options). */

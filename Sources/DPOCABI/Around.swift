@@ -6,42 +6,6 @@ import DPOTensor
 
 // Section 5 of dpo.h: generation and export.
 
-extension dpo_generation_options {
-  static var defaults: dpo_generation_options {
-    let values = GenerationOptions()
-    var options = dpo_generation_options()
-    options.struct_size = MemoryLayout<dpo_generation_options>.stride
-    options.max_new_tokens = Int32(clamping: values.maxNewTokens)
-    options.temperature = values.temperature
-    options.top_k = Int32(clamping: values.topK)
-    options.top_p = values.topP
-    options.min_p = values.minP
-    options.seed = 42
-    options.num_return_sequences = Int32(clamping: values.completionsPerPrompt)
-    options.add_special_tokens = 1
-    return options
-  }
-
-  func generationOptions() throws -> GenerationOptions {
-    var options = GenerationOptions()
-    if let precision {
-      let name = String(cString: precision)
-      guard let value = Precision(rawValue: name) else {
-        throw DPOError.argument("precision: \"\(DPOError.printable(name))\", expected fp32 or bf16")
-      }
-      options.precision = value
-    }
-    options.maxNewTokens = Int(max_new_tokens)
-    options.temperature = temperature
-    options.topK = Int(top_k)
-    options.topP = top_p
-    options.minP = min_p
-    options.seed = seed
-    options.completionsPerPrompt = Int(num_return_sequences)
-    return options
-  }
-}
-
 @_cdecl("dpo_generation_options_init") @implementation
 public func dpo_generation_options_init(
   _ options: UnsafeMutablePointer<dpo_generation_options>?, _ struct_size: Int
@@ -146,13 +110,6 @@ extension dpo_export_options {
     let adapter = try optionalText(adapter, "adapter")
     guard base == nil || adapter == nil else { throw DPOError.argument("base and adapter do not go together") }
     return base.map { ($0, input) } ?? (input, adapter)
-  }
-
-  static var defaults: dpo_export_options {
-    var options = dpo_export_options()
-    options.struct_size = MemoryLayout<dpo_export_options>.stride
-    options.dtype = staticText("f32")
-    return options
   }
 }
 

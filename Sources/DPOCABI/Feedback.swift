@@ -89,27 +89,6 @@ public func dpo_feedback_status(
 
 // MARK: - Training
 
-extension dpo_feedback_options {
-  static var defaults: dpo_feedback_options {
-    let values = FeedbackOptions()
-    var options = dpo_feedback_options()
-    options.struct_size = MemoryLayout<dpo_feedback_options>.stride
-    options.replay = values.replay
-    options.min_records = Int32(clamping: values.minRecords)
-    return options
-  }
-
-  func feedbackOptions() throws -> FeedbackOptions {
-    var options = FeedbackOptions()
-    options.maxSeconds = max_seconds == 0 ? nil : max_seconds
-    options.replay = replay
-    options.minRecords = Int(min_records)
-    options.retrain = retrain != 0
-    if let training { options.training = try trainingOptions(training) }
-    return options
-  }
-}
-
 @_cdecl("dpo_feedback_options_init") @implementation
 public func dpo_feedback_options_init(
   _ options: UnsafeMutablePointer<dpo_feedback_options>?, _ struct_size: Int
@@ -122,15 +101,7 @@ public func dpo_feedback_training_init(
   _ training: UnsafeMutablePointer<dpo_train_options>?, _ struct_size: Int
 ) -> Int32 {
   withStatus {
-    let values = FeedbackOptions.defaultTraining
-    var options = dpo_train_options.defaults
-    options.learning_rate = values.learningRate ?? .nan
-    options.num_train_epochs = values.numTrainEpochs
-    options.per_device_train_batch_size = Int32(clamping: values.perDeviceTrainBatchSize)
-    options.lora_r = Int32(clamping: values.loraR)
-    options.lora_alpha = values.loraAlpha ?? .nan
-    options.lora_target_modules = staticText("all-linear")
-    try dpo_train_options.write(options, to: training, size: struct_size)
+    try dpo_train_options.write(.feedbackDefaults, to: training, size: struct_size)
   }
 }
 

@@ -39,10 +39,9 @@ extension dpo_loss_options {
   }
 }
 
-/// The numbers of `dpo_loss_type` are positions in `LossType.allCases`.
 private func lossType(_ number: Int32) throws -> LossType {
-  guard let type = LossType.allCases.enumerated().first(where: { $0.offset == number })?.element else {
-    throw DPOError.argument("loss type \(number) is unknown; expected 0 to \(LossType.allCases.count - 1)")
+  guard let type = LossType.allCases.first(where: { $0.number == number }) else {
+    throw DPOError.argument("loss type \(number) is unknown; expected one of dpo_loss_type")
   }
   return type
 }
@@ -77,7 +76,7 @@ public func dpo_loss_compute(
     guard pairs > 0, pairs <= Int32.max else {
       throw DPOError.argument("pairs is \(UInt(bitPattern: pairs)); expected 1 to \(Int32.max)")
     }
-    let needsCounts = options.losses.contains { [.ipo, .sigmoidNorm, .sft].contains($0.type) }
+    let needsCounts = options.losses.contains { $0.type.takesTokenCounts }
     func counts(_ pointer: UnsafePointer<Int32>?, _ name: String) throws -> [Int] {
       guard let pointer else {
         guard !needsCounts else {

@@ -77,27 +77,25 @@ extension dpo_dataset_info: SizedStruct {
   static var name: String { "dpo_dataset_info" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
 }
-extension dpo_train_options: SizedStruct {
-  static var name: String { "dpo_train_options" }
-  static var firstSize: Int { MemoryLayout<Self>.stride }
-}
 extension dpo_metrics: SizedStruct {
   static var name: String { "dpo_metrics" }
-  static var firstSize: Int { MemoryLayout<Self>.stride }
-}
-extension dpo_generation_options: SizedStruct {
-  static var name: String { "dpo_generation_options" }
-  static var firstSize: Int { MemoryLayout<Self>.stride }
-}
-extension dpo_export_options: SizedStruct {
-  static var name: String { "dpo_export_options" }
-  static var firstSize: Int { MemoryLayout<Self>.stride }
-}
-extension dpo_feedback_options: SizedStruct {
-  static var name: String { "dpo_feedback_options" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
 }
 extension dpo_feedback_result: SizedStruct {
   static var name: String { "dpo_feedback_result" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
+}
+
+// MARK: - Values of options
+
+/// NULL leaves the default.
+func textValue(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> JSON? {
+  try optionalText(pointer, name).map(JSON.string)
+}
+
+/// Names joined by commas.
+func namesValue(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> JSON? {
+  try optionalText(pointer, name).map { text in
+    .array(text.split(separator: ",").map { .string(String($0.drop { $0 == " " })) })
+  }
 }

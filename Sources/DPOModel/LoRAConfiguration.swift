@@ -12,7 +12,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     case allLinear
   }
 
-  public enum Initialization: Sendable, Equatable {
+  public enum Initialization: String, Sendable, CaseIterable {
     /// A uniform in ±1/√in, B = 0
     case kaiming
     /// A normal with standard deviation 1/rank, B = 0

@@ -40,7 +40,7 @@ struct Bench: ParsableCommand {
   @Flag(help: "One JSON document on stdout.")
   var json = false
 
-  @OptionGroup(title: "Training options") var flags: TrainingFlags
+  @OptionGroup var flags: TrainingFlags
 
   func validate() throws {
     guard steps >= 1 else { throw ValidationError("--steps is \(steps), expected at least 1") }
@@ -81,12 +81,12 @@ struct Bench: ParsableCommand {
     let start = clock.now
     var options = try flags.options()
     let model = try ModelFile.open(model)
-    options.maxLength = nil
+    options.rows.maxLength = nil
     let data = try model.dataset(jsonl: workload, options: options.dataset())
-    options.perDeviceTrainBatchSize = max(1, data.count)
-    options.maxSteps = steps + 1
-    options.lrSchedulerType = "constant"
-    options.shuffle = false
+    options.batches.perDeviceTrainBatchSize = max(1, data.count)
+    options.batches.maxSteps = steps + 1
+    options.optimization.lrSchedulerType = .constant
+    options.batches.shuffle = false
     let trainer = try Trainer(model: model, data: data, options: options)
     let loaded = start.duration(to: clock.now) / .seconds(1)
     let first = try trainer.takeStep()
@@ -110,7 +110,7 @@ struct Bench: ParsableCommand {
         "unshared": .int((0..<data.count).reduce(0) { $0 + data.attendedTokens($1) }),
       ],
       "gflops": .real(trainer.countedOperations(step: 0) / median / 1e9),
-      "precision": .string(options.precision), "lora_r": .int(options.loraR), "engine": .string(trainer.engine.name),
+      "precision": .string(options.machine.precision.rawValue), "lora_r": .int(options.lora.rank), "engine": .string(trainer.engine.name),
       "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
     ]
     if profile { object["profile"] = .array(kernelRows(kernels?.entries ?? []).map(JSON.object)) }

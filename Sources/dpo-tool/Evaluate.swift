@@ -45,19 +45,19 @@ struct Evaluate: ParsableCommand {
 
   func run() throws {
     var options = try flags.options()
-    if model.threads > 0 { options.threads = model.threads }
-    if model.engine != "auto" { options.engine = model.engine }
-    let engine = try Engine(named: options.engine)
+    if model.threads > 0 { options.machine.threads = model.threads }
+    if model.engine != "auto" { options.machine.engine = model.engine }
+    let engine = try Engine(named: options.machine.engine)
     var generation = drawing.options
     generation.completionsPerPrompt = samples
-    generation.seed = UInt64(options.seed)
+    generation.seed = UInt64(options.batches.seed)
     if samples > 0 { try generation.validate() }
-    let judge = try judges.judge(adapter: rewardAdapter, threads: options.threads, engine: engine)
+    let judge = try judges.judge(adapter: rewardAdapter, threads: options.machine.threads, engine: engine)
     let policy = try LanguageModel(
-      path: model.model, adapter: model.adapter, threads: options.threads, engine: engine,
+      path: model.model, adapter: model.adapter, threads: options.machine.threads, engine: engine,
       inMemory: model.mapping.noMmap)
     let reference = try refModel.map {
-      try LanguageModel(path: $0, threads: options.threads, engine: engine, inMemory: model.mapping.noMmap)
+      try LanguageModel(path: $0, threads: options.machine.threads, engine: engine, inMemory: model.mapping.noMmap)
     }
     var progress = Progress("prompt", from: 0)
     let found = try policy.evaluate(

@@ -122,17 +122,7 @@ extension Feedback {
     @Option(help: "Where the adapter and the state of training are; made when training begins.")
     var outputDir: String
 
-    @Option(help: ArgumentHelp("Stop after so many seconds; the next call goes on.", valueName: "S"))
-    var maxSeconds: Double?
-
-    @Option(help: ArgumentHelp("Wait until so many records are new.", valueName: "N"))
-    var minRecords = FeedbackOptions().minRecords
-
-    @Option(help: ArgumentHelp("Older records mixed in for each new one; 1: as many old as new.", valueName: "X"))
-    var replay = FeedbackOptions().replay
-
-    @Flag(help: "Start anew: a new adapter, trained on every record.")
-    var retrain = false
+    @OptionGroup var session: FeedbackTrainingOptionFlags
 
     @Flag(help: "One JSON document on stdout.")
     var json = false
@@ -145,10 +135,7 @@ extension Feedback {
     func run() throws {
       var options = FeedbackOptions()
       for (name, value) in flags.given { try options.training.set(name, to: value) }
-      options.maxSeconds = maxSeconds
-      options.minRecords = minRecords
-      options.replay = replay
-      options.retrain = retrain
+      session.apply(to: &options)
       let store = try existing(file)
       Interrupt.install()
       var progress = Progress("step")
@@ -174,7 +161,7 @@ extension Feedback {
       switch result.outcome {
       case .nothingNew: print("nothing new in \(file): nothing was changed")
       case .waiting:
-        print("\(result.new) new records, waiting for \(minRecords) (--min-records): nothing was changed")
+        print("\(result.new) new records, waiting for \(options.minRecords) (--min-records): nothing was changed")
       case .finished:
         print("done: \(result.steps) steps on \(result.new) new records; adapter in \(result.adapter ?? outputDir)")
       case .stopped:

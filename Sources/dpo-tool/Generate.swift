@@ -15,7 +15,7 @@ struct Generate: ParsableCommand {
   @Flag(help: "Put --prompt into the model's chat template as a user's message.")
   var chat = false
 
-  @OptionGroup var generation: GenerationFlags
+  @OptionGroup var generation: GenerationOptionFlags
 
   @Flag(help: "One JSON document on stdout.")
   var json = false

@@ -46,11 +46,11 @@ extension Bench {
     let clock = ContinuousClock()
     let begin = clock.now
     let options = try flags.options()
-    let precision = Precision(rawValue: options.precision) ?? .fp32
+    let precision = options.machine.precision
     let bench = GenerationBench(
       batch: batch, promptTokens: promptTokens, newTokens: maxNewTokens, rounds: steps, precision: precision)
     let model = try LanguageModel(
-      path: model, adapter: adapter, threads: options.threads, engine: Engine(named: options.engine))
+      path: model, adapter: adapter, threads: options.machine.threads, engine: Engine(named: options.machine.engine))
     let loaded = begin.duration(to: clock.now) / .seconds(1)
     var kernels: Profile?
     var bar = Progress("round")

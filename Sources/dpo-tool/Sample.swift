@@ -17,7 +17,7 @@ struct Sample: ParsableCommand {
   @Option(name: .shortAndLong, help: "File that the rows go to.")
   var output: String
 
-  @OptionGroup var generation: GenerationFlags
+  @OptionGroup var generation: GenerationOptionFlags
 
   @Flag(help: "Put prompts that are text into the model's chat template as a user's message.")
   var chat = false

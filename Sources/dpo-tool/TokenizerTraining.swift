@@ -20,58 +20,20 @@ struct TokenizerCommand: ParsableCommand {
         valueName: "TEXT"))
     var data: [String]
 
-    @Option(help: ArgumentHelp("Tokens, special ones and the 256 bytes included.", valueName: "N"))
-    var vocabSize = TokenizerTrainer.Options().vocabularySize
-
-    @Option(
-      name: .customLong("special"),
-      help: ArgumentHelp("A special token, in the order of ids. May be repeated.", valueName: "TOKEN"))
-    var special: [String] = []
-
-    @Option(help: ArgumentHelp("Begins a sequence (default: <|endoftext|>).", valueName: "TOKEN"))
-    var bos: String?
-
-    @Option(
-      help: ArgumentHelp(
-        "Ends documents and answers (default: <|endoftext|>, with the template chatml <|im_end|>).", valueName: "TOKEN")
-    )
-    var eos: String?
-
-    @Option(help: ArgumentHelp("Fills up batches elsewhere (default: <|endoftext|>).", valueName: "TOKEN"))
-    var pad: String?
-
-    @Option(help: ArgumentHelp("Pairs that occur less often become no token.", valueName: "N"))
-    var minFrequency = TokenizerTrainer.Options().minimumFrequency
-
-    @Option(help: ArgumentHelp("How text is cut into words: gpt2, smollm, llama3 or qwen2.", valueName: "NAME"))
-    var preTokenizer = TokenizerTrainer.WordSplit.gpt2
-
-    @Option(help: ArgumentHelp("Chat template: chatml, or a Jinja file.", valueName: "chatml|FILE"))
-    var chatTemplate: String?
-
     @Option(name: .shortAndLong, help: "Directory to write.")
     var output: String
 
-    @Flag(help: "Replace what stands there.")
-    var overwrite = false
+    @OptionGroup var flags: TokenizerOptionFlags
 
     @Flag(help: "One JSON document on stdout.")
     var json = false
 
     func run() throws {
       var options = TokenizerTrainer.Options()
-      if chatTemplate == "chatml" {
-        options.useChatML()
-      } else if let chatTemplate {
-        options.chatTemplate = String(decoding: try readFile(chatTemplate, limit: 1 << 20), as: UTF8.self)
+      flags.apply(to: &options)
+      if let file = flags.chatTemplate, file != "chatml" {
+        options.chatTemplate = String(decoding: try readFile(file, limit: 1 << 20), as: UTF8.self)
       }
-      options.vocabularySize = vocabSize
-      options.minimumFrequency = minFrequency
-      options.wordSplit = preTokenizer
-      options.specialTokens += special
-      if let bos { options.bosToken = bos }
-      if let eos { options.eosToken = eos }
-      if let pad { options.padToken = pad }
       var trainer = try TokenizerTrainer(options)
       var bytes = 0
       try TextCorpus(data).forEach { text, _ in
@@ -80,10 +42,10 @@ struct TokenizerCommand: ParsableCommand {
       }
       var progress = Progress("token")
       let tokenizer = try trainer.train { progress.show(done: $0, total: $1, detail: "") }
-      try tokenizer.save(to: output, overwrite: overwrite)
+      try tokenizer.save(to: output, overwrite: flags.overwrite)
       let found = tokenizer.vocabularySize
-      if found < vocabSize {
-        Terminal.tell("the text has no more pairs of words' parts: \(found) tokens instead of \(vocabSize)")
+      if found < flags.vocabSize {
+        Terminal.tell("the text has no more pairs of words' parts: \(found) tokens instead of \(flags.vocabSize)")
       }
       if json {
         printJSON([
@@ -95,5 +57,3 @@ struct TokenizerCommand: ParsableCommand {
     }
   }
 }
-
-extension TokenizerTrainer.WordSplit: ExpressibleByArgument {}

@@ -63,8 +63,7 @@ struct Train: ParsableCommand {
 
   @OptionGroup var mapping: MappingFlags
 
-  @OptionGroup(title: "Training options")
-  var flags: TrainingFlags
+  @OptionGroup var flags: TrainingFlags
 
   func validate() throws {
     guard outputDir != nil || dryRun else {
@@ -125,7 +124,7 @@ struct Train: ParsableCommand {
     if let rewardModel {
       return try .rewardModel(
         LanguageModel(
-          path: rewardModel, adapter: rewardAdapter, threads: options.threads, engine: Engine(named: options.engine)))
+          path: rewardModel, adapter: rewardAdapter, threads: options.machine.threads, engine: Engine(named: options.machine.engine)))
     }
     if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
     return try command.map { try .command($0, timeout: timeout) { Interrupt.requested } }

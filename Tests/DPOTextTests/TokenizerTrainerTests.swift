@@ -52,7 +52,7 @@ import Testing
 
   @Test func chatMLHasGenerationBlocks() throws {
     var options = TokenizerTrainer.Options()
-    options.useChatML()
+    options.chatTemplate = "chatml"
     options.vocabularySize = 300
     var trainer = try TokenizerTrainer(options)
     try trainer.add("hello hello hello")

@@ -132,20 +132,12 @@ struct Experiment {
   }
 
   static var options: TrainingOptions {
-    var options = TrainingOptions()
-    options.loraR = 16
-    options.loraAlpha = 32
-    options.loraTargetModules = ["all-linear"]
-    options.learningRate = 4e-4
-    options.lrSchedulerType = "cosine"
-    options.warmupSteps = 0.1
-    options.beta = 0.1
-    options.numTrainEpochs = 2
-    options.perDeviceTrainBatchSize = 16
-    options.saveSteps = 6
-    options.saveTotalLimit = 1
-    options.overwriteOutputDir = true
-    return options
+    TrainingOptions(
+      method: .dpo(beta: 0.1),
+      optimization: .init(learningRate: 4e-4, lrSchedulerType: .cosine, warmupSteps: 0.1),
+      batches: .init(perDeviceTrainBatchSize: 16, numTrainEpochs: 2),
+      lora: .init(rank: 16, alpha: 32, targetModules: ["all-linear"]),
+      files: .init(saveSteps: 6, saveTotalLimit: 1, overwriteOutputDir: true))
   }
 
   private func sample(_ model: LanguageModel, _ prompts: [String], seed: UInt64, _ phase: String) throws -> Samples {

@@ -133,7 +133,7 @@ extension FeedbackSession {
     guard let last = selection.last else { return nil }
     var training = options.training
     let context = model.configuration.contextLength
-    training.maxLength = min(training.maxLength ?? context, context)
+    training.rows.maxLength = min(training.rows.maxLength ?? context, context)
     let reader = try FeedbackReader(model, training)
     var skipped = 0
     var records = try selection.new.filter { record in
@@ -145,7 +145,7 @@ extension FeedbackSession {
     let new = records.count
     let wanted = Int((options.replay * Double(new)).rounded(.up))
     let order = MersenneTwister.permutation(
-      selection.old.count, seed: UInt32(truncatingIfNeeded: options.training.seed &+ number))
+      selection.old.count, seed: UInt32(truncatingIfNeeded: options.training.batches.seed &+ number))
     for index in order where records.count < new + wanted {
       if try reader.problem(selection.old[index]) == nil { records.append(selection.old[index]) }
     }
@@ -163,7 +163,7 @@ extension FeedbackSession {
     try place.removeSession()
     try writeDirectory(place.session, overwrite: false) { directory in
       for stage in FeedbackStage.all {
-        let rows = ordered(records.filter(stage.takes), seed: options.training.seed &+ number)
+        let rows = ordered(records.filter(stage.takes), seed: options.training.batches.seed &+ number)
         guard !rows.isEmpty else { continue }
         try writeFile(
           "\(directory)/\(stage.name).jsonl",
@@ -193,25 +193,20 @@ extension FeedbackSession {
     _ base: TrainingOptions, _ stage: FeedbackStage, _ rows: [FeedbackRecord], isFirst: Bool
   ) throws -> TrainingOptions {
     var options = try base.feedback(method: stage.method)
-    options.saveSteps = 0
-    options.autosaveSteps = 1
+    options.files.saveSteps = 0
+    options.files.autosaveSteps = 1
     if !isFirst {
       // Training goes on from an adapter, which has its own.
-      let none = TrainingOptions()
-      options.loraR = none.loraR
-      options.loraAlpha = none.loraAlpha
-      options.loraDropout = none.loraDropout
-      options.loraTargetModules = none.loraTargetModules
-      options.useRslora = none.useRslora
+      options.lora = .init(disableDropout: options.lora.disableDropout)
     }
     if stage.method == "kto" {
-      let size = options.perDeviceTrainBatchSize
-      options.perDeviceTrainBatchSize = (2...size).reversed().first { rows.count % $0 != 1 } ?? size
+      let size = options.batches.perDeviceTrainBatchSize
+      options.batches.perDeviceTrainBatchSize = (2...size).reversed().first { rows.count % $0 != 1 } ?? size
       // λ_D·n_D = λ_U·n_U (the paper's section 4.2): the more numerous side counts less.
       let (up, down) = (rows.count { $0.kind == .thumbUp }, rows.count { $0.kind == .thumbDown })
-      if up > 0, down > 0, base.desirableWeight == 1, base.undesirableWeight == 1 {
-        options.desirableWeight = min(1, Double(down) / Double(up))
-        options.undesirableWeight = min(1, Double(up) / Double(down))
+      if up > 0, down > 0, base.method.desirableWeight == 1, base.method.undesirableWeight == 1 {
+        options.method.desirableWeight = min(1, Double(down) / Double(up))
+        options.method.undesirableWeight = min(1, Double(up) / Double(down))
       }
     }
     return options
@@ -244,15 +239,15 @@ private struct FeedbackReader {
 extension TrainingOptions {
   /// These options for one of a session's methods: what only the other one reads is left at its default. KTO compares the
   /// rows of a micro-batch.
-  fileprivate func feedback(method: String) throws -> TrainingOptions {
+  fileprivate func feedback(method name: String) throws -> TrainingOptions {
     var options = self
-    options.method = method
-    for field in TrainingOptions.fields where !TrainingMethod.has(option: field.name, method: method) {
+    options.method.name = name
+    for field in TrainingOptions.fields where !field.belongs(to: name) {
       try options.set(field.name, to: field.defaultValue)
     }
-    let isOfKTO = lossType.allSatisfy(KTOLossOptions.names.contains)
-    if isOfKTO != (method == "kto") { options.lossType = TrainingOptions().lossType }
-    if method == "kto" { options.perDeviceTrainBatchSize = max(2, perDeviceTrainBatchSize) }
+    let isOfKTO = method.lossType.allSatisfy(KTOLossOptions.names.contains)
+    if isOfKTO != (name == "kto") { options.method.lossType = TrainingOptions.Method.standard.lossType }
+    if name == "kto" { options.batches.perDeviceTrainBatchSize = max(2, batches.perDeviceTrainBatchSize) }
     return options
   }
 }

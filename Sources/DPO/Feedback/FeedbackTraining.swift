@@ -21,7 +21,7 @@ extension FeedbackStore {
     model: ModelFile, into directory: String, options: FeedbackOptions = FeedbackOptions(),
     stopRequested: @escaping () -> Bool = { false }, onEvent: (TrainingEvent) throws -> Bool = { _ in true }
   ) throws -> FeedbackResult {
-    try options.validate()
+    try options.check()
     guard model.configuration.heads != .score else {
       throw DPOError.argument("\(model.path): a reward model; feedback trains a language model")
     }
@@ -183,8 +183,8 @@ private struct FeedbackTraining {
   private func trainer(_ stage: FeedbackSession.Stage, from start: String?) throws -> Trainer {
     var training = try TrainingOptions(json: stage.options, file: "\(place.session)/session.json")
     let processors = ThreadTeam.availableProcessors
-    training.threads = options.training.threads > 0 ? options.training.threads : max(1, processors - 1)
-    training.memoryLimitMb = options.training.memoryLimitMb
+    training.machine.threads = options.training.machine.threads > 0 ? options.training.machine.threads : max(1, processors - 1)
+    training.machine.memoryLimitMb = options.training.machine.memoryLimitMb
     let data = try model.dataset(jsonl: place.rows(stage), options: training.dataset())
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open($0, for: model) },

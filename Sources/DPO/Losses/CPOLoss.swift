@@ -11,15 +11,15 @@ public struct CPOLossOptions: Sendable, Equatable {
   }
 
   public var kind = Kind.sigmoid
-  public var beta = 0.1
+  public var beta = TrainingOptions.Method.standard.beta
   /// ε, for sigmoid and simpo.
-  public var labelSmoothing = 0.0
+  public var labelSmoothing = TrainingOptions.Method.standard.labelSmoothing
   /// γ: the margin SimPO asks for.
-  public var simpoGamma = 0.5
+  public var simpoGamma = TrainingOptions.Method.standard.simpoGamma
   /// AlphaPO's reward shape; 0 is the log-prob itself.
-  public var alpha = 0.0
+  public var alpha = TrainingOptions.Method.standard.alpha
   /// Factor on the chosen completions' negative log-likelihood; 0 for pure SimPO.
-  public var cpoAlpha = 1.0
+  public var cpoAlpha = TrainingOptions.Method.standard.cpoAlpha
 
   public init() {}
 

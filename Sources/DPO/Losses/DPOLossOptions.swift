@@ -1,5 +1,16 @@
 import DPOBase
 
+extension LossType {
+  /// The loss of this name; the error lists the names there are.
+  public init(named name: String) throws {
+    guard let type = LossType(rawValue: name) else {
+      let known = LossType.allCases.map(\.rawValue).joined(separator: ", ")
+      throw DPOError.argument("loss_type \"\(DPOError.printable(name))\" is unknown; expected one of \(known)")
+    }
+    self = type
+  }
+}
+
 /// Which preference loss, with TRL's defaults. Names in errors are TRL's.
 public struct DPOLossOptions: Sendable, Equatable {
   /// One loss of a sum and its factor (any sign; factors are not normalised).
@@ -14,15 +25,15 @@ public struct DPOLossOptions: Sendable, Equatable {
   }
 
   /// β: how strongly the policy is held to the reference. Finite, > 0.
-  public var beta = 0.1
+  public var beta = TrainingOptions.Method.standard.beta
   /// `loss_type` and `loss_weights`: the loss is Σ weight · mean over pairs.
   public var losses = [Term(.sigmoid)]
   /// ε: the probability that a label is flipped, for exo_pair, robust, aot, aot_unpaired and conservative.
-  public var labelSmoothing = 0.0
+  public var labelSmoothing = TrainingOptions.Method.standard.labelSmoothing
   public var fDivergence = FDivergence.reverseKL
   /// `f_alpha_divergence_coef`.
-  public var alphaCoefficient = 0.5
-  public var discopopTau = 0.05
+  public var alphaCoefficient = TrainingOptions.Method.standard.fAlphaDivergenceCoef
+  public var discopopTau = TrainingOptions.Method.standard.discopopTau
   /// `use_weighting` (WPO, Zhou et al. 2024): pairs likely under the policy weigh more.
   public var useWeighting = false
   /// LD-DPO (Liu et al. 2024): factor on the tokens of the longer completion beyond the length of the shorter one.
@@ -32,7 +43,7 @@ public struct DPOLossOptions: Sendable, Equatable {
 
   public init() {}
 
-  public init(_ type: LossType, beta: Double = 0.1) {
+  public init(_ type: LossType, beta: Double = TrainingOptions.Method.standard.beta) {
     losses = [Term(type)]
     self.beta = beta
   }

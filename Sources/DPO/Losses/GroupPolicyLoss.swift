@@ -39,7 +39,7 @@ public struct GroupPolicyLossOptions: Sendable, Equatable {
 
   public var unit = Unit.token
   /// ε
-  public var clipRange = 0.2
+  public var clipRange = TrainingOptions.Method.standard.cliprange
   /// β of k3(log π − log π_ref) at every token, added to the loss.
   public var klCoefficient = 0.0
 

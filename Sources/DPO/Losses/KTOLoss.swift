@@ -22,9 +22,9 @@ public struct KTOLossOptions: Sendable, Equatable {
   }
 
   public var kind = Kind.kto
-  public var beta = 0.1
-  public var desirableWeight = 1.0
-  public var undesirableWeight = 1.0
+  public var beta = TrainingOptions.Method.standard.beta
+  public var desirableWeight = TrainingOptions.Method.standard.desirableWeight
+  public var undesirableWeight = TrainingOptions.Method.standard.undesirableWeight
 
   public init() {}
 

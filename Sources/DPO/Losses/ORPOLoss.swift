@@ -10,7 +10,7 @@ import DPOPlatform
 ///     likelihood term is their token mean, and `likelihoodGradients` belong to those tokens.
 public func orpoLoss(
   chosen: [Double], rejected: [Double], chosenCounts: [Int], rejectedCounts: [Int], full: [Double], fullCounts: [Int],
-  weights: [Double]? = nil, beta: Double = 0.1
+  weights: [Double]? = nil, beta: Double = TrainingOptions.Method.standard.beta
 ) throws -> PairLossResult {
   guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
   var columns = PairScores(

@@ -4,11 +4,11 @@ import DPOPlatform
 /// How far an update may go, with TRL's names and defaults.
 public struct PPOLossOptions: Sendable, Equatable {
   /// ε, `cliprange`
-  public var clipRange = 0.2
+  public var clipRange = TrainingOptions.Method.standard.cliprange
   /// ε_v, `cliprange_value`
-  public var valueClipRange = 0.2
+  public var valueClipRange = TrainingOptions.Method.standard.cliprangeValue
   /// c_v, `vf_coef`
-  public var valueCoefficient = 0.1
+  public var valueCoefficient = TrainingOptions.Method.standard.vfCoef
 
   public init() {}
 

@@ -28,7 +28,7 @@ public struct RankedLossResult: Sendable {
 ///   - weights: data weights, one factor on each row's ℓ.
 public func rankedLoss(
   policy: [Double], reference: [Double]? = nil, counts: [Int], ranks: [Double], weights: [Double]? = nil,
-  beta: Double = 0.1
+  beta: Double = TrainingOptions.Method.standard.beta
 ) throws -> RankedLossResult {
   guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
   guard !counts.isEmpty, weights == nil || weights?.count == counts.count else {

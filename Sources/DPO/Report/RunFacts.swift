@@ -18,14 +18,14 @@ struct RunFacts {
   var method: String { settings["method"]?.string ?? "dpo" }
   /// Rewards are not log-ratios to a reference.
   var isReferenceFree: Bool {
-    settings["reference_free"]?.bool ?? false || !TrainingMethod.has(option: "reference_free", method: method)
+    settings["reference_free"]?.bool ?? false || TrainingOptions.field("reference_free")?.belongs(to: method) != true
   }
 
   /// Whether the method has what a suggestion names. The losses that are suggested are DPO's.
   func applies(_ suggestion: Diagnosis.Suggestion) -> Bool {
     suggestion.option.split(separator: " ").filter { $0.hasPrefix("--") }.allSatisfy { flag in
       let option = String(flag.dropFirst(2).map { $0 == "-" ? "_" : $0 })
-      return option == "loss_type" ? method == "dpo" : TrainingMethod.has(option: option, method: method)
+      return option == "loss_type" ? method == "dpo" : TrainingOptions.field(option)?.belongs(to: method) == true
     }
   }
 

@@ -96,9 +96,9 @@ final class DataSource: BatchSource {
   init(_ data: TokenizedDataset, evaluation: TokenizedDataset?, method: TrainingMethod, options: TrainingOptions) throws
   {
     order = try BatchPlan(
-      rows: data.packCount, batchSize: options.perDeviceTrainBatchSize, accumulation: options.gradientAccumulationSteps,
-      length: options.runLength, seed: options.dataSeed ?? options.seed,
-      shuffle: options.shuffle && !method.isSequential, packs: data.packs)
+      rows: data.packCount, batchSize: options.batches.perDeviceTrainBatchSize, accumulation: options.batches.gradientAccumulationSteps,
+      length: options.runLength, seed: options.batches.dataSeed ?? options.batches.seed,
+      shuffle: options.batches.shuffle && !method.isSequential, packs: data.packs)
     self.data = data
     self.options = options
     workload = Workload(data, evaluation: evaluation, order: order, method: method, options)
@@ -120,7 +120,7 @@ final class DataSource: BatchSource {
   func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
     try Trainer.scores(
       of: data, pass: models.pass, adapter: models.adapter, reference: models.reference, method: models.method,
-      state: models.state, batchSize: options.perDeviceEvalBatchSize, beforeBatch: models.checkCancelled
+      state: models.state, batchSize: options.batches.perDeviceEvalBatchSize, beforeBatch: models.checkCancelled
     ).metrics
   }
 
@@ -146,7 +146,7 @@ extension TrainedModels {
 
 extension TrainingOptions {
   /// Steps, or passes over the data.
-  var runLength: BatchPlan.Length { maxSteps > 0 ? .steps(maxSteps) : .epochs(numTrainEpochs) }
+  var runLength: BatchPlan.Length { batches.maxSteps > 0 ? .steps(batches.maxSteps) : .epochs(batches.numTrainEpochs) }
 }
 
 extension Workload {
@@ -160,14 +160,14 @@ extension Workload {
     let size = method.size
     var largest = Workload.largestMicroBatch(data, order: order, size: size)
     if let evaluation {
-      let evaluated = Workload.bound(evaluation, packs: options.perDeviceEvalBatchSize, size: size)
+      let evaluated = Workload.bound(evaluation, packs: options.batches.perDeviceEvalBatchSize, size: size)
       largest = (max(largest.tokens, evaluated.tokens), max(largest.targets, evaluated.targets))
     }
     (tokens, targets) = largest
     longest = max(data.longestRow, evaluation?.longestRow ?? 0)
     distinctTokens = (0..<data.count).reduce(0) { $0 + size(data, $1).tokens }
     paddedTokens = Workload.paddedTokens(
-      data, batchSize: options.perDeviceTrainBatchSize, mismatched: method.mismatchedSequences)
+      data, batchSize: options.batches.perDeviceTrainBatchSize, mismatched: method.mismatchedSequences)
   }
 
   private static func largestMicroBatch(_ data: TokenizedDataset, order: BatchPlan, size: Size) -> (

@@ -59,17 +59,17 @@ final class Optimizer {
 extension TrainingOptions {
   var adamW: AdamWOptions {
     var adam = AdamWOptions()
-    adam.beta1 = adamBeta1
-    adam.beta2 = adamBeta2
-    adam.epsilon = adamEpsilon
-    adam.weightDecay = weightDecay
+    adam.beta1 = optimization.adamBeta1
+    adam.beta2 = optimization.adamBeta2
+    adam.epsilon = optimization.adamEpsilon
+    adam.weightDecay = optimization.weightDecay
     return adam
   }
 
   func schedule(totalSteps: Int, defaultRate: Double) throws -> Schedule {
     let schedule = Schedule(
-      try ScheduleKind(named: lrSchedulerType), learningRate: learningRate ?? defaultRate,
-      warmupSteps: try Schedule.warmupSteps(warmupSteps, totalSteps: totalSteps), totalSteps: totalSteps)
+      optimization.lrSchedulerType, learningRate: optimization.learningRate ?? defaultRate,
+      warmupSteps: try Schedule.warmupSteps(optimization.warmupSteps, totalSteps: totalSteps), totalSteps: totalSteps)
     try schedule.validate()
     return schedule
   }

@@ -65,12 +65,12 @@ public final class Trainer: @unchecked Sendable {
     evaluation: TokenizedDataset? = nil, reward: Judge? = nil, options: TrainingOptions
   ) throws {
     let method = try TrainingMethod(options)
-    let model = try model.with(heads: method.heads, seed: UInt64(options.seed))
+    let model = try model.with(heads: method.heads, seed: UInt64(options.batches.seed))
     try Trainer.check(
       options, method: method, data: data, evaluation: evaluation, start: start, model: model,
       referenceModel: referenceModel)
-    guard evaluation != nil || options.evalSteps == 0 else {
-      throw DPOError.argument("eval_steps is \(options.evalSteps), but there are no rows to evaluate on")
+    guard evaluation != nil || options.files.evalSteps == 0 else {
+      throw DPOError.argument("eval_steps is \(options.files.evalSteps), but there are no rows to evaluate on")
     }
     let configuration = model.configuration
     source =
@@ -79,7 +79,7 @@ public final class Trainer: @unchecked Sendable {
       } ?? DataSource(data, evaluation: evaluation, method: method, options: options)
     let lora = try start?.configuration ?? options.lora(for: configuration)
     let isLoRA = lora != nil
-    let usesReference = method.usesReference && !options.referenceFree
+    let usesReference = method.usesReference && !options.method.referenceFree
     let isAdapterOff = isLoRA && referenceModel?.sharesWeights(with: model) == true
     plan = try TrainingPlan(
       configuration: configuration, lora: lora, rows: data.count, evaluationRows: evaluation?.count ?? 0,
@@ -95,7 +95,7 @@ public final class Trainer: @unchecked Sendable {
       adapter = try LoRAAdapter(
         start.configuration, model: configuration, tensors: start.with(heads: configuration.heads).tensors)
     } else if let lora {
-      adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.seed), tensors: model.tensors)
+      adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.batches.seed), tensors: model.tensors)
     } else {
       adapter = nil
     }
@@ -103,10 +103,10 @@ public final class Trainer: @unchecked Sendable {
       throw DPOError(.internal, "the trainer has nothing to train")
     }
     self.parameters = parameters
-    let precision = try options.arithmetic()
+    let precision = options.machine.precision
     func pass(_ decoder: Decoder) -> ForwardPass { ForwardPass(decoder: decoder, team: team, precision: precision) }
     self.pass = pass(policy)
-    self.pass.recomputesBlocks = options.gradientCheckpointing
+    self.pass.recomputesBlocks = options.machine.gradientCheckpointing
     if !usesReference {
       reference = nil
     } else if isAdapterOff {
@@ -119,11 +119,11 @@ public final class Trainer: @unchecked Sendable {
       reference = ReferenceModel(pass: self.pass, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
     } else {
       let decoder = try Decoder(
-        configuration: configuration, tensors: model.tensors, trainable: options.syncRefModel)
+        configuration: configuration, tensors: model.tensors, trainable: options.method.syncRefModel)
       reference = ReferenceModel(pass: pass(decoder), adapter: nil, rows: data.count)
     }
     optimizer = try Optimizer(parameters, options.adamW, team: team)
-    schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: method.defaultLearningRate)
+    schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: options.method.defaultLearningRate)
     self.options = options
     self.model = model
     referenceFile = referenceModel
@@ -281,8 +281,8 @@ public final class Trainer: @unchecked Sendable {
   }
 
   private func dropout(microBatch: Int) -> CounterRandom? {
-    guard !options.disableDropout, (adapter?.configuration.dropout ?? 0) > 0 else { return nil }
-    return CounterRandom(stream: [UInt64(options.seed), 0x4452_4F50, UInt64(step), UInt64(microBatch)])
+    guard !options.lora.disableDropout, (adapter?.configuration.dropout ?? 0) > 0 else { return nil }
+    return CounterRandom(stream: [UInt64(options.batches.seed), 0x4452_4F50, UInt64(step), UInt64(microBatch)])
   }
 
   private func checkFinite(_ result: MethodLoss, rows: [Int], of data: TokenizedDataset) throws {
@@ -304,10 +304,10 @@ public final class Trainer: @unchecked Sendable {
       throw DPOError(
         .nonFinite, "step \(step + 1): the gradient's norm is \(norm) (data rows \(lines)); the step was not applied")
     }
-    optimizer.apply(learningRate: schedule.rate(step: step), norm: norm, maxNorm: options.maxGradNorm)
+    optimizer.apply(learningRate: schedule.rate(step: step), norm: norm, maxNorm: options.optimization.maxGradNorm)
     step += 1
-    if options.syncRefModel, step % options.refModelSyncSteps == 0, let store = reference?.pass.decoder.parameters {
-      ReferenceModel.mix(parameters, into: store, alpha: options.refModelMixupAlpha)
+    if options.method.syncRefModel, step % options.method.refModelSyncSteps == 0, let store = reference?.pass.decoder.parameters {
+      ReferenceModel.mix(parameters, into: store, alpha: options.method.refModelMixupAlpha)
     }
     return norm
   }

@@ -53,7 +53,7 @@ extension Trainer {
     var header = CheckpointHeader(
       kind: kind, configuration: model.huggingFaceConfiguration, generationConfiguration: model.generationConfiguration,
       provenance: [
-        "made_by": .string("libdpo \(DPOVersion.string)"), "method": .string(options.method), "steps": .int(step),
+        "made_by": .string("libdpo \(DPOVersion.string)"), "method": .string(options.method.name), "steps": .int(step),
         "trained_from": .string(model.path), "source": model.provenance,
       ])
     if let adapter {

@@ -38,12 +38,12 @@ extension Trainer {
     try check(
       options, method: method, data: data, evaluation: nil, start: nil, model: model, referenceModel: referenceModel)
     let team = try options.team()
-    let precision = try options.arithmetic()
+    let precision = options.machine.precision
     let pass = ForwardPass(
       decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team,
       precision: precision)
     var reference: ReferenceModel?
-    if method.usesReference && !options.referenceFree {
+    if method.usesReference && !options.method.referenceFree {
       let decoder = try referenceModel.map {
         try Decoder(configuration: $0.configuration, tensors: $0.tensors, trainable: false)
       }
@@ -56,7 +56,7 @@ extension Trainer {
     let start = clock.now
     let found = try scores(
       of: data, pass: pass, adapter: lora, reference: reference, method: method,
-      state: method.initialState, batchSize: options.perDeviceEvalBatchSize, beforeBatch: {})
+      state: method.initialState, batchSize: options.batches.perDeviceEvalBatchSize, beforeBatch: {})
     return StepRecord(
       step: 0, totalSteps: 0, epoch: 0, metrics: found.metrics, standardErrors: found.standardErrors,
       seconds: start.duration(to: clock.now) / .seconds(1))

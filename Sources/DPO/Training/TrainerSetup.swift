@@ -9,7 +9,7 @@ extension Trainer {
     _ options: TrainingOptions, method: TrainingMethod, data: TokenizedDataset, evaluation: TokenizedDataset?,
     start: AdapterFile?, model: ModelFile, referenceModel: ModelFile?
   ) throws {
-    try options.checkUse()
+    try options.validate()
     for set in [data, evaluation].compactMap({ $0 }) {
       guard method.purpose.accepts(set.kind), method.purpose.learns(set.kind) == set.kind else {
         throw DPOError.argument(
@@ -24,12 +24,12 @@ extension Trainer {
         "\(start.path): an adapter of a \(found) model; method \(method.name) trains that of a \(expected) model")
     }
     try checkReference(options, method: method, data: data, evaluation: evaluation, model: model, other: referenceModel)
-    let isLoRA = start != nil || options.loraR > 0
-    if options.syncRefModel {
+    let isLoRA = start != nil || options.lora.rank > 0
+    if options.method.syncRefModel {
       if isLoRA {
         throw DPOError.argument("sync_ref_model does not go with an adapter: the reference is the model without it")
       }
-      if options.precomputeRefLogProbs {
+      if options.method.precomputeRefLogProbs {
         throw DPOError.argument("sync_ref_model does not go with precompute_ref_log_probs: the reference changes")
       }
       if data.referenceChosen != nil {
@@ -39,7 +39,7 @@ extension Trainer {
     if start != nil, let name = options.givenLoRAOptions.first {
       throw DPOError.argument("training goes on from an adapter, which has its own configuration: leave \(name) out")
     }
-    if !options.disableDropout, let rate = model.ownDropout {
+    if !options.lora.disableDropout, let rate = model.ownDropout {
       throw DPOError(
         .unsupported,
         "\(model.path): config.json sets \(rate), but only adapters support dropout; set it to 0 or leave disable_dropout on"
@@ -52,13 +52,13 @@ extension Trainer {
     _ options: TrainingOptions, method: TrainingMethod, data: TokenizedDataset, evaluation: TokenizedDataset?,
     model: ModelFile, other: ModelFile?
   ) throws {
-    if !method.usesReference || options.referenceFree {
+    if !method.usesReference || options.method.referenceFree {
       let reason =
         method.usesReference
         ? "does not go with reference_free" : "is of no use to method \(method.name), which has no reference"
       for (name, isSet) in [
-        ("a reference model", other != nil), ("sync_ref_model", options.syncRefModel),
-        ("precompute_ref_log_probs", options.precomputeRefLogProbs),
+        ("a reference model", other != nil), ("sync_ref_model", options.method.syncRefModel),
+        ("precompute_ref_log_probs", options.method.precomputeRefLogProbs),
       ] where isSet {
         throw DPOError.argument("\(name) \(reason)")
       }
@@ -103,16 +103,7 @@ extension TrainingOptions {
   /// Throws `.invalidArgument` or `.unsupported` for an engine that is not here.
   func team() throws -> ThreadTeam {
     try ThreadTeam(
-      threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: Engine(named: engine))
-  }
-
-  /// Of the linear layers.
-  func arithmetic() throws -> Precision {
-    guard let arithmetic = Precision(rawValue: precision) else {
-      throw DPOError.argument(
-        "precision is \(precision), expected one of \(Precision.allCases.map(\.rawValue).joined(separator: ", "))")
-    }
-    return arithmetic
+      threads: machine.threads == 0 ? ThreadTeam.availableProcessors : machine.threads, engine: Engine(named: machine.engine))
   }
 
   /// Options of a new adapter that are not left at their defaults.
@@ -124,23 +115,23 @@ extension TrainingOptions {
 
   /// The new adapter that the options ask for; nil when every weight is trained.
   func lora(for model: DecoderConfiguration) throws -> LoRAConfiguration? {
-    guard loraR > 0 else {
+    guard lora.rank > 0 else {
       if let name = givenLoRAOptions.first { throw DPOError.argument("\(name) needs lora_r") }
       return nil
     }
-    if loraDropout > 0 && disableDropout {
-      throw DPOError.argument("lora_dropout is \(loraDropout), but disable_dropout is on; turn it off")
+    if lora.dropout > 0 && lora.disableDropout {
+      throw DPOError.argument("lora_dropout is \(lora.dropout), but disable_dropout is on; turn it off")
     }
-    var lora = LoRAConfiguration()
-    lora.rank = loraR
-    lora.alpha = loraAlpha ?? Double(loraR)
-    lora.dropout = loraDropout
-    lora.useRSLoRA = useRslora
-    lora.targetModules =
-      loraTargetModules.isEmpty
+    var configuration = LoRAConfiguration()
+    configuration.rank = lora.rank
+    configuration.alpha = lora.alpha ?? Double(lora.rank)
+    configuration.dropout = lora.dropout
+    configuration.useRSLoRA = lora.useRslora
+    configuration.targetModules =
+      lora.targetModules.isEmpty
       ? .names(Family.named(model.family).defaultLoRATargets)
-      : loraTargetModules == ["all-linear"] ? .allLinear : .names(loraTargetModules)
-    lora.initialization = initLoraWeights == "gaussian" ? .gaussian : .kaiming
-    return lora
+      : lora.targetModules == ["all-linear"] ? .allLinear : .names(lora.targetModules)
+    configuration.initialization = lora.initLoraWeights
+    return configuration
   }
 }

@@ -7,7 +7,6 @@ struct TrainingMethod: Sendable {
   let name: String
   /// Rows the method learns from.
   let purpose: DatasetPurpose
-  let defaultLearningRate: Double
   /// Whether the loss or the metrics compare with a reference model.
   let usesReference: Bool
   let extras: ScoreExtras
@@ -80,117 +79,24 @@ struct MethodLoss {
 }
 
 extension TrainingMethod {
-  /// A method's name, what it trains (for `--help`), and how it is made of checked options.
-  struct Entry: Sendable {
-    let name: String
-    let summary: String
-    /// Options that only some methods have, of those this one's. Others must be left at their defaults.
-    var options: [String] = []
-    let make: @Sendable (TrainingOptions) throws -> TrainingMethod
-  }
-
-  /// Every method, in the order in which they are documented.
-  static let table: [Entry] = [
-    Entry(
-      name: "dpo", summary: "on pairs",
-      options: referenceOptions + pairLossOptions
-    ) { .dpo(try $0.dpoLoss()) },
-    Entry(name: "ranked", summary: "on ranked answers", options: referenceOptions) { .ranked(beta: $0.beta) },
-    Entry(name: "sft", summary: "on demonstrations, or on the chosen side of pairs", options: sftOptions) {
-      .sft(try $0.sftLoss())
-    },
-    Entry(name: "pretrain", summary: "on plain text") { _ in .pretrain },
-    Entry(
-      name: "kto", summary: "on thumbs up and down",
-      options: referenceOptions + ["loss_type", "desirable_weight", "undesirable_weight"]
-    ) { .kto(try $0.ktoLoss(), group: $0.perDeviceTrainBatchSize) },
-    Entry(name: "bco", summary: "on thumbs up and down", options: referenceOptions) { .bco(beta: $0.beta) },
-    Entry(
-      name: "cpo", summary: "CPO, SimPO or AlphaPO on pairs without a reference model",
-      options: ["loss_type", "beta", "label_smoothing", "cpo_alpha", "simpo_gamma", "alpha"]
-    ) { .cpo(try $0.cpoLoss()) },
-    Entry(name: "orpo", summary: "on pairs without a reference model", options: ["beta"]) { .orpo(beta: $0.beta) },
-    Entry(
-      name: "unlikelihood", summary: "on pairs, the DPO paper's baseline", options: ["unlikelihood_alpha"]
-    ) { .unlikelihood(alpha: $0.unlikelihoodAlpha) },
-    Entry(name: "reward", summary: "a reward model on pairs", options: ["center_rewards_coefficient"]) {
-      .reward(centerCoefficient: $0.centerRewardsCoefficient)
-    },
-    Entry(
-      name: "ppo", summary: "on the policy's own answers to prompts, by a reward",
-      options: rolloutOptions + [
-        "kl_coef", "kl_estimator", "kl_target", "kl_horizon", "cliprange", "cliprange_value", "vf_coef", "gamma", "lam",
-        "whiten_rewards",
-      ]
-    ) { try $0.ppo() },
-    Entry(
-      name: "rloo", summary: "the same without a value function, by leave-one-out means",
-      options: rolloutOptions + ["kl_coef", "kl_target", "kl_horizon", "cliprange", "num_generations"]
-    ) { try $0.rloo() },
-    Entry(
-      name: "grpo", summary: "the same by standardised groups",
-      options: rolloutOptions + ["kl_coef", "cliprange", "num_generations"]
-    ) { try $0.grpo() },
-    Entry(
-      name: "online_dpo", summary: "DPO on its best and worst answers",
-      options: rolloutOptions + ["beta", "num_generations"] + pairLossOptions
-    ) { try $0.onlineDPO() },
-  ]
-
-  static let names = table.map(\.name)
-
+  /// The method that the options name, with the options that it has.
   init(_ options: TrainingOptions) throws {
-    guard let entry = TrainingMethod.table.first(where: { $0.name == options.method }) else {
-      throw DPOError.argument(
-        "method is \(options.method), expected one of \(TrainingMethod.names.joined(separator: ", "))")
-    }
-    for field in TrainingOptions.fields where !TrainingMethod.has(option: field.name, method: entry.name) {
-      guard field.value(in: options) == field.defaultValue else {
-        let owners = TrainingMethod.table.filter { $0.options.contains(field.name) }.map(\.name)
-        throw DPOError.argument(
-          "\(field.name) is \(field.value(in: options)), but method \(entry.name) has no such option; "
-            + "it is one of \(owners.joined(separator: ", "))")
-      }
-    }
-    self = try entry.make(options)
+    try options.validate()
+    self = try TrainingMethod.make(options)
   }
-
-  /// Whether an option is one of all methods, or of this one.
-  static func has(option: String, method: String) -> Bool {
-    let owners = table.filter { $0.options.contains(option) }
-    return owners.isEmpty || owners.contains { $0.name == method }
-  }
-
-  private static let sftOptions = ["loss_type", "completion_only_loss", "assistant_only_loss", "packing"]
-
-  private static let pairLossOptions = [
-    "loss_type", "loss_weights", "label_smoothing", "f_divergence_type", "f_alpha_divergence_coef", "discopop_tau",
-    "ld_alpha", "use_weighting",
-  ]
-
-  /// Options of methods that learn from completions which the policy draws.
-  private static let rolloutOptions = [
-    "max_kl", "num_ppo_epochs", "num_mini_batches", "max_completion_length", "temperature", "missing_eos_penalty",
-  ]
-
-  /// Options of a comparison with a reference model.
-  private static let referenceOptions = [
-    "beta", "reference_free", "precompute_ref_log_probs", "sync_ref_model", "ref_model_mixup_alpha",
-    "ref_model_sync_steps",
-  ]
 }
 
 extension TrainingOptions {
   /// How the method's rows become tokens.
   public func dataset() throws -> DatasetOptions {
-    let method = try TrainingMethod(self)
-    var dataset = DatasetOptions(method.purpose)
-    dataset.dropsLongRows = method.dropsLongRows
-    dataset.maxLength = maxLength
-    dataset.truncation = try TruncationMode(named: truncationMode)
-    dataset.completionOnlyLoss = completionOnlyLoss
-    dataset.assistantOnlyLoss = assistantOnlyLoss
-    dataset.packing = packing
+    let trained = try TrainingMethod(self)
+    var dataset = DatasetOptions(trained.purpose)
+    dataset.dropsLongRows = trained.dropsLongRows
+    dataset.maxLength = rows.maxLength
+    dataset.truncation = rows.truncationMode
+    dataset.completionOnlyLoss = method.completionOnlyLoss
+    dataset.assistantOnlyLoss = method.assistantOnlyLoss
+    dataset.packing = method.packing
     try dataset.validate()
     return dataset
   }

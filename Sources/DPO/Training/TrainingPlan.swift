@@ -59,7 +59,7 @@ public struct TrainingPlan: Sendable {
     distinctTokens = workload.distinctTokens
     paddedTokens = workload.paddedTokens
 
-    let threads = options.threads == 0 ? ThreadTeam.availableProcessors : options.threads
+    let threads = options.machine.threads == 0 ? ThreadTeam.availableProcessors : options.machine.threads
     var memory = MemoryPlan()
     memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
     let weights = Family.named(configuration.family).parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
@@ -72,11 +72,11 @@ public struct TrainingPlan: Sendable {
     if lora != nil { memory.add("adapter", bytes: 4 * trainableParameters) }
     memory.add("gradients", bytes: 4 * trainableParameters)
     memory.add("optimizer", bytes: 8 * trainableParameters)
-    if options.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
+    if options.method.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
     func pass(_ mode: ComputationMode) throws {
       let plan = try ForwardPass.plan(
         configuration, tokens: workload.tokens, targets: workload.targets, maxLength: workload.longest, mode: mode,
-        threads: threads, recomputesBlocks: options.gradientCheckpointing)
+        threads: threads, recomputesBlocks: options.machine.gradientCheckpointing)
       for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
     }
     try pass(lora.map(ComputationMode.lora) ?? .full)
@@ -88,7 +88,7 @@ public struct TrainingPlan: Sendable {
     }
     if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
-    memoryLimit = options.memoryLimitMb > 0 ? options.memoryLimitMb << 20 : Machine.availableMemory
+    memoryLimit = options.machine.memoryLimitMb > 0 ? options.machine.memoryLimitMb << 20 : Machine.availableMemory
   }
 
   /// Throws when the plan exceeds the limit, naming the parts and the options that shrink them.

@@ -41,14 +41,14 @@ extension Trainer {
       func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
       // All that may refuse the run comes before the first change on the disk.
       try source.check(models)
-      try directory.check(overwrite: options.overwriteOutputDir, resuming: resume != .none)
+      try directory.check(overwrite: options.files.overwriteOutputDir, resuming: resume != .none)
       var notes: [String] = []
       let start = try startingFile(resume, in: directory) { notes.append($0) }
       if let start {
         notes += try load(start, allowMismatch: allowMismatch)
         notes.append("resumed from \(start) after step \(step) of \(source.totalSteps)")
       }
-      try directory.prepare(overwrite: options.overwriteOutputDir, resuming: resume != .none)
+      try directory.prepare(overwrite: options.files.overwriteOutputDir, resuming: resume != .none)
       try tell(.started(plan))
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
@@ -58,7 +58,7 @@ extension Trainer {
       try prepareReference(directory, tell: tell)
 
       var last: StepRecord?
-      let autosave = options.autosaveSteps < 0 ? (adapter == nil ? 0 : 1) : options.autosaveSteps
+      let autosave = options.files.autosaveSteps < 0 ? (adapter == nil ? 0 : 1) : options.files.autosaveSteps
       var files = WrittenCheckpoints(latest: start, step: step)
       do {
         while step < source.totalSteps {
@@ -79,7 +79,7 @@ extension Trainer {
           }
           try log.append(record.json)
           last = record
-          if options.saveSteps > 0, step % options.saveSteps == 0 || step == source.totalSteps {
+          if options.files.saveSteps > 0, step % options.files.saveSteps == 0 || step == source.totalSteps {
             try log.flush()
             try save(to: directory.checkpoint(step))
             files.latest = directory.checkpoint(step)
@@ -111,7 +111,7 @@ extension Trainer {
 
   /// Refuses an output directory that a run could not use, before a model is read.
   public static func checkOutputDirectory(_ path: String, options: TrainingOptions, resuming: Bool) throws {
-    try RunDirectory(path: path).check(overwrite: options.overwriteOutputDir, resuming: resuming)
+    try RunDirectory(path: path).check(overwrite: options.files.overwriteOutputDir, resuming: resuming)
   }
 
   /// What report.html of a run shows.
@@ -125,12 +125,12 @@ extension Trainer {
 
   private func evaluationDue() -> Bool {
     guard evaluation != nil else { return false }
-    if options.evalSteps > 0 { return step % options.evalSteps == 0 || step == source.totalSteps }
+    if options.files.evalSteps > 0 { return step % options.files.evalSteps == 0 || step == source.totalSteps }
     return step % source.stepsPerEpoch == 0 || step == source.totalSteps
   }
 
   private func removeOldCheckpoints(_ directory: RunDirectory, except good: String?) throws {
-    guard let limit = options.saveTotalLimit else { return }
+    guard let limit = options.files.saveTotalLimit else { return }
     for old in try directory.checkpointSteps().dropLast(limit).map(directory.checkpoint) where old != good {
       try removeFile(old)
     }
@@ -160,15 +160,15 @@ extension Trainer {
 
   /// Reference log-probs of all rows before the first step, where that is asked for.
   private func prepareReference(_ directory: RunDirectory, tell: (TrainingEvent) throws -> Void) throws {
-    guard let reference, options.precomputeRefLogProbs else { return }
+    guard let reference, options.method.precomputeRefLogProbs else { return }
     let key = ReferenceCache.Key(
-      data: data.fingerprint, model: referenceFingerprint, ldAlpha: options.ldAlpha)
+      data: data.fingerprint, model: referenceFingerprint, ldAlpha: options.method.ldAlpha)
     if fileKind(directory.referenceCache) == .file {
       reference.known = try ReferenceCache.read(
         directory.referenceCache, key: key, counts: (0..<data.count).map { data.sequenceCount($0) })
       return
     }
-    let size = options.perDeviceTrainBatchSize
+    let size = options.batches.perDeviceTrainBatchSize
     for first in stride(from: 0, to: data.count, by: size) {
       try checkCancelled()
       let rows = Array(first..<min(data.count, first + size))

@@ -1,84 +1,58 @@
+// Made by options/generate.py from the tables beside it: change those, and run `make options`.
+// swift-format-ignore-file
+
 import DPOBase
 
-/// The sizes of a new model. What is nil follows from the others as the family's models usually have it.
+/// The sizes of a new model. What is not set follows from the others as the family's models usually have it.
 public struct ModelShape: Sendable, Equatable {
-  /// `model_type`: llama, mistral, qwen2, qwen3 or gpt2.
+  /// Family of the model, by the model_type of Hugging Face's config.json.
   public var family = "llama"
-  public var hiddenSize = 256
-  public var layerCount = 4
-  /// nil: one for every 64 of the hidden size.
-  public var headCount: Int?
-  /// nil: one for every head.
-  public var keyValueHeadCount: Int?
-  /// nil: 8/3 of the hidden size, rounded up to a multiple of 32; for gpt2 4 times the hidden size.
-  public var intermediateSize: Int?
-  /// nil: the tokenizer's.
+  /// Tokens of the vocabulary. At least 1. nil: the tokenizer's.
   public var vocabularySize: Int?
+  /// Width of the hidden states. At least 1.
+  public var hiddenSize = 256
+  /// Number of blocks. At least 1.
+  public var layerCount = 4
+  /// Attention heads. At least 1. nil: one for every 64 of hidden_size.
+  public var headCount: Int?
+  /// Heads of keys and values. At least 1. nil: heads.
+  public var keyValueHeadCount: Int?
+  /// Width of the MLP. At least 1. nil: 8/3 of hidden_size, rounded up to a multiple of 32; gpt2: 4 times hidden_size.
+  public var intermediateSize: Int?
+  /// Tokens that the model reads at most. At least 1.
   public var contextLength = 1024
   /// The head is the token embedding.
   public var tiedHead = true
-  /// Standard deviation of the weights.
+  /// Standard deviation of the weights. At least 0.
   public var initializerRange = 0.02
 
   public init() {}
 
-  /// The configuration, checked as one that comes from a file is.
-  public func configuration(vocabularySize: Int, bosToken: Int?, eosToken: Int?) throws -> DecoderConfiguration {
-    let place = "new model"
-    let family = try Family.named(family, file: place)
-    for (name, size, range) in [
-      ("hidden size", hiddenSize, Limits.hiddenSize), ("number of layers", layerCount, Limits.layerCount),
-      ("number of heads", heads, Limits.headCount), ("vocabulary", vocabularySize, Limits.vocabularySize),
-      ("context", contextLength, Limits.contextLength),
-    ] where !range.contains(size) {
-      throw DPOError.argument("\(place): \(name) is \(size), expected \(range.lowerBound) to \(range.upperBound)")
+  /// Throws `.invalidArgument` for a value out of range.
+  public func validate() throws {
+    if let vocabularySize, !(vocabularySize >= 1) {
+      throw DPOError.argument("vocabulary_size is \(vocabularySize), expected at least 1")
     }
-    guard hiddenSize % heads == 0 else {
-      throw DPOError.argument("\(place): the hidden size \(hiddenSize) is not divisible by \(heads) heads")
+    guard hiddenSize >= 1 else {
+      throw DPOError.argument("hidden_size is \(hiddenSize), expected at least 1")
     }
-    guard family.name != .gpt2 || keyValueHeadCount ?? heads == heads else {
-      throw DPOError.argument("\(place): gpt2 has a key head for every head, \(heads), not \(keyValueHeadCount ?? 0)")
+    guard layerCount >= 1 else {
+      throw DPOError.argument("layers is \(layerCount), expected at least 1")
     }
-    var json: JSONObject = [
-      "model_type": .string(family.name.rawValue), "vocab_size": .int(vocabularySize),
-      "initializer_range": .real(initializerRange), "tie_word_embeddings": .bool(tiedHead),
-      "bos_token_id": bosToken.map(JSON.int) ?? .null, "eos_token_id": eosToken.map(JSON.int) ?? .null,
-    ]
-    let own: JSONObject =
-      family.name == .gpt2
-      ? [
-        "n_embd": .int(hiddenSize), "n_layer": .int(layerCount), "n_head": .int(heads),
-        "n_inner": .int(intermediateSize ?? 4 * hiddenSize), "n_positions": .int(contextLength),
-      ]
-      : [
-        "hidden_size": .int(hiddenSize), "num_hidden_layers": .int(layerCount), "num_attention_heads": .int(heads),
-        "num_key_value_heads": .int(keyValueHeadCount ?? heads), "head_dim": .int(hiddenSize / heads),
-        "intermediate_size": .int(intermediateSize ?? (hiddenSize * 8 / 3 + 31) / 32 * 32),
-        "max_position_embeddings": .int(contextLength), "sliding_window": .null,
-      ]
-    for (key, value) in own.members { json[key] = value }
-    return try Family.configuration(huggingFace: .object(json), file: place)
-  }
-
-  private var heads: Int { headCount ?? max(1, hiddenSize / 64) }
-}
-
-/// How a parameter of a new model starts.
-package enum FreshValues: Equatable {
-  case zeros
-  case ones
-  /// N(0, deviation²)
-  case normal(deviation: Double)
-}
-
-extension Family {
-  /// transformers' rule: biases 0, norms 1, everything else N(0, initializer_range²); GPT-2 divides the deviation of the
-  /// layers that write to the residual stream by √(2 · layers).
-  package func freshValues(_ parameter: ParameterDescription, _ configuration: DecoderConfiguration) -> FreshValues {
-    if parameter.isBias { return .zeros }
-    if parameter.shape.count == 1 { return .ones }
-    let writesResidual = parameter.part == .attentionOutput || parameter.part == .down
-    let scale = scalesResidualLayers && writesResidual ? 1 / (2 * Double(configuration.layerCount)).squareRoot() : 1
-    return .normal(deviation: configuration.initializerRange * scale)
+    if let headCount, !(headCount >= 1) {
+      throw DPOError.argument("heads is \(headCount), expected at least 1")
+    }
+    if let keyValueHeadCount, !(keyValueHeadCount >= 1) {
+      throw DPOError.argument("kv_heads is \(keyValueHeadCount), expected at least 1")
+    }
+    if let intermediateSize, !(intermediateSize >= 1) {
+      throw DPOError.argument("intermediate_size is \(intermediateSize), expected at least 1")
+    }
+    guard contextLength >= 1 else {
+      throw DPOError.argument("context_length is \(contextLength), expected at least 1")
+    }
+    guard initializerRange >= 0, initializerRange.isFinite else {
+      throw DPOError.argument("initializer_range is \(initializerRange), expected at least 0")
+    }
   }
 }

@@ -1,47 +1,6 @@
 import DPOBase
 import DPOKernels
 
-/// How tokens are drawn. Warpers apply in Hugging Face's order: temperature, top-k, top-p, min-p.
-public struct GenerationOptions: Sendable, Equatable {
-  public var maxNewTokens = 128
-  /// 0: greedy
-  public var temperature = 1.0
-  /// 0: off
-  public var topK = 0
-  /// 1: off
-  public var topP = 1.0
-  /// 0: off
-  public var minP = 0.0
-  public var seed: UInt64 = 0
-  /// What the first prompt counts as in the draws: prompts of one list may come in several calls.
-  public var firstPrompt = 0
-  public var completionsPerPrompt = 1
-  /// They grow together, with a cache and a sampler each.
-  public static let mostCompletions = 4096
-  /// A completion ends with the first of these, which is part of it.
-  public var stopTokens: [Int32] = []
-  /// Of the products with weights. bf16 reads half of what f32 weights take and multiplies twice as many numbers at once.
-  public var precision = Precision.fp32
-
-  public init() {}
-
-  /// Throws `.invalidArgument` for values out of range.
-  public func validate() throws {
-    guard maxNewTokens >= 1 else { throw DPOError.argument("max_new_tokens: \(maxNewTokens), expected at least 1") }
-    guard temperature >= 0, temperature.isFinite else {
-      throw DPOError.argument("temperature: \(temperature), expected 0 (greedy) or more")
-    }
-    guard topK >= 0 else { throw DPOError.argument("top_k: \(topK), expected 0 (off) or more") }
-    guard topP > 0, topP <= 1 else { throw DPOError.argument("top_p: \(topP), expected 0 < p ≤ 1") }
-    guard minP >= 0, minP <= 1 else { throw DPOError.argument("min_p: \(minP), expected 0 ≤ p ≤ 1") }
-    guard firstPrompt >= 0 else { throw DPOError.argument("first_prompt: \(firstPrompt), expected 0 or more") }
-    guard (1...GenerationOptions.mostCompletions).contains(completionsPerPrompt) else {
-      throw DPOError.argument(
-        "num_return_sequences: \(completionsPerPrompt), expected 1 to \(GenerationOptions.mostCompletions)")
-    }
-  }
-}
-
 public struct Completion: Sendable, Equatable {
   public enum Finish: String, Sendable { case stop, length }
   /// The stop token included.

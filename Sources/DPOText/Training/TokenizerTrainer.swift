@@ -24,40 +24,9 @@ public struct TokenizerTrainer {
     }
   }
 
-  public struct Options: Sendable {
-    /// Tokens, special ones and the 256 bytes included.
-    public var vocabularySize = 8192
-    /// Pairs that occur less often become no token.
-    public var minimumFrequency = 2
-    public var wordSplit = WordSplit.gpt2
-    /// Tokens that are never part of a word, in the order of their ids. bos, eos and pad join them where they are missing.
-    public var specialTokens: [String] = []
-    public var bosToken = "<|endoftext|>"
-    /// Ends documents and answers.
-    public var eosToken = "<|endoftext|>"
-    public var padToken = "<|endoftext|>"
-    /// Jinja, for tokenizer_config.json.
-    public var chatTemplate: String?
-
-    public init() {}
-
-    /// For chat models: messages between `<|im_start|>` and `<|im_end|>`, which also ends answers.
-    public mutating func useChatML() {
-      eosToken = "<|im_end|>"
-      specialTokens = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-      chatTemplate = Options.chatML
-    }
-
-    /// ChatML, with what the assistant writes in generation blocks, so that `assistant_only_loss` knows it.
-    public static let chatML = """
-      {% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}{% if message['role'] == 'assistant' %}\
-      {% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{% else %}\
-      {{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}\
-      {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
-      """
-  }
-
   private let options: Options
+  private let bosToken, eosToken, padToken: String
+  private let chatTemplate: String?
   /// In the order of their ids.
   private let specialTokens: [String]
   private let rules: GGUFPreTokenizer
@@ -69,10 +38,18 @@ public struct TokenizerTrainer {
   /// - Throws: `.invalidArgument` for a vocabulary too small for its special tokens and bytes, or special tokens that are
   ///   empty or given twice; `.format` for a chat template that cannot be parsed.
   public init(_ options: Options) throws {
-    var special = options.specialTokens
-    for token in [options.bosToken, options.eosToken, options.padToken] where !special.contains(token) {
+    let isChatML = options.chatTemplate == "chatml"
+    bosToken = options.bosToken ?? TokenizerTrainer.usualToken
+    eosToken = options.eosToken ?? (isChatML ? TokenizerTrainer.chatMLEnd : TokenizerTrainer.usualToken)
+    padToken = options.padToken ?? TokenizerTrainer.usualToken
+    chatTemplate = isChatML ? TokenizerTrainer.chatML : options.chatTemplate
+    var special =
+      (isChatML ? [TokenizerTrainer.usualToken, "<|im_start|>", TokenizerTrainer.chatMLEnd] : [])
+      + options.specialTokens
+    for token in [bosToken, eosToken, padToken] where !special.contains(token) {
       special.append(token)
     }
+    try options.validate()
     guard !special.contains(where: \.isEmpty), Set(special.map { Array($0.utf8) }).count == special.count else {
       throw DPOError.argument("special tokens: each must be given once and must not be empty")
     }
@@ -85,7 +62,7 @@ public struct TokenizerTrainer {
     guard let rules = options.wordSplit.rules else {
       throw DPOError(.internal, "no rules for \(options.wordSplit.rawValue)")
     }
-    if let template = options.chatTemplate { _ = try ChatTemplate(source: template, file: "chat template") }
+    if let template = chatTemplate { _ = try ChatTemplate(source: template, file: "chat template") }
     self.options = options
     self.rules = rules
     specialTokens = special
@@ -93,6 +70,18 @@ public struct TokenizerTrainer {
     preTokenizer = try PreTokenizer(JSONField(rules.preTokenizer, file: "pre-tokenizer"))
     scratch = try RegexScratch()
   }
+
+  /// bos, eos and pad where nobody names another.
+  private static let usualToken = "<|endoftext|>"
+  private static let chatMLEnd = "<|im_end|>"
+
+  /// ChatML, with what the assistant writes in generation blocks, so that `assistant_only_loss` knows it.
+  static let chatML = """
+    {% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}{% if message['role'] == 'assistant' %}\
+    {% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}{% else %}\
+    {{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}\
+    {% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}
+    """
 
   /// Different words so far.
   public var wordCount: Int { counts.counts.count }
@@ -164,11 +153,11 @@ public struct TokenizerTrainer {
   /// tokenizer_config.json
   private var configuration: JSON {
     var object: JSONObject = [
-      "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": .string(options.bosToken),
-      "eos_token": .string(options.eosToken), "pad_token": .string(options.padToken),
+      "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": .string(bosToken),
+      "eos_token": .string(eosToken), "pad_token": .string(padToken),
       "clean_up_tokenization_spaces": false,
     ]
-    if let template = options.chatTemplate { object["chat_template"] = .string(template) }
+    if let template = chatTemplate { object["chat_template"] = .string(template) }
     return .object(object)
   }
 }

@@ -91,8 +91,8 @@ import Testing
 
   @Test func aWholeModelKnowsWhatItWasTrainedFrom() throws {
     var options = TrainingOptions()
-    options.learningRate = 1e-3
-    options.maxSteps = 2
+    options.optimization.learningRate = 1e-3
+    options.batches.maxSteps = 2
     let model = try ModelFile.open(Self.base)
     let data = try model.dataset(jsonl: Self.pairs, options: options.dataset())
     try Trainer(model: model, data: data, options: options).run(outputDirectory: path("run"))

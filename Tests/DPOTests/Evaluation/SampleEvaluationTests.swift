@@ -113,9 +113,9 @@ import Testing
     let folder = try TemporaryDirectory()
     let file = ["ranked": "ranked", "kto": "unpaired", "bco": "unpaired"][method] ?? "pairs"
     var options = TrainingOptions()
-    options.method = method
-    if method == "cpo" { options.cpoAlpha = 0 }
-    if method == "kto" { options.lossType = ["apo_zero_unpaired"] }
+    options.method.name = method
+    if method == "cpo" { options.method.cpoAlpha = 0 }
+    if method == "kto" { options.method.lossType = ["apo_zero_unpaired"] }
     let path = Fixtures.path("data/\(file).jsonl")
     let found = try policy.evaluate([path], options: options).record
     let lines = try String(decoding: readFile(path, limit: 1 << 20), as: UTF8.self).split(separator: "\n")
@@ -151,8 +151,8 @@ import Testing
   @Test(arguments: ["cpo", "orpo"]) func standardErrorsOfRatiosAgreeWithTheJackknife(method: String) throws {
     let folder = try TemporaryDirectory()
     var options = TrainingOptions()
-    options.method = method
-    options.perDeviceEvalBatchSize = 12
+    options.method.name = method
+    options.batches.perDeviceEvalBatchSize = 12
     let path = Fixtures.path("data/pairs.jsonl")
     let lines = try String(decoding: readFile(path, limit: 1 << 20), as: UTF8.self).split(separator: "\n")
     let found = try policy.evaluate([path], options: options).record
@@ -174,7 +174,7 @@ import Testing
   @Test func weightsOfDemonstrationsScaleTheirLoss() throws {
     let folder = try TemporaryDirectory()
     var options = TrainingOptions()
-    options.method = "sft"
+    options.method.name = "sft"
     func loss(_ rows: [(text: String, weight: Double?)]) throws -> Double {
       let lines = rows.map { row in
         let weight = row.weight.map { ", \"weight\": \($0)" } ?? ""

@@ -15,9 +15,9 @@ import Testing
     place = try FeedbackPlace()
     store = try FeedbackStore(place.file)
     model = try ModelFile.open(Fixtures.path("models/llama-tied"))
-    options.training.learningRate = 5e-3
-    options.training.loraR = 4
-    options.training.threads = 1
+    options.training.optimization.learningRate = 5e-3
+    options.training.lora.rank = 4
+    options.training.machine.threads = 1
     options.minRecords = 1
   }
 
@@ -170,7 +170,7 @@ import Testing
 
   @Test func recordsThatCannotBeReadDoNotStandInTheWay() throws {
     var short = options
-    short.training.maxLength = 40
+    short.training.rows.maxLength = 40
     try store.record(prompt: .string(String(repeating: "word ", count: 60)), answer: "a", thumbUp: true)
     var notes: [String] = []
     let alone = try train(short) { event in
@@ -189,7 +189,7 @@ import Testing
     try train()
     let adapter = try AdapterFile.open("\(place.output)/adapter.h5", for: model)
     var run = TrainingOptions()
-    run.perDeviceTrainBatchSize = 3
+    run.batches.perDeviceTrainBatchSize = 3
     let data = try model.dataset(jsonl: place.file, options: run.dataset())
     let trainer = try Trainer(model: model, adapter: adapter, referenceModel: model, data: data, options: run)
     let scores = try trainer.forward(rows: [0, 1, 2])
@@ -252,7 +252,7 @@ import Testing
   @Test func timeIsKept() throws {
     try recordChoices(Self.topics)
     var short = options
-    short.training.numTrainEpochs = 10000
+    short.training.batches.numTrainEpochs = 10000
     short.maxSeconds = 0.3
     let clock = ContinuousClock()
     let start = clock.now
@@ -263,7 +263,7 @@ import Testing
     let status = try store.status(directory: place.output)
     #expect(status["unfinished"]?["session"] == 1)
     short.retrain = true
-    short.training.numTrainEpochs = 1
+    short.training.batches.numTrainEpochs = 1
     short.maxSeconds = nil
     #expect(try train(short).outcome == .finished)
   }
@@ -271,7 +271,7 @@ import Testing
   @Test func aStopThatIsAskedForLandsBetweenMicroBatches() throws {
     try recordChoices(Self.topics)
     var options = options
-    options.training.gradientAccumulationSteps = 4
+    options.training.batches.gradientAccumulationSteps = 4
     var asked = 0
     let error = #expect(throws: DPOError.self) {
       try store.train(
@@ -288,8 +288,8 @@ import Testing
   @Test func aSessionWhoseNumbersExplodeIsGivenUpAndItsRecordsWait() throws {
     try recordChoices(["film", "book"])
     var wild = options
-    wild.training.learningRate = 1e30
-    wild.training.maxGradNorm = 0
+    wild.training.optimization.learningRate = 1e30
+    wild.training.optimization.maxGradNorm = 0
     #expect(throws: DPOError.self) { try train(wild) }
     #expect(fileKind("\(place.output)/adapter.h5") == .none)
     #expect(try train().new == 2)
@@ -315,8 +315,8 @@ import Testing
     try refused(.mismatch, "record 2") { _ = try stranger.status(directory: place.output) }
     for (says, change) in [
       ("max_seconds", { $0.maxSeconds = 0 }), ("min_records", { $0.minRecords = 0 }), ("replay", { $0.replay = -1 }),
-      ("lora_r", { $0.training.loraR = 0 }), ("method", { $0.training.method = "sft" }),
-      ("sync_ref_model", { $0.training.syncRefModel = true }),
+      ("lora_r", { $0.training.lora.rank = 0 }), ("method", { $0.training.method.name = "sft" }),
+      ("sync_ref_model", { $0.training.method.syncRefModel = true }),
     ] as [(String, (inout FeedbackOptions) -> Void)] {
       var wrong = options
       change(&wrong)

@@ -9,13 +9,13 @@ import Testing
 
   @Test(arguments: methods) func aProgrammedRewardIsLearned(method: String) throws {
     let trainer = try rolloutTrainer {
-      $0.method = method
-      $0.learningRate = 3e-3
-      $0.maxSteps = 120
-      $0.perDeviceTrainBatchSize = method == "online_dpo" ? 4 : 16
-      $0.numGenerations = 4
-      if method != "online_dpo" { $0.klCoef = 0.01 }
-      $0.lrSchedulerType = "constant"
+      $0.method.name = method
+      $0.optimization.learningRate = 3e-3
+      $0.batches.maxSteps = 120
+      $0.batches.perDeviceTrainBatchSize = method == "online_dpo" ? 4 : 16
+      $0.method.numGenerations = 4
+      if method != "online_dpo" { $0.method.klCoef = 0.01 }
+      $0.optimization.lrSchedulerType = .constant
     }
     var scores: [Double] = []
     for _ in 0..<120 { scores.append(try #require(try trainer.takeStep()["objective/scores"])) }
@@ -29,9 +29,9 @@ import Testing
       as [(String, Double?, Double)]
     {
       let trainer = try rolloutTrainer {
-        $0.method = method
-        $0.klCoef = given
-        $0.numGenerations = 2
+        $0.method.name = method
+        $0.method.klCoef = given
+        $0.method.numGenerations = 2
       }
       #expect(trainer.countedOperations(step: 0) == 0, "nothing is drawn yet")
       #expect(try trainer.takeStep()["objective/kl_coef"] == expected)
@@ -43,12 +43,12 @@ import Testing
     let folder = try TemporaryDirectory()
     func make() throws -> Trainer {
       try rolloutTrainer {
-        $0.method = method
-        $0.loraR = 4
-        $0.numGenerations = 2
-        $0.numPpoEpochs = 2
-        $0.numMiniBatches = 2
-        $0.maxSteps = 7
+        $0.method.name = method
+        $0.lora.rank = 4
+        $0.method.numGenerations = 2
+        $0.method.numPpoEpochs = 2
+        $0.method.numMiniBatches = 2
+        $0.batches.maxSteps = 7
       }
     }
     let straight = try make()
@@ -70,8 +70,8 @@ import Testing
     let folder = try TemporaryDirectory()
     let tie = Judge(identity: "tie", readsText: false) { $0.map { _ in 1 } }
     let trainer = try rolloutTrainer(reward: tie) {
-      $0.method = "online_dpo"
-      $0.maxSteps = 3
+      $0.method.name = "online_dpo"
+      $0.batches.maxSteps = 3
     }
     let before = parameterBits(trainer)
     var notes: [String] = []
@@ -87,7 +87,7 @@ import Testing
     let sometimes = Judge(identity: "sometimes", readsText: false) { answers in
       answers.map { $0.promptTokens.count % 2 == 0 ? 0 : Double($0.completionTokens.count { $0 % 2 == 0 }) }
     }
-    let other = try rolloutTrainer(reward: sometimes) { $0.method = "online_dpo" }
+    let other = try rolloutTrainer(reward: sometimes) { $0.method.name = "online_dpo" }
     let record = try other.takeStep()
     #expect((record["val/ties"] ?? 0) > 0 && (record["val/ties"] ?? 1) < 1)
     #expect(abs((record["loss"] ?? 0) - log(2)) < 1e-5 && record["rewards/margins"] != nil)
@@ -107,22 +107,22 @@ import Testing
       return answers.indices.map(Double.init)
     }
     func change(_ options: inout TrainingOptions) {
-      options.shuffle = false
-      options.weightDecay = 0.1
-      options.learningRate = 1e-3
-      options.lrSchedulerType = "constant"
+      options.batches.shuffle = false
+      options.optimization.weightDecay = 0.1
+      options.optimization.learningRate = 1e-3
+      options.optimization.lrSchedulerType = .constant
     }
     let online = try rolloutTrainer(reward: judge) {
-      $0.method = "online_dpo"
-      $0.numPpoEpochs = 3
+      $0.method.name = "online_dpo"
+      $0.method.numPpoEpochs = 3
       change(&$0)
     }
     let found = try (0..<3).map { _ in try online.takeStep() }
     var options = TrainingOptions()
-    options.perDeviceTrainBatchSize = 4
-    options.gradientAccumulationSteps = 2
-    options.maxSteps = 3
-    options.maxLength = nil
+    options.batches.perDeviceTrainBatchSize = 4
+    options.batches.gradientAccumulationSteps = 2
+    options.batches.maxSteps = 3
+    options.rows.maxLength = nil
     change(&options)
     let rows = Array(heard.rows.prefix(8))
     try #require(rows.count == 8)
@@ -145,17 +145,17 @@ import Testing
       #expect(error?.code == .invalidArgument && error?.message.contains(words) == true, "\(error?.message ?? "")")
     }
     refused("num_generations") {
-      $0.method = "grpo"
-      $0.numGenerations = 3
+      $0.method.name = "grpo"
+      $0.method.numGenerations = 3
     }
     refused("kl_target") {
-      $0.method = "grpo"
-      $0.klTarget = 1
+      $0.method.name = "grpo"
+      $0.method.klTarget = 1
     }
     refused("label_smoothing") {
-      $0.method = "online_dpo"
-      $0.lossType = ["robust"]
-      $0.labelSmoothing = 0.7
+      $0.method.name = "online_dpo"
+      $0.method.lossType = ["robust"]
+      $0.method.labelSmoothing = 0.7
     }
     var options = TrainingOptions()
     #expect(throws: DPOError.self) { try options.set("num_generations", to: 1) }

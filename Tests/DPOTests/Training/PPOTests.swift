@@ -13,12 +13,12 @@ import Testing
 
   @Test(arguments: [0, 1, 2]) func aProgrammedRewardIsLearned(seed: Int) throws {
     let trainer = try rolloutTrainer {
-      $0.seed = seed
-      $0.learningRate = 3e-3
-      $0.maxSteps = 200
-      $0.perDeviceTrainBatchSize = 16
-      $0.klCoef = 0.01
-      $0.lrSchedulerType = "constant"
+      $0.batches.seed = seed
+      $0.optimization.learningRate = 3e-3
+      $0.batches.maxSteps = 200
+      $0.batches.perDeviceTrainBatchSize = 16
+      $0.method.klCoef = 0.01
+      $0.optimization.lrSchedulerType = .constant
     }
     var scores: [Double] = []
     for _ in 0..<200 { scores.append(try #require(try trainer.takeStep()["objective/scores"])) }
@@ -32,14 +32,14 @@ import Testing
     let folder = try TemporaryDirectory()
     func make() throws -> Trainer {
       try rolloutTrainer {
-        $0.loraR = kind == "full" ? 0 : 4
-        $0.maxSteps = 9
-        $0.numPpoEpochs = 2
-        $0.numMiniBatches = 2
-        $0.saveSteps = 3
+        $0.lora.rank = kind == "full" ? 0 : 4
+        $0.batches.maxSteps = 9
+        $0.method.numPpoEpochs = 2
+        $0.method.numMiniBatches = 2
+        $0.files.saveSteps = 3
         if kind == "adaptive" {
-          $0.klTarget = 1e-4
-          $0.klHorizon = 20
+          $0.method.klTarget = 1e-4
+          $0.method.klHorizon = 20
         }
       }
     }
@@ -69,7 +69,7 @@ import Testing
   }
 
   @Test func aStepTellsWhatTRLTells() throws {
-    let trainer = try rolloutTrainer { $0.missingEosPenalty = 1 }
+    let trainer = try rolloutTrainer { $0.method.missingEosPenalty = 1 }
     let record = try trainer.takeStep()
     for name in [
       "loss", "grad_norm", "learning_rate", "objective/kl", "objective/entropy", "objective/non_score_reward",
@@ -88,7 +88,7 @@ import Testing
   }
 
   @Test func evaluationDrawsTheSameCompletionsEachTime() throws {
-    let trainer = try rolloutTrainer(evaluates: true) { $0.maxSteps = 4 }
+    let trainer = try rolloutTrainer(evaluates: true) { $0.batches.maxSteps = 4 }
     let first = try trainer.evaluate()
     #expect(try trainer.evaluate().metrics.map(\.value) == first.metrics.map(\.value))
     #expect(first["eval_objective/scores"] != nil && abs(first["eval_objective/kl"] ?? 1) < 1e-5)
@@ -100,12 +100,12 @@ import Testing
     let folder = try TemporaryDirectory()
     func make(_ change: @escaping (inout TrainingOptions) -> Void = { _ in }) throws -> Trainer {
       try rolloutTrainer {
-        $0.loraR = 4
-        $0.learningRate = 1e-2
-        $0.maxSteps = 120
-        $0.saveSteps = 6
-        $0.lrSchedulerType = "constant"
-        $0.maxKl = 0.3
+        $0.lora.rank = 4
+        $0.optimization.learningRate = 1e-2
+        $0.batches.maxSteps = 120
+        $0.files.saveSteps = 6
+        $0.optimization.lrSchedulerType = .constant
+        $0.method.maxKl = 0.3
         change(&$0)
       }
     }
@@ -116,8 +116,8 @@ import Testing
     #expect(fileKind("\(folder.path)/report.html") == .file)
     // It stands at the start of a rollout that was within the limit, and a gentler run goes on from it.
     let gentle = try make {
-      $0.learningRate = 1e-5
-      $0.maxKl = 5
+      $0.optimization.learningRate = 1e-5
+      $0.method.maxKl = 5
     }
     try gentle.resume(from: path)
     let step = gentle.step
@@ -126,7 +126,7 @@ import Testing
     for _ in 0..<7 { try gentle.takeStep() }
     #expect(gentle.step == step + 8)
     // The same steps without a limit go on.
-    let boundless = try make { $0.maxKl = nil }
+    let boundless = try make { $0.method.maxKl = nil }
     #expect(try boundless.run(outputDirectory: "\(folder.path)/boundless").steps == 120)
   }
 
@@ -160,18 +160,18 @@ import Testing
       let error = #expect(throws: DPOError.self) { try rolloutTrainer(reward: reward, data: data, change) }
       #expect(error?.code == code && error?.message.contains(words) == true, "\(error?.message ?? "")")
     }
-    refused(.invalidArgument, "num_mini_batches") { $0.numMiniBatches = 3 }
-    refused(.invalidArgument, "precompute_ref_log_probs") { $0.precomputeRefLogProbs = true }
-    refused(.invalidArgument, "at most") { $0.perDeviceTrainBatchSize = 1 << 30 }
+    refused(.invalidArgument, "num_mini_batches") { $0.method.numMiniBatches = 3 }
+    refused(.invalidArgument, "precompute_ref_log_probs") { $0.method.precomputeRefLogProbs = true }
+    refused(.invalidArgument, "at most") { $0.batches.perDeviceTrainBatchSize = 1 << 30 }
     refused(.format, "\"prompt\"", data: "data/text.jsonl")
     refused(.memory, "key-value cache") {
-      $0.memoryLimitMb = 1
-      $0.maxCompletionLength = 200
+      $0.machine.memoryLimitMb = 1
+      $0.method.maxCompletionLength = 200
     }
     // Prompts that leave no room for an answer.
     let prompts = try TemporaryDirectory()
     try writeFile("\(prompts.path)/long.jsonl", #"{"prompt": ""# + String(repeating: "a film ", count: 999) + #""}"#)
-    refused(.format, "context of", data: "\(prompts.path)/long.jsonl") { $0.maxLength = nil }
+    refused(.format, "context of", data: "\(prompts.path)/long.jsonl") { $0.rows.maxLength = nil }
     refused(.invalidArgument, "without a reward") { $0 = TrainingOptions() }
     // A reward model of another tokenizer; one of the same is taken.
     let qwen = try LanguageModel(
@@ -188,7 +188,7 @@ import Testing
     #expect(fileKind("\(folder.path)/run") == .none)
     #expect(throws: DPOError.self) { try without.forward(rows: [0]) }
     var options = TrainingOptions()
-    options.method = "ppo"
+    options.method.name = "ppo"
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
     let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
     #expect(throws: DPOError.self) { try Trainer.evaluate(model: model, data: data, options: options) }
@@ -199,8 +199,8 @@ import Testing
     let base = Fixtures.path("models/llama-tied")
     let final = "\(folder.path)/run/final.h5"
     func change(_ options: inout TrainingOptions) {
-      options.loraR = lora ? 4 : 0
-      options.maxSteps = 4
+      options.lora.rank = lora ? 4 : 0
+      options.batches.maxSteps = 4
     }
     let trainer = try rolloutTrainer(change)
     try trainer.run(outputDirectory: "\(folder.path)/run")
@@ -234,8 +234,8 @@ import Testing
     // Training goes on with the value function, or without it.
     var options = TrainingOptions()
     for method in ["ppo", "dpo"] {
-      options.method = method
-      options.maxSteps = 2
+      options.method.name = method
+      options.batches.maxSteps = 2
       let file = try ModelFile.open(lora ? base : final)
       let data = try file.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
       let next = try Trainer(
@@ -265,13 +265,13 @@ func rolloutTrainer(
   _ change: (inout TrainingOptions) -> Void = { _ in }
 ) throws -> Trainer {
   var options = TrainingOptions()
-  options.method = "ppo"
-  options.perDeviceTrainBatchSize = 4
-  options.gradientAccumulationSteps = 2
-  options.learningRate = 1e-3
-  options.maxCompletionLength = 12
-  options.temperature = 1
-  options.maxSteps = 8
+  options.method.name = "ppo"
+  options.batches.perDeviceTrainBatchSize = 4
+  options.batches.gradientAccumulationSteps = 2
+  options.optimization.learningRate = 1e-3
+  options.method.maxCompletionLength = 12
+  options.method.temperature = 1
+  options.batches.maxSteps = 8
   change(&options)
   let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
   let rows = try model.dataset(jsonl: data.hasPrefix("/") ? data : Fixtures.path(data), options: options.dataset())

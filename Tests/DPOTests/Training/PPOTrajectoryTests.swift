@@ -58,9 +58,9 @@ import Testing
 
   static func trainer(_ golden: JSON, reward: Judge) throws -> Trainer {
     var options = TrainingOptions()
-    options.method = try #require(golden["method"]?.string)
+    options.method.name = try #require(golden["method"]?.string)
     for (name, value) in try #require(golden["options"]?.object).members { try options.set(name, to: value) }
-    options.maxSteps = try #require(golden["steps"]?.array).count
+    options.batches.maxSteps = try #require(golden["steps"]?.array).count
     let model = try ModelFile.open(Fixtures.path(try #require(golden["model"]?.string)))
     let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
     return try Trainer(

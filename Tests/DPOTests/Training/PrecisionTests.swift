@@ -8,10 +8,10 @@ import Testing
     -> Trainer
   {
     var options = TrainingOptions()
-    options.perDeviceTrainBatchSize = 4
-    options.learningRate = 1e-3
-    options.lrSchedulerType = "constant"
-    options.maxSteps = 50
+    options.batches.perDeviceTrainBatchSize = 4
+    options.optimization.learningRate = 1e-3
+    options.optimization.lrSchedulerType = .constant
+    options.batches.maxSteps = 50
     change(&options)
     let model = try ModelFile.open(Fixtures.path(name))
     let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
@@ -20,10 +20,10 @@ import Testing
 
   /// The first step's loss within 2e-2 of fp32's, fifty steps' reward margin within a tenth.
   @Test(arguments: Engine.available) func halfPrecisionLearnsTheSame(engine: Engine) throws {
-    let exact = try trainer { $0.engine = engine.name }
+    let exact = try trainer { $0.machine.engine = engine.name }
     let rounded = try trainer {
-      $0.precision = "bf16"
-      $0.engine = engine.name
+      $0.machine.precision = .bf16
+      $0.machine.engine = engine.name
     }
     for step in 1...50 {
       let (a, b) = (try exact.takeStep(), try rounded.takeStep())
@@ -40,16 +40,16 @@ import Testing
 
   @Test func enginesThatAreNotHereAreRefused() throws {
     for name in Engine.names where !Engine.available.contains(where: { $0.name == name }) {
-      let error = #expect(throws: DPOError.self) { try trainer { $0.engine = name } }
+      let error = #expect(throws: DPOError.self) { try trainer { $0.machine.engine = name } }
       #expect(error?.code == .unsupported && error?.message.contains(Engine.best.name) == true)
     }
-    let error = #expect(throws: DPOError.self) { try trainer { $0.engine = "fast" } }
+    let error = #expect(throws: DPOError.self) { try trainer { $0.machine.engine = "fast" } }
     #expect(error?.code == .invalidArgument && error?.message.contains("portable") == true)
   }
 
   /// The same bits with less memory: each block's input alone is kept.
   @Test func checkpointedGradientsAreTheSame() throws {
-    let (kept, again) = (try trainer { _ in }, try trainer { $0.gradientCheckpointing = true })
+    let (kept, again) = (try trainer { _ in }, try trainer { $0.machine.gradientCheckpointing = true })
     for _ in 0..<3 {
       let (a, b) = (try kept.takeStep(), try again.takeStep())
       #expect(a["loss"] == b["loss"] && a["grad_norm"] == b["grad_norm"])
@@ -64,11 +64,11 @@ import Testing
   func adaptersGradientsAreTheSameHoweverMuchIsKept(name: String) throws {
     func adapted(_ change: (inout TrainingOptions) -> Void) throws -> Trainer {
       try trainer(name) {
-        $0.loraR = 4
+        $0.lora.rank = 4
         change(&$0)
       }
     }
-    let (kept, again) = (try adapted { _ in }, try adapted { $0.gradientCheckpointing = true })
+    let (kept, again) = (try adapted { _ in }, try adapted { $0.machine.gradientCheckpointing = true })
     for _ in 0..<3 {
       let (a, b) = (try kept.takeStep(), try again.takeStep())
       #expect(a["loss"] == b["loss"] && a["grad_norm"] == b["grad_norm"])

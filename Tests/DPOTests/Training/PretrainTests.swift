@@ -9,11 +9,11 @@ import Testing
   private static func options(_ method: String, _ change: (inout TrainingOptions) -> Void = { _ in }) -> TrainingOptions
   {
     var options = TrainingOptions()
-    options.method = method
-    options.maxLength = 64
-    options.perDeviceTrainBatchSize = 2
-    options.learningRate = 3e-3
-    options.maxSteps = 4
+    options.method.name = method
+    options.rows.maxLength = 64
+    options.batches.perDeviceTrainBatchSize = 2
+    options.optimization.learningRate = 3e-3
+    options.batches.maxSteps = 4
     change(&options)
     return options
   }
@@ -25,8 +25,8 @@ import Testing
     let model = try PretrainTests.model()
     for (batch, length) in [(1, 64), (3, 64), (3, 32)] {
       let options = PretrainTests.options("pretrain") {
-        $0.perDeviceEvalBatchSize = batch
-        $0.maxLength = length
+        $0.batches.perDeviceEvalBatchSize = batch
+        $0.rows.maxLength = length
       }
       let data = try model.dataset(text: [PretrainTests.documents], options: options.dataset())
       let record = try Trainer.evaluate(model: model, data: data, options: options)
@@ -51,14 +51,14 @@ import Testing
     }
     let packed = try steps(
       PretrainTests.options("sft") {
-        $0.packing = true
-        $0.maxLength = 128
-        $0.perDeviceTrainBatchSize = 1000
+        $0.method.packing = true
+        $0.rows.maxLength = 128
+        $0.batches.perDeviceTrainBatchSize = 1000
       })
     let plain = try steps(
       PretrainTests.options("sft") {
-        $0.maxLength = 128
-        $0.perDeviceTrainBatchSize = 1000
+        $0.rows.maxLength = 128
+        $0.batches.perDeviceTrainBatchSize = 1000
       })
     for (a, b) in zip(packed, plain) {
       for name in ["loss", "grad_norm", "entropy", "num_tokens"] {
@@ -76,9 +76,9 @@ import Testing
     shape.contextLength = 64
     let model = try ModelFile.make(shape, tokenizer: tokenizer)
     let options = PretrainTests.options("pretrain") {
-      $0.maxSteps = 60
-      $0.perDeviceTrainBatchSize = 8
-      $0.learningRate = 1e-2
+      $0.batches.maxSteps = 60
+      $0.batches.perDeviceTrainBatchSize = 8
+      $0.optimization.learningRate = 1e-2
     }
     let data = try model.dataset(text: [PretrainTests.documents], options: options.dataset())
     let trainer = try Trainer(model: model, data: data, evaluation: data, options: options)
@@ -108,12 +108,12 @@ import Testing
       try model.dataset(
         [PretrainTests.documents, PretrainTests.documents], options: PretrainTests.options("sft").dataset())
     }
-    #expect(throws: DPOError.self) { try PretrainTests.options("pretrain") { $0.maxLength = nil }.dataset() }
-    #expect(throws: DPOError.self) { try PretrainTests.options("sft") { $0.lossType = ["ipo"] }.dataset() }
+    #expect(throws: DPOError.self) { try PretrainTests.options("pretrain") { $0.rows.maxLength = nil }.dataset() }
+    #expect(throws: DPOError.self) { try PretrainTests.options("sft") { $0.method.lossType = ["ipo"] }.dataset() }
     #expect(throws: DPOError.self) {
       try PretrainTests.options("sft") {
-        $0.packing = true
-        $0.maxLength = nil
+        $0.method.packing = true
+        $0.rows.maxLength = nil
       }.dataset()
     }
     let two = try model.dataset([PretrainTests.documents, PretrainTests.documents], options: pretrain.dataset())

@@ -39,12 +39,12 @@ import Testing
     let folder = try TemporaryDirectory()
     let engines = Engine.available
     try #require(engines.count > 1)
-    let first = try makeTrainer("full") { $0.engine = engines[0].name }
+    let first = try makeTrainer("full") { $0.machine.engine = engines[0].name }
     for _ in 0..<2 { try first.takeStep() }
     try first.saveCheckpoint(to: "\(folder.path)/c.h5")
-    let same = try makeTrainer("full") { $0.engine = engines[0].name }
+    let same = try makeTrainer("full") { $0.machine.engine = engines[0].name }
     #expect(try same.resume(from: "\(folder.path)/c.h5").isEmpty)
-    let other = try makeTrainer("full") { $0.engine = engines[1].name }
+    let other = try makeTrainer("full") { $0.machine.engine = engines[1].name }
     let notes = try other.resume(from: "\(folder.path)/c.h5")
     #expect(notes.count == 1 && notes[0].contains(engines[0].name) && notes[0].contains(engines[1].name))
     #expect(other.step == 2)
@@ -58,8 +58,8 @@ import Testing
     try trainer.saveCheckpoint(to: "\(folder.path)/c.h5")
 
     for (what, change) in [
-      ("beta", { $0.beta = 0.3 }), ("seed", { $0.seed = 1 }), ("loss_type", { $0.lossType = ["ipo"] }),
-      ("max_length", { $0.maxLength = 40 }),
+      ("beta", { $0.method.beta = 0.3 }), ("seed", { $0.batches.seed = 1 }), ("loss_type", { $0.method.lossType = ["ipo"] }),
+      ("max_length", { $0.rows.maxLength = 40 }),
     ] as [(String, (inout TrainingOptions) -> Void)] {
       let other = try makeTrainer("full", change: change)
       let before = bits(other)
@@ -78,9 +78,9 @@ import Testing
     let trainer = try makeTrainer(
       "full",
       change: {
-        $0.learningRate = 1e30
-        $0.maxGradNorm = 0
-        $0.lrSchedulerType = "constant"
+        $0.optimization.learningRate = 1e30
+        $0.optimization.maxGradNorm = 0
+        $0.optimization.lrSchedulerType = .constant
       })
     var error: DPOError?
     var before: [UInt32] = []
@@ -101,8 +101,8 @@ import Testing
       try makeTrainer(
         "full",
         change: {
-          $0.memoryLimitMb = 1
-          $0.perDeviceTrainBatchSize = 12
+          $0.machine.memoryLimitMb = 1
+          $0.batches.perDeviceTrainBatchSize = 12
         })
     }
     #expect(error?.code == .memory)
@@ -110,8 +110,8 @@ import Testing
   }
 
   @Test func aHostsOwnLossTakesTheSameStep() throws {
-    let planned = try makeTrainer("full", change: { $0.shuffle = false })
-    let own = try makeTrainer("full", change: { $0.shuffle = false })
+    let planned = try makeTrainer("full", change: { $0.batches.shuffle = false })
+    let own = try makeTrainer("full", change: { $0.batches.shuffle = false })
     for step in 0..<3 {
       let record = try planned.takeStep()
       let rows = Array(step * 4..<step * 4 + 4)
@@ -144,45 +144,45 @@ import Testing
     _ kind: String, model name: String = "models/llama-tied", change: (inout TrainingOptions) -> Void = { _ in }
   ) throws -> Trainer {
     var options = TrainingOptions()
-    options.perDeviceTrainBatchSize = 2
-    options.gradientAccumulationSteps = 2
-    options.learningRate = 1e-3
-    options.warmupSteps = 2
-    options.weightDecay = 0.01
-    options.saveSteps = 3
+    options.batches.perDeviceTrainBatchSize = 2
+    options.batches.gradientAccumulationSteps = 2
+    options.optimization.learningRate = 1e-3
+    options.optimization.warmupSteps = 2
+    options.optimization.weightDecay = 0.01
+    options.files.saveSteps = 3
     var start: String?
     var data = "data/pairs.jsonl"
     switch kind {
     case "lora with dropout":
-      options.loraR = 4
-      options.loraDropout = 0.2
-      options.disableDropout = false
-      options.loraTargetModules = ["all-linear"]
+      options.lora.rank = 4
+      options.lora.dropout = 0.2
+      options.lora.disableDropout = false
+      options.lora.targetModules = ["all-linear"]
     case "reference synced":
-      options.syncRefModel = true
-      options.refModelSyncSteps = 2
-    case "reference precomputed": options.precomputeRefLogProbs = true
-    case _ where Engine.names.contains(kind): options.engine = kind
+      options.method.syncRefModel = true
+      options.method.refModelSyncSteps = 2
+    case "reference precomputed": options.method.precomputeRefLogProbs = true
+    case _ where Engine.names.contains(kind): options.machine.engine = kind
     case _ where kind.hasPrefix("bf16 "):
-      options.precision = "bf16"
-      options.engine = String(kind.dropFirst(5))
-    case "checkpointing": options.gradientCheckpointing = true
+      options.machine.precision = .bf16
+      options.machine.engine = String(kind.dropFirst(5))
+    case "checkpointing": options.machine.gradientCheckpointing = true
     case "from an adapter": start = "adapters/llama-tied-lora-sigmoid-final"
     case "sft":
-      options.method = "sft"
+      options.method.name = "sft"
       data = "data/completions.jsonl"
-      options.maxSteps = 9
+      options.batches.maxSteps = 9
     case "reward", "reward lora":
-      options.method = "reward"
-      if kind == "reward lora" { options.loraR = 4 }
+      options.method.name = "reward"
+      if kind == "reward lora" { options.lora.rank = 4 }
     case "ranked precomputed":
-      options.method = "ranked"
-      options.precomputeRefLogProbs = true
+      options.method.name = "ranked"
+      options.method.precomputeRefLogProbs = true
       data = "data/ranked.jsonl"
-      options.maxSteps = 9
+      options.batches.maxSteps = 9
     case "bco":
-      options.method = "bco"
-      options.maxSteps = 9
+      options.method.name = "bco"
+      options.batches.maxSteps = 9
     default: break
     }
     change(&options)

@@ -13,8 +13,8 @@ import Testing
     func path(_ key: String) throws -> String { Fixtures.path(try #require(golden[key]?.string)) }
     let model = try ModelFile.open(path("model"))
     var options = TrainingOptions()
-    options.method = "reward"
-    options.perDeviceEvalBatchSize = 5
+    options.method.name = "reward"
+    options.batches.perDeviceEvalBatchSize = 5
     let data = try model.dataset(jsonl: path("data"), options: options.dataset())
     let adapter = try AdapterFile.open(path("final_adapter"), for: model)
     let record = try Trainer.evaluate(model: model, adapter: adapter, data: data, options: options)
@@ -27,7 +27,7 @@ import Testing
 
   @Test(arguments: [false, true]) func whatWasTrainedScoresTheSameFromEveryFile(lora: Bool) throws {
     let folder = try TemporaryDirectory()
-    let trainer = try makeTrainer { $0.loraR = lora ? 4 : 0 }
+    let trainer = try makeTrainer { $0.lora.rank = lora ? 4 : 0 }
     try trainer.run(outputDirectory: "\(folder.path)/run")
     let base = Fixtures.path("models/llama-tied")
     let final = "\(folder.path)/run/final.h5"
@@ -86,8 +86,8 @@ import Testing
 
   @Test func longRowsAreLeftOutNotCut() throws {
     var options = TrainingOptions()
-    options.method = "reward"
-    options.maxLength = 24
+    options.method.name = "reward"
+    options.rows.maxLength = 24
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
     let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
     #expect(data.report.droppedRows > 0 && data.report.truncatedRows == 0)
@@ -110,7 +110,7 @@ import Testing
     let ofReward = try AdapterFile.open(adapter, for: file)
     let ofLanguage = try AdapterFile.open(Fixtures.path("adapters/qwen2-random"), for: file)
     #expect(code { _ = try Trainer(model: file, adapter: ofReward, data: pairs, options: options) } == .mismatch)
-    options.method = "reward"
+    options.method.name = "reward"
     #expect(code { _ = try Trainer(model: file, adapter: ofLanguage, data: pairs, options: options) } == .mismatch)
     #expect(code { _ = try Trainer.evaluate(model: file, data: pairs, options: options) } == .invalidArgument)
     // Scores of a model with more than one label are not rewards.
@@ -125,10 +125,10 @@ import Testing
 
   private func makeTrainer(_ change: (inout TrainingOptions) -> Void) throws -> Trainer {
     var options = TrainingOptions()
-    options.method = "reward"
-    options.learningRate = 1e-2
-    options.perDeviceTrainBatchSize = 4
-    options.maxSteps = 6
+    options.method.name = "reward"
+    options.optimization.learningRate = 1e-2
+    options.batches.perDeviceTrainBatchSize = 4
+    options.batches.maxSteps = 6
     change(&options)
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
     let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())

@@ -66,8 +66,8 @@ import Testing
     try options.set("method", to: golden["method"] ?? "dpo")
     for (name, value) in golden["options"]?.object?.members ?? [] {
       switch name {
-      case "train_sampling_strategy": options.shuffle = value.string != "sequential"
-      case "loss_type" where value.string != nil: options.lossType = [value.string ?? ""]
+      case "train_sampling_strategy": options.batches.shuffle = value.string != "sequential"
+      case "loss_type" where value.string != nil: options.method.lossType = [value.string ?? ""]
       default: try options.set(name, to: value)
       }
     }
@@ -77,7 +77,7 @@ import Testing
     let model = try ModelFile.open(directory?.path ?? text("model") ?? "")
     // CPO's and ORPO's trainers in TRL tokenise by rules of their own.
     let data =
-      ["cpo", "orpo"].contains(options.method)
+      ["cpo", "orpo"].contains(options.method.name)
       ? try TokenizedDataset(rows: tokenRows(golden), options: options.dataset())
       : try model.dataset(jsonl: text("data") ?? "", options: options.dataset())
     let trainer = try Trainer(

@@ -36,7 +36,7 @@ import Testing
 
   @Test func optionsOfAnAdapterDoNotGoWithOneToStartFrom() throws {
     let error = #expect(throws: DPOError.self) {
-      try makeTrainer(adapter: "adapters/llama-tied-random") { $0.loraAlpha = 3 }
+      try makeTrainer(adapter: "adapters/llama-tied-random") { $0.lora.alpha = 3 }
     }
     #expect(error?.message.contains("lora_alpha") == true)
   }
@@ -45,7 +45,7 @@ import Testing
     let error = #expect(throws: DPOError.self) { try makeTrainer(reference: "models/gpt2") }
     #expect(error?.message.contains("models/gpt2") == true)
     let rewarded = #expect(throws: DPOError.self) {
-      try makeTrainer(reference: "models/llama-tied") { $0.referenceFree = true }
+      try makeTrainer(reference: "models/llama-tied") { $0.method.referenceFree = true }
     }
     #expect(rewarded?.message.contains("reference_free") == true)
   }
@@ -57,7 +57,7 @@ import Testing
     try copyFile(Fixtures.path("gguf/llama-tied.gguf"), to: path)
     let model = try ModelFile.open(path)
     var options = TrainingOptions()
-    options.loraR = 2
+    options.lora.rank = 2
     let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
     let trainer = try Trainer(model: model, data: data, options: options)
     let generating = try LanguageModel(path: path, adapter: nil, threads: 1)
@@ -96,7 +96,7 @@ import Testing
   @Test func weightsScaleTheLossOfTheirRows() throws {
     let model = try LanguageModel(path: Fixtures.path("models/llama-tied"))
     var options = TrainingOptions()
-    options.maxSteps = 1
+    options.batches.maxSteps = 1
     var plain: [JSONObject] = []
     try JSONLines(Fixtures.path("data/pairs.jsonl")).forEach { row, _ in plain.append(row) }
     let records = try [1.0, 3].map { weight in
@@ -132,7 +132,7 @@ import Testing
 
   @Test func leavingTheLoopStopsTheRun() async throws {
     let folder = try TemporaryDirectory()
-    let trainer = try makeTrainer { $0.maxSteps = 100_000 }
+    let trainer = try makeTrainer { $0.batches.maxSteps = 100_000 }
     for try await event in trainer.events(outputDirectory: "\(folder.path)/run") {
       if case .step(let record) = event, record.step == 2 { break }
     }
@@ -159,7 +159,7 @@ import Testing
     adapter: String? = nil, reference: String? = nil, change: (inout TrainingOptions) throws -> Void = { _ in }
   ) throws -> Trainer {
     var options = TrainingOptions()
-    options.perDeviceTrainBatchSize = 6
+    options.batches.perDeviceTrainBatchSize = 6
     try change(&options)
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
     return try Trainer(

@@ -1,4 +1,4 @@
-"""libdpo.so: every struct and prototype of dpo.h, in its order, and ``check``, which turns a status into an exception."""
+"""libdpo.so: the structs (those of options are in _options) and prototypes of dpo.h, in its order, and ``check``, which turns a status into an exception."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from ctypes import (
 )
 
 from . import errors
+from ._options import (
+    ExportOptions, FeedbackOptions, GenerationOptions, ModelShape, SizedStructure, TokenizerOptions, TrainOptions,
+)
 
 ABI_VERSION = 0
 
@@ -40,14 +43,6 @@ lib = _load()
 
 
 # --------------------------------------------------------------------------------------------------------- structs
-
-
-class SizedStructure(Structure):
-    """A struct that starts with its own size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.struct_size = sizeof(type(self))
 
 
 class LossOptions(SizedStructure):
@@ -81,36 +76,6 @@ class DatasetInfo(SizedStructure):
     ]
 
 
-class TrainOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("method", c_char_p), ("loss_type", c_char_p), ("loss_weights", POINTER(c_double)),
-        ("loss_weight_count", c_size_t), ("beta", c_double), ("label_smoothing", c_double),
-        ("f_divergence_type", c_char_p), ("f_alpha_divergence_coef", c_double), ("discopop_tau", c_double),
-        ("ld_alpha", c_double), ("use_weighting", c_int32), ("reference_free", c_int32),
-        ("completion_only_loss", c_int32), ("assistant_only_loss", c_int32), ("packing", c_int32),
-        ("desirable_weight", c_double), ("undesirable_weight", c_double),
-        ("cpo_alpha", c_double), ("simpo_gamma", c_double), ("alpha", c_double), ("unlikelihood_alpha", c_double),
-        ("center_rewards_coefficient", c_double),
-        ("kl_coef", c_double), ("kl_estimator", c_char_p), ("kl_target", c_double), ("kl_horizon", c_double),
-        ("max_kl", c_double), ("cliprange", c_double), ("cliprange_value", c_double), ("vf_coef", c_double),
-        ("gamma", c_double), ("lam", c_double), ("whiten_rewards", c_int32), ("num_ppo_epochs", c_int32),
-        ("num_mini_batches", c_int32), ("num_generations", c_int32), ("max_completion_length", c_int32), ("temperature", c_double),
-        ("missing_eos_penalty", c_double),
-        ("learning_rate", c_double), ("lr_scheduler_type", c_char_p),
-        ("warmup_steps", c_double), ("weight_decay", c_double), ("adam_beta1", c_double), ("adam_beta2", c_double),
-        ("adam_epsilon", c_double), ("max_grad_norm", c_double), ("per_device_train_batch_size", c_int32),
-        ("per_device_eval_batch_size", c_int32), ("gradient_accumulation_steps", c_int32),
-        ("num_train_epochs", c_double), ("max_steps", c_int32), ("shuffle", c_int32), ("seed", c_uint32),
-        ("data_seed", c_int64), ("max_length", c_int32), ("truncation_mode", c_char_p), ("lora_r", c_int32),
-        ("lora_alpha", c_double), ("lora_dropout", c_double), ("lora_target_modules", c_char_p), ("use_rslora", c_int32),
-        ("init_lora_weights", c_char_p), ("disable_dropout", c_int32), ("precompute_ref_log_probs", c_int32),
-        ("sync_ref_model", c_int32), ("ref_model_mixup_alpha", c_double), ("ref_model_sync_steps", c_int32),
-        ("eval_steps", c_int32), ("save_steps", c_int32), ("save_total_limit", c_int32), ("autosave_steps", c_int32),
-        ("overwrite_output_dir", c_int32), ("gradient_checkpointing", c_int32), ("precision", c_char_p), ("threads", c_int32), ("memory_limit_mb", c_int32),
-        ("engine", c_char_p),
-    ]
-
-
 class Metrics(SizedStructure):
     _fields_ = [("struct_size", c_size_t), ("step", c_int64), ("total_steps", c_int64)] + [
         (name, c_double)
@@ -130,46 +95,6 @@ class Event(Structure):
 
 
 EVENT_STEP, EVENT_EVALUATION, EVENT_CHECKPOINT, EVENT_NOTE, EVENT_PROGRESS = 1, 2, 3, 4, 5
-
-
-class GenerationOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("max_new_tokens", c_int32), ("temperature", c_double), ("top_k", c_int32),
-        ("top_p", c_double), ("min_p", c_double), ("seed", c_uint64), ("num_return_sequences", c_int32),
-        ("add_special_tokens", c_int32), ("precision", c_char_p),
-    ]
-
-
-class TokenizerOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("vocabulary_size", c_int32), ("minimum_frequency", c_int32),
-        ("pre_tokenizer", c_char_p), ("chat_template", c_char_p), ("bos_token", c_char_p), ("eos_token", c_char_p),
-        ("pad_token", c_char_p), ("special_tokens", POINTER(c_char_p)), ("special_token_count", c_size_t),
-        ("overwrite", c_int32),
-    ]
-
-
-class ModelShape(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("family", c_char_p), ("tokenizer", c_char_p), ("vocabulary_size", c_int32),
-        ("hidden_size", c_int32), ("layers", c_int32), ("heads", c_int32), ("kv_heads", c_int32),
-        ("intermediate_size", c_int32), ("context_length", c_int32), ("tie_word_embeddings", c_int32),
-        ("initializer_range", c_double), ("seed", c_uint64), ("overwrite", c_int32),
-    ]
-
-
-class ExportOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("adapter", c_char_p), ("base", c_char_p), ("dtype", c_char_p), ("merge", c_int32),
-        ("overwrite", c_int32),
-    ]
-
-
-class FeedbackOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("max_seconds", c_double), ("replay", c_double), ("min_records", c_int32),
-        ("retrain", c_int32), ("training", POINTER(TrainOptions)),
-    ]
 
 
 class FeedbackResult(SizedStructure):
@@ -360,6 +285,24 @@ def check(status: int) -> None:
 def initialised(kind: type[SizedStructure], initialise: object) -> SizedStructure:
     options = kind()
     check(initialise(byref(options), sizeof(options)))  # type: ignore[operator]
+    return options
+
+
+def filled(kind: type[SizedStructure], initialise: object, values: "dict[str, object]") -> SizedStructure:
+    """A struct of options with these values; None leaves an option unset. The result keeps alive what it points to."""
+    options = initialised(kind, initialise)
+    for name, value in values.items():
+        if value is None:
+            continue
+        if isinstance(value, (str, os.PathLike)):
+            setattr(options, name, text_bytes(os.fspath(value), name))
+        elif isinstance(value, (list, tuple)):
+            setattr(options, name, string_array(list(value), name))
+            setattr(options, name.removesuffix("s") + "_count", len(value))
+        elif isinstance(value, bool) and dict(kind._fields_)[name] is c_int32:  # type: ignore[index]
+            setattr(options, name, int(value))
+        else:
+            setattr(options, name, value)
     return options
 
 

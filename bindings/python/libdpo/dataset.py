@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
-from .config import DPOConfig, _RolloutConfig, _TrainingConfig
+from .config import RunConfig
+from .configs import DPOConfig
 from .model import Model
 
 __all__ = ["Dataset", "DatasetInfo"]
@@ -45,7 +46,7 @@ class Dataset(_native.Handle):
 
     _release = "dpo_dataset_release"
 
-    def __init__(self, data: Any, model: Optional[Model] = None, args: Optional[_TrainingConfig] = None) -> None:
+    def __init__(self, data: Any, model: Optional[Model] = None, args: Optional[RunConfig] = None) -> None:
         super().__init__()
         args = args or DPOConfig()
         options = args.native()
@@ -63,7 +64,7 @@ class Dataset(_native.Handle):
             if not isinstance(row, Mapping):
                 raise TypeError(f"row {index + 1} is {type(row).__name__}, expected a dict")
         if rows and "prompt_ids" in rows[0]:
-            if isinstance(args, _RolloutConfig):
+            if args._draws:
                 rows = [{**row, "chosen_ids": [], "rejected_ids": []} for row in rows]
             self._from_tokens(rows, options)
         else:
@@ -101,5 +102,5 @@ def _handle(model: Optional[Model]) -> Any:
 Data = Union[Dataset, str, "os.PathLike[str]", Iterable[Mapping[str, Any]]]
 
 
-def as_dataset(data: Any, model: Model, args: _TrainingConfig) -> Dataset:
+def as_dataset(data: Any, model: Model, args: RunConfig) -> Dataset:
     return data if isinstance(data, Dataset) else Dataset(data, model, args)

@@ -7,9 +7,12 @@ import os
 from collections.abc import Callable, Mapping
 from ctypes import byref, c_uint64, c_void_p, pointer
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Optional, Union
 
 from . import _native, errors
+from ._options import feedback_options
+from ._signatures import takes
 from .config import _set
 from .model import Model
 from .trainer import _interrupts, _metrics
@@ -88,28 +91,29 @@ class Feedback(_native.Handle):
 
     # --------------------------------------------------------------------------------------------------- training
 
+    @takes(feedback_options)
     def train(
         self,
         model: "Model | str | os.PathLike[str]",
         output_dir: "str | os.PathLike[str]",
         *,
-        max_seconds: Optional[float] = None,
-        min_records: int = 8,
-        replay: float = 0.0,
-        retrain: bool = False,
         on_event: "Callable[[str, Any], object] | None" = None,
         **training: Any,
     ) -> FeedbackResult:
         """Trains ``output_dir``/adapter.gguf (and .h5) on what is new; for a thread of its own.
 
-        Stops when ``max_seconds`` are over or at ``cancel()``; the next call goes on. ``replay``: older records mixed in
-        for each new one. ``retrain``: a new adapter, trained on every record. ``training``: options of a run by name,
-        such as ``learning_rate=1e-4``; defaults are those of ``dpo feedback train``.
+        Stops when ``max_seconds`` are over or at ``cancel()``; the next call goes on. ``training``: the options below, and
+        those of a run by name, such as ``learning_rate=1e-4``; defaults are those of ``dpo feedback train``.
 
         ``on_event(kind, value)`` is called with ("step", metrics), ("saved", path of an adapter) and ("note", text);
         returning True stops.
         """
-        options = _native.initialised(_native.FeedbackOptions, _native.lib.dpo_feedback_options_init)
+        own = {name: training.pop(name) for name in list(training) if name in signature(feedback_options).parameters}
+        if own.get("max_seconds") is not None and not own["max_seconds"] > 0:
+            raise errors.InvalidArgumentError(f"max_seconds is {own['max_seconds']}, expected more than 0, or None")
+        options = _native.filled(
+            _native.FeedbackOptions, _native.lib.dpo_feedback_options_init, feedback_options(**own)
+        )
         run = _native.initialised(_native.TrainOptions, _native.lib.dpo_feedback_training_init)
         kinds = {name: kind for name, kind, *_ in _native.TrainOptions._fields_}
         for name in ("struct_size", "method", "loss_weights", "loss_weight_count"):
@@ -118,10 +122,6 @@ class Feedback(_native.Handle):
             if name not in kinds:
                 raise TypeError(f"train() got an unexpected keyword argument {name!r}")
             _set(run, name, kinds[name], value)
-        if max_seconds is not None and not max_seconds > 0:
-            raise errors.InvalidArgumentError(f"max_seconds is {max_seconds}, expected more than 0, or None")
-        options.max_seconds = 0 if max_seconds is None else max_seconds
-        options.min_records, options.replay, options.retrain = min_records, replay, bool(retrain)
         options.training = pointer(run)
         raised: "list[BaseException]" = []
         metrics: "dict[str, Any]" = {}

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
+from ._options import export_options, generation_options
+from ._signatures import takes
 from .classifier import TextClassifier
-from .config import DPOConfig
+from .configs import DPOConfig
 
 __all__ = ["Completion", "Model", "ModelInfo", "TextScore", "export", "inspect"]
 
@@ -220,32 +222,20 @@ class Model(_native.Handle):
 
     # ------------------------------------------------------------------------------------------------- generation
 
+    @takes(generation_options)
     def generate(
         self,
         prompts: Union[str, Sequence[str]],
         *,
-        max_new_tokens: int = 128,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        seed: int = 42,
-        num_return_sequences: int = 1,
-        add_special_tokens: bool = True,
-        precision: str = "fp32",
         on_token: "Callable[[int, int, int, str], object] | None" = None,
+        **options: Any,
     ) -> "list[list[Completion]]":
-        """Completions of each prompt. ``temperature`` 0 is greedy. A completion depends on the seed and its indices alone.
-        ``precision`` "bf16" is faster: weights, and what they are multiplied with, are rounded.
+        """Completions of each prompt.
 
         ``on_token(prompt, completion, token, text)`` sees each token as it is made; returning a true value stops.
         """
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
-        options = _generation_options(
-            max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
-            num_return_sequences=num_return_sequences, add_special_tokens=bool(add_special_tokens),
-            precision=precision.encode(),
-        )
+        drawing = _generation_options(options)
         raised: "list[BaseException]" = []
 
         def token(prompt: int, completion: int, token: int, text: bytes, _: object) -> int:
@@ -258,7 +248,7 @@ class Model(_native.Handle):
         result = c_void_p()
         callback = _native.TokenCallback() if on_token is None else _native.TokenCallback(token)
         status = _native.lib.dpo_model_generate(
-            self._handle, _native.string_array(texts, "a prompt"), len(texts), byref(options), callback, None,
+            self._handle, _native.string_array(texts, "a prompt"), len(texts), byref(drawing), callback, None,
             byref(result),
         )
         try:
@@ -266,12 +256,13 @@ class Model(_native.Handle):
                 raise raised[0]
             _native.check(status)
             return [
-                [self._completion(result, prompt, index) for index in range(num_return_sequences)]
+                [self._completion(result, prompt, index) for index in range(drawing.num_return_sequences)]
                 for prompt in range(len(texts))
             ]
         finally:
             _native.lib.dpo_completions_release(result)
 
+    @takes(generation_options, without=("num_return_sequences", "add_special_tokens", "precision"))
     def evaluate(
         self,
         data: Path,
@@ -280,12 +271,7 @@ class Model(_native.Handle):
         reference: "Optional[Model]" = None,
         samples: int = 0,
         judge: "Union[TextClassifier, Model, None]" = None,
-        max_new_tokens: int = 128,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        min_p: float = 0.0,
-        seed: int = 42,
+        **options: Any,
     ) -> "dict[str, Any]":
         """Metrics on pairs of a JSON-lines file by TRL's names, their ``"standard_errors"``, and with ``samples`` answers drawn
         to each prompt ``"samples"``: their KL from ``reference`` in nats, and how often ``judge``, a classifier or a reward
@@ -293,13 +279,10 @@ class Model(_native.Handle):
 
         ``args``: a DPOConfig or another config. ``reference``: None is this model without its adapter.
         """
-        options = (DPOConfig() if args is None else args).native()
-        drawn = None
-        if samples:
-            drawn = _generation_options(
-                max_new_tokens=max_new_tokens, temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, seed=seed,
-                num_return_sequences=samples,
-            )
+        rows = (DPOConfig() if args is None else args).native()
+        drawn = _generation_options(options | {"num_return_sequences": samples}) if samples else None
+        if not samples:
+            generation_options(**options)  # a name that does not exist is an error all the same
         handles = {TextClassifier: None, Model: None}
         if judge is not None:
             if type(judge) not in handles:
@@ -308,7 +291,7 @@ class Model(_native.Handle):
         text = c_void_p()
         _native.check(
             _native.lib.dpo_model_evaluate(
-                self._handle, None if reference is None else reference._handle, _native.path_bytes(data), byref(options),
+                self._handle, None if reference is None else reference._handle, _native.path_bytes(data), byref(rows),
                 None if drawn is None else byref(drawn), handles[TextClassifier], handles[Model], byref(text),
             )
         )
@@ -327,11 +310,10 @@ class Model(_native.Handle):
         )
 
 
-def _generation_options(**values: Any) -> _native.GenerationOptions:
-    options = _native.initialised(_native.GenerationOptions, _native.lib.dpo_generation_options_init)
-    for name, value in values.items():
-        setattr(options, name, value)
-    return options  # type: ignore[return-value]
+def _generation_options(values: "dict[str, Any]") -> _native.GenerationOptions:
+    return _native.filled(  # type: ignore[return-value]
+        _native.GenerationOptions, _native.lib.dpo_generation_options_init, generation_options(**values)
+    )
 
 
 def inspect(path: Path) -> "dict[str, Any]":
@@ -344,22 +326,17 @@ def inspect(path: Path) -> "dict[str, Any]":
 _FORMATS = {"hdf5": 0, "safetensors": 1, "gguf": 2, "peft": 3, "gguf-lora": 4}
 
 
+@takes(export_options)
 def export(
     source: Path,
     to: str,
     output: Path,
     *,
-    adapter: Optional[Path] = None,
-    base: Optional[Path] = None,
-    dtype: str = "f32",
-    merge: bool = False,
-    overwrite: bool = False,
     check: Optional[Path] = None,
     reference: Optional[Path] = None,
+    **options: Any,
 ) -> "dict[str, Any] | None":
     """Converts a model, adapter or checkpoint: ``to`` is "hdf5", "safetensors", "gguf", "peft" or "gguf-lora".
-
-    ``adapter``: put it on the model first. ``base``: the model of an adapter whose file does not name it any more.
 
     ``check``: pairs as JSON lines, which the trained model and the exported one score. What comes of it is returned, and there
     is a warning if rounding has eaten what was learnt; dpo_export_check in dpo.h tells the keys. ``reference``: the model that
@@ -367,14 +344,9 @@ def export(
     """
     if to not in _FORMATS:
         raise errors.InvalidArgumentError(f"to is {to!r}; expected one of {', '.join(_FORMATS)}")
-    options = _native.initialised(_native.ExportOptions, _native.lib.dpo_export_options_init)
-    options.adapter = None if adapter is None else _native.path_bytes(adapter)
-    options.base = None if base is None else _native.path_bytes(base)
-    options.dtype = _native.text_bytes(dtype, "dtype")
-    options.merge = bool(merge)
-    options.overwrite = bool(overwrite)
+    how = _native.filled(_native.ExportOptions, _native.lib.dpo_export_options_init, export_options(**options))
     _native.check(
-        _native.lib.dpo_export(_native.path_bytes(source), _FORMATS[to], _native.path_bytes(output), byref(options))
+        _native.lib.dpo_export(_native.path_bytes(source), _FORMATS[to], _native.path_bytes(output), byref(how))
     )
     if check is None:
         return None
@@ -382,7 +354,7 @@ def export(
     _native.check(
         _native.lib.dpo_export_check(
             _native.path_bytes(source), _native.path_bytes(output), _native.path_bytes(check),
-            None if reference is None else _native.path_bytes(reference), byref(options), byref(text),
+            None if reference is None else _native.path_bytes(reference), byref(how), byref(text),
         )
     )
     found = json.loads(_native.take_text(text))

@@ -14,10 +14,7 @@ from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
 from .classifier import TextClassifier
-from .config import (
-    BCOConfig, CPOConfig, DPOConfig, GRPOConfig, KTOConfig, OnlineDPOConfig, ORPOConfig, PPOConfig, PretrainConfig, RankedConfig,
-    RewardConfig, RLOOConfig, SFTConfig, UnlikelihoodConfig, _TrainingConfig, with_adapter,
-)
+from .config import RunConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
@@ -150,13 +147,13 @@ def _interrupts(cancel: "Callable[[], None]") -> "Iterator[list[bool]]":
 
 class _Trainer(_native.Handle):
     _release = "dpo_trainer_release"
-    _config: "type[_TrainingConfig]" = _TrainingConfig
+    _config: "type[RunConfig]" = RunConfig
 
     def __init__(
         self,
         model: Union[Model, str, "os.PathLike[str]"],
         ref_model: Union[Model, str, "os.PathLike[str]", None],
-        args: Optional[_TrainingConfig],
+        args: Optional[RunConfig],
         train_dataset: Optional[Data],
         eval_dataset: Optional[Data],
         callbacks: Optional[Sequence[TrainerCallback]],
@@ -399,14 +396,14 @@ class _Trainer(_native.Handle):
         self._reduce = callback
 
 
-class _ReferenceTrainer(_Trainer):
+class ReferenceTrainer(_Trainer):
     """A method that compares the policy with a reference model."""
 
     def __init__(
         self,
         model: Union[Model, str, "os.PathLike[str]"],
         ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
-        args: Optional[_TrainingConfig] = None,
+        args: Optional[RunConfig] = None,
         train_dataset: Optional[Data] = None,
         eval_dataset: Optional[Data] = None,
         callbacks: Optional[Sequence[TrainerCallback]] = None,
@@ -415,13 +412,13 @@ class _ReferenceTrainer(_Trainer):
         super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
 
 
-class _PolicyTrainer(_Trainer):
+class PolicyTrainer(_Trainer):
     """A method that has no reference model."""
 
     def __init__(
         self,
         model: Union[Model, str, "os.PathLike[str]"],
-        args: Optional[_TrainingConfig] = None,
+        args: Optional[RunConfig] = None,
         train_dataset: Optional[Data] = None,
         eval_dataset: Optional[Data] = None,
         callbacks: Optional[Sequence[TrainerCallback]] = None,
@@ -430,77 +427,7 @@ class _PolicyTrainer(_Trainer):
         super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
 
 
-class DPOTrainer(_ReferenceTrainer):
-    """Direct preference optimisation of ``model`` on pairs, as TRL's class of this name does it.
-
-    ``model``: a path or a ``Model``; opened with an adapter, training goes on from it. ``ref_model``: None is the model
-    as it was opened. ``train_dataset`` and ``eval_dataset``: see ``Dataset``. ``peft_config``: a ``LoraConfig`` (PEFT's,
-    too) for a new adapter; without one and without ``args.lora_r`` every weight is trained.
-    """
-
-    _config = DPOConfig
-
-
-class RankedTrainer(_ReferenceTrainer):
-    """DPO on ranked answers: rows of ``prompt``, ``completions`` and ``ranks`` (lower is better) or ``scores`` (higher is
-    better), or pairs."""
-
-    _config = RankedConfig
-
-
-class SFTTrainer(_PolicyTrainer):
-    """Supervised fine-tuning on texts, messages, prompts with completions, or the chosen side of pairs."""
-
-    _config = SFTConfig
-
-
-class PretrainTrainer(_PolicyTrainer):
-    """Pretraining on text: rows of ``text``, a text file, or a directory. Evaluation gives ``eval_perplexity``."""
-
-    _config = PretrainConfig
-
-
-class KTOTrainer(_ReferenceTrainer):
-    """KTO on thumbs up and down: rows of ``prompt``, ``completion`` and ``label``, or pairs, which are taken apart."""
-
-    _config = KTOConfig
-
-
-class BCOTrainer(_ReferenceTrainer):
-    """BCO on thumbs up and down, rows as for ``KTOTrainer``."""
-
-    _config = BCOConfig
-
-
-class CPOTrainer(_PolicyTrainer):
-    """CPO, SimPO or AlphaPO (``CPOConfig.loss_type``) on pairs."""
-
-    _config = CPOConfig
-
-
-class ORPOTrainer(_PolicyTrainer):
-    """ORPO on pairs."""
-
-    _config = ORPOConfig
-
-
-class UnlikelihoodTrainer(_PolicyTrainer):
-    """The DPO paper's unlikelihood baseline on pairs."""
-
-    _config = UnlikelihoodConfig
-
-
-class RewardTrainer(_PolicyTrainer):
-    """A reward model from pairs, as TRL's class of this name trains it: a score head on ``model``, read at the last token.
-
-    What it saves is opened by ``Model``, whose ``rewards`` then scores text; exported to "safetensors", transformers'
-    ``AutoModelForSequenceClassification`` loads it.
-    """
-
-    _config = RewardConfig
-
-
-class _RolloutTrainer(_Trainer):
+class RolloutTrainer(_Trainer):
     """``model`` answers the prompts of ``train_dataset`` ({"prompt"} as text or messages), and ``reward`` says how good the
     answers are.
 
@@ -512,7 +439,7 @@ class _RolloutTrainer(_Trainer):
         self,
         model: Union[Model, str, "os.PathLike[str]"],
         reward: Reward,
-        args: Optional[_TrainingConfig] = None,
+        args: Optional[RunConfig] = None,
         train_dataset: Optional[Data] = None,
         eval_dataset: Optional[Data] = None,
         ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
@@ -561,34 +488,10 @@ class _RolloutTrainer(_Trainer):
             raise
 
     def train(self, resume_from_checkpoint: Union[bool, str, "os.PathLike[str]", None] = None) -> TrainOutput:
-        return self._unwrap(lambda: super(_RolloutTrainer, self).train(resume_from_checkpoint))
+        return self._unwrap(lambda: super(RolloutTrainer, self).train(resume_from_checkpoint))
 
     def step(self) -> "dict[str, Any]":
         return self._unwrap(super().step)
 
     def evaluate(self) -> "dict[str, Any]":
         return self._unwrap(super().evaluate)
-
-
-class PPOTrainer(_RolloutTrainer):
-    """RLHF's policy optimisation: PPO with a value function on the policy, and a KL penalty at every token."""
-
-    _config = PPOConfig
-
-
-class RLOOTrainer(_RolloutTrainer):
-    """PPO's objective without a value function: a completion's reward against the others of its prompt."""
-
-    _config = RLOOConfig
-
-
-class GRPOTrainer(_RolloutTrainer):
-    """The same with standardised groups and the penalty in the loss."""
-
-    _config = GRPOConfig
-
-
-class OnlineDPOTrainer(_RolloutTrainer):
-    """DPO on pairs of the policy's own answers, judged by ``reward``."""
-
-    _config = OnlineDPOConfig

@@ -28,17 +28,18 @@ struct BothRoads {
 
   func run() throws {
     let fresh = try freshModel()
-    let base = try train("pretrain", from: fresh, on: "\(data)/corpus.jsonl", rate: 3e-3)
-    let sft = try train("sft", from: base, on: "\(data)/demonstrations.jsonl", rate: 1e-3)
+    let base = try train(.pretrain(), from: fresh, on: "\(data)/corpus.jsonl", rate: 3e-3)
+    let sft = try train(.sft(), from: base, on: "\(data)/demonstrations.jsonl", rate: 1e-3)
 
     let prompts = try readPrompts("\(data)/prompts.jsonl")
     let pairs = try markUp(prompts, with: sft, to: "\(out)/pairs.jsonl")
     let unseen = try markUp(readPrompts("\(data)/test_prompts.jsonl"), with: sft, to: "\(out)/test_pairs.jsonl")
 
-    let rewardModel = try LanguageModel(train("reward", from: sft, on: pairs, rate: 1e-4))
+    let rewardModel = try LanguageModel(train(.reward(), from: sft, on: pairs, rate: 1e-4))
     let ppo = try train(
-      "ppo", from: sft, on: "\(data)/prompts.jsonl", rate: 1e-4, reward: .rewardModel(rewardModel))
-    let dpo = try train("dpo", from: sft, on: pairs, rate: 1e-4)
+      .ppo(klCoef: 0.05, maxCompletionLength: 24), from: sft, on: "\(data)/prompts.jsonl", rate: 1e-4,
+      reward: .rewardModel(rewardModel))
+    let dpo = try train(.dpo(beta: 0.1), from: sft, on: pairs, rate: 1e-4)
 
     for (name, policy) in [("SFT", sft), ("PPO", ppo), ("DPO", dpo)] {
       let found = try LanguageModel(policy).evaluateSamples(
@@ -60,22 +61,15 @@ struct BothRoads {
   }
 
   /// Every stage is the one trainer with another method.
-  func train(_ method: String, from model: ModelFile, on rows: String, rate: Double, reward: Judge? = nil) throws
-    -> ModelFile
-  {
-    var options = TrainingOptions()
-    options.method = method
-    options.learningRate = rate
-    options.maxLength = 320
-    options.maxSteps = steps
-    if reward != nil {
-      options.maxCompletionLength = 24
-      options.klCoef = 0.05
-    }
+  func train(
+    _ method: TrainingOptions.Method, from model: ModelFile, on rows: String, rate: Double, reward: Judge? = nil
+  ) throws -> ModelFile {
+    let options = TrainingOptions(
+      method: method, optimization: .init(learningRate: rate), batches: .init(maxSteps: steps), rows: .init(maxLength: 320))
     let data = try model.dataset(jsonl: rows, options: options.dataset())
     let trainer = try Trainer(model: model, data: data, reward: reward, options: options)
-    let result = try trainer.run(outputDirectory: "\(out)/\(method)")
-    print("\(method): \(result.steps) steps, loss \(result.last?["loss"] ?? .nan)")
+    let result = try trainer.run(outputDirectory: "\(out)/\(method.name)")
+    print("\(method.name): \(result.steps) steps, loss \(result.last?["loss"] ?? .nan)")
     return try ModelFile.open(result.modelPath)
   }
 

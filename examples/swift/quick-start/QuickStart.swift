@@ -21,12 +21,10 @@ struct QuickStart {
   }
 
   static func tune(model path: String, pairs: String, output: String) async throws {
-    var options = TrainingOptions()
-    options.loraR = 8
-    options.loraTargetModules = ["all-linear"]
-    options.learningRate = 2e-4
-    options.perDeviceTrainBatchSize = 4
-    options.numTrainEpochs = 2
+    let options = TrainingOptions(
+      method: .dpo(losses: [.sigmoid], beta: 0.1), optimization: .init(learningRate: 2e-4),
+      batches: .init(perDeviceTrainBatchSize: 4, numTrainEpochs: 2),
+      lora: .init(rank: 8, targetModules: ["all-linear"]))
 
     let model = try ModelFile.open(path)
     let trainer = try Trainer(

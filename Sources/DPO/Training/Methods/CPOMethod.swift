@@ -1,10 +1,12 @@
 import DPOBase
 
 extension TrainingMethod {
+  static func cpo(_ options: TrainingOptions) throws -> TrainingMethod { .cpo(try options.cpoLoss()) }
+
   /// CPO, SimPO and AlphaPO on pairs: no reference model, log-probs of SimPO and of ipo are means per token.
   static func cpo(_ options: CPOLossOptions) -> TrainingMethod {
     TrainingMethod(
-      name: "cpo", purpose: .preference, defaultLearningRate: 1e-6, usesReference: false,
+      name: "cpo", purpose: .preference, usesReference: false,
       extras: [.entropy, .meanLogit, .top1],
       loss: { batch in
         let pairs = PairColumns(batch)
@@ -22,20 +24,20 @@ extension TrainingOptions {
     var loss = CPOLossOptions()
     let name = try singleLossType(of: CPOLossOptions.names)
     loss.kind = CPOLossOptions.Kind(rawValue: name) ?? .simpo
-    loss.beta = beta
-    loss.labelSmoothing = labelSmoothing
-    loss.simpoGamma = simpoGamma
-    loss.alpha = alpha
-    loss.cpoAlpha = name == "alphapo" ? 0 : cpoAlpha
+    loss.beta = method.beta
+    loss.labelSmoothing = method.labelSmoothing
+    loss.simpoGamma = method.simpoGamma
+    loss.alpha = method.alpha
+    loss.cpoAlpha = name == "alphapo" ? 0 : method.cpoAlpha
     try loss.validate()
     return loss
   }
 
   /// The one loss of a method whose losses are not summed.
   func singleLossType(of names: [String]) throws -> String {
-    guard lossType.count == 1, let name = lossType.first, names.contains(name) else {
+    guard method.lossType.count == 1, let name = method.lossType.first, names.contains(name) else {
       throw DPOError.argument(
-        "loss_type \(lossType.joined(separator: ",")) is none of method \(method): \(names.joined(separator: ", "))")
+        "loss_type \(method.lossType.joined(separator: ",")) is none of method \(method.name): \(names.joined(separator: ", "))")
     }
     return name
   }
@@ -43,5 +45,12 @@ extension TrainingOptions {
 
 extension CPOLossOptions {
   /// What `loss_type` may be for the method cpo.
-  static let names = Kind.allCases.map(\.rawValue) + ["alphapo"]
+  static let names = CPOLossName.allCases.map(\.rawValue)
+}
+
+/// What `loss_type` may be for the method cpo.
+public enum CPOLossName: String, CaseIterable, Sendable {
+  case sigmoid, hinge, ipo, simpo
+  /// simpo without the likelihood term (`cpo_alpha` 0) and with AlphaPO's reward shape.
+  case alphapo
 }

@@ -2,11 +2,13 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func dpo(_ options: TrainingOptions) throws -> TrainingMethod { .dpo(try options.dpoLoss()) }
+
   /// Direct preference optimisation (the paper's section 4) on pairs: sequences 2i and 2i + 1 are the chosen and the
   /// rejected completion of the i-th row.
   static func dpo(_ options: DPOLossOptions) -> TrainingMethod {
     TrainingMethod(
-      name: "dpo", purpose: .preference, defaultLearningRate: 1e-6, usesReference: true,
+      name: "dpo", purpose: .preference, usesReference: true,
       extras: options.useWeighting ? [.entropy, .meanLogit, .top1, .logSumSquares] : [.entropy, .meanLogit, .top1],
       referenceSums: { try TokenLogProbs($0).pairSums(ldAlpha: options.ldAlpha) },
       loss: { batch in
@@ -29,15 +31,16 @@ extension TrainingOptions {
   /// The options of the DPO losses, checked.
   public func dpoLoss() throws -> DPOLossOptions {
     var loss = DPOLossOptions()
-    try loss.setLosses(lossType.map { try LossType(named: $0) }, weights: lossWeights.isEmpty ? nil : lossWeights)
-    loss.beta = beta
-    loss.labelSmoothing = labelSmoothing
-    loss.fDivergence = try FDivergence(named: fDivergenceType)
-    loss.alphaCoefficient = fAlphaDivergenceCoef
-    loss.discopopTau = discopopTau
-    loss.useWeighting = useWeighting
-    loss.ldAlpha = ldAlpha
-    loss.referenceFree = referenceFree
+    try loss.setLosses(
+      method.lossType.map { try LossType(named: $0) }, weights: method.lossWeights.isEmpty ? nil : method.lossWeights)
+    loss.beta = method.beta
+    loss.labelSmoothing = method.labelSmoothing
+    loss.fDivergence = method.fDivergenceType
+    loss.alphaCoefficient = method.fAlphaDivergenceCoef
+    loss.discopopTau = method.discopopTau
+    loss.useWeighting = method.useWeighting
+    loss.ldAlpha = method.ldAlpha
+    loss.referenceFree = method.referenceFree
     try loss.validate()
     return loss
   }

@@ -2,13 +2,17 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func rloo(_ options: TrainingOptions) throws -> TrainingMethod { try options.rloo() }
+
+  static func grpo(_ options: TrainingOptions) throws -> TrainingMethod { try options.grpo() }
+
   /// Policy optimisation without a value function: a completion's advantage is its reward against the other completions of
   /// the same prompt. The rollout is PPO's; the loss is that of `options`.
   static func group(
     name: String, _ options: GroupPolicyLossOptions, rollout: RolloutMethod
   ) -> TrainingMethod {
     TrainingMethod(
-      name: name, purpose: .prompts, defaultLearningRate: 1e-6, usesReference: true, extras: [.entropy],
+      name: name, purpose: .prompts, usesReference: true, extras: [.entropy],
       referenceSums: { $0.sums },
       loss: { batch in
         guard let rollout = batch.rollout else { throw DPOError(.internal, "\(name) learns from rollouts") }
@@ -55,37 +59,36 @@ extension TrainingOptions {
   func rloo() throws -> TrainingMethod {
     var loss = GroupPolicyLossOptions()
     loss.unit = .completion
-    loss.clipRange = cliprange
+    loss.clipRange = method.cliprange
     return .group(
-      name: method, loss,
-      rollout: try groupRollouts(generations: 2, klCoefficient: 0.05) { samples, beta in
+      name: method.name, loss,
+      rollout: groupRollouts { samples, beta in
         try TrainingMethod.groupRollout(samples, klCoefficient: beta, baseline: .leaveOneOut, penalizes: true)
       })
   }
 
   /// The options of GRPO, checked.
   func grpo() throws -> TrainingMethod {
-    guard klTarget == nil else {
+    guard method.klTarget == nil else {
       throw DPOError.argument("kl_target does not go with grpo, whose penalty is part of the loss")
     }
     var loss = GroupPolicyLossOptions()
-    loss.clipRange = cliprange
-    loss.klCoefficient = klCoef ?? 0
+    loss.clipRange = method.cliprange
+    loss.klCoefficient = method.klCoef ?? method.defaultKlCoef
     return .group(
-      name: method, loss,
-      rollout: try groupRollouts(generations: 8, klCoefficient: 0) { samples, beta in
+      name: method.name, loss,
+      rollout: groupRollouts { samples, beta in
         try TrainingMethod.groupRollout(samples, klCoefficient: beta, baseline: .standardized, penalizes: false)
       })
   }
 
   private func groupRollouts(
-    generations: Int, klCoefficient: Double,
     learn: @escaping @Sendable (Samples, _ klCoefficient: Double) throws -> Rollout
-  ) throws -> RolloutMethod {
-    var rollout = try rollouts(passes: 1, temperature: 1, klCoefficient: klCoefficient, learn: learn)
-    rollout.completionsPerPrompt = numGenerations ?? generations
+  ) -> RolloutMethod {
+    var rollout = rollouts(learn: learn)
+    rollout.completionsPerPrompt = method.numGenerations ?? method.defaultNumGenerations
     rollout.rowsPerPrompt = rollout.completionsPerPrompt
-    rollout.miniBatches = numMiniBatches
+    rollout.miniBatches = method.numMiniBatches
     return rollout
   }
 }

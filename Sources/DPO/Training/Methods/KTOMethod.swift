@@ -2,6 +2,12 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func kto(_ options: TrainingOptions) throws -> TrainingMethod {
+    .kto(try options.ktoLoss(), group: options.batches.perDeviceTrainBatchSize)
+  }
+
+  static func bco(_ options: TrainingOptions) throws -> TrainingMethod { .bco(beta: options.method.beta) }
+
   /// KTO (Ethayarajh et al. 2024) on completions with a thumb up or down. After the rows' own sequences a micro-batch
   /// scores each prompt with the completion of the row before it, whose mean log-ratio estimates the KL divergence; not for
   /// apo_zero_unpaired, which takes it as 0.
@@ -46,7 +52,7 @@ extension TrainingMethod {
       -> (UnpairedLossResult, metrics: [(name: String, value: Double)], state: [Double]?)
   ) -> TrainingMethod {
     TrainingMethod(
-      name: name, purpose: .unpaired, defaultLearningRate: 1e-6, usesReference: true, extras: [.entropy, .meanLogit],
+      name: name, purpose: .unpaired, usesReference: true, extras: [.entropy, .meanLogit],
       loss: { batch in
         let sums = batch.policy.sums
         let labels = batch.rows.map { batch.data.labels?[$0] ?? true }
@@ -71,15 +77,15 @@ extension TrainingOptions {
   func ktoLoss() throws -> KTOLossOptions {
     var loss = KTOLossOptions()
     loss.kind = KTOLossOptions.Kind(rawValue: try singleLossType(of: KTOLossOptions.names + ["sigmoid"])) ?? .kto
-    guard loss.kind == .apoZeroUnpaired || perDeviceTrainBatchSize > 1 else {
+    guard loss.kind == .apoZeroUnpaired || batches.perDeviceTrainBatchSize > 1 else {
       throw DPOError.argument("kto compares the rows of a micro-batch: per_device_train_batch_size must be at least 2")
     }
-    guard loss.kind == .apoZeroUnpaired || !precomputeRefLogProbs else {
+    guard loss.kind == .apoZeroUnpaired || !method.precomputeRefLogProbs else {
       throw DPOError.argument("precompute_ref_log_probs does not go with kto")
     }
-    loss.beta = beta
-    loss.desirableWeight = desirableWeight
-    loss.undesirableWeight = undesirableWeight
+    loss.beta = method.beta
+    loss.desirableWeight = method.desirableWeight
+    loss.undesirableWeight = method.undesirableWeight
     try loss.validate()
     return loss
   }

@@ -1,11 +1,13 @@
 import DPOModel
 
 extension TrainingMethod {
+  static func orpo(_ options: TrainingOptions) throws -> TrainingMethod { .orpo(beta: options.method.beta) }
+
   /// ORPO on pairs, without a reference model. After the pairs a micro-batch scores their prompts: the likelihood term is
   /// that of prompt and chosen completion.
   static func orpo(beta: Double) -> TrainingMethod {
     TrainingMethod(
-      name: "orpo", purpose: .preference, defaultLearningRate: 1e-6, usesReference: false,
+      name: "orpo", purpose: .preference, usesReference: false,
       extras: [.entropy, .meanLogit, .top1],
       forest: { data, rows in
         data.forest(of: rows.flatMap(data.sequences), scoring: rows.map { data.pair($0).chosen.prompt })

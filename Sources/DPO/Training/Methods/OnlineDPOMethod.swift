@@ -2,12 +2,14 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func onlineDpo(_ options: TrainingOptions) throws -> TrainingMethod { try options.onlineDPO() }
+
   /// Online DPO (Guo et al. 2024): the policy answers each prompt several times, a judge says which answer is the best and
   /// which the worst, and the DPO losses learn from this pair; then it answers again.
   static func onlineDPO(_ options: DPOLossOptions, rollout: RolloutMethod) -> TrainingMethod {
     let dpo = TrainingMethod.dpo(options)
     return TrainingMethod(
-      name: "online_dpo", purpose: .prompts, defaultLearningRate: 5e-7, usesReference: true, extras: dpo.extras,
+      name: "online_dpo", purpose: .prompts, usesReference: true, extras: dpo.extras,
       referenceSums: dpo.referenceSums, loss: dpo.loss, rollout: rollout)
   }
 
@@ -53,12 +55,12 @@ extension TrainingOptions {
   /// The options of online DPO, checked.
   func onlineDPO() throws -> TrainingMethod {
     let loss = try dpoLoss()
-    var rollout = try rollouts(passes: 1, temperature: 0.9) { samples, _ in
+    var rollout = rollouts { samples, _ in
       try TrainingMethod.onlineRollout(samples, loss)
     }
-    rollout.completionsPerPrompt = numGenerations ?? 2
-    rollout.miniBatches = numMiniBatches
-    rollout.kl.coefficient = beta
+    rollout.completionsPerPrompt = method.numGenerations ?? method.defaultNumGenerations
+    rollout.miniBatches = method.numMiniBatches
+    rollout.kl.coefficient = method.beta
     rollout.kl.target = nil
     return .onlineDPO(loss, rollout: rollout)
   }

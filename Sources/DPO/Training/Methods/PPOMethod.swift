@@ -11,11 +11,13 @@ struct PPOOptions: Sendable {
 }
 
 extension TrainingMethod {
+  static func ppo(_ options: TrainingOptions) throws -> TrainingMethod { try options.ppo() }
+
   /// RLHF's policy optimisation (the paper's section 3, equation 3) by PPO, after Ziegler et al. 2019: completions of the
   /// policy, their score and the KL penalty as rewards of tokens, a value function on the policy's own hidden states.
   static func ppo(_ options: PPOOptions, rollout: RolloutMethod) -> TrainingMethod {
     TrainingMethod(
-      name: "ppo", purpose: .prompts, defaultLearningRate: 3e-6, usesReference: true, extras: [.entropy],
+      name: "ppo", purpose: .prompts, usesReference: true, extras: [.entropy],
       heads: .languageAndValue, referenceSums: { $0.sums },
       loss: { batch in
         guard let rollout = batch.rollout else { throw DPOError(.internal, "ppo learns from rollouts") }
@@ -73,37 +75,33 @@ extension TrainingOptions {
   /// The options of PPO, checked.
   func ppo() throws -> TrainingMethod {
     var options = PPOOptions()
-    options.loss.clipRange = cliprange
-    options.loss.valueClipRange = cliprangeValue
-    options.loss.valueCoefficient = vfCoef
+    options.loss.clipRange = method.cliprange
+    options.loss.valueClipRange = method.cliprangeValue
+    options.loss.valueCoefficient = method.vfCoef
     try options.loss.validate()
-    options.estimator = KLEstimator(rawValue: klEstimator) ?? .k1
-    options.gamma = gamma
-    options.lambda = lam
-    options.whitensRewards = whitenRewards
-    var rollout = try rollouts(passes: 4, temperature: 0.7) { [options] samples, beta in
+    options.estimator = method.klEstimator
+    options.gamma = method.gamma
+    options.lambda = method.lam
+    options.whitensRewards = method.whitenRewards
+    var rollout = rollouts { [options] samples, beta in
       try TrainingMethod.ppoRollout(samples, klCoefficient: beta, options)
     }
-    rollout.miniBatches = numMiniBatches
+    rollout.miniBatches = method.numMiniBatches
     return .ppo(options, rollout: rollout)
   }
 
-  /// What the methods that draw completions have in common. `passes`, `temperature` and `klCoefficient`: where nobody sets them.
+  /// What the methods that draw completions have in common.
   func rollouts(
-    passes: Int, temperature: Double, klCoefficient: Double = 0.05,
     learn: @escaping @Sendable (Samples, _ klCoefficient: Double) throws -> Rollout
-  ) throws -> RolloutMethod {
-    for (name, isSet) in [
-      ("precompute_ref_log_probs", precomputeRefLogProbs), ("reference_free", referenceFree),
-    ] where isSet {
-      throw DPOError.argument("\(name) does not go with method \(method), which compares what it draws")
-    }
+  ) -> RolloutMethod {
     return RolloutMethod(
-      epochs: numPpoEpochs ?? passes,
+      epochs: method.numPpoEpochs ?? method.defaultNumPpoEpochs,
       sampling: SamplingOptions(
-        temperature: self.temperature ?? temperature, maxCompletionLength: maxCompletionLength,
-        missingEosPenalty: missingEosPenalty),
-      kl: KLControl(coefficient: klCoef ?? klCoefficient, target: klTarget, horizon: klHorizon, limit: maxKl),
+        temperature: method.temperature ?? method.defaultTemperature, maxCompletionLength: method.maxCompletionLength,
+        missingEosPenalty: method.missingEosPenalty),
+      kl: KLControl(
+        coefficient: method.klCoef ?? method.defaultKlCoef, target: method.klTarget, horizon: method.klHorizon,
+        limit: method.maxKl),
       learn: learn)
   }
 }

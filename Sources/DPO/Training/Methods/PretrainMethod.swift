@@ -3,12 +3,14 @@ import DPOModel
 import DPOPlatform
 
 extension TrainingMethod {
+  static func pretrain(_ options: TrainingOptions) throws -> TrainingMethod { .pretrain }
+
   /// Pretraining: supervised fine-tuning on every token of documents, but for the first of each, of which nothing tells.
   /// Evaluation gives the perplexity: e to the mean loss of all predicted tokens.
   static let pretrain: TrainingMethod = {
     let sft = TrainingMethod.sft(.nll)
     return TrainingMethod(
-      name: "pretrain", purpose: .pretraining, defaultLearningRate: 5e-4, usesReference: false, extras: sft.extras,
+      name: "pretrain", purpose: .pretraining, usesReference: false, extras: sft.extras,
       evaluationWeight: { Double($1) }, referenceSums: sft.referenceSums,
       loss: { batch in
         var result = try sft.loss(batch)

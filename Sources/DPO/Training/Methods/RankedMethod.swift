@@ -2,10 +2,12 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func ranked(_ options: TrainingOptions) throws -> TrainingMethod { .ranked(beta: options.method.beta) }
+
   /// DPO on ranked answers by Plackett and Luce's choice model (the paper's appendix A.3); pairs are rows of two.
   static func ranked(beta: Double) -> TrainingMethod {
     TrainingMethod(
-      name: "ranked", purpose: .ranked, defaultLearningRate: 1e-6, usesReference: true, extras: [.entropy],
+      name: "ranked", purpose: .ranked, usesReference: true, extras: [.entropy],
       loss: { batch in
         let result = try rankedLoss(
           policy: batch.policy.sums, reference: batch.reference, counts: batch.rows.map(batch.data.sequenceCount),

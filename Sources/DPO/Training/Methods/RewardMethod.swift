@@ -2,11 +2,15 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func reward(_ options: TrainingOptions) throws -> TrainingMethod {
+    .reward(centerCoefficient: options.method.centerRewardsCoefficient)
+  }
+
   /// A reward model by Bradley and Terry's choice model (the paper's section 3, equation 2) on pairs: the score at the end of
   /// sequences 2i and 2i + 1, chosen and rejected of the i-th row.
   static func reward(centerCoefficient: Double?) -> TrainingMethod {
     TrainingMethod(
-      name: "reward", purpose: .preference, defaultLearningRate: 1e-4, usesReference: false, extras: [], heads: .score,
+      name: "reward", purpose: .preference, usesReference: false, extras: [], heads: .score,
       dropsLongRows: true, forest: { $0.scoringForest(rows: $1) }, size: { ($0.size($1).tokens, 2) },
       referenceSums: { $0.sums },
       loss: { batch in

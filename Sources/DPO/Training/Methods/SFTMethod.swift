@@ -2,10 +2,12 @@ import DPOBase
 import DPOModel
 
 extension TrainingMethod {
+  static func sft(_ options: TrainingOptions) throws -> TrainingMethod { .sft(try options.sftLoss()) }
+
   /// Supervised fine-tuning: cross-entropy of the labelled tokens, its mean taken over the optimiser step.
   static func sft(_ kind: SFTLossKind) -> TrainingMethod {
     TrainingMethod(
-      name: "sft", purpose: .supervised, defaultLearningRate: 2e-5, usesReference: false, extras: [.entropy, .top1],
+      name: "sft", purpose: .supervised, usesReference: false, extras: [.entropy, .top1],
       referenceSums: { $0.sums },
       loss: { batch in
         let weights =
@@ -28,9 +30,9 @@ extension TrainingMethod {
 extension TrainingOptions {
   /// The loss of supervised fine-tuning. `sigmoid`, the default of `loss_type`, stands for nll.
   func sftLoss() throws -> SFTLossKind {
-    if lossType == ["sigmoid"] { return .nll }
-    guard lossType.count == 1, let kind = SFTLossKind(rawValue: lossType[0]) else {
-      throw DPOError.argument("loss_type \(lossType.joined(separator: ",")) is none of method sft: nll, dft")
+    if method.lossType == ["sigmoid"] { return .nll }
+    guard method.lossType.count == 1, let kind = SFTLossKind(rawValue: method.lossType[0]) else {
+      throw DPOError.argument("loss_type \(method.lossType.joined(separator: ",")) is none of method sft: nll, dft")
     }
     return kind
   }

@@ -1,10 +1,14 @@
 import DPOModel
 
 extension TrainingMethod {
+  static func unlikelihood(_ options: TrainingOptions) throws -> TrainingMethod {
+    .unlikelihood(alpha: options.method.unlikelihoodAlpha)
+  }
+
   /// The DPO paper's baseline (its section 6; after Welleck et al. 2019) on pairs, without a reference model.
   static func unlikelihood(alpha: Double) -> TrainingMethod {
     TrainingMethod(
-      name: "unlikelihood", purpose: .preference, defaultLearningRate: 1e-6, usesReference: false,
+      name: "unlikelihood", purpose: .preference, usesReference: false,
       extras: [.entropy, .meanLogit, .top1],
       loss: { batch in
         let pairs = PairColumns(batch)

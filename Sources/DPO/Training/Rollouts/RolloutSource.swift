@@ -22,7 +22,7 @@ final class RolloutSource: BatchSource {
     options: TrainingOptions
   ) throws {
     let (rows, parts) = (
-      options.perDeviceTrainBatchSize * options.gradientAccumulationSteps, method.rowsPerPrompt
+      options.batches.perDeviceTrainBatchSize * options.batches.gradientAccumulationSteps, method.rowsPerPrompt
     )
     guard rows <= RolloutSource.largest, rows % parts == 0 else {
       throw DPOError.argument(
@@ -35,8 +35,8 @@ final class RolloutSource: BatchSource {
     }
     plan = try RolloutPlan(
       prompts: prompts.count, promptsPerRollout: rows / parts, epochs: method.epochs,
-      miniBatches: method.miniBatches, batchSize: options.perDeviceTrainBatchSize, length: options.runLength,
-      seed: options.dataSeed ?? options.seed, shuffle: options.shuffle)
+      miniBatches: method.miniBatches, batchSize: options.batches.perDeviceTrainBatchSize, length: options.runLength,
+      seed: options.batches.dataSeed ?? options.batches.seed, shuffle: options.batches.shuffle)
     let context = model.configuration.contextLength
     for set in [prompts, evaluation].compactMap(\.self) {
       if let row = (0..<set.count).first(where: { set.prompt($0).count >= context }) {
@@ -78,7 +78,7 @@ final class RolloutSource: BatchSource {
     do {
       let samples = try draw(
         prompts, rows: plan.prompts(ofRollout: index), first: index * plan.promptsPerRollout,
-        seed: UInt64(options.seed), models)
+        seed: UInt64(options.batches.seed), models)
       var rollout = try method.learn(samples, coefficient)
       if let limit = method.kl.limit, !(rollout.divergence <= limit) {
         throw DPOError(
@@ -160,7 +160,7 @@ final class RolloutSource: BatchSource {
   ) throws -> (logProbs: [Float], values: [Float]) {
     let data = try TokenizedDataset.drawn(rows)
     var (logProbs, values): ([Float], [Float]) = ([], [])
-    let size = options.perDeviceTrainBatchSize
+    let size = options.batches.perDeviceTrainBatchSize
     for first in stride(from: 0, to: rows.count, by: size) {
       try models.checkCancelled()
       let scores = try pass.score(
@@ -179,11 +179,11 @@ final class RolloutSource: BatchSource {
   /// Completions of the evaluation prompts, the same draws at every evaluation.
   func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
     var means = MetricMeans()
-    let size = max(1, options.perDeviceEvalBatchSize / method.completionsPerPrompt)
+    let size = max(1, options.batches.perDeviceEvalBatchSize / method.completionsPerPrompt)
     for first in stride(from: 0, to: data.count, by: size) {
       let rows = Array(first..<min(data.count, first + size))
       let samples = try draw(
-        data, rows: rows, first: first, seed: UInt64(options.seed) ^ 0x4556_414C, models)
+        data, rows: rows, first: first, seed: UInt64(options.batches.seed) ^ 0x4556_414C, models)
       let metrics = try method.learn(samples, coefficient).metrics.filter { $0.name.hasPrefix("objective/") }
       means.add(metrics, weight: Double(rows.count))
     }
@@ -207,7 +207,7 @@ final class RolloutSource: BatchSource {
         completions.map { TokenizedRow(prompt: prompt, completion: $0.tokens) }
       })
     let perToken = try models.secondsPerToken(
-      data.forest(rows: Array(0..<min(data.count, options.perDeviceTrainBatchSize))))
+      data.forest(rows: Array(0..<min(data.count, options.batches.perDeviceTrainBatchSize))))
     let rollouts = Double(totalSteps) / Double(plan.stepsPerRollout)
     let completions = Double(plan.promptsPerRollout * method.completionsPerPrompt)
     let length = Double(method.sampling.maxCompletionLength)
@@ -274,7 +274,7 @@ extension Workload {
     let answer = method.sampling.maxCompletionLength
     let longestPrompt = lengths.first ?? 0
     let perRow = method.completionsPerPrompt / method.rowsPerPrompt
-    let rows = min(options.perDeviceTrainBatchSize, plan.promptsPerRollout * method.rowsPerPrompt)
+    let rows = min(options.batches.perDeviceTrainBatchSize, plan.promptsPerRollout * method.rowsPerPrompt)
     longest = min(context, longestPrompt + answer)
     targets = rows * perRow * answer
     tokens = targets + (0..<rows).reduce(0) { $0 + ($1 < lengths.count ? lengths[$1] : longestPrompt) }
@@ -282,7 +282,7 @@ extension Workload {
     let answers = prompts.count * method.completionsPerPrompt
     distinctTokens = all + answers * answer
     paddedTokens = answers * (answer + longestPrompt)
-    let drawn = max(plan.promptsPerRollout, min(options.perDeviceEvalBatchSize, evaluation?.count ?? 0))
+    let drawn = max(plan.promptsPerRollout, min(options.batches.perDeviceEvalBatchSize, evaluation?.count ?? 0))
     sampling = (
       (0..<drawn).map { $0 < lengths.count ? lengths[$0] : longestPrompt },
       GenerationOptions(method, eosTokens: [])

@@ -1,7 +1,7 @@
-import DPOBase
+// Made by options/generate.py from the tables beside it: change those, and run `make options`.
+// swift-format-ignore-file
 
-/// The losses of the DPO family. Raw values are the names of TRL's `loss_type`; `conservative` is the label-smoothed
-/// sigmoid (cDPO) of the original implementation, which TRL lacks.
+/// The losses of the DPO family. Raw values are the names of TRL's `loss_type`.
 public enum LossType: String, CaseIterable, Sendable {
   /// DPO (Rafailov et al. 2023, equation 7).
   case sigmoid
@@ -33,22 +33,35 @@ public enum LossType: String, CaseIterable, Sendable {
   case sft
   /// DPO on length-normalised log-ratios.
   case sigmoidNorm = "sigmoid_norm"
-  /// cDPO: sigmoid with labels flipped with probability `labelSmoothing` (Mitchell 2023).
+  /// cDPO: sigmoid with labels flipped with probability label_smoothing (Mitchell 2023); not in TRL.
   case conservative
 
-  /// The loss of this name; the error lists the names there are.
-  public init(named name: String) throws {
-    guard let type = LossType(rawValue: name) else {
-      let known = LossType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw DPOError.argument("loss_type \"\(DPOError.printable(name))\" is unknown; expected one of \(known)")
+  /// The number in the C ABI, which never changes.
+  public var number: Int32 {
+    switch self {
+    case .sigmoid: 0
+    case .hinge: 1
+    case .ipo: 2
+    case .exoPair: 3
+    case .ncaPair: 4
+    case .robust: 5
+    case .bcoPair: 6
+    case .sppoHard: 7
+    case .aot: 8
+    case .aotUnpaired: 9
+    case .apoZero: 10
+    case .apoDown: 11
+    case .discopop: 12
+    case .sft: 13
+    case .sigmoidNorm: 14
+    case .conservative: 15
     }
-    self = type
   }
 
   /// Whether `f_divergence_type` other than reverse KL changes (and is defined for) this loss.
   public var takesDivergence: Bool {
     switch self {
-    case .sigmoid, .sigmoidNorm, .hinge, .ipo, .exoPair, .robust, .discopop, .sft, .conservative: true
+    case .sigmoid, .hinge, .ipo, .exoPair, .robust, .discopop, .sft, .sigmoidNorm, .conservative: true
     case .ncaPair, .bcoPair, .sppoHard, .aot, .aotUnpaired, .apoZero, .apoDown: false
     }
   }
@@ -57,11 +70,27 @@ public enum LossType: String, CaseIterable, Sendable {
   public var takesLabelSmoothing: Bool {
     switch self {
     case .exoPair, .robust, .aot, .aotUnpaired, .conservative: true
-    case .sigmoid, .hinge, .ipo, .ncaPair, .bcoPair, .sppoHard, .apoZero, .apoDown, .discopop, .sft, .sigmoidNorm: false
+    case .sigmoid, .hinge, .ipo, .ncaPair, .bcoPair, .sppoHard, .apoZero, .apoDown, .discopop, .sft, .sigmoidNorm:
+      false
+    }
+  }
+
+  /// Whether the completions' numbers of tokens are in the loss's formula.
+  public var takesTokenCounts: Bool {
+    switch self {
+    case .ipo, .sft, .sigmoidNorm: true
+    case .sigmoid, .hinge, .exoPair, .ncaPair, .robust, .bcoPair, .sppoHard, .aot, .aotUnpaired, .apoZero, .apoDown,
+      .discopop, .conservative: false
     }
   }
 
   /// Whether a pair's loss depends on the other pairs of its micro-batch by sorting, so that no single pair can be
   /// weighted.
-  public var sortsBatch: Bool { self == .aot || self == .aotUnpaired }
+  public var sortsBatch: Bool {
+    switch self {
+    case .aot, .aotUnpaired: true
+    case .sigmoid, .hinge, .ipo, .exoPair, .ncaPair, .robust, .bcoPair, .sppoHard, .apoZero, .apoDown, .discopop,
+      .sft, .sigmoidNorm, .conservative: false
+    }
+  }
 }

@@ -1,0 +1,56 @@
+import DPOBase
+
+extension FeedbackOptions {
+  /// Throws for values out of range, and for options that do not go with feedback.
+  func check() throws {
+    try validate()
+    try training.validate()
+    guard training.lora.rank > 0 else {
+      throw DPOError.argument("lora_r is 0; feedback trains an adapter, whose rank is 1 or more")
+    }
+    guard ["dpo", "kto"].contains(training.method.name) else {
+      throw DPOError.argument("method is \(training.method.name); the records decide it: choices train dpo, thumbs kto")
+    }
+    guard !training.method.syncRefModel, !training.method.precomputeRefLogProbs else {
+      throw DPOError.argument(
+        "feedback is compared with the model itself: leave sync_ref_model and precompute_ref_log_probs out")
+    }
+  }
+}
+
+/// What a call of `FeedbackStore.train` came to.
+public struct FeedbackResult: Sendable {
+  public enum Outcome: Int32, Sendable, CaseIterable {
+    /// No record is new; nothing was changed.
+    case nothingNew = 0
+    /// Fewer records are new than `minRecords`; nothing was changed.
+    case waiting = 1
+    /// Everything is trained on.
+    case finished = 2
+    /// The time was over; the next call goes on.
+    case stopped = 3
+
+    public var text: String {
+      switch self {
+      case .nothingNew: "nothing new"
+      case .waiting: "waiting"
+      case .finished: "finished"
+      case .stopped: "stopped"
+      }
+    }
+  }
+
+  public var outcome: Outcome
+  /// New records: of the session, or waiting for one.
+  public var new = 0
+  /// Older ones that the session mixed in.
+  public var replayed = 0
+  /// New ones that no training can read, such as a prompt longer than `max_length`.
+  public var skipped = 0
+  /// Optimiser steps of this call.
+  public var steps = 0
+  /// The adapter for libdpo, and the same for llama.cpp; nil where there is none yet.
+  public var adapter, ggufAdapter: String?
+  /// The last step of this call.
+  public var last: StepRecord?
+}

@@ -1,0 +1,280 @@
+import DPOBase
+
+/// One row of the option table. `options/*.toml` are its source.
+public struct OptionField: Sendable {
+  public enum Kind: Sendable, Equatable { case bool, int, real, string, strings, reals }
+
+  /// What an option is about: the headings of `dpo train --help` and docs/options.md.
+  public enum Group: String, Sendable, CaseIterable {
+    case method, reference, rollout, optimization, batches, rows, lora, files, machine
+  }
+
+  public enum OnResume: Sendable {
+    /// Another value makes it another run, and is refused.
+    case fixed
+    /// Another value is allowed and told: the run no longer ends as the first one would have.
+    case noted
+    /// Changes no number that the run computes.
+    case free
+  }
+
+  /// What a row says of its option beside name, type and value.
+  struct About: Sendable {
+    let group: Group
+    let methods: [String]
+    let onResume: OnResume
+    let unset: String
+    let range: String
+    let source: String
+    let help: String
+
+    init(
+      _ group: Group, methods: [String] = [], onResume: OnResume = .fixed, unset: String = "", range: String = "",
+      source: String = "", _ help: String
+    ) {
+      (self.group, self.methods, self.onResume) = (group, methods, onResume)
+      (self.unset, self.range, self.source, self.help) = (unset, range, source, help)
+    }
+  }
+
+  public let name: String
+  public let kind: Kind
+  /// Values a `string` or `strings` may take; empty when any will do.
+  public let choices: [String]
+  let about: About
+  fileprivate let read: @Sendable (TrainingOptions) -> JSON
+  fileprivate let write: @Sendable (inout TrainingOptions, JSON) throws -> Void
+
+  public var group: Group { about.group }
+  /// Methods that have the option; empty: all.
+  public var methods: [String] { about.methods }
+  /// What may become of the option when a run is resumed.
+  public var onResume: OnResume { about.onResume }
+  /// What an option that is not set means; empty where it always has a value.
+  public var unset: String { about.unset }
+  /// In words; empty: any value.
+  public var range: String { about.range }
+  /// Paper and equation, or the option's name elsewhere.
+  public var source: String { about.source }
+  /// What the option does, with its unit.
+  public var help: String { about.help }
+
+  /// The value that an option has where nobody sets it; null: decided when the run starts, as `unset` tells.
+  public var defaultValue: JSON { read(TrainingOptions()) }
+
+  public func value(in options: TrainingOptions) -> JSON { read(options) }
+
+  /// Whether a method has the option.
+  public func belongs(to method: String) -> Bool { methods.isEmpty || methods.contains(method) }
+}
+
+extension TrainingOptions {
+  public static func field(_ name: String) -> OptionField? { fieldsByName[name] }
+
+  private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
+
+  /// Sets an option by its name in the table.
+  ///
+  /// - Throws: `.invalidArgument` when there is no such option, or the value is of another kind or out of range.
+  public mutating func set(_ name: String, to value: JSON) throws {
+    guard let field = TrainingOptions.field(name) else { throw DPOError.argument("there is no option \(name)") }
+    try field.write(&self, value)
+  }
+
+  /// Throws `.invalidArgument` for a value out of range, for options that do not go together, and for those that the run
+  /// would not read: who sets one expects another run than the one that would follow.
+  public func validate() throws {
+    for field in TrainingOptions.fields {
+      let value = field.value(in: self)
+      var scratch = self
+      try field.write(&scratch, value)
+      guard field.belongs(to: method.name) || value == field.defaultValue else {
+        throw DPOError.argument(
+          "\(field.name) is \(value), but method \(method.name) has no such option; "
+            + "it is one of \(field.methods.joined(separator: ", "))")
+      }
+    }
+    let standard = Method()
+    let smoothed = LossType.allCases.filter(\.takesLabelSmoothing).map(\.rawValue)
+    for (name, isSet, isRead, need) in [
+      (
+        "label_smoothing", method.labelSmoothing != standard.labelSmoothing,
+        method.name != "dpo" || method.lossType.contains(where: smoothed.contains),
+        "one of the losses \(smoothed.joined(separator: ", "))"
+      ),
+      (
+        "discopop_tau", method.discopopTau != standard.discopopTau,
+        method.lossType.contains(LossType.discopop.rawValue), "loss_type discopop"
+      ),
+      (
+        "f_alpha_divergence_coef", method.fAlphaDivergenceCoef != standard.fAlphaDivergenceCoef,
+        method.fDivergenceType == .alpha, "f_divergence_type alpha_divergence"
+      ),
+      (
+        "ref_model_mixup_alpha", method.refModelMixupAlpha != standard.refModelMixupAlpha, method.syncRefModel,
+        "sync_ref_model"
+      ),
+      (
+        "ref_model_sync_steps", method.refModelSyncSteps != standard.refModelSyncSteps, method.syncRefModel,
+        "sync_ref_model"
+      ),
+    ] where isSet && !isRead {
+      throw DPOError.argument("\(name) needs \(need)")
+    }
+  }
+
+  /// All options by name.
+  public var json: JSON {
+    var object = JSONObject()
+    for field in TrainingOptions.fields { object[field.name] = field.value(in: self) }
+    return .object(object)
+  }
+
+  public init(json: JSON, file: String) throws {
+    self.init()
+    for (name, value) in json.object?.members ?? [] {
+      do { try set(name, to: value) } catch let error as DPOError { throw DPOError.format(file, error.message) }
+    }
+  }
+}
+
+// MARK: - Building rows of the table
+
+extension OptionField {
+  typealias Path<Value> = WritableKeyPath<TrainingOptions, Value> & Sendable
+
+  /// The largest whole number of an option: it is an int32_t in C.
+  static let most = Int(Int32.max)
+  static let any = Double.greatestFiniteMagnitude
+
+  private init(
+    _ name: String, _ kind: Kind, choices: [String] = [], _ about: About,
+    read: @escaping @Sendable (TrainingOptions) -> JSON,
+    write: @escaping @Sendable (inout TrainingOptions, JSON) throws -> Void
+  ) {
+    (self.name, self.kind, self.choices, self.about) = (name, kind, choices, about)
+    (self.read, self.write) = (read, write)
+  }
+
+  static func bool(_ name: String, _ path: Path<Bool>, _ about: About) -> OptionField {
+    OptionField(
+      name, .bool, about,
+      read: { .bool($0[keyPath: path]) },
+      write: { options, value in
+        guard let flag = value.bool else { throw DPOError.argument("\(name) is \(value.kind), expected true or false") }
+        options[keyPath: path] = flag
+      })
+  }
+
+  static func int(_ name: String, _ path: Path<Int>, _ range: ClosedRange<Int>, _ about: About) -> OptionField {
+    OptionField(
+      name, .int, about,
+      read: { .int($0[keyPath: path]) },
+      write: { $0[keyPath: path] = try checked(name, $1, range) })
+  }
+
+  static func optionalInt(
+    _ name: String, _ path: Path<Int?>, _ range: ClosedRange<Int>, _ about: About
+  ) -> OptionField {
+    OptionField(
+      name, .int, about,
+      read: { $0[keyPath: path].map(JSON.int) ?? .null },
+      write: { $0[keyPath: path] = $1.isNull ? nil : try checked(name, $1, range) })
+  }
+
+  static func real(
+    _ name: String, _ path: Path<Double>, _ range: ClosedRange<Double>, open: Bool = false, _ about: About
+  ) -> OptionField {
+    OptionField(
+      name, .real, about,
+      read: { .real($0[keyPath: path]) },
+      write: { $0[keyPath: path] = try checked(name, $1, range, open: open) })
+  }
+
+  static func optionalReal(
+    _ name: String, _ path: Path<Double?>, _ range: ClosedRange<Double>, _ about: About
+  ) -> OptionField {
+    OptionField(
+      name, .real, about,
+      read: { $0[keyPath: path].map(JSON.real) ?? .null },
+      write: { $0[keyPath: path] = $1.isNull ? nil : try checked(name, $1, range, open: false) })
+  }
+
+  static func name(_ name: String, _ path: Path<String>, _ choices: [String], _ about: About) -> OptionField {
+    OptionField(
+      name, .string, choices: choices, about,
+      read: { .string($0[keyPath: path]) },
+      write: { $0[keyPath: path] = try checked(name, $1, choices) })
+  }
+
+  static func choice<Value: RawRepresentable<String>>(
+    _ name: String, _ path: Path<Value>, _ choices: [String], _ about: About
+  ) -> OptionField {
+    OptionField(
+      name, .string, choices: choices, about,
+      read: { .string($0[keyPath: path].rawValue) },
+      write: { options, value in
+        guard let choice = Value(rawValue: try checked(name, value, choices)) else {
+          throw DPOError(.internal, "\(name): \(value) stands in the option table, but is not served")
+        }
+        options[keyPath: path] = choice
+      })
+  }
+
+  static func names(_ name: String, _ path: Path<[String]>, _ choices: [String], _ about: About) -> OptionField {
+    OptionField(
+      name, .strings, choices: choices, about,
+      read: { .array($0[keyPath: path].map(JSON.string)) },
+      write: { options, value in
+        let items = value.string.map { [$0] } ?? value.array?.compactMap(\.string) ?? []
+        guard value.string != nil || items.count == value.array?.count else {
+          throw DPOError.argument("\(name) is \(value.kind), expected a list of strings")
+        }
+        for item in items where !choices.isEmpty && !choices.contains(item) {
+          throw DPOError.argument("\(name) is \(item), expected one of \(choices.joined(separator: ", "))")
+        }
+        options[keyPath: path] = items
+      })
+  }
+
+  static func reals(_ name: String, _ path: Path<[Double]>, _ about: About) -> OptionField {
+    OptionField(
+      name, .reals, about,
+      read: { .array($0[keyPath: path].map(JSON.real)) },
+      write: { options, value in
+        let items = value.array?.compactMap(\.double) ?? []
+        guard let array = value.array, items.count == array.count, items.allSatisfy(\.isFinite) else {
+          throw DPOError.argument("\(name) is \(value.kind), expected a list of finite numbers")
+        }
+        options[keyPath: path] = items
+      })
+  }
+
+  private static func checked(_ name: String, _ value: JSON, _ choices: [String]) throws -> String {
+    guard let text = value.string, choices.contains(text) else {
+      throw DPOError.argument(
+        "\(name) is \(value.string ?? value.kind), expected one of \(choices.joined(separator: ", "))")
+    }
+    return text
+  }
+
+  private static func checked(_ name: String, _ value: JSON, _ range: ClosedRange<Int>) throws -> Int {
+    guard let number = value.int else { throw DPOError.argument("\(name) is \(value.kind), expected a whole number") }
+    guard range.contains(number) else {
+      let upper = range.upperBound == .max ? "" : " to \(range.upperBound)"
+      throw DPOError.argument("\(name) is \(number), expected \(range.lowerBound)\(upper.isEmpty ? " or more" : upper)")
+    }
+    return number
+  }
+
+  private static func checked(_ name: String, _ value: JSON, _ range: ClosedRange<Double>, open: Bool) throws -> Double
+  {
+    guard let number = value.double else { throw DPOError.argument("\(name) is \(value.kind), expected a number") }
+    guard number.isFinite, range.contains(number), !(open && number == range.lowerBound) else {
+      let above = open ? "more than \(range.lowerBound)" : "at least \(range.lowerBound)"
+      let bounds = range.upperBound == .greatestFiniteMagnitude ? above : "\(above) and at most \(range.upperBound)"
+      throw DPOError.argument("\(name) is \(number), expected \(bounds)")
+    }
+    return number
+  }
+}

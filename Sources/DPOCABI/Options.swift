@@ -1,0 +1,318 @@
+// Made by options/generate.py from the tables beside it: change those, and run `make options`.
+// swift-format-ignore-file
+
+import CDPO
+import DPO
+import DPOBase
+
+extension dpo_train_options: SizedStruct {
+  static var name: String { "dpo_train_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_train_options {
+    var options = dpo_train_options()
+    options.struct_size = MemoryLayout<dpo_train_options>.stride
+    options.method = staticText("dpo")
+    options.loss_type = staticText("sigmoid")
+    options.beta = 0.1
+    options.label_smoothing = 0.0
+    options.f_divergence_type = staticText("reverse_kl")
+    options.f_alpha_divergence_coef = 0.5
+    options.discopop_tau = 0.05
+    options.ld_alpha = .nan
+    options.completion_only_loss = 1
+    options.desirable_weight = 1.0
+    options.undesirable_weight = 1.0
+    options.cpo_alpha = 1.0
+    options.simpo_gamma = 0.5
+    options.alpha = 0.0
+    options.unlikelihood_alpha = 1.0
+    options.center_rewards_coefficient = .nan
+    options.ref_model_mixup_alpha = 0.6
+    options.ref_model_sync_steps = 512
+    options.kl_coef = .nan
+    options.kl_estimator = staticText("k1")
+    options.kl_target = .nan
+    options.kl_horizon = 10000.0
+    options.max_kl = 200.0
+    options.cliprange = 0.2
+    options.cliprange_value = 0.2
+    options.vf_coef = 0.1
+    options.gamma = 1.0
+    options.lam = 0.95
+    options.num_mini_batches = 1
+    options.max_completion_length = 53
+    options.temperature = .nan
+    options.missing_eos_penalty = .nan
+    options.learning_rate = .nan
+    options.lr_scheduler_type = staticText("linear")
+    options.warmup_steps = 0.0
+    options.weight_decay = 0.0
+    options.adam_beta1 = 0.9
+    options.adam_beta2 = 0.999
+    options.adam_epsilon = 1e-8
+    options.max_grad_norm = 1.0
+    options.per_device_train_batch_size = 8
+    options.per_device_eval_batch_size = 8
+    options.gradient_accumulation_steps = 1
+    options.num_train_epochs = 3.0
+    options.max_steps = -1
+    options.shuffle = 1
+    options.seed = 42
+    options.data_seed = -1
+    options.max_length = 1024
+    options.truncation_mode = staticText("keep_start")
+    options.lora_alpha = .nan
+    options.lora_dropout = 0.0
+    options.init_lora_weights = staticText("kaiming")
+    options.disable_dropout = 1
+    options.save_steps = 500
+    options.autosave_steps = -1
+    options.precision = staticText("fp32")
+    options.engine = staticText("auto")
+    return options
+  }
+
+  /// The values by the names of the option table, which checks them. NULL text is the default.
+  func trainingOptions() throws -> TrainingOptions {
+    var options = TrainingOptions()
+    let values: [(name: String, value: JSON?)] = [
+      ("method", try textValue(method, "method")),
+      ("loss_type", try namesValue(loss_type, "loss_type")),
+      ("loss_weights", .array(try array(loss_weights, loss_weight_count, "loss_weights").map(JSON.real))),
+      ("beta", .real(beta)),
+      ("label_smoothing", .real(label_smoothing)),
+      ("f_divergence_type", try textValue(f_divergence_type, "f_divergence_type")),
+      ("f_alpha_divergence_coef", .real(f_alpha_divergence_coef)),
+      ("discopop_tau", .real(discopop_tau)),
+      ("ld_alpha", ld_alpha.isNaN ? .null : .real(ld_alpha)),
+      ("use_weighting", .bool(use_weighting != 0)),
+      ("completion_only_loss", .bool(completion_only_loss != 0)),
+      ("assistant_only_loss", .bool(assistant_only_loss != 0)),
+      ("packing", .bool(packing != 0)),
+      ("desirable_weight", .real(desirable_weight)),
+      ("undesirable_weight", .real(undesirable_weight)),
+      ("cpo_alpha", .real(cpo_alpha)),
+      ("simpo_gamma", .real(simpo_gamma)),
+      ("alpha", .real(alpha)),
+      ("unlikelihood_alpha", .real(unlikelihood_alpha)),
+      ("center_rewards_coefficient", center_rewards_coefficient.isNaN ? .null : .real(center_rewards_coefficient)),
+      ("reference_free", .bool(reference_free != 0)),
+      ("precompute_ref_log_probs", .bool(precompute_ref_log_probs != 0)),
+      ("sync_ref_model", .bool(sync_ref_model != 0)),
+      ("ref_model_mixup_alpha", .real(ref_model_mixup_alpha)),
+      ("ref_model_sync_steps", .int(Int(ref_model_sync_steps))),
+      ("kl_coef", kl_coef.isNaN ? .null : .real(kl_coef)),
+      ("kl_estimator", try textValue(kl_estimator, "kl_estimator")),
+      ("kl_target", kl_target.isNaN ? .null : .real(kl_target)),
+      ("kl_horizon", .real(kl_horizon)),
+      ("max_kl", max_kl.isNaN ? .null : .real(max_kl)),
+      ("cliprange", .real(cliprange)),
+      ("cliprange_value", .real(cliprange_value)),
+      ("vf_coef", .real(vf_coef)),
+      ("gamma", .real(gamma)),
+      ("lam", .real(lam)),
+      ("whiten_rewards", .bool(whiten_rewards != 0)),
+      ("num_ppo_epochs", num_ppo_epochs == 0 ? .null : .int(Int(num_ppo_epochs))),
+      ("num_mini_batches", .int(Int(num_mini_batches))),
+      ("num_generations", num_generations == 0 ? .null : .int(Int(num_generations))),
+      ("max_completion_length", .int(Int(max_completion_length))),
+      ("temperature", temperature.isNaN ? .null : .real(temperature)),
+      ("missing_eos_penalty", missing_eos_penalty.isNaN ? .null : .real(missing_eos_penalty)),
+      ("learning_rate", learning_rate.isNaN ? .null : .real(learning_rate)),
+      ("lr_scheduler_type", try textValue(lr_scheduler_type, "lr_scheduler_type")),
+      ("warmup_steps", .real(warmup_steps)),
+      ("weight_decay", .real(weight_decay)),
+      ("adam_beta1", .real(adam_beta1)),
+      ("adam_beta2", .real(adam_beta2)),
+      ("adam_epsilon", .real(adam_epsilon)),
+      ("max_grad_norm", .real(max_grad_norm)),
+      ("per_device_train_batch_size", .int(Int(per_device_train_batch_size))),
+      ("per_device_eval_batch_size", .int(Int(per_device_eval_batch_size))),
+      ("gradient_accumulation_steps", .int(Int(gradient_accumulation_steps))),
+      ("num_train_epochs", .real(num_train_epochs)),
+      ("max_steps", .int(Int(max_steps))),
+      ("shuffle", .bool(shuffle != 0)),
+      ("seed", .int(Int(seed))),
+      ("data_seed", data_seed == -1 ? .null : .int(Int(data_seed))),
+      ("max_length", max_length == 0 ? .null : .int(Int(max_length))),
+      ("truncation_mode", try textValue(truncation_mode, "truncation_mode")),
+      ("lora_r", .int(Int(lora_r))),
+      ("lora_alpha", lora_alpha.isNaN ? .null : .real(lora_alpha)),
+      ("lora_dropout", .real(lora_dropout)),
+      ("lora_target_modules", try namesValue(lora_target_modules, "lora_target_modules")),
+      ("use_rslora", .bool(use_rslora != 0)),
+      ("init_lora_weights", try textValue(init_lora_weights, "init_lora_weights")),
+      ("disable_dropout", .bool(disable_dropout != 0)),
+      ("eval_steps", .int(Int(eval_steps))),
+      ("save_steps", .int(Int(save_steps))),
+      ("save_total_limit", save_total_limit == 0 ? .null : .int(Int(save_total_limit))),
+      ("autosave_steps", .int(Int(autosave_steps))),
+      ("overwrite_output_dir", .bool(overwrite_output_dir != 0)),
+      ("gradient_checkpointing", .bool(gradient_checkpointing != 0)),
+      ("precision", try textValue(precision, "precision")),
+      ("threads", .int(Int(threads))),
+      ("memory_limit_mb", .int(Int(memory_limit_mb))),
+      ("engine", try textValue(engine, "engine")),
+    ]
+    for (name, value) in values {
+      if let value { try options.set(name, to: value) }
+    }
+    return options
+  }
+}
+
+extension dpo_generation_options: SizedStruct {
+  static var name: String { "dpo_generation_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_generation_options {
+    var options = dpo_generation_options()
+    options.struct_size = MemoryLayout<dpo_generation_options>.stride
+    options.max_new_tokens = 128
+    options.temperature = 1.0
+    options.top_p = 1.0
+    options.min_p = 0.0
+    options.seed = 42
+    options.num_return_sequences = 1
+    options.add_special_tokens = 1
+    options.precision = staticText("fp32")
+    return options
+  }
+
+  /// The values, unchecked; NULL text is the default.
+  func generationOptions() throws -> GenerationOptions {
+    var options = GenerationOptions()
+    options.maxNewTokens = Int(max_new_tokens)
+    options.temperature = temperature
+    options.topK = Int(top_k)
+    options.topP = top_p
+    options.minP = min_p
+    options.seed = seed
+    options.completionsPerPrompt = Int(num_return_sequences)
+    if let name = try optionalText(precision, "precision") {
+      guard let value = Precision(rawValue: name) else {
+        throw DPOError.argument("precision is \(DPOError.printable(name)), expected one of fp32, bf16")
+      }
+      options.precision = value
+    }
+    return options
+  }
+}
+
+extension dpo_feedback_options: SizedStruct {
+  static var name: String { "dpo_feedback_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_feedback_options {
+    var options = dpo_feedback_options()
+    options.struct_size = MemoryLayout<dpo_feedback_options>.stride
+    options.replay = 0.0
+    options.min_records = 8
+    return options
+  }
+
+  /// The values, unchecked; NULL text is the default.
+  func feedbackOptions() throws -> FeedbackOptions {
+    var options = FeedbackOptions()
+    options.maxSeconds = max_seconds == 0 ? nil : max_seconds
+    options.replay = replay
+    options.minRecords = Int(min_records)
+    options.retrain = retrain != 0
+    if let training { options.training = try DPOCABI.trainingOptions(training) }
+    return options
+  }
+}
+
+extension dpo_tokenizer_options: SizedStruct {
+  static var name: String { "dpo_tokenizer_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_tokenizer_options {
+    var options = dpo_tokenizer_options()
+    options.struct_size = MemoryLayout<dpo_tokenizer_options>.stride
+    options.vocabulary_size = 8192
+    options.minimum_frequency = 2
+    options.pre_tokenizer = staticText("gpt2")
+    return options
+  }
+
+  /// The values, unchecked; NULL text is the default.
+  func trainerOptions() throws -> TokenizerTrainer.Options {
+    var options = TokenizerTrainer.Options()
+    options.vocabularySize = Int(vocabulary_size)
+    options.minimumFrequency = Int(minimum_frequency)
+    if let name = try optionalText(pre_tokenizer, "pre_tokenizer") {
+      guard let value = TokenizerTrainer.WordSplit(rawValue: name) else {
+        throw DPOError.argument("pre_tokenizer is \(DPOError.printable(name)), expected one of gpt2, smollm, llama3, qwen2")
+      }
+      options.wordSplit = value
+    }
+    if let text = try optionalText(chat_template, "chat_template") { options.chatTemplate = text }
+    if let text = try optionalText(bos_token, "bos_token") { options.bosToken = text }
+    if let text = try optionalText(eos_token, "eos_token") { options.eosToken = text }
+    if let text = try optionalText(pad_token, "pad_token") { options.padToken = text }
+    options.specialTokens = try texts(special_tokens, special_token_count, "special_tokens")
+    return options
+  }
+}
+
+extension dpo_model_shape: SizedStruct {
+  static var name: String { "dpo_model_shape" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_model_shape {
+    var options = dpo_model_shape()
+    options.struct_size = MemoryLayout<dpo_model_shape>.stride
+    options.family = staticText("llama")
+    options.hidden_size = 256
+    options.layers = 4
+    options.context_length = 1024
+    options.tie_word_embeddings = 1
+    options.initializer_range = 0.02
+    options.seed = 42
+    return options
+  }
+
+  /// The values, unchecked; NULL text is the default.
+  func modelShape() throws -> ModelShape {
+    var options = ModelShape()
+    if let text = try optionalText(family, "family") { options.family = text }
+    options.vocabularySize = vocabulary_size == 0 ? nil : Int(vocabulary_size)
+    options.hiddenSize = Int(hidden_size)
+    options.layerCount = Int(layers)
+    options.headCount = heads == 0 ? nil : Int(heads)
+    options.keyValueHeadCount = kv_heads == 0 ? nil : Int(kv_heads)
+    options.intermediateSize = intermediate_size == 0 ? nil : Int(intermediate_size)
+    options.contextLength = Int(context_length)
+    options.tiedHead = tie_word_embeddings != 0
+    options.initializerRange = initializer_range
+    return options
+  }
+}
+
+extension dpo_export_options: SizedStruct {
+  static var name: String { "dpo_export_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_export_options {
+    var options = dpo_export_options()
+    options.struct_size = MemoryLayout<dpo_export_options>.stride
+    options.dtype = staticText("f32")
+    return options
+  }
+}
+
+extension dpo_train_options {
+  /// Those of feedback.
+  static var feedbackDefaults: dpo_train_options {
+    var options = defaults
+    options.learning_rate = 2e-4
+    options.num_train_epochs = 4.0
+    options.per_device_train_batch_size = 4
+    options.lora_r = 16
+    options.lora_alpha = 32.0
+    options.lora_target_modules = staticText("all-linear")
+    return options
+  }
+}
