@@ -1,42 +1,96 @@
 /*
  * libdpo – preference-tune the language model that your program already runs, inside your program.
  *
- * This header is the manual. The library is used at five levels; each works without the ones after it:
+ * Preference tuning teaches a model which of two answers people like better. DPO (direct preference optimisation) does it
+ * without a reward model: it raises the probability of the chosen answer against the rejected one, compared with a frozen
+ * copy of the model, by the loss -log sigmoid(beta * (log-ratio of chosen - log-ratio of rejected)).
  *
- *   1. Losses    You have log-probabilities from any engine: get DPO losses, their gradients and rewards.
- *   2. Scoring   Open a GGUF file, a Hugging Face directory or an HDF5 file; get log-probs of completions.
- *   3. Steps     One optimiser step at a time, or forward → your own loss → backward → optimiser step.
- *   4. Runs      A whole training over a data set: evaluation, checkpoints, progress, cancel, resume.
- *   5. Around    Tokenise, generate, export to GGUF, GGUF LoRA, PEFT, Hugging Face.
+ * This header is the manual. The library is used at six levels, which are its six sections; each works without the ones
+ * after it. (`check` stands for your error handling.)
+ *
+ *   1. Losses    You have log-probabilities from any engine: get losses, their gradients and rewards.
+ *
+ *                    dpo_loss_options options;
+ *                    check(dpo_loss_options_init(&options, sizeof options));
+ *                    options.beta = 0.1;
+ *                    check(dpo_loss_compute(&options, pairs, chosen, rejected, ref_chosen, ref_rejected, NULL, NULL, NULL,
+ *                                           &loss, NULL, gradient_chosen, gradient_rejected, NULL, NULL));
+ *
+ *   2. Scoring   Open a GGUF file, a Hugging Face directory or an HDF5 file: get log-probs of completions, or rewards.
+ *
+ *                    dpo_model *model;
+ *                    check(dpo_model_open("model.gguf", NULL, 0, &model));
+ *                    check(dpo_model_score_texts(model, prompts, completions, count, logps, NULL));
+ *                    dpo_model_release(model);
+ *
+ *   3. Steps     One optimiser step at a time, or forward, your own loss, backward, optimiser step.
+ *
+ *                    check(dpo_dataset_open_jsonl(model, "pairs.jsonl", &options, &data));
+ *                    check(dpo_trainer_create(model, NULL, data, NULL, &options, &trainer));
+ *                    while (dpo_trainer_step(trainer, &metrics) == DPO_OK) printf("%f\n", metrics.loss);
+ *                    check(dpo_trainer_save_model(trainer, "adapter.h5"));
+ *
+ *   4. Runs      A whole training over a data set: evaluation, checkpoints, progress, cancel, resume, report.
+ *
+ *                    check(dpo_train_options_init(&options, sizeof options));
+ *                    options.lora_r = 16;
+ *                    check(dpo_trainer_create(model, NULL, data, NULL, &options, &trainer));
+ *                    check(dpo_trainer_run(trainer, "run", "last", on_event, user_data));
+ *
+ *   5. Around    Generate, judge and evaluate; make tokenizers and models; export to GGUF, GGUF LoRA, PEFT, Hugging Face.
+ *
+ *                    check(dpo_model_generate(model, prompts, count, NULL, NULL, NULL, &completions));
+ *                    check(dpo_completions_get(completions, 0, 0, &text, NULL, NULL, NULL));
+ *                    puts(text);
+ *                    check(dpo_export("run/final.h5", DPO_EXPORT_GGUF_LORA, "adapter.gguf", NULL));
+ *
  *   6. Feedback  Record what people say of answers; in idle minutes, turn it into an adapter.
+ *
+ *                    check(dpo_feedback_open("feedback.jsonl", &feedback));
+ *                    check(dpo_feedback_record_thumb(feedback, prompt, answer, 1, 1.0, NULL));
+ *                    check(dpo_feedback_train(feedback, model, "feedback", NULL, NULL, NULL, NULL));
+ *                    // feedback/adapter.gguf is for llama.cpp
  *
  * Conventions
  *
  *   Names      dpo_noun_verb. Inputs come first, outputs last.
  *   Status     Every call that can fail returns int32_t: DPO_OK (0) or a negative DPO_ERROR_… code. dpo_last_error()
  *              then holds one sentence about it for the calling thread. Outputs are written only on success.
+ *   Errors     Any call may give INVALID_ARGUMENT for a required pointer that is NULL, STATE for a handle that cannot be
+ *              used now (see Handles, Threads), MEMORY, and INTERNAL. What else it may give stands at each function, after
+ *              "Errors:", without the prefix DPO_ERROR_.
  *   Handles    dpo_model, dpo_dataset, dpo_trainer, dpo_completions and so on are opaque. Each is released with its
  *              _release function; NULL is fine there. Handles keep alive what they need: release in any order, even
  *              while another thread's call uses them (what they stand for goes when that call returns). NULL, a pointer
  *              that is no handle, or a handle of another kind gives DPO_ERROR_INVALID_ARGUMENT; a released handle, and
- *              one that was opened before fork(), DPO_ERROR_STATE.
+ *              one that was opened before fork(), DPO_ERROR_STATE. A further model handle on the same file shares its
+ *              mapped weights.
  *   Threads    Different handles may be used from different threads at once. Two calls on one handle at once, from two
  *              threads or from inside its own callback: the second one fails with DPO_ERROR_STATE, except where "any
- *              thread" is said.
+ *              thread" is said. Compute threads are the library's own: they inherit priority and signal mask of the thread
+ *              that starts them.
  *              A thread needs 128 KiB of stack. Where that is too little for a call, it waits while a thread with 1 MiB,
  *              made for the call, does the work; callbacks come on the thread that called all the same.
+ *   Callbacks  They must return: leaving one by a C++ exception or longjmp leaves its handle in use for ever. They may use
+ *              other handles, the _cancel functions, and dpo_last_error.
  *   Strings    UTF-8. `const char *` ends in NUL; text with an explicit length may hold any character.
  *   Structs    A struct starts with its own size. dpo_…_options_init sets it, and every default; for structs that the
  *              library fills, the caller sets it. Later versions append fields: programs compiled against this header go
- *              on working, and never have more written than they have room for.
+ *              on working, and never have more written than they have room for. A NULL pointer to options means every
+ *              default.
  *   Numbers    Log-probabilities are natural logarithms. Arrays are dense and row-major.
  *   Bounds     Bad input gives an error, never a crash; sizes in files are checked before memory is taken.
  *   Host       The library installs no signal handlers, prints nothing, never exits, and changes neither locale nor
- *              floating-point mode. Its own threads sleep between calls. A child of fork() opens its own handles; the parent's are
- *              refused there.
+ *              floating-point mode. Its own threads sleep between calls. A child of fork() opens its own handles; the
+ *              parent's are refused there.
  *
- * The paper is Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290; names are those of TRL 1.16.
- * This version is 0: functions may still change between minor versions; DPO_ABI_VERSION and the soname then do, too.
+ * What may change. This is version 0: functions may change between minor versions; DPO_ABI_VERSION and the soname then
+ * change, too. Meant to stay as they are: sections 0 to 4 and export of section 5. Experimental, and likelier to change:
+ * generation, classifiers, evaluation, tokenizers and new models of section 5, section 6, and of section 3 the rewards of a
+ * trainer and dpo_trainer_set_reduce.
+ *
+ * Text and struct layouts of options are made of the tables in options/ (docs/options.md shows them as tables). The paper is
+ * Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290; names are those of TRL 1.16.
  */
 #ifndef DPO_H
 #define DPO_H
@@ -54,7 +108,7 @@ extern "C" {
 /* Equals the number in the soname, libdpo.so.0. */
 #define DPO_ABI_VERSION 0
 
-/* ------------------------------------------------------------------------------------------------ errors, version */
+/* ----------------------------------------------------------------------------------------------- 0. errors, version */
 
 enum {
     DPO_OK = 0,
@@ -87,7 +141,7 @@ const char *dpo_status_name(int32_t status);
 /* Frees text that a function returned through a `char **`. NULL is fine. Any thread. */
 void dpo_string_free(char *text);
 
-/* ------------------------------------------------------------------------------------------------------- 1. losses */
+/* -------------------------------------------------------------------------------------------------------- 1. losses */
 
 /* DPO losses by TRL's names. Formulas: docs/losses.md; SIGMOID is the paper's equation 7. */
 typedef enum dpo_loss_type {
@@ -107,7 +161,7 @@ typedef enum dpo_loss_type {
     DPO_LOSS_DISCOPOP = 12, /* DiscoPOP, the log-ratio modulated loss (Lu et al. 2024) */
     DPO_LOSS_SFT = 13, /* Negative log-likelihood of the chosen completion, token mean over the micro-batch (the RPO term) */
     DPO_LOSS_SIGMOID_NORM = 14, /* DPO on length-normalised log-ratios */
-    DPO_LOSS_CONSERVATIVE = 15 /* cDPO: sigmoid with labels flipped with probability label_smoothing (Mitchell 2023); not in TRL */
+    DPO_LOSS_CONSERVATIVE = 15 /* cDPO: sigmoid with labels flipped with probability label_smoothing (Mitchell 2023) */
 } dpo_loss_type;
 
 typedef enum dpo_f_divergence {
@@ -130,7 +184,8 @@ typedef struct dpo_loss_options {
     size_t loss_count;              /* length of both; 0 when loss_types is NULL */
 } dpo_loss_options;
 
-/* Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if no version had that size. */
+/* Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if no version had that size.
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_loss_options_init(dpo_loss_options *options, size_t struct_size);
 
 /* The loss of `pairs` preference pairs and its gradient.
@@ -142,7 +197,8 @@ int32_t dpo_loss_options_init(dpo_loss_options *options, size_t struct_size);
  * Outputs: *loss, the mean over the pairs; and, each [pairs] or NULL when not wanted: losses (before the mean),
  * gradients d loss / d policy log-prob (the mean's 1/pairs included), and rewards β·log(π/π_ref).
  *
- * Every completion token receives its sequence's gradient: d loss / d logp(token) = gradient of the sum. */
+ * Every completion token receives its sequence's gradient: d loss / d logp(token) = gradient of the sum.
+ * Errors: INVALID_ARGUMENT (an option out of range or of no use to the losses, counts that are needed), NON_FINITE. */
 int32_t dpo_loss_compute(const dpo_loss_options *options, size_t pairs,
                          const double *policy_chosen, const double *policy_rejected,
                          const double *reference_chosen, const double *reference_rejected,
@@ -156,7 +212,8 @@ int32_t dpo_loss_compute(const dpo_loss_options *options, size_t pairs,
  * are not compared with each other. weights: [rows] or NULL.
  *
  * Outputs: *loss, the mean over the rows; losses: [rows]; gradients d loss / d policy log-prob and rewards
- * beta * log(pi / pi_ref), one for each completion. All but loss may be NULL. */
+ * beta * log(pi / pi_ref), one for each completion. All but loss may be NULL.
+ * Errors: INVALID_ARGUMENT (beta, a row of fewer than two completions), NON_FINITE. */
 int32_t dpo_loss_compute_ranked(double beta, size_t rows, const size_t *counts, const double *ranks, const double *policy,
                                 const double *reference, const double *weights, double *loss, double *losses,
                                 double *gradients, double *rewards);
@@ -167,27 +224,32 @@ int32_t dpo_loss_compute_ranked(double beta, size_t rows, const size_t *counts, 
  * (within 1e-4), -INFINITY where an answer has none. Equations: docs/closed-form.md.
  *
  * Outputs, NULL when not wanted: the best policy's log-probs [count], reference * f'^-1((r - lambda) / beta), for KL
- * reference * exp(r / beta) / Z; and its normaliser lambda, for KL beta log Z. */
+ * reference * exp(r / beta) / Z; and its normaliser lambda, for KL beta log Z.
+ * Errors: INVALID_ARGUMENT (beta, probabilities that do not sum to 1), NON_FINITE. */
 int32_t dpo_policy_optimum(const dpo_loss_options *options, size_t count, const double *reference_logps,
                            const double *rewards, double *policy_logps, double *normalizer);
 
 /* The rewards for which a policy is the best one, up to lambda: beta f'(policy / reference), for KL beta log(policy /
- * reference). rewards: [count]. DPO_ERROR_NON_FINITE where one of the two never gives an answer. */
+ * reference). rewards: [count]. DPO_ERROR_NON_FINITE where one of the two never gives an answer.
+ * Errors: INVALID_ARGUMENT, NON_FINITE. */
 int32_t dpo_policy_rewards(const dpo_loss_options *options, size_t count, const double *policy_logps,
                            const double *reference_logps, double *rewards);
 
-/* D_f(policy || reference), for KL the sum of policy * log(policy / reference); INFINITY is possible. */
+/* D_f(policy || reference), for KL the sum of policy * log(policy / reference); INFINITY is possible.
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_policy_divergence(const dpo_loss_options *options, size_t count, const double *policy_logps,
                               const double *reference_logps, double *divergence);
 
 /* Bradley-Terry: probabilities that answers of the first rewards are preferred to those of the second, [count];
- * sigmoid(first - second). */
+ * sigmoid(first - second).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_bradley_terry(size_t count, const double *first_rewards, const double *second_rewards,
                           double *probabilities);
 /* Generalised advantage estimation over completions that stand one after the other; completion i has counts[i] tokens, all
  * arrays but counts one number a token. With v and A beyond a completion's last token 0:
  *
- *     delta_t = reward_t + gamma v_{t+1} - v_t;  A_t = delta_t + gamma lam A_{t+1};  return_t = A_t + v_t */
+ *     delta_t = reward_t + gamma v_{t+1} - v_t;  A_t = delta_t + gamma lam A_{t+1};  return_t = A_t + v_t
+ * Errors: INVALID_ARGUMENT (gamma or lam outside 0 to 1, counts). */
 int32_t dpo_gae(const double *rewards, const double *values, const size_t *counts, size_t completions, double gamma,
                 double lam, double *advantages, double *returns);
 
@@ -198,7 +260,8 @@ typedef struct dpo_ppo_options {
     double vf_coef;         /* 0.1 */
 } dpo_ppo_options;
 
-/* Every default. struct_size: sizeof(dpo_ppo_options). */
+/* Every default. struct_size: sizeof(dpo_ppo_options).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_ppo_options_init(dpo_ppo_options *options, size_t struct_size);
 
 /* PPO's loss over `tokens` tokens and its gradient, with r = exp(logp - old_logp), means over the tokens:
@@ -207,12 +270,13 @@ int32_t dpo_ppo_options_init(dpo_ppo_options *options, size_t struct_size);
  *       + vf_coef / 2 mean max((V - return)^2, (clip(V, old - cliprange_value, old + cliprange_value) - return)^2)
  *
  * Inputs, each [tokens]: log-probs now and when the tokens were drawn, and advantages; values now and then, and returns
- * (all three NULL: no value function). Outputs: *loss; each [tokens] or NULL: d loss / d logp and d loss / d value. */
+ * (all three NULL: no value function). Outputs: *loss; each [tokens] or NULL: d loss / d logp and d loss / d value.
+ * Errors: INVALID_ARGUMENT (an option, or only some of values, old_values and returns), NON_FINITE. */
 int32_t dpo_ppo_loss(const dpo_ppo_options *options, size_t tokens, const float *logps, const float *old_logps,
                      const float *advantages, const float *values, const float *old_values, const float *returns,
                      double *loss, double *gradient_logps, double *gradient_values);
 
-/* ------------------------------------------------------------------------------------------------------ 2. scoring */
+/* ------------------------------------------------------------------------------------------------------- 2. scoring */
 
 typedef struct dpo_model dpo_model;
 
@@ -238,11 +302,14 @@ typedef struct dpo_model_info {
  * time of change differ, the call fails with DPO_ERROR_IO and a message that names the file. A file that is cut while a pass
  * reads it ends the process with SIGBUS, as the library installs no handlers (dpo_model_load avoids that). Removing the
  * file or renaming another one over it is safe: the handle keeps the old one. `adapter`: a PEFT directory, a libdpo adapter
- * (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core. */
+ * (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core.
+ * Errors: IO, FORMAT (a damaged file), UNSUPPORTED (a family, tokenizer or number format that is not served),
+ * MISMATCH (an adapter of another model). */
 int32_t dpo_model_open(const char *path, const char *adapter, int32_t threads, dpo_model **model);
 
 /* The same with the weights copied into memory, as llama.cpp does with --no-mmap: what is done to the file afterwards does
- * not matter. It takes mapped_bytes that are shared with no other process that has the file mapped. */
+ * not matter. It takes mapped_bytes that are shared with no other process that has the file mapped.
+ * Errors: as dpo_model_open. */
 int32_t dpo_model_load(const char *path, const char *adapter, int32_t threads, dpo_model **model);
 
 /* Computes with another engine from now on: the inner loops for one kind of processor. "auto": the best that this processor
@@ -252,22 +319,31 @@ int32_t dpo_model_load(const char *path, const char *adapter, int32_t threads, d
  * is no such engine; DPO_ERROR_UNSUPPORTED: the processor cannot run it, or OpenBLAS cannot be loaded. */
 int32_t dpo_model_set_engine(dpo_model *model, const char *engine);
 void dpo_model_release(dpo_model *model);
+
+/* Ends a running dpo_model_score_…, _reward_…, _generate or _evaluate of this handle with DPO_ERROR_CANCELLED, before its next
+ * pass over the model or its next token. Does nothing if none is running. Any thread, and safe in a signal handler. */
+void dpo_model_cancel(dpo_model *model);
+/* Errors: INVALID_ARGUMENT (struct_size). */
 int32_t dpo_model_get_info(const dpo_model *model, dpo_model_info *info);
 
 /* What a model, adapter, checkpoint or data file holds, as JSON ({"kind", "format", "architecture", "parameters",
  * "tensors": [{"name", "dtype", "shape"}], …}; of rows as JSON lines {"kind": "data", "format": "jsonl", "rows",
- * "row_kind", "conversational", "columns"}). Free *json with dpo_string_free. */
+ * "row_kind", "conversational", "columns"}). Free *json with dpo_string_free.
+ * Errors: IO, FORMAT, UNSUPPORTED. */
 int32_t dpo_inspect(const char *path, char **json);
 
 /* Token ids of `size` bytes of text. `add_special_tokens`: as the tokenizer does by default (BOS, where it has one).
- * Writes at most `capacity` ids; *count is the number there are: call again with more room if it is larger. */
+ * Writes at most `capacity` ids; *count is the number there are: call again with more room if it is larger.
+ * Errors: INVALID_ARGUMENT (not UTF-8), UNSUPPORTED (the model has no tokenizer). */
 int32_t dpo_model_encode(dpo_model *model, const char *text, size_t size, int32_t add_special_tokens,
                          int32_t *ids, size_t capacity, size_t *count);
 
-/* The text of token ids, special tokens included. Free *text with dpo_string_free; *size is its length in bytes. */
+/* The text of token ids, special tokens included. Free *text with dpo_string_free; *size is its length in bytes.
+ * Errors: UNSUPPORTED (the model has no tokenizer). */
 int32_t dpo_model_decode(dpo_model *model, const int32_t *ids, size_t count, char **text, size_t *size);
 
-/* The model's chat template over messages, a JSON array of {"role", "content"}. Free *text with dpo_string_free. */
+/* The model's chat template over messages, a JSON array of {"role", "content"}. Free *text with dpo_string_free.
+ * Errors: FORMAT (not JSON, or the template refuses the messages), UNSUPPORTED (no template). */
 int32_t dpo_model_apply_chat_template(dpo_model *model, const char *messages_json, int32_t add_generation_prompt,
                                       char **text, size_t *size);
 
@@ -278,29 +354,34 @@ int32_t dpo_model_apply_chat_template(dpo_model *model, const char *messages_jso
  *              token if its probability shall count.
  * token_logps: NULL or one number for each completion token, in order. The first token of a completion whose prompt is
  *              empty is not predicted by anything: it counts 0.
- * sum_logps:   NULL or [completion_count] sums. */
+ * sum_logps:   NULL or [completion_count] sums.
+ * Errors: INVALID_ARGUMENT (an id beyond the vocabulary, a prompt that does not exist, a row beyond the context),
+ * UNSUPPORTED (a reward model), IO (the file was changed), CANCELLED. */
 int32_t dpo_model_score_tokens(dpo_model *model, const int32_t *prompt_ids, const size_t *prompt_lengths,
                                size_t prompt_count, const int32_t *completion_ids, const size_t *completion_lengths,
                                const size_t *completion_prompts, size_t completion_count,
                                float *token_logps, double *sum_logps);
 
 /* Sums of log-probs for texts: completion i after prompt i, EOS appended, boundaries as in training. token_counts may
- * be NULL. */
+ * be NULL.
+ * Errors: as dpo_model_score_tokens, and UNSUPPORTED without a tokenizer. */
 int32_t dpo_model_score_texts(dpo_model *model, const char *const *prompts, const char *const *completions, size_t count,
                               double *sum_logps, int32_t *token_counts);
 
 /* A reward model's scores of completions after their prompts, [completion_count]; arguments as in dpo_model_score_tokens.
  * A higher score is a better answer to the same prompt; zero and unit mean nothing by themselves. The score is read at the
- * last token that is not the model's padding token. DPO_ERROR_UNSUPPORTED for a model that is no reward model. */
+ * last token that is not the model's padding token. DPO_ERROR_UNSUPPORTED for a model that is no reward model.
+ * Errors: as dpo_model_score_tokens, and NON_FINITE. */
 int32_t dpo_model_reward_tokens(dpo_model *model, const int32_t *prompt_ids, const size_t *prompt_lengths,
                                 size_t prompt_count, const int32_t *completion_ids, const size_t *completion_lengths,
                                 const size_t *completion_prompts, size_t completion_count, double *rewards);
 
-/* The same for texts: completion i after prompt i, EOS appended, tokenised together as in training. rewards: [count]. */
+/* The same for texts: completion i after prompt i, EOS appended, tokenised together as in training. rewards: [count].
+ * Errors: as dpo_model_reward_tokens, and UNSUPPORTED without a tokenizer. */
 int32_t dpo_model_reward_texts(dpo_model *model, const char *const *prompts, const char *const *completions, size_t count,
                                double *rewards);
 
-/* -------------------------------------------------------------------------------------------------------- data sets */
+/* ---------------------------------------------------------------------------------------------- 3. steps: data sets */
 
 typedef struct dpo_dataset dpo_dataset;
 
@@ -322,22 +403,27 @@ typedef struct dpo_train_options dpo_train_options;
 /* Reads and tokenises JSON lines for the options' method, max_length and truncation_mode (NULL: defaults):
  * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}; ranked:
  * {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). For the method pretrain `path` may
- * also be a text file, or a directory of .txt and .jsonl files. */
+ * also be a text file, or a directory of .txt and .jsonl files.
+ * Errors: IO, FORMAT (a row that is damaged or has another form than the method reads; the message names file and
+ * line), INVALID_ARGUMENT (options), UNSUPPORTED (no tokenizer). */
 int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
-/* The same from `size` bytes of JSON lines in memory. */
+/* The same from `size` bytes of JSON lines in memory.
+ * Errors: as dpo_dataset_open_jsonl, without IO. */
 int32_t dpo_dataset_from_jsonl(const dpo_model *model, const char *text, size_t size, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
-/* The same from arrays of NUL-terminated texts. */
+/* The same from arrays of NUL-terminated texts.
+ * Errors: as dpo_dataset_open_jsonl, without IO. */
 int32_t dpo_dataset_from_pairs(const dpo_model *model, const char *const *prompts, const char *const *chosen,
                                const char *const *rejected, size_t count, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
 /* The same from token ids (EOS included where it shall count): row i is prompt_lengths[i], chosen_lengths[i] and
  * rejected_lengths[i] ids, taken from the three arrays in order. No model is needed. Methods that answer prompts themselves
- * take the prompts; the other lengths are then 0. */
+ * take the prompts; the other lengths are then 0.
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_dataset_from_tokens(const int32_t *prompt_ids, const size_t *prompt_lengths, const int32_t *chosen_ids,
                                 const size_t *chosen_lengths, const int32_t *rejected_ids,
                                 const size_t *rejected_lengths, size_t count, const dpo_train_options *options,
@@ -346,7 +432,7 @@ int32_t dpo_dataset_from_tokens(const int32_t *prompt_ids, const size_t *prompt_
 int32_t dpo_dataset_get_info(const dpo_dataset *dataset, dpo_dataset_info *info);
 void dpo_dataset_release(dpo_dataset *dataset);
 
-/* -------------------------------------------------------------------------------------------------------- 3. steps */
+/* -------------------------------------------------------------------------------------- 3. steps: options, trainers */
 
 /* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. What a
  * method has no use for must be left at its default. */
@@ -642,7 +728,8 @@ struct dpo_train_options {
     const char *engine;
 };
 
-/* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too. */
+/* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too.
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_train_options_init(dpo_train_options *options, size_t struct_size);
 
 /* The option table as JSON: [{"name", "type", "default", "choices", "help"}]. Static. Any thread. */
@@ -654,13 +741,16 @@ typedef struct dpo_classifier dpo_classifier; /* section 5 */
 /* A trainer of `model` on `dataset`. If the model was opened with an adapter, training goes on from it and its own frozen
  * copy is the reference; otherwise lora_r decides between a new adapter and every weight.
  * `reference`: another model to compare with; NULL: the model as it was opened (adapter off, or the mapped file).
- * `evaluation` may be NULL. The plan is made here: DPO_ERROR_MEMORY before any large allocation if it does not fit. */
+ * `evaluation` may be NULL. The plan is made here: DPO_ERROR_MEMORY before any large allocation if it does not fit.
+ * Errors: INVALID_ARGUMENT (options that do not go together, or data of another kind than the method reads), MISMATCH
+ * (tokenizers that differ), UNSUPPORTED, MEMORY, IO. */
 int32_t dpo_trainer_create(dpo_model *model, dpo_model *reference, dpo_dataset *dataset, dpo_dataset *evaluation,
                            const dpo_train_options *options, dpo_trainer **trainer);
 void dpo_trainer_release(dpo_trainer *trainer);
 
 /* The plan as JSON: steps, tokens (distinct and as padded trainers count them), memory by part in bytes, options. Free
- * *json with dpo_string_free. */
+ * *json with dpo_string_free.
+ * Errors: none but the common ones. */
 int32_t dpo_trainer_plan(dpo_trainer *trainer, char **json);
 
 /* Metrics of one optimiser step, under TRL's names. Means over the step's micro-batches. NaN where a method has none. */
@@ -687,7 +777,8 @@ typedef struct dpo_metrics {
 } dpo_metrics;
 
 /* Everything that the last step or evaluation measured, as a JSON object by TRL's names (evaluations with the prefix
- * eval_): also what dpo_metrics has no field for. "{}" before the first. Free *json with dpo_string_free. */
+ * eval_): also what dpo_metrics has no field for. "{}" before the first. Free *json with dpo_string_free.
+ * Errors: none but the common ones. */
 int32_t dpo_trainer_last_metrics(dpo_trainer *trainer, char **json);
 
 /* Rewards of a method that learns from the policy's own completions (ppo, rloo, grpo,
@@ -711,14 +802,19 @@ typedef struct dpo_answers {
 /* Writes a finite reward for each answer, [count]. Non-zero fails the step with DPO_ERROR_CANCELLED, unapplied; a reward
  * that is not finite with DPO_ERROR_FORMAT. Called on the thread that takes the step. */
 typedef int32_t (*dpo_reward_callback)(const dpo_answers *answers, double *rewards, void *user_data);
+/* Errors: INVALID_ARGUMENT (a method that draws no completions). */
 int32_t dpo_trainer_set_reward(dpo_trainer *trainer, dpo_reward_callback callback, void *user_data);
 
 /* A reward model with the policy's tokenizer (DPO_ERROR_MISMATCH for another), or a classifier's log-odds; with
- * `completion_only` the classifier does not see the prompt. The trainer keeps what it needs: the handles may be released. */
+ * `completion_only` the classifier does not see the prompt. The trainer keeps what it needs: the handles may be released.
+ * Errors: INVALID_ARGUMENT (a method that draws no completions), MISMATCH. */
 int32_t dpo_trainer_set_reward_model(dpo_trainer *trainer, dpo_model *reward_model);
+/* Errors: INVALID_ARGUMENT (a method that draws no completions). */
 int32_t dpo_trainer_set_reward_classifier(dpo_trainer *trainer, dpo_classifier *classifier, int32_t completion_only);
 
-/* The next optimiser step of the plan. After the last one: DPO_ERROR_STATE. `metrics` may be NULL. */
+/* The next optimiser step of the plan. After the last one: DPO_ERROR_STATE. `metrics` may be NULL.
+ * Errors: NON_FINITE, CANCELLED, DIVERGED (max_kl), STATE (the plan is done), IO (the model's file was changed). On
+ * any error no parameter has changed. */
 int32_t dpo_trainer_step(dpo_trainer *trainer, dpo_metrics *metrics);
 
 /* The same in parts, for a host with its own loss:
@@ -730,40 +826,51 @@ int32_t dpo_trainer_step(dpo_trainer *trainer, dpo_metrics *metrics);
  *
  * forward: rows [count] of the data set; outputs, each [count] or NULL: summed log-probs of chosen and rejected under the
  * policy and the reference. (For sft rows: the completion under "chosen", rejected 0. Rows of ranked answers have no place
- * here: DPO_ERROR_UNSUPPORTED.) */
+ * here: DPO_ERROR_UNSUPPORTED.)
+ * Errors: INVALID_ARGUMENT (a row that does not exist), UNSUPPORTED, CANCELLED, IO. */
 int32_t dpo_trainer_forward(dpo_trainer *trainer, const size_t *rows, size_t count, double *policy_chosen,
                             double *policy_rejected, double *reference_chosen, double *reference_rejected);
 
-/* Number of scored tokens of the last forward, and, [that many], their log-probs: for each row chosen, then rejected. */
+/* Number of scored tokens of the last forward, and, [that many], their log-probs: for each row chosen, then rejected.
+ * Errors: STATE (no forward before it). */
 int32_t dpo_trainer_token_count(dpo_trainer *trainer, size_t *count);
+/* Errors: STATE, INVALID_ARGUMENT (count). */
 int32_t dpo_trainer_token_logps(dpo_trainer *trainer, float *token_logps, size_t count);
 
-/* Gradients of your loss with respect to the summed log-probs, [count] as in the last forward. */
+/* Gradients of your loss with respect to the summed log-probs, [count] as in the last forward.
+ * Errors: STATE (no forward before it), INVALID_ARGUMENT (count), NON_FINITE. */
 int32_t dpo_trainer_backward(dpo_trainer *trainer, const double *gradient_chosen, const double *gradient_rejected,
                              size_t count);
 
-/* The same with one gradient for each scored token, as dpo_trainer_token_logps orders them. */
+/* The same with one gradient for each scored token, as dpo_trainer_token_logps orders them.
+ * Errors: as dpo_trainer_backward. */
 int32_t dpo_trainer_backward_tokens(dpo_trainer *trainer, const float *gradients, size_t count);
 
-/* Metrics without loss and rewards: those are your loss's own. */
+/* Metrics without loss and rewards: those are your loss's own.
+ * Errors: STATE (nothing was accumulated), NON_FINITE, CANCELLED (by the reduce callback). */
 int32_t dpo_trainer_apply(dpo_trainer *trainer, dpo_metrics *metrics);
 
 /* Parameters: the trained ones, flat. Pointers are valid while the trainer lives, and must not be used while a call on it
- * runs. *values and *gradients have *count elements each. */
+ * runs. *values and *gradients have *count elements each.
+ * Errors: none but the common ones. */
 int32_t dpo_trainer_parameters(dpo_trainer *trainer, float **values, float **gradients, size_t *count);
 
-/* Where a parameter lies in them. Names are Hugging Face's, or PEFT's for an adapter. shape has room for 4 numbers. */
+/* Where a parameter lies in them. Names are Hugging Face's, or PEFT's for an adapter. shape has room for 4 numbers.
+ * Errors: none but the common ones. */
 int32_t dpo_trainer_parameter_count(dpo_trainer *trainer, size_t *count);
+/* Errors: INVALID_ARGUMENT (index). */
 int32_t dpo_trainer_parameter_at(dpo_trainer *trainer, size_t index, const char **name, size_t *offset, size_t *size,
                                  int64_t *shape, size_t *dimensions);
+/* Errors: INVALID_ARGUMENT (no parameter of this name). */
 int32_t dpo_trainer_parameter_find(dpo_trainer *trainer, const char *name, size_t *index);
 
 /* Called once an optimiser step with the flat gradient, before clipping: the place for an all-reduce over machines (make
  * it the mean). Non-zero stops the step with DPO_ERROR_CANCELLED, unapplied. NULL removes it. */
 typedef int32_t (*dpo_reduce_callback)(float *gradients, size_t count, void *user_data);
+/* Errors: none but the common ones. */
 int32_t dpo_trainer_set_reduce(dpo_trainer *trainer, dpo_reduce_callback callback, void *user_data);
 
-/* --------------------------------------------------------------------------------------------------------- 4. runs */
+/* ---------------------------------------------------------------------------------------------------------- 4. runs */
 
 typedef enum dpo_event_kind {
     DPO_EVENT_STEP = 1,       /* metrics of the step */
@@ -790,7 +897,9 @@ typedef int32_t (*dpo_event_callback)(const dpo_event *event, void *user_data);
 /* Runs what remains of the plan. `output_dir` gets metrics.jsonl, checkpoints, final.h5 and report.html; it must be empty
  * or new unless the run is resumed or overwrite_output_dir is set. `resume`: NULL, a checkpoint file, or "last", which
  * starts from the beginning where there is none yet. `callback` may be NULL.
- * A resumed run ends in the same bits as one that was never stopped. */
+ * A resumed run ends in the same bits as one that was never stopped.
+ * Errors: those of dpo_trainer_step, and STATE (output_dir holds another run), IO, FORMAT and MISMATCH (the
+ * checkpoint), CANCELLED (after a checkpoint). */
 int32_t dpo_trainer_run(dpo_trainer *trainer, const char *output_dir, const char *resume, dpo_event_callback callback,
                         void *user_data);
 
@@ -798,18 +907,22 @@ int32_t dpo_trainer_run(dpo_trainer *trainer, const char *output_dir, const char
  * DPO_ERROR_CANCELLED. If none is running, the next one stops at once. Any thread, and safe in a signal handler. */
 void dpo_trainer_cancel(dpo_trainer *trainer);
 
-/* Metrics of the evaluation data set now. */
+/* Metrics of the evaluation data set now.
+ * Errors: STATE (no evaluation data), CANCELLED, IO. */
 int32_t dpo_trainer_evaluate(dpo_trainer *trainer, dpo_metrics *metrics);
 
 /* Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another model, data
- * set, loss or seed is refused with DPO_ERROR_MISMATCH. */
+ * set, loss or seed is refused with DPO_ERROR_MISMATCH.
+ * Errors: IO. */
 int32_t dpo_trainer_save(dpo_trainer *trainer, const char *path);
+/* Errors: IO, FORMAT, MISMATCH; the trainer is then as it was. */
 int32_t dpo_trainer_load(dpo_trainer *trainer, const char *path);
 
-/* Writes the trained adapter or model alone, as dpo_trainer_run does in final.h5. dpo_export converts it. */
+/* Writes the trained adapter or model alone, as dpo_trainer_run does in final.h5. dpo_export converts it.
+ * Errors: IO. */
 int32_t dpo_trainer_save_model(dpo_trainer *trainer, const char *path);
 
-/* ------------------------------------------------------------------------------------------------------- 5. around */
+/* -------------------------------------------------------------------------------------------------------- 5. around */
 
 typedef struct dpo_generation_options {
 /* made by options/generate.py: dpo_generation_options */
@@ -837,7 +950,8 @@ typedef struct dpo_generation_options {
     const char *precision;
 } dpo_generation_options;
 
-/* Every default. struct_size: sizeof(dpo_generation_options). */
+/* Every default. struct_size: sizeof(dpo_generation_options).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_generation_options_init(dpo_generation_options *options, size_t struct_size);
 
 /* A token as it is made; text may be empty while a character is incomplete. Non-zero stops all generation. */
@@ -847,13 +961,16 @@ typedef int32_t (*dpo_token_callback)(size_t prompt, size_t completion, int32_t 
 typedef struct dpo_completions dpo_completions;
 
 /* Completions of NUL-terminated prompts. Generation ends at an end-of-sequence token of the model or at max_new_tokens.
- * `callback` may be NULL. */
+ * `callback` may be NULL.
+ * Errors: INVALID_ARGUMENT (an option, an empty prompt or one that fills the context), UNSUPPORTED (a reward model,
+ * no tokenizer), IO, CANCELLED (by the callback or dpo_model_cancel). */
 int32_t dpo_model_generate(dpo_model *model, const char *const *prompts, size_t count,
                            const dpo_generation_options *options, dpo_token_callback callback, void *user_data,
                            dpo_completions **completions);
 
 /* Completion `index` of prompt `prompt`: text without special tokens, ids, and whether it ended by itself (1) or at the
- * length (0). Any output may be NULL. Pointers live as long as the handle. */
+ * length (0). Any output may be NULL. Pointers live as long as the handle.
+ * Errors: INVALID_ARGUMENT (indices). */
 int32_t dpo_completions_get(const dpo_completions *completions, size_t prompt, size_t index, const char **text,
                             const int32_t **ids, size_t *count, int32_t *stopped);
 void dpo_completions_release(dpo_completions *completions);
@@ -862,15 +979,19 @@ void dpo_completions_release(dpo_completions *completions);
  * (`dpo classifier`).
  *
  * Learns from `count` texts and their labels, 1 or 0, and calibrates the probabilities on `folds` (2 or more, 5 is usual)
- * held-out folds; 0: without calibration. `cost` is the weight of the data against the regulariser, 3 is usual. */
+ * held-out folds; 0: without calibration. `cost` is the weight of the data against the regulariser, 3 is usual.
+ * Errors: INVALID_ARGUMENT (labels other than 0 and 1, one label only, folds, cost). */
 int32_t dpo_classifier_train(const char *const *texts, const int32_t *labels, size_t count, double cost, int32_t folds,
                              dpo_classifier **classifier);
 
-/* What `dpo classifier train` or dpo_classifier_save wrote. */
+/* What `dpo classifier train` or dpo_classifier_save wrote.
+ * Errors: IO, FORMAT. */
 int32_t dpo_classifier_open(const char *path, dpo_classifier **classifier);
+/* Errors: IO. */
 int32_t dpo_classifier_save(const dpo_classifier *classifier, const char *path);
 
-/* ln(p / (1 - p)) of label 1 for each text; log_odds: [count]. */
+/* ln(p / (1 - p)) of label 1 for each text; log_odds: [count].
+ * Errors: INVALID_ARGUMENT (not UTF-8). */
 int32_t dpo_classifier_score(const dpo_classifier *classifier, const char *const *texts, size_t count, double *log_odds);
 void dpo_classifier_release(dpo_classifier *classifier);
 
@@ -884,7 +1005,9 @@ void dpo_classifier_release(dpo_classifier *classifier);
  * less error, "length" in tokens and "finished", the share that ended by itself. With a judge, `classifier` or `reward_model`
  * (at most one; else NULL): "win_rate" of answers against the chosen ones, where a tie counts half, the share of "ties", mean
  * "score" and "chosen_score". Each is {"value", "standard_error", "low", "high"}, with a 95 % interval, bootstrapped over prompts.
- * Free *json with dpo_string_free. */
+ * Free *json with dpo_string_free.
+ * Errors: INVALID_ARGUMENT, IO, FORMAT (the rows), MISMATCH, UNSUPPORTED (methods that draw their own answers),
+ * CANCELLED. */
 int32_t dpo_model_evaluate(dpo_model *model, dpo_model *reference, const char *data, const dpo_train_options *options,
                            const dpo_generation_options *samples, dpo_classifier *classifier, dpo_model *reward_model,
                            char **json);
@@ -915,12 +1038,15 @@ typedef struct dpo_tokenizer_options {
     int32_t overwrite;
 } dpo_tokenizer_options;
 
-/* Every default. struct_size: sizeof(dpo_tokenizer_options). */
+/* Every default. struct_size: sizeof(dpo_tokenizer_options).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_tokenizer_options_init(dpo_tokenizer_options *options, size_t struct_size);
 
 /* paths, [count]: .jsonl files with "text" in their rows, text files, or directories of such files. Writes tokenizer.json
  * and tokenizer_config.json, which transformers loads as well. The result has fewer tokens where the text has no more
- * pairs. `options` may be NULL. */
+ * pairs. `options` may be NULL.
+ * Errors: INVALID_ARGUMENT (an option), IO, FORMAT (no text, a template that cannot be read), STATE (output_dir is
+ * there and overwrite is 0). */
 int32_t dpo_tokenizer_train(const char *const *paths, size_t count, const dpo_tokenizer_options *options,
                             const char *output_dir);
 
@@ -957,11 +1083,13 @@ typedef struct dpo_model_shape {
     int32_t overwrite;
 } dpo_model_shape;
 
-/* Every default. struct_size: sizeof(dpo_model_shape). */
+/* Every default. struct_size: sizeof(dpo_model_shape).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_model_shape_init(dpo_model_shape *shape, size_t struct_size);
 
 /* Writes a model with fresh weights, drawn as transformers does, to be trained with the method "pretrain": a Hugging Face
- * directory, or libdpo's file if `output` ends in .h5. Equal shapes and seeds give equal files. */
+ * directory, or libdpo's file if `output` ends in .h5. Equal shapes and seeds give equal files.
+ * Errors: INVALID_ARGUMENT (sizes that do not go together), IO, FORMAT (the tokenizer). */
 int32_t dpo_model_create(const dpo_model_shape *shape, const char *output);
 
 typedef enum dpo_export_format {
@@ -988,10 +1116,13 @@ typedef struct dpo_export_options {
     int32_t overwrite;
 } dpo_export_options;
 
-/* Every default. struct_size: sizeof(dpo_export_options). */
+/* Every default. struct_size: sizeof(dpo_export_options).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_export_options_init(dpo_export_options *options, size_t struct_size);
 
-/* Converts a model, adapter or checkpoint file. The output appears whole or not at all. `options` may be NULL. */
+/* Converts a model, adapter or checkpoint file. The output appears whole or not at all. `options` may be NULL.
+ * Errors: INVALID_ARGUMENT, IO, FORMAT, UNSUPPORTED (what the format cannot hold), MISMATCH. The output is then as it
+ * was. */
 int32_t dpo_export(const char *input, int32_t format, const char *output, const dpo_export_options *options);
 
 /* Does what was learnt survive an export? Scores pairs of a JSON-lines file under the trained model (`input` and options as
@@ -1001,11 +1132,12 @@ int32_t dpo_export(const char *input, int32_t format, const char *output, const 
  * JSON: "pairs"; "trained" and "exported", each {"rewards/accuracies", "rewards/margins"} at beta 0.1 ({"accuracy", "margin"} of
  * reward models); "mean_abs_logp_change" and "kl", of a token; "lost" = sqrt(sum (e - m)^2 / sum m^2), where m is what training
  * added to a pair's margin and e what of that the output has (null: training changed nothing here); "survives", whether that is
- * at most the "limit". Free *json with dpo_string_free. */
+ * at most the "limit". Free *json with dpo_string_free.
+ * Errors: INVALID_ARGUMENT, IO, FORMAT, MISMATCH, UNSUPPORTED. */
 int32_t dpo_export_check(const char *input, const char *output, const char *data, const char *reference,
                          const dpo_export_options *options, char **json);
 
-/* ----------------------------------------------------------------------------------------------------- 6. feedback */
+/* ------------------------------------------------------------------------------------------------------ 6. feedback */
 
 /* A file of what people said of a model's answers: JSON lines, {"id", "time", "prompt", "completion", "label"} for a thumb,
  * {"id", "time", "prompt", "chosen", "rejected"} for a choice, each perhaps with a "weight". It only grows. The last word on
@@ -1016,30 +1148,36 @@ int32_t dpo_export_check(const char *input, const char *output, const char *data
 typedef struct dpo_feedback dpo_feedback;
 
 /* Reads the file and checks every line, if it is there; the first record makes it. What a crash left of a last line is passed
- * over, and goes with the next record. */
+ * over, and goes with the next record.
+ * Errors: IO, FORMAT (a line that is no record). */
 int32_t dpo_feedback_open(const char *path, dpo_feedback **feedback);
 void dpo_feedback_release(dpo_feedback *feedback);
 
 /* Records a thumb on an answer: up 1, down 0. The record is on the disk when the call returns (fsync: some milliseconds).
  * `prompt` and `answer` are what the model read and wrote, NUL-terminated, the answer without its end-of-sequence token.
- * `weight` multiplies the record's loss; 1 is usual. `id`: NULL, or where the record's number goes. */
+ * `weight` multiplies the record's loss; 1 is usual. `id`: NULL, or where the record's number goes.
+ * Errors: INVALID_ARGUMENT, IO. */
 int32_t dpo_feedback_record_thumb(dpo_feedback *feedback, const char *prompt, const char *answer, int32_t up, double weight,
                                   uint64_t *id);
 
-/* Records that the answer `chosen` was liked better than `rejected`. */
+/* Records that the answer `chosen` was liked better than `rejected`.
+ * Errors: INVALID_ARGUMENT, IO. */
 int32_t dpo_feedback_record_choice(dpo_feedback *feedback, const char *prompt, const char *chosen, const char *rejected,
                                    double weight, uint64_t *id);
 
 /* Records a row, a JSON object with the keys above but "id": for chat prompts ("prompt": [{"role", "content"}, …], answers as
- * text or messages), for a "time" of your own (seconds since 1970), and with whatever other keys you want to keep. */
+ * text or messages), for a "time" of your own (seconds since 1970), and with whatever other keys you want to keep.
+ * Errors: INVALID_ARGUMENT, FORMAT (not JSON, or no record), IO. */
 int32_t dpo_feedback_record_json(dpo_feedback *feedback, const char *row, uint64_t *id);
 
-/* Records in the file. */
+/* Records in the file.
+ * Errors: IO. */
 int32_t dpo_feedback_count(dpo_feedback *feedback, uint64_t *count);
 
 /* What the file holds and, with `output_dir` (NULL: without), what of it is trained on, as JSON: {"records", "thumbs_up",
  * "thumbs_down", "choices", "replaced", "taken_back", "new", "unfinished", "trained_to", "sessions", "adapter",
- * "gguf_adapter"}. Free *json with dpo_string_free. */
+ * "gguf_adapter"}. Free *json with dpo_string_free.
+ * Errors: IO, FORMAT. */
 int32_t dpo_feedback_status(dpo_feedback *feedback, const char *output_dir, char **json);
 
 typedef struct dpo_feedback_options {
@@ -1059,12 +1197,14 @@ typedef struct dpo_feedback_options {
     const dpo_train_options *training;
 } dpo_feedback_options;
 
-/* Every default. struct_size: sizeof(dpo_feedback_options). */
+/* Every default. struct_size: sizeof(dpo_feedback_options).
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_feedback_options_init(dpo_feedback_options *options, size_t struct_size);
 
 /* dpo_train_options_init with the defaults of feedback: learning_rate 2e-4, num_train_epochs 4, per_device_train_batch_size 4,
  * lora_r 16, lora_alpha 32, lora_target_modules "all-linear". threads 0 leaves the host a core. The records decide the
- * method: choices train with DPO, then thumbs with KTO. */
+ * method: choices train with DPO, then thumbs with KTO.
+ * Errors: INVALID_ARGUMENT. */
 int32_t dpo_feedback_training_init(dpo_train_options *training, size_t struct_size);
 
 typedef enum dpo_feedback_outcome {
@@ -1098,7 +1238,9 @@ typedef struct dpo_feedback_result {
  * `model` may be used by other calls meanwhile (if one is running when training begins, its end is waited for); an adapter that
  * it was opened with does not matter. One call at a time trains in a
  * directory: DPO_ERROR_STATE for others. DPO_ERROR_MISMATCH if the directory belongs to another model or file. `options`,
- * `callback` and `result` may be NULL. */
+ * `callback` and `result` may be NULL.
+ * Errors: INVALID_ARGUMENT (options), IO, FORMAT, MISMATCH (the directory belongs to another model or file), STATE
+ * (another call trains there), CANCELLED, and those of dpo_trainer_step. */
 int32_t dpo_feedback_train(dpo_feedback *feedback, dpo_model *model, const char *output_dir,
                            const dpo_feedback_options *options, dpo_event_callback callback, void *user_data,
                            dpo_feedback_result *result);

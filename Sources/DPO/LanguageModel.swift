@@ -70,6 +70,13 @@ public final class LanguageModel {
 
   public var configuration: DecoderConfiguration { file.configuration }
 
+  /// Asked before each pass over the model and each generated token: true ends the running call with `.cancelled`. For hosts
+  /// whose wish to stop lies somewhere else.
+  public var stopRequested: (() -> Bool)? {
+    get { decoder.stopRequested }
+    set { decoder.stopRequested = newValue }
+  }
+
   /// Log-probs of a forest's targets, with the adapter on.
   public func score(_ forest: TokenForest, extras: ScoreExtras = []) throws -> TokenScores {
     try pass.score(forest, adapter: adapter, extras: extras)

@@ -57,7 +57,7 @@ public func dpo_model_generate(
     let output = try required(completions, "completions")
     let prompts = try texts(prompts, count, "prompts")
     let options = try dpo_generation_options.read(options, defaults: .defaults)
-    try HandleKind.model.use(model) { model in
+    try useCancellably(model) { model in
       let tokenizer = try model.tokenizer
       let ids = try prompts.map { try tokenizer.encode($0, addSpecialTokens: options.add_special_tokens != 0) }
       var streams: [Int: StreamingDecoder] = [:]

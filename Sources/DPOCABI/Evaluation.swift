@@ -29,7 +29,7 @@ public func dpo_model_evaluate(
     guard generation != nil || (classifier == nil && reward_model == nil) else {
       throw DPOError.argument("a judge needs samples")
     }
-    let report = try HandleKind.model.use(model) { model in
+    let report = try useCancellably(model) { model in
       try useOptional(.model, reference, as: "reference") { reference in
         try useOptional(.classifier, classifier, as: "classifier") { classifier in
           try useOptional(.model, reward_model, as: "reward_model") { rewardModel in

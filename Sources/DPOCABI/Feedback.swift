@@ -117,14 +117,9 @@ public func dpo_feedback_train(
     if let result { try dpo_feedback_result.check(result) }
     let store = try HandleKind.feedback.shared(feedback)
     let file = try HandleKind.model.shared(model).file.with(heads: .language)
-    let flag = ch_cancel_flag(UnsafeRawPointer(feedback))
     let done = try store.train(
       model: file, into: directory, options: options,
-      stopRequested: {
-        guard let flag, ch_flag_load(flag) != 0 else { return false }
-        ch_flag_clear(flag)
-        return true
-      },
+      stopRequested: takeCancel(of: feedback),
       onEvent: { event in
         guard let callback else { return true }
         return withCEvent(event) { event in onCallersThread { callback(event, user_data) } } == 0

@@ -3,6 +3,17 @@ import DPO
 import DPOBase
 import DPOPlatform
 
+/// Whether the handle's _cancel function was called since it was last asked: takes the wish, so that one cancel stops one
+/// call.
+func takeCancel(of handle: OpaquePointer?) -> () -> Bool {
+  let flag = ch_cancel_flag(UnsafeRawPointer(handle))
+  return {
+    guard let flag, ch_flag_load(flag) != 0 else { return false }
+    ch_flag_clear(flag)
+    return true
+  }
+}
+
 /// What a handle of dpo.h stands for. The table of live handles is CHandles; it keeps the object alive.
 struct HandleKind<Object: AnyObject> {
   let code: UInt32

@@ -1,4 +1,5 @@
 import CDPO
+import CHandles
 import DPO
 import DPOBase
 
@@ -28,7 +29,9 @@ private func open(
     let model = try required(model, "model")
     let opened = try LanguageModel(
       path: text(path, "path"), adapter: optionalText(adapter, "adapter"), threads: Int(threads), inMemory: inMemory)
-    model.pointee = try HandleKind.model.make(opened)
+    let handle = try HandleKind.model.make(opened)
+    opened.stopRequested = takeCancel(of: handle)
+    model.pointee = handle
   }
 }
 
@@ -38,6 +41,11 @@ public func dpo_model_set_engine(_ model: OpaquePointer?, _ engine: UnsafePointe
     let engine = try Engine(named: text(engine, "engine"))
     try HandleKind.model.use(model) { try $0.use(engine) }
   }
+}
+
+@_cdecl("dpo_model_cancel") @implementation public func dpo_model_cancel(_ model: OpaquePointer?) {
+  // One atomic store: a signal handler may call this.
+  ch_cancel(UnsafeRawPointer(model), 1)
 }
 
 @_cdecl("dpo_model_release") @implementation public func dpo_model_release(_ model: OpaquePointer?) {
@@ -82,6 +90,14 @@ public func dpo_inspect(_ path: UnsafePointer<CChar>?, _ json: UnsafeMutablePoin
   withStatus {
     let json = try required(json, "json")
     json.pointee = try copiedText(inspect(text(path, "path")).description).text
+  }
+}
+
+/// Uses a model for a call that dpo_model_cancel ends. A wish from before the call does not count.
+func useCancellably<Result>(_ model: OpaquePointer?, _ body: (LanguageModel) throws -> Result) throws -> Result {
+  try HandleKind.model.use(model) { object in
+    if let flag = ch_cancel_flag(UnsafeRawPointer(model)) { ch_flag_clear(flag) }
+    return try body(object)
   }
 }
 
@@ -163,7 +179,7 @@ public func dpo_model_score_tokens(
     let prompts = try lists(prompt_ids, prompt_lengths, prompt_count, "prompt_ids", "prompt_lengths")
     let tokens = try lists(completion_ids, completion_lengths, completion_count, "completion_ids", "completion_lengths")
     let parents = try array(completion_prompts, completion_count, "completion_prompts")
-    try HandleKind.model.use(model) { model in
+    try useCancellably(model) { model in
       let scores = try model.score(prompts: prompts, completions: zip(parents, tokens).map { ($0, $1) })
       write(scores.map(\.logProb), to: sum_logps)
       guard var next = token_logps else { return }
@@ -189,7 +205,7 @@ public func dpo_model_reward_tokens(
     let prompts = try lists(prompt_ids, prompt_lengths, prompt_count, "prompt_ids", "prompt_lengths")
     let tokens = try lists(completion_ids, completion_lengths, completion_count, "completion_ids", "completion_lengths")
     let parents = try array(completion_prompts, completion_count, "completion_prompts")
-    try HandleKind.model.use(model) { model in
+    try useCancellably(model) { model in
       write(try model.rewards(prompts: prompts, completions: zip(parents, tokens).map { ($0, $1) }), to: rewards)
     }
   }
@@ -203,7 +219,7 @@ public func dpo_model_reward_texts(
   withStatus {
     let rewards = try required(rewards, "rewards")
     let rows = zip(try texts(prompts, count, "prompts"), try texts(completions, count, "completions"))
-    try HandleKind.model.use(model) { model in
+    try useCancellably(model) { model in
       write(try model.rewards(texts: rows.map { (prompt: $0, completion: $1) }), to: rewards)
     }
   }
@@ -232,7 +248,7 @@ public func dpo_model_score_texts(
 ) -> Int32 {
   withStatus {
     let rows = zip(try texts(prompts, count, "prompts"), try texts(completions, count, "completions"))
-    try HandleKind.model.use(model) { model in
+    try useCancellably(model) { model in
       let scores = try model.score(texts: rows.map { (prompt: $0, completion: $1) })
       write(scores.map(\.logProb), to: sum_logps)
       write(scores.map { Int32(clamping: $0.tokenLogProbs.count) }, to: token_counts)

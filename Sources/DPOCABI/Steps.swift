@@ -65,12 +65,7 @@ public func dpo_trainer_create(
       }
     }
     let handle = try HandleKind.trainer.make(session)
-    let flag = ch_cancel_flag(UnsafeRawPointer(handle))
-    session.trainer.stopRequested = {
-      guard let flag, ch_flag_load(flag) != 0 else { return false }
-      ch_flag_clear(flag)
-      return true
-    }
+    session.trainer.stopRequested = takeCancel(of: handle)
     output.pointee = handle
   }
 }

@@ -179,6 +179,13 @@ public final class Decoder: @unchecked Sendable {
   /// Those among them.
   private let files: [MappedFile]
 
+  /// Asked before each pass over the model and each step of generation: true ends the call with `.cancelled`.
+  public var stopRequested: (() -> Bool)?
+
+  func checkStop() throws {
+    if stopRequested?() == true { throw DPOError(.cancelled, "stopped as asked") }
+  }
+
   /// Throws `.io` if a file that the weights are read from was changed since it was opened.
   func checkFiles() throws {
     for file in files { try file.checkUnchanged() }

@@ -36,7 +36,8 @@ extension LanguageModel {
     try samples?.validate()
     let record = try Trainer.evaluate(
       model: file, adapter: adapterFile, referenceModel: reference?.file,
-      data: file.dataset(paths, options: options.dataset()), options: options)
+      data: file.dataset(paths, options: options.dataset()), options: options,
+      stopRequested: stopRequested)
     let drawn = try samples.map { options in
       let rows = try paths.flatMap { try readChosenAnswers($0) }
       return try evaluateSamples(

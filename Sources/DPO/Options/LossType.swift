@@ -33,7 +33,7 @@ public enum LossType: String, CaseIterable, Sendable {
   case sft
   /// DPO on length-normalised log-ratios.
   case sigmoidNorm = "sigmoid_norm"
-  /// cDPO: sigmoid with labels flipped with probability label_smoothing (Mitchell 2023); not in TRL.
+  /// cDPO: sigmoid with labels flipped with probability label_smoothing (Mitchell 2023).
   case conservative
 
   /// The number in the C ABI, which never changes.

@@ -19,9 +19,11 @@ extension Trainer {
   }
 
   /// Metrics of a model on data, against a reference, without training: names as in evaluation, without "eval_".
+  ///
+  /// - Parameter stopRequested: asked before each batch; true ends the call with `.cancelled`.
   public static func evaluate(
     model: ModelFile, adapter: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
-    options: TrainingOptions
+    options: TrainingOptions, stopRequested: (() -> Bool)? = nil
   ) throws -> StepRecord {
     let method = try TrainingMethod(options)
     guard method.rollout == nil else {
@@ -56,7 +58,10 @@ extension Trainer {
     let start = clock.now
     let found = try scores(
       of: data, pass: pass, adapter: lora, reference: reference, method: method,
-      state: method.initialState, batchSize: options.batches.perDeviceEvalBatchSize, beforeBatch: {})
+      state: method.initialState, batchSize: options.batches.perDeviceEvalBatchSize
+    ) {
+      if stopRequested?() == true { throw DPOError(.cancelled, "stopped as asked") }
+    }
     return StepRecord(
       step: 0, totalSteps: 0, epoch: 0, metrics: found.metrics, standardErrors: found.standardErrors,
       seconds: start.duration(to: clock.now) / .seconds(1))

@@ -112,6 +112,7 @@ public final class ForwardPass {
   {
     kept = nil
     try decoder.checkFiles()
+    try decoder.checkStop()
     let configuration = decoder.configuration
     guard forest.tokens.count < 1 << 31 else { throw DPOError.argument("\(forest.tokens.count) tokens at once") }
     guard configuration.hiddenSize <= HeadShape.mostWidth else {

@@ -196,6 +196,7 @@ public final class Generator {
             promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1))
       }
       try decoder.checkFiles()
+      try decoder.checkStop()
       rows.withUnsafeBufferPointer { step.run($0) }
     }
   }

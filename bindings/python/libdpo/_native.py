@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import pathlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from ctypes import (
     CFUNCTYPE, POINTER, Structure, byref, c_char, c_char_p, c_double, c_float, c_int32, c_int64, c_size_t, c_uint32,
     c_uint64, c_void_p, sizeof,
@@ -167,6 +171,7 @@ _prototype("dpo_model_open", c_int32, c_char_p, c_char_p, c_int32, POINTER(_hand
 _prototype("dpo_model_set_engine", c_int32, _handle, c_char_p)
 _prototype("dpo_model_load", c_int32, c_char_p, c_char_p, c_int32, POINTER(_handle))
 _prototype("dpo_model_release", None, _handle)
+_prototype("dpo_model_cancel", None, _handle)
 _prototype("dpo_model_get_info", c_int32, _handle, POINTER(ModelInfo))
 _prototype("dpo_inspect", c_int32, c_char_p, _text_out)
 _prototype("dpo_model_encode", c_int32, _handle, c_char_p, c_size_t, c_int32, _ids, c_size_t, _sizes)
@@ -280,6 +285,57 @@ def check(status: int) -> None:
     """Raises the exception of a status other than DPO_OK."""
     if status != 0:
         raise errors.from_status(status, lib.dpo_last_error().decode("utf-8", "replace"))
+
+
+@contextlib.contextmanager
+def interrupts(cancel: "Callable[[], None]") -> "Iterator[list[bool]]":
+    """Ctrl-C calls `cancel` instead of raising inside a C callback, where Python could only drop the exception. The list
+    is not empty when that happened. Only Python's own handler is replaced, and only in the main thread."""
+    happened: "list[bool]" = []
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield happened
+        return
+
+    def handle(*_: object) -> None:
+        happened.append(True)
+        cancel()
+
+    signal.signal(signal.SIGINT, handle)
+    try:
+        yield happened
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def check_interruptibly(cancel: object, function: object, *arguments: object) -> None:
+    """Calls the library and raises the exception of a status other than DPO_OK. Ctrl-C ends the call: in the main thread,
+    with Python's own handler, it runs on a thread of its own while this one waits."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        check(function(*arguments))  # type: ignore[operator]
+        return
+    outcome: "list[tuple[int, bytes]]" = []
+
+    def work() -> None:
+        status = function(*arguments)  # type: ignore[operator]
+        outcome.append((status, lib.dpo_last_error()))
+
+    thread = threading.Thread(target=work, name="libdpo")
+    thread.start()
+    try:
+        thread.join()
+    except KeyboardInterrupt:
+        cancel()  # type: ignore[operator]
+        thread.join()
+        raise
+    status, message = outcome[0]
+    if status != 0:
+        raise errors.from_status(status, message.decode("utf-8", "replace"))
 
 
 def initialised(kind: type[SizedStructure], initialise: object) -> SizedStructure:

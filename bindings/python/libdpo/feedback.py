@@ -15,7 +15,7 @@ from ._options import feedback_options
 from ._signatures import takes
 from .config import _set
 from .model import Model
-from .trainer import _interrupts, _metrics
+from .trainer import _metrics
 
 __all__ = ["Feedback", "FeedbackResult"]
 
@@ -145,7 +145,7 @@ class Feedback(_native.Handle):
 
         opened = model if isinstance(model, Model) else Model(model, threads=1)
         result = _native.FeedbackResult()
-        with _interrupts(self.cancel) as interrupted:
+        with _native.interrupts(self.cancel) as interrupted:
             status = _native.lib.dpo_feedback_train(
                 self._handle, opened._handle, _native.path_bytes(output_dir), byref(options),
                 _native.EventCallback(called), None, byref(result),

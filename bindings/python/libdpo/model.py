@@ -143,6 +143,11 @@ class Model(_native.Handle):
         )
         return _native.take_text(text, size.value)
 
+    def cancel(self) -> None:
+        """Ends a running ``generate``, ``score``, ``rewards`` or ``evaluate`` of this model with ``CancelledError``. Any
+        thread; Ctrl-C does the same."""
+        _native.lib.dpo_model_cancel(self._handle)
+
     # ----------------------------------------------------------------------------------------------------- scores
 
     def score(self, prompts: Sequence[str], completions: Sequence[str]) -> "list[TextScore]":
@@ -150,11 +155,10 @@ class Model(_native.Handle):
         if len(prompts) != len(completions):
             raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
         sums, counts = _arrays.Output(len(prompts), c_double), _arrays.Output(len(prompts), c_int32)
-        _native.check(
-            _native.lib.dpo_model_score_texts(
-                self._handle, _native.string_array(list(prompts), "a prompt"),
-                _native.string_array(list(completions), "a completion"), len(prompts), sums.pointer, counts.pointer,
-            )
+        _native.check_interruptibly(
+            self.cancel, _native.lib.dpo_model_score_texts,
+            self._handle, _native.string_array(list(prompts), "a prompt"),
+            _native.string_array(list(completions), "a completion"), len(prompts), sums.pointer, counts.pointer,
         )
         return [TextScore(float(logp), int(tokens)) for logp, tokens in zip(sums.values, counts.values)]
 
@@ -179,11 +183,10 @@ class Model(_native.Handle):
         ids, lengths = _arrays.flattened(list(completions), "completions")
         parents = _arrays.Input(list(completion_prompts), c_size_t, "completion_prompts")
         sums, tokens = _arrays.Output(len(completions), c_double), _arrays.Output(ids.count, c_float)
-        _native.check(
-            _native.lib.dpo_model_score_tokens(
-                self._handle, prompt_ids.pointer, prompt_lengths.pointer, len(prompts), ids.pointer, lengths.pointer,
-                parents.pointer, len(completions), tokens.pointer, sums.pointer,
-            )
+        _native.check_interruptibly(
+            self.cancel, _native.lib.dpo_model_score_tokens,
+            self._handle, prompt_ids.pointer, prompt_lengths.pointer, len(prompts), ids.pointer, lengths.pointer,
+            parents.pointer, len(completions), tokens.pointer, sums.pointer,
         )
         each, start = [], 0
         for completion in completions:
@@ -196,11 +199,10 @@ class Model(_native.Handle):
         if len(prompts) != len(completions):
             raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
         rewards = _arrays.Output(len(prompts), c_double)
-        _native.check(
-            _native.lib.dpo_model_reward_texts(
-                self._handle, _native.string_array(list(prompts), "a prompt"),
-                _native.string_array(list(completions), "a completion"), len(prompts), rewards.pointer,
-            )
+        _native.check_interruptibly(
+            self.cancel, _native.lib.dpo_model_reward_texts,
+            self._handle, _native.string_array(list(prompts), "a prompt"),
+            _native.string_array(list(completions), "a completion"), len(prompts), rewards.pointer,
         )
         return [float(reward) for reward in rewards.values]
 
@@ -212,11 +214,10 @@ class Model(_native.Handle):
         ids, lengths = _arrays.flattened(list(completions), "completions")
         parents = _arrays.Input(list(range(len(completions))), c_size_t, "completion_prompts")
         rewards = _arrays.Output(len(completions), c_double)
-        _native.check(
-            _native.lib.dpo_model_reward_tokens(
-                self._handle, prompt_ids.pointer, prompt_lengths.pointer, len(prompts), ids.pointer, lengths.pointer,
-                parents.pointer, len(completions), rewards.pointer,
-            )
+        _native.check_interruptibly(
+            self.cancel, _native.lib.dpo_model_reward_tokens,
+            self._handle, prompt_ids.pointer, prompt_lengths.pointer, len(prompts), ids.pointer, lengths.pointer,
+            parents.pointer, len(completions), rewards.pointer,
         )
         return [float(reward) for reward in rewards.values]
 
@@ -247,14 +248,20 @@ class Model(_native.Handle):
 
         result = c_void_p()
         callback = _native.TokenCallback() if on_token is None else _native.TokenCallback(token)
-        status = _native.lib.dpo_model_generate(
-            self._handle, _native.string_array(texts, "a prompt"), len(texts), byref(drawing), callback, None,
-            byref(result),
+        arguments = (
+            self._handle, _native.string_array(texts, "a prompt"), len(texts), byref(drawing), callback, None, byref(result)
         )
         try:
-            if raised:
-                raise raised[0]
-            _native.check(status)
+            if on_token is None:
+                _native.check_interruptibly(self.cancel, _native.lib.dpo_model_generate, *arguments)
+            else:  # on_token is called on this thread
+                with _native.interrupts(self.cancel) as interrupted:
+                    status = _native.lib.dpo_model_generate(*arguments)
+                if interrupted:
+                    raise KeyboardInterrupt
+                if raised:
+                    raise raised[0]
+                _native.check(status)
             return [
                 [self._completion(result, prompt, index) for index in range(drawing.num_return_sequences)]
                 for prompt in range(len(texts))
@@ -289,11 +296,10 @@ class Model(_native.Handle):
                 raise TypeError(f"judge is {type(judge).__name__}, expected a TextClassifier or a Model")
             handles[type(judge)] = judge._handle
         text = c_void_p()
-        _native.check(
-            _native.lib.dpo_model_evaluate(
-                self._handle, None if reference is None else reference._handle, _native.path_bytes(data), byref(rows),
-                None if drawn is None else byref(drawn), handles[TextClassifier], handles[Model], byref(text),
-            )
+        _native.check_interruptibly(
+            self.cancel, _native.lib.dpo_model_evaluate,
+            self._handle, None if reference is None else reference._handle, _native.path_bytes(data), byref(rows),
+            None if drawn is None else byref(drawn), handles[TextClassifier], handles[Model], byref(text),
         )
         return json.loads(_native.take_text(text))
 

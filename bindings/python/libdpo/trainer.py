@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass, field
@@ -122,29 +119,6 @@ def _answers(values: _native.Answers) -> "list[Answer]":
     ]
 
 
-@contextlib.contextmanager
-def _interrupts(cancel: "Callable[[], None]") -> "Iterator[list[bool]]":
-    """Ctrl-C calls `cancel` instead of raising inside a C callback, where Python could only drop the exception. The list
-    is not empty when that happened. Only Python's own handler is replaced, and only in the main thread."""
-    happened: "list[bool]" = []
-    if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
-    ):
-        yield happened
-        return
-
-    def handle(*_: object) -> None:
-        happened.append(True)
-        cancel()
-
-    signal.signal(signal.SIGINT, handle)
-    try:
-        yield happened
-    finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 class _Trainer(_native.Handle):
     _release = "dpo_trainer_release"
     _config: "type[RunConfig]" = RunConfig
@@ -253,7 +227,7 @@ class _Trainer(_native.Handle):
                 return 1
 
         self._call("on_train_begin")
-        with _interrupts(self.cancel) as interrupted:
+        with _native.interrupts(self.cancel) as interrupted:
             status = _native.lib.dpo_trainer_run(
                 self._handle, _native.path_bytes(self.args.output_dir), resume, _native.EventCallback(on_event), None
             )
@@ -275,7 +249,7 @@ class _Trainer(_native.Handle):
     def evaluate(self) -> "dict[str, Any]":
         """Metrics of the evaluation data set now, under TRL's names."""
         values = _native.Metrics()
-        _native.check(_native.lib.dpo_trainer_evaluate(self._handle, byref(values)))
+        _native.check_interruptibly(self.cancel, _native.lib.dpo_trainer_evaluate, self._handle, byref(values))
         return self._last_metrics()
 
     def cancel(self) -> None:
