@@ -41,12 +41,12 @@ build: deps ## compile, and stage build/{bin,lib,include} that works where it li
 	@$(SWIFT_BUILD) --product dpo
 	@scripts/stage "$(RELEASE)" "$(BUILD)" "$(VERSION)" "$(ABI)"
 
-demo: build ## preference-tune a real model on film reviews, about 5 minutes: the paper's experiment in small
+demo: build ## preference-tune a real model on film reviews, about 6 minutes: the paper's experiment in small
 	@echo "== Compiling the demo"
 	@$(SWIFT_BUILD) --product sentiment-demo
 	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo
 
-paper: build ## the DPO paper's five experiments in small: all, ONLY="sentiment dialogue", or as a trial with QUICK=1
+paper: build ## five experiments after the DPO paper in small: all, ONLY="sentiment dialogue", or as a trial with QUICK=1
 	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(ONLY)
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
@@ -55,7 +55,7 @@ test: build model ## every test: Swift, C, C++, Python, command line, damaged fi
 	  echo "The kernels are not tested for 64-bit Arm processors."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
 
-test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 3 GB)
+test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 6 GB)
 	@Tests/peers/run
 
 test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compiler from Debian unstable to .cache, 5 GB)

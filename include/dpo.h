@@ -67,8 +67,8 @@
  *              mapped weights.
  *   Threads    Different handles may be used from different threads at once. Two calls on one handle at once, from two
  *              threads or from inside its own callback: the second one fails with DPO_ERROR_STATE, except where "any
- *              thread" is said. Compute threads are the library's own: they inherit priority and signal mask of the thread
- *              that starts them.
+ *              thread" is said. Compute threads are the library's own: they inherit the priority of the thread that starts
+ *              them, and block all signals.
  *              A thread needs 128 KiB of stack. Where that is too little for a call, it waits while a thread with 1 MiB,
  *              made for the call, does the work; callbacks come on the thread that called all the same.
  *   Callbacks  They must return: leaving one by a C++ exception or longjmp leaves its handle in use for ever. They may use
@@ -1019,7 +1019,7 @@ typedef struct dpo_tokenizer_options {
     /* Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs. At least 1.
      * Default 8192. */
     int32_t vocabulary_size;
-    /* Pairs that occur less often become no token. At least 1. Default 2. */
+    /* Pairs that occur less often become no token. At least 0. Default 2. */
     int32_t minimum_frequency;
     /* How text is cut into words. One of "gpt2", "smollm", "llama3", "qwen2". Default "gpt2". */
     const char *pre_tokenizer;

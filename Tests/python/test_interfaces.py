@@ -2,8 +2,10 @@
 
 import ctypes
 import dataclasses
+import inspect
 import math
 import re
+import sys
 import unittest
 
 import libdpo
@@ -106,9 +108,10 @@ class Options(Case):
 
     def test_header_comments_tell_the_defaults(self) -> None:
         body = re.search(r"struct dpo_train_options \{(.*?)\n\};", HEADER, re.DOTALL).group(1)
-        told = dict(re.findall(r"(\w+);\s*/\* (.*?) \*/", body))
+        told = {name: text for text, name in re.findall(r"/\* (.*?) \*/\n[^;/]*?(\w+);", body, re.DOTALL)}
         for name, row in TABLE.items():
-            start = re.split(r"[;:,]? ", told[name], maxsplit=1)[0].strip('";:,')
+            words = re.sub(r"\s+(\* )?", " ", told[name])
+            start = re.search(r'Default "?(.*?)"?(?:[.;:]( |$))', words).group(1)
             default = row["default"]
             if isinstance(default, bool):
                 self.assertEqual(start, str(int(default)), name)
@@ -143,6 +146,19 @@ class Options(Case):
         for name in TABLE:
             flag = name.replace("_", "-")
             self.assertTrue({flag, f"no-{flag}"} & flags, f"--{flag}")
+
+    def test_what_is_made_of_the_option_tables_is_current(self) -> None:
+        if sys.version_info < (3, 11):
+            self.skipTest("options/generate.py needs Python 3.11 or newer")
+        checked = run(sys.executable, ROOT / "options" / "generate.py", "--check")
+        self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_functions_show_the_options_they_take(self) -> None:
+        names = list(inspect.signature(libdpo.Model.generate).parameters)
+        self.assertEqual(names[:4], ["self", "prompts", "on_token", "max_new_tokens"])
+        self.assertIn("max_new_tokens: Most tokens", libdpo.Model.generate.__doc__)
+        self.assertNotIn("precision", inspect.signature(libdpo.Model.evaluate).parameters)
+        self.assertRaises(TypeError, libdpo.create_model, "x", layer=1)
 
     def test_unknown_options_raise(self) -> None:
         self.assertRaises(TypeError, libdpo.DPOConfig, group_by_length=True)

@@ -8,7 +8,7 @@ extension TokenizerTrainer {
   public struct Options: Sendable, Equatable {
     /// Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs. At least 1.
     public var vocabularySize = 8192
-    /// Pairs that occur less often become no token. At least 1.
+    /// Pairs that occur less often become no token. At least 0.
     public var minimumFrequency = 2
     /// How text is cut into words.
     public var wordSplit = TokenizerTrainer.WordSplit.gpt2
@@ -30,8 +30,8 @@ extension TokenizerTrainer {
       guard vocabularySize >= 1 else {
         throw DPOError.argument("vocabulary_size is \(vocabularySize), expected at least 1")
       }
-      guard minimumFrequency >= 1 else {
-        throw DPOError.argument("minimum_frequency is \(minimumFrequency), expected at least 1")
+      guard minimumFrequency >= 0 else {
+        throw DPOError.argument("minimum_frequency is \(minimumFrequency), expected at least 0")
       }
     }
   }

@@ -259,7 +259,7 @@ def tokenizer_options(
 
     vocab_size: Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs. At
         least 1.
-    min_frequency: Pairs that occur less often become no token. At least 1.
+    min_frequency: Pairs that occur less often become no token. At least 0.
     pre_tokenizer: How text is cut into words. One of "gpt2", "smollm", "llama3", "qwen2".
     chat_template: "chatml", or Jinja. chatml also makes <|im_end|> the token that ends answers. None: none.
     bos_token: Begins a sequence. None: <|endoftext|>.
