@@ -140,6 +140,7 @@ static void null_foreign_released_and_other_handles(void) {
     dpo_trainer_release(NULL);
     dpo_completions_release(NULL);
     dpo_trainer_cancel(NULL);
+    dpo_model_cancel(NULL);
     /* New handles are other handles. */
     open_all(&options);
     CHECK(model != old_model && dataset != old_dataset && trainer != old_trainer);

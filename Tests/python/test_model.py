@@ -2,6 +2,11 @@
 
 import array
 import os
+import subprocess
+import sys
+import textwrap
+import threading
+import time
 import unittest
 
 import libdpo
@@ -132,6 +137,38 @@ class Generation(Case):
         self.assertIn(len(model.generate("The film was", precision="bf16", max_new_tokens=8)[0][0].token_ids), range(1, 9))
         for wrong in ({"max_new_tokens": 0}, {"temperature": -1}, {"top_p": 0}, {"num_return_sequences": 0}, {"num_return_sequences": 2**31 - 1}, {"precision": "int4"}):
             self.assertRaises(ValueError, model.generate, "x", **wrong)
+
+
+class Cancel(Case):
+    def test_another_thread_ends_a_call_and_the_next_one_runs(self) -> None:
+        with libdpo.Model(SMOLLM2, threads=1) as model:
+            for call in (
+                lambda: model.generate("The film", max_new_tokens=2000, num_return_sequences=16),
+                lambda: model.score(["The film was"] * 2000, [" good and long and winding" * 20] * 2000),
+            ):
+                timer = threading.Timer(0.5, model.cancel)
+                timer.start()
+                start = time.monotonic()
+                self.assertRaises(libdpo.CancelledError, call)
+                self.assertLess(time.monotonic() - start, 30)
+                timer.join()
+            model.cancel()  # nothing is running: it does not count later
+            self.assertEqual(len(model.score(["a"], [" b"])), 1)
+
+    def test_control_c_ends_a_call_without_callback(self) -> None:
+        program = """
+            import os, signal, sys, threading, libdpo
+            model = libdpo.Model(sys.argv[1], threads=1)
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+            try:
+                model.generate("The film", max_new_tokens=2000, num_return_sequences=16)
+            except KeyboardInterrupt:
+                print("interrupted", len(model.generate("The film", max_new_tokens=1)))
+        """
+        done = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(program), str(SMOLLM2)], capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual((done.returncode, done.stdout.strip()), (0, "interrupted 1"), done.stderr)
 
 
 class Files(Case):

@@ -35,13 +35,19 @@ static void multiply(ck_gemm_precision precision, const float *a, size_t a_slots
           (int)ldc);
 }
 
-// OpenBLAS takes its buffers at the first product and tries for ever where there is no room for them.
-enum { BUFFERS = 256 << 20 };
+// OpenBLAS takes buffers at the first product, and for its own thread when it is loaded, and tries for ever where there is no
+// room for them: so room for both is looked for, and a first product is made while it is there.
+enum { BUFFERS = 512 << 20, FIRST = 128 };
+
+static void take_buffers(void) {
+  static float a[FIRST * FIRST], c[FIRST * FIRST];
+  sgemm(ROW_MAJOR, NO_TRANSPOSE, TRANSPOSE, FIRST, FIRST, FIRST, 1, a, FIRST, a, FIRST, 0, c, FIRST);
+}
 
 static void open_library(void) {
   void *room = mmap(NULL, BUFFERS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (room == MAP_FAILED) {
-    snprintf(error, sizeof error, "OpenBLAS needs 256 MiB of address space");
+    snprintf(error, sizeof error, "OpenBLAS needs 512 MiB of address space");
     return;
   }
   munmap(room, BUFFERS);
@@ -62,6 +68,7 @@ static void open_library(void) {
     return;
   }
   set_threads(1);   // global to the process; the work is divided by our own threads
+  take_buffers();
   engine = *ck_engine_best();
   engine.name = "openblas";
   engine.m = engine.n = engine.a_slot = engine.b_slot = 1;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import ctypes
 import os
@@ -310,32 +311,51 @@ def interrupts(cancel: "Callable[[], None]") -> "Iterator[list[bool]]":
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def check_interruptibly(cancel: object, function: object, *arguments: object) -> None:
-    """Calls the library and raises the exception of a status other than DPO_OK. Ctrl-C ends the call: in the main thread,
-    with Python's own handler, it runs on a thread of its own while this one waits."""
+class _Watcher:
+    """A thread that calls `cancel` when Ctrl-C comes while the main thread is inside the library, where Python's own handler
+    cannot run. Python's C handler writes the signal's number to the pipe at once."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.cancel: "Callable[[], None] | None" = None
+        reader, self.writer = os.pipe()
+        os.set_blocking(self.writer, False)
+        _thread.start_new_thread(self._watch, (reader,))
+
+    def _watch(self, reader: int) -> None:
+        while True:
+            number = os.read(reader, 1)
+            cancel = self.cancel
+            if cancel and number == bytes([signal.SIGINT]):
+                cancel()
+
+
+_watcher: "_Watcher | None" = None
+
+
+def check_interruptibly(cancel: "Callable[[], None]", function: "Callable[..., int]", *arguments: object) -> None:
+    """Calls the library and raises the exception of a status other than DPO_OK. In the main thread, with Python's own handler,
+    Ctrl-C ends the call by `cancel` and raises KeyboardInterrupt."""
+    global _watcher
+    status = None
     if (
-        threading.current_thread() is not threading.main_thread()
-        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     ):
-        check(function(*arguments))  # type: ignore[operator]
-        return
-    outcome: "list[tuple[int, bytes]]" = []
-
-    def work() -> None:
-        status = function(*arguments)  # type: ignore[operator]
-        outcome.append((status, lib.dpo_last_error()))
-
-    thread = threading.Thread(target=work, name="libdpo")
-    thread.start()
-    try:
-        thread.join()
-    except KeyboardInterrupt:
-        cancel()  # type: ignore[operator]
-        thread.join()
-        raise
-    status, message = outcome[0]
-    if status != 0:
-        raise errors.from_status(status, message.decode("utf-8", "replace"))
+        try:
+            if _watcher is None or _watcher.process != os.getpid():
+                _watcher = _Watcher()
+        except (OSError, RuntimeError):  # no pipe or no thread to be had: Ctrl-C waits for the end of the call
+            _watcher = None
+        if _watcher is not None:
+            before = signal.set_wakeup_fd(_watcher.writer, warn_on_full_buffer=False)
+            _watcher.cancel = cancel
+            try:
+                status = function(*arguments)
+            finally:
+                _watcher.cancel = None
+                signal.set_wakeup_fd(before)
+    check(function(*arguments) if status is None else status)
 
 
 def initialised(kind: type[SizedStructure], initialise: object) -> SizedStructure:
