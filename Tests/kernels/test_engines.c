@@ -266,7 +266,7 @@ static void rows(const ck_engine *e, const ck_engine *p) {
     free(v1), free(v2), free(g1), free(g2), free(x), free(y), free(w), free(b), free(a1), free(a2), free(s1), free(s2);
 }
 
-static void decoding(const ck_engine *e, const ck_engine *p) {
+static void generation(const ck_engine *e, const ck_engine *p) {
     enum { SIZE = 40, KEYS = 45, WIDTH = SIZE, HEADS = 6 };
     float *keys = numbers(64 * WIDTH, 1), *values = numbers(64 * WIDTH, 1), *k1 = numbers(64 * WIDTH, 1), *v1 = numbers(64 * WIDTH, 1);
     float *k2 = malloc(4 * 64 * WIDTH), *v2 = malloc(4 * 64 * WIDTH), *q = numbers(HEADS * SIZE, 1);
@@ -278,8 +278,8 @@ static void decoding(const ck_engine *e, const ck_engine *p) {
     }
     CHECK(memcmp(k1, k2, 4 * 64 * WIDTH) == 0 && memcmp(v1, v2, 4 * 64 * WIDTH) == 0, "the cache");
     ck_cache_part part = {k1, v1, KEYS};
-    float *scores = room(ck_decode_attention_scratch(KEYS, 1)), a[HEADS * SIZE], b[HEADS * SIZE];
-    BOTH(e->decode_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, a), p->decode_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, b), a, b, HEADS * SIZE, 2e-6);
+    float *scores = room(ck_cached_attention_scratch(KEYS, 1)), a[HEADS * SIZE], b[HEADS * SIZE];
+    BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, a), p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, b), a, b, HEADS * SIZE, 2e-6);
     enum { COUNT = 1003 };
     float *x = numbers(COUNT, 5), *y1 = room(COUNT), *y2 = room(COUNT);
     ck_largest l1 = e->find_largest(x, COUNT), l2 = p->find_largest(x, COUNT);
@@ -309,7 +309,7 @@ int main(void) {
         products(e);
         stored(e, portable);
         rows(e, portable);
-        decoding(e, portable);
+        generation(e, portable);
         printf("%-9s %s\n", engine_name, checks_failed == before ? "passed" : "FAILED");
     }
     printf("%d passed, %d failed\n", checks_passed, checks_failed);

@@ -6,7 +6,7 @@
 // Four rows' scales, then a tile of twelve at most (kernels/weights.h).
 size_t ck_weights_scratch(size_t k) { return (k + 31) / 32 * 16 + 16 + 12 * ((k + 31) / 32 * 32 + 16); }
 
-size_t ck_decode_attention_scratch(size_t keys, size_t part_count) { return 4 * (keys + 16 * part_count); }
+size_t ck_cached_attention_scratch(size_t keys, size_t part_count) { return 4 * (keys + 16 * part_count); }
 
 #if defined(__x86_64__)
 static ck_engine avx512;

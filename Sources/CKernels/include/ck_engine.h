@@ -44,11 +44,11 @@ typedef struct {
   /// Rounds to bf16, nearest and ties to even: x in place, and the same as bf16 to `rounded`, which may be NULL.
   void (*_Nonnull round_to_bf16)(float *x, uint16_t *rounded, size_t count);
 
-  // MARK: Attention over cached keys and values, and the choice of a token (kernels/decode.h)
+  // MARK: Attention over cached keys and values, and the choice of a token (kernels/generation.h)
 
   /// out = softmax(scale · q kᵀ) v for `heads` queries of `size` numbers that share one head's keys and values of `parts`;
-  /// the first `skip` keys are not seen. `scores`: ck_decode_attention_scratch numbers.
-  void (*_Nonnull decode_attention)(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
+  /// the first `skip` keys are not seen. `scores`: ck_cached_attention_scratch numbers.
+  void (*_Nonnull cached_attention)(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
                                     size_t width, size_t skip, float scale, float *scores, float *out);
   /// Puts the keys and values of some heads of one position at row `row` of a cache whose row 0 starts a block. The cached
   /// ones point at the first of these heads.
@@ -200,6 +200,6 @@ static inline size_t ck_gemm_packed(const ck_engine *_Nonnull e, ck_gemm_precisi
 size_t ck_weights_scratch(size_t k);
 
 /// Numbers of `scores` for so many keys.
-size_t ck_decode_attention_scratch(size_t keys, size_t part_count);
+size_t ck_cached_attention_scratch(size_t keys, size_t part_count);
 #pragma clang diagnostic pop
 #endif

@@ -4,7 +4,7 @@
 #include "vectors.h"
 #include "math.h"
 #include "gemm.h"
-#include "decode.h"
+#include "generation.h"
 #include "dequantize.h"
 #include "weights.h"
 #include "norms.h"
@@ -28,7 +28,7 @@ const ck_engine CK_TABLE = {
   .name = CK_NAME, .m = M, .n = N, .a_slot = A_SLOT, .b_slot = B_SLOT, .bf16 = CK_GEMM_ROUNDED, .cuts_freely = 1,
   .pack = pack, .multiply = multiply,
   .weights_product = weights_product, .few_rows_product = few_rows_product, .round_to_bf16 = round_to_bf16,
-  .decode_attention = decode_attention, .cache_store = cache_store, .find_largest = find_largest,
+  .cached_attention = cached_attention, .cache_store = cache_store, .find_largest = find_largest,
   .shifted_exp_sum = shifted_exp_sum, .sum_from = sum_from, .collect = collect, .pick = pick,
   .dequantize = dequantize, .dequantize_rows = dequantize_rows, .first_nonfinite = first_nonfinite, .quantize = quantize,
   .rms_forward = rms_forward, .rms_again = rms_again, .rms_backward = rms_backward, .rms_weight_gradient = rms_weight_gradient,

@@ -52,7 +52,7 @@ final class DecodeStep {
     return
       (max(
         ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth)),
-        ck_decode_attention_scratch(longest, 2), group * (c.headSize + 1)) + 15) / 16 * 16
+        ck_cached_attention_scratch(longest, 2), group * (c.headSize + 1)) + 15) / 16 * 16
   }
 
   /// - Parameters:
@@ -270,7 +270,7 @@ final class DecodeStep {
         let out = normed.pointer + index * c.queryWidth + head * group * size
         withUnsafePointer(to: &parts) { parts in
           parts.withMemoryRebound(to: ck_cache_part.self, capacity: 2) {
-            kernels.pointee.decode_attention(
+            kernels.pointee.cached_attention(
               q, group, size, $0, 2, c.keyValueWidth, total > window ? total - window : 0,
               1 / Float(size).squareRoot(), scratch, out)
           }

@@ -3,7 +3,7 @@ import DPOBase
 import DPOKernels
 
 /// Keys and values of prompts, and of completions behind them. A row is one position; a prompt's rows are shared by all
-/// its completions. Both stand in blocks of sixteen rows, as `decode_attention` reads them.
+/// its completions. Both stand in blocks of sixteen rows, as `cached_attention` reads them.
 final class KeyValueCache {
   let configuration: DecoderConfiguration
   let capacity: Int

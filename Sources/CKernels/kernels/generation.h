@@ -130,7 +130,7 @@ INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *part
     }
 }
 
-static void decode_attention(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
+static void cached_attention(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
                              size_t width, size_t skip, float scale, float *scores, float *out) {
   size_t pitch = 0;
   for (size_t part = 0; part < part_count; part++) pitch += (parts[part].count + 15) / 16 * 16;
