@@ -182,7 +182,8 @@ static void closed_form(void) {
 static void ranked_answers(void) {
     const size_t pairs[PAIRS] = {2, 2, 2, 2, 2, 2};
     const double order[2 * PAIRS] = {1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2};
-    double policy[2 * PAIRS], reference[2 * PAIRS], loss = 7, losses[PAIRS], g[2 * PAIRS], rewards[2 * PAIRS], gc[PAIRS], gr[PAIRS], pair_loss;
+    double policy[2 * PAIRS], reference[2 * PAIRS], g[2 * PAIRS], rewards[2 * PAIRS];
+    double losses[PAIRS], gc[PAIRS], gr[PAIRS], loss = 7, pair_loss;
     for (int i = 0; i < PAIRS; i++) {
         policy[2 * i] = C[i], policy[2 * i + 1] = R[i], reference[2 * i] = CR[i], reference[2 * i + 1] = RR[i];
     }

@@ -2,7 +2,8 @@
 #define CK_ENGINE_H
 #include "ck_types.h"
 #pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Wnullability-completeness"   // the functions are there; what they take is said beside them
+// The functions are there; what they take is said beside them.
+#pragma clang diagnostic ignored "-Wnullability-completeness"
 // An engine: all inner loops, compiled for one kind of processor. Callers hold a pointer to one and know no instruction
 // set. With one engine every result has the same bits on every machine and for any number of threads; engines differ in the
 // last bits. Matrices are row-major f32; `ld` is the distance of rows in elements. Gradients marked += are added to.

@@ -298,8 +298,7 @@ static void dequantize_rows(ck_encoding encoding, const void *in, size_t row_byt
                             size_t count) {
   switch (encoding) {
 #define CASE(E) case CK_##E: ck_expand_rows(CK_##E, in, row_bytes, rows, out, ldo, count); break;
-    CASE(F32) CASE(F16) CASE(BF16) CASE(Q4_0) CASE(Q4_1) CASE(Q5_0) CASE(Q5_1) CASE(Q8_0)
-    CASE(Q2_K) CASE(Q3_K) CASE(Q4_K) CASE(Q5_K) CASE(Q6_K)
+    CK_EACH_ENCODING(CASE)
 #undef CASE
   }
 }

@@ -340,22 +340,20 @@ INLINE void ck_product(ck_encoding e, const ck_weights *w, size_t first, size_t 
 }
 
 // A function for each encoding, so that each has its constants.
-#define CK_EACH(E)                                                                                                           \
+#define CK_PRODUCT(E)                                                                                                           \
   static __attribute__((noinline)) void ck_product_##E(const ck_weights *w, size_t first, size_t count,                      \
                                                        const ck_activations *x, float *y, size_t ldy, float *scratch) {      \
     ck_product(CK_##E, w, first, count, x, y, ldy, scratch);                                                                 \
   }
-CK_EACH(F32) CK_EACH(F16) CK_EACH(BF16) CK_EACH(Q4_0) CK_EACH(Q4_1) CK_EACH(Q5_0) CK_EACH(Q5_1) CK_EACH(Q8_0)
-CK_EACH(Q2_K) CK_EACH(Q3_K) CK_EACH(Q4_K) CK_EACH(Q5_K) CK_EACH(Q6_K)
-#undef CK_EACH
+CK_EACH_ENCODING(CK_PRODUCT)
+#undef CK_PRODUCT
 
 /// See weights_product in ck_engine.h.
 static void weights_product(const ck_weights *w, size_t first, size_t count, const ck_activations *x, float *y, size_t ldy,
                             float *scratch) {
   switch (w->encoding) {
 #define CASE(E) case CK_##E: ck_product_##E(w, first, count, x, y, ldy, scratch); break;
-    CASE(F32) CASE(F16) CASE(BF16) CASE(Q4_0) CASE(Q4_1) CASE(Q5_0) CASE(Q5_1) CASE(Q8_0)
-    CASE(Q2_K) CASE(Q3_K) CASE(Q4_K) CASE(Q5_K) CASE(Q6_K)
+    CK_EACH_ENCODING(CASE)
 #undef CASE
   }
 }
