@@ -82,8 +82,9 @@ wheel: build ## a Python wheel that carries libdpo.so, in build/wheel
 	@rm -rf bindings/python/libdpo/lib bindings/python/build bindings/python/*.egg-info
 	@ls $(BUILD)/wheel/*.whl | sed 's/^/Wheel: /'
 
-format: ## format the Swift sources in place
-	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift && echo "Formatted."
+format: deps ## format the Swift and C sources in place
+	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift
+	@find Sources Tests examples -name '*.[ch]' -o -name '*.cpp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
 
 clean: ## remove what was built; downloads in .cache stay
 	@rm -rf $(BUILD) .build .build-* && echo "Removed build and .build."

@@ -35,14 +35,40 @@ def run(command: "list[str]", **options: object) -> "subprocess.CompletedProcess
 
 
 def style() -> "tuple[int, int]":
-    """The format of the Swift sources, as `make format` leaves it."""
-    linted = run(
-        [os.environ.get("SWIFT", "swift"), "format", "lint", "--strict", "-r", "-p", "Sources", "Tests", "examples", "Package.swift"],
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )
-    if linted.returncode:
-        print(linted.stdout)
-    return (0, 1) if linted.returncode else (1, 0)
+    """The format of the Swift and C sources, as `make format` leaves it, and what is made of the tables in options/."""
+    swift_format = [os.environ.get("SWIFT", "swift"), "format", "lint", "--strict", "-r", "-p"]
+    passed = [
+        succeeds([*swift_format, "Sources", "Tests", "examples", "Package.swift"]),
+        c_is_formatted(),
+        generated_files_are_current(),
+    ]
+    return sum(passed), len(passed) - sum(passed)
+
+
+def c_is_formatted() -> bool:
+    """include/dpo.h is laid out by hand: it is a manual."""
+    tool = pathlib.Path(sys.executable).with_name("clang-format")
+    if not tool.exists():
+        print(f"   There is no {tool}: run make deps, and this program with .cache/venv/bin/python.")
+        return False
+    sources = [str(path) for folder in ("Sources", "Tests", "examples") for suffix in ("c", "h", "cpp")
+               for path in sorted((ROOT / folder).rglob(f"*.{suffix}"))]
+    return succeeds([str(tool), "--dry-run", "-Werror", *sources])
+
+
+def generated_files_are_current() -> bool:
+    if sys.version_info < (3, 11):
+        print(f"   options/generate.py needs Python 3.11 or newer (its module tomllib); this is {platform.python_version()}.")
+        return False
+    return succeeds([sys.executable, "options/generate.py", "--check"])
+
+
+def succeeds(command: "list[str]") -> bool:
+    """Shows what the command printed if it does not."""
+    done = run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode:
+        print(done.stdout)
+    return done.returncode == 0
 
 
 def swift() -> "tuple[int, int]":

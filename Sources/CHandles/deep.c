@@ -17,15 +17,16 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     task call, callback;
-    int wanted;   /* there is a callback to run */
+    int wanted; /* there is a callback to run */
     int finished;
 } errand;
 
-static _Thread_local errand *current;         /* whose work this thread does */
-static _Thread_local uintptr_t stack_bottom;  /* 0: not known yet */
+static _Thread_local errand *current;        /* whose work this thread does */
+static _Thread_local uintptr_t stack_bottom; /* 0: not known yet */
 static _Thread_local uintptr_t stack_top;
 
-/* Bytes of the calling thread's stack that are left; 0 if this is no stack of the thread (a coroutine's), or nothing is known. */
+/* Bytes of the calling thread's stack that are left; 0 if this is no stack of the thread (a coroutine's), or nothing is
+ * known. */
 static size_t stack_left(void) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     if (!stack_bottom) {

@@ -79,8 +79,8 @@ void *ch_create(uint32_t kind, void *object) {
     cell->generation++;
     cell->process = getpid();
     atomic_store(&cell->cancel, 0);
-    uint64_t bits = ((uint64_t)cell->generation << GENERATION_SHIFT) | ((uint64_t)slot << SLOT_SHIFT)
-        | ((uint64_t)kind << KIND_SHIFT);
+    uint64_t bits = ((uint64_t)cell->generation << GENERATION_SHIFT) | ((uint64_t)slot << SLOT_SHIFT) |
+                    ((uint64_t)kind << KIND_SHIFT);
     atomic_store(&cell->word, bits);
     return (void *)(uintptr_t)bits;
 }

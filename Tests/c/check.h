@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <string.h>
 
-
 static int checks_passed, checks_failed;
 
 static inline void check_report(int good, const char *file, int line, const char *what) {
@@ -25,11 +24,11 @@ static inline void check_report(int good, const char *file, int line, const char
 #define CHECK_STATUS(status, call) check_report((call) == (status), __FILE__, __LINE__, #call " == " #status)
 
 /* The call is refused with this status, and the last error mentions `word`. */
-#define CHECK_REFUSED(status, word, call)                                                   \
-    do {                                                                                    \
-        CHECK_STATUS(status, call);                                                         \
-        check_report(strstr(dpo_last_error(), word) != NULL, __FILE__, __LINE__,            \
-                     "last error mentions \"" word "\" after " #call);                      \
+#define CHECK_REFUSED(status, word, call)                                                                              \
+    do {                                                                                                               \
+        CHECK_STATUS(status, call);                                                                                    \
+        check_report(strstr(dpo_last_error(), word) != NULL, __FILE__, __LINE__,                                       \
+                     "last error mentions \"" word "\" after " #call);                                                 \
     } while (0)
 
 /* Relative to the larger of 1 and the expected number. */

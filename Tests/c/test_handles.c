@@ -1,4 +1,5 @@
-/* Handles: misuse of every function that takes one, threads, callbacks, cancelling, fork. Run from the repository root. */
+/* Handles: misuse of every function that takes one, threads, callbacks, cancelling, fork. Run from the repository root.
+ */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
@@ -114,7 +115,8 @@ static void null_foreign_released_and_other_handles(void) {
     refuse_everywhere((dpo_model *)here, (dpo_dataset *)here, (dpo_trainer *)here, (dpo_completions *)here, INVALID);
 
     open_all(&options);
-    refuse_everywhere((dpo_model *)trainer, (dpo_dataset *)model, (dpo_trainer *)dataset, (dpo_completions *)model, INVALID);
+    refuse_everywhere((dpo_model *)trainer, (dpo_dataset *)model, (dpo_trainer *)dataset, (dpo_completions *)model,
+                      INVALID);
     CHECK_REFUSED(INVALID, "another kind", dpo_trainer_step((dpo_trainer *)dataset, NULL));
     const char *prompt[] = {"The film was"};
     dpo_generation_options generation;
@@ -209,7 +211,8 @@ static void order_of_calls(void) {
     CHECK_REFUSED(STATE, "forward", dpo_trainer_backward(trainer, gradient, gradient, 2));
     CHECK_REFUSED(STATE, "forward", dpo_trainer_token_count(trainer, &count));
     CHECK_REFUSED(STATE, "gradients", dpo_trainer_apply(trainer, NULL));
-    CHECK_REFUSED(STATE, "evaluation", dpo_trainer_evaluate(trainer, &(dpo_metrics){.struct_size = sizeof(dpo_metrics)}));
+    CHECK_REFUSED(STATE, "evaluation",
+                  dpo_trainer_evaluate(trainer, &(dpo_metrics){.struct_size = sizeof(dpo_metrics)}));
     CHECK_STATUS(DPO_OK, dpo_trainer_forward(trainer, rows, 2, chosen, rejected, NULL, NULL));
     CHECK_STATUS(DPO_OK, dpo_trainer_token_count(trainer, &count));
     CHECK(count > 4);
@@ -234,7 +237,8 @@ static int events;
 static int32_t reenter(const dpo_event *event, void *user_data) {
     (void)user_data;
     if (event->kind != DPO_EVENT_STEP) return 0;
-    CHECK(event->struct_size == sizeof *event && event->metrics && event->metrics->struct_size == sizeof *event->metrics);
+    CHECK(event->struct_size == sizeof *event && event->metrics &&
+          event->metrics->struct_size == sizeof *event->metrics);
     CHECK_REFUSED(STATE, "in use", dpo_trainer_step(trainer, NULL));
     return ++events == 2;
 }
@@ -486,10 +490,12 @@ static void evaluation_and_the_check_of_an_export(void) {
     json = NULL;
     CHECK_REFUSED(INVALID, "json is NULL", dpo_model_evaluate(tuned, NULL, PAIRS, &options, NULL, NULL, NULL, NULL));
     CHECK_REFUSED(INVALID, "data is NULL", dpo_model_evaluate(tuned, NULL, NULL, &options, NULL, NULL, NULL, &json));
-    CHECK_REFUSED(INVALID, "needs samples", dpo_model_evaluate(tuned, NULL, PAIRS, &options, NULL, NULL, reference, &json));
+    CHECK_REFUSED(INVALID, "needs samples",
+                  dpo_model_evaluate(tuned, NULL, PAIRS, &options, NULL, NULL, reference, &json));
     CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "reward model",
                   dpo_model_evaluate(tuned, NULL, PAIRS, &options, &samples, NULL, reference, &json));
-    CHECK_REFUSED(STATE, "reference is in use", dpo_model_evaluate(tuned, tuned, PAIRS, &options, NULL, NULL, NULL, &json));
+    CHECK_REFUSED(STATE, "reference is in use",
+                  dpo_model_evaluate(tuned, tuned, PAIRS, &options, NULL, NULL, NULL, &json));
     CHECK_STATUS(DPO_ERROR_IO, dpo_model_evaluate(tuned, NULL, "/nonexistent/file", &options, NULL, NULL, NULL, &json));
     dpo_model_release(tuned);
     dpo_model_release(reference);
@@ -523,7 +529,8 @@ static void *record_in_thread(void *failures) {
         uint64_t id = 0;
         char answer[32];
         snprintf(answer, sizeof answer, " answer %d", i);
-        if (dpo_feedback_record_thumb(feedback, "The film was", answer, i % 2, 1, &id) != DPO_OK || id == 0) ++*(int *)failures;
+        if (dpo_feedback_record_thumb(feedback, "The film was", answer, i % 2, 1, &id) != DPO_OK || id == 0)
+            ++*(int *)failures;
     }
     return NULL;
 }
@@ -575,7 +582,8 @@ static void feedback_is_recorded_and_trained_on(void) {
     CHECK_REFUSED(INVALID, "UTF-8", dpo_feedback_record_thumb(feedback, "\xFF", "y", 1, 1, NULL));
     CHECK_REFUSED(INVALID, "equals", dpo_feedback_record_choice(feedback, "x", "y", "y", 1, NULL));
     CHECK_REFUSED(INVALID, "object", dpo_feedback_record_json(feedback, "[]", NULL));
-    CHECK_REFUSED(INVALID, "label", dpo_feedback_record_json(feedback, "{\"prompt\": \"x\", \"completion\": \"y\"}", NULL));
+    CHECK_REFUSED(INVALID, "label",
+                  dpo_feedback_record_json(feedback, "{\"prompt\": \"x\", \"completion\": \"y\"}", NULL));
     CHECK_REFUSED(DPO_ERROR_FORMAT, "JSON", dpo_feedback_record_json(feedback, "{", NULL));
     CHECK_REFUSED(INVALID, "count is NULL", dpo_feedback_count(feedback, NULL));
     CHECK_REFUSED(INVALID, "json is NULL", dpo_feedback_status(feedback, NULL, NULL));
@@ -587,7 +595,8 @@ static void feedback_is_recorded_and_trained_on(void) {
     for (int i = 0; i < RECORDERS; i++) CHECK(failures[i] == 0);
     CHECK_STATUS(DPO_OK, dpo_feedback_count(feedback, &count));
     CHECK(count == RECORDERS * RECORDS);
-    const char *row = "{\"prompt\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"completion\": \"Hi\", \"label\": true}";
+    const char *row =
+        "{\"prompt\": [{\"role\": \"user\", \"content\": \"Hello\"}], \"completion\": \"Hi\", \"label\": true}";
     CHECK_STATUS(DPO_OK, dpo_feedback_record_json(feedback, row, &id));
     CHECK(id == count + 1);
 
@@ -680,12 +689,14 @@ static void rewards_come_from_the_host(void) {
     CHECK_STATUS(DPO_OK, dpo_trainer_last_metrics(trainer, &json));
     CHECK(json && strstr(json, "objective/scores") && strstr(json, "val/explained_variance"));
     dpo_string_free(json);
-    CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "draws", dpo_trainer_forward(trainer, &(size_t){0}, 1, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "draws",
+                  dpo_trainer_forward(trainer, &(size_t){0}, 1, NULL, NULL, NULL, NULL));
 
     CHECK_REFUSED(INVALID, "reward_model is NULL", dpo_trainer_set_reward_model(trainer, NULL));
     CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "reward model", dpo_trainer_set_reward_model(trainer, model));
     dpo_model *other = NULL;
-    CHECK_STATUS(DPO_OK, dpo_model_open("Tests/Fixtures/models/qwen2", "Tests/Fixtures/adapters/qwen2-lora-reward-final", 2, &other));
+    CHECK_STATUS(DPO_OK, dpo_model_open("Tests/Fixtures/models/qwen2",
+                                        "Tests/Fixtures/adapters/qwen2-lora-reward-final", 2, &other));
     CHECK_REFUSED(DPO_ERROR_MISMATCH, "tokenizer", dpo_trainer_set_reward_model(trainer, other));
     dpo_model_release(other);
     CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, "Tests/Fixtures/adapters/llama-tied-lora-reward-chat-final", 2, &other));

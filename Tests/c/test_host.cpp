@@ -1,4 +1,5 @@
-// A C++17 host: handles as unique_ptr, statuses as exceptions, a training run whose loss falls. Run from the repository root.
+// A C++17 host: handles as unique_ptr, statuses as exceptions, a training run whose loss falls. Run from the repository
+// root.
 #include "check.h"
 
 #include <cstdlib>
@@ -124,7 +125,8 @@ void trains(const std::string &directory) {
 
     std::vector<double> losses;
     auto record = [](const dpo_event *event, void *user_data) -> int32_t {
-        if (event->kind == DPO_EVENT_STEP) static_cast<std::vector<double> *>(user_data)->push_back(event->metrics->loss);
+        if (event->kind == DPO_EVENT_STEP)
+            static_cast<std::vector<double> *>(user_data)->push_back(event->metrics->loss);
         return 0;
     };
     check(dpo_trainer_run(trainer.get(), directory.c_str(), nullptr, record, &losses));

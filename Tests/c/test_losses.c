@@ -73,14 +73,16 @@ static void mixtures_and_divergences(void) {
 
 static void rewards_losses_weights(void) {
     double loss, losses[PAIRS], rc[PAIRS], rr[PAIRS], mean = 0, gc[PAIRS], half[PAIRS], weighted;
-    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, NULL, &loss, losses, gc, NULL, rc, rr));
+    CHECK_STATUS(DPO_OK,
+                 dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, NULL, &loss, losses, gc, NULL, rc, rr));
     for (int i = 0; i < PAIRS; i++) {
         mean += losses[i] / PAIRS;
         CHECK(near_to(rc[i], 0.1 * (C[i] - CR[i]), 1e-12) && near_to(rr[i], 0.1 * (R[i] - RR[i]), 1e-12));
     }
     CHECK(near_to(mean, loss, 1e-12));
     const double weights[PAIRS] = {0.5, 0.5, 0.5, 0.5, 0.5, 0.5};
-    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, weights, &weighted, NULL, half, NULL, NULL, NULL));
+    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, weights, &weighted, NULL, half, NULL,
+                                          NULL, NULL));
     CHECK(near_to(weighted, loss / 2, 1e-12) && near_to(half[0], gc[0] / 2, 1e-12));
 
     /* Equal policies: log 2. Without a reference: reference_free. */
@@ -89,7 +91,8 @@ static void rewards_losses_weights(void) {
     dpo_loss_options options;
     dpo_loss_options_init(&options, sizeof options);
     options.reference_free = 1;
-    CHECK_STATUS(DPO_OK, dpo_loss_compute(&options, 1, C, R, NULL, NULL, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(
+        DPO_OK, dpo_loss_compute(&options, 1, C, R, NULL, NULL, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
     CHECK(near_to(loss, log(1 + exp(-0.1 * (C[0] - R[0]))), 1e-14));
 }
 
@@ -98,11 +101,19 @@ static void refusals(void) {
     double loss = 7;
     const int32_t bad = DPO_ERROR_INVALID_ARGUMENT;
     dpo_loss_options_init(&options, sizeof options);
-    CHECK_REFUSED(bad, "policy_chosen is NULL", dpo_loss_compute(&options, 1, NULL, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "reference", dpo_loss_compute(&options, 1, C, R, NULL, NULL, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "loss is NULL", dpo_loss_compute(&options, 1, C, R, CR, RR, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "pairs", dpo_loss_compute(&options, 0, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "pairs", dpo_loss_compute(&options, SIZE_MAX, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(
+        bad, "policy_chosen is NULL",
+        dpo_loss_compute(&options, 1, NULL, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(
+        bad, "reference",
+        dpo_loss_compute(&options, 1, C, R, NULL, NULL, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "loss is NULL",
+                  dpo_loss_compute(&options, 1, C, R, CR, RR, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "pairs",
+                  dpo_loss_compute(&options, 0, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(
+        bad, "pairs",
+        dpo_loss_compute(&options, SIZE_MAX, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
 
     options.beta = 0;
     CHECK_REFUSED(bad, "beta", compute(&options, &loss, NULL, NULL));
@@ -124,12 +135,14 @@ static void refusals(void) {
     options.loss_count = 1;
     options.loss_types = &type;
     type = DPO_LOSS_IPO;
-    CHECK_REFUSED(bad, "token counts", dpo_loss_compute(&options, 1, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "token counts",
+                  dpo_loss_compute(&options, 1, C, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
     type = DPO_LOSS_EXO_PAIR;
     CHECK_REFUSED(bad, "label_smoothing", compute(&options, &loss, NULL, NULL));
 
     const double nothing = NAN;
-    CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_loss_compute(NULL, 1, &nothing, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(DPO_ERROR_NON_FINITE,
+                 dpo_loss_compute(NULL, 1, &nothing, R, CR, RR, NULL, NULL, NULL, &loss, NULL, NULL, NULL, NULL, NULL));
     CHECK(loss == 7); /* outputs are written only on success */
 }
 
@@ -187,8 +200,10 @@ static void ranked_answers(void) {
     for (int i = 0; i < PAIRS; i++) {
         policy[2 * i] = C[i], policy[2 * i + 1] = R[i], reference[2 * i] = CR[i], reference[2 * i + 1] = RR[i];
     }
-    CHECK_STATUS(DPO_OK, dpo_loss_compute_ranked(0.1, PAIRS, pairs, order, policy, reference, NULL, &loss, losses, g, rewards));
-    CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, NULL, &pair_loss, NULL, gc, gr, NULL, NULL));
+    CHECK_STATUS(DPO_OK,
+                 dpo_loss_compute_ranked(0.1, PAIRS, pairs, order, policy, reference, NULL, &loss, losses, g, rewards));
+    CHECK_STATUS(DPO_OK,
+                 dpo_loss_compute(NULL, PAIRS, C, R, CR, RR, NULL, NULL, NULL, &pair_loss, NULL, gc, gr, NULL, NULL));
     CHECK(near_to(loss, pair_loss, 1e-12) && near_to(rewards[0], 0.1 * (C[0] - CR[0]), 1e-12));
     for (int i = 0; i < PAIRS; i++) CHECK(near_to(g[2 * i], gc[i], 1e-11) && near_to(g[2 * i + 1], gr[i], 1e-11));
 
@@ -202,18 +217,30 @@ static void ranked_answers(void) {
     const size_t one = 1, huge = SIZE_MAX;
     const double nothing[3] = {NAN, 0, 0}, negative = -1;
     loss = 7;
-    CHECK_REFUSED(bad, "rows", dpo_loss_compute_ranked(1, 0, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "rows", dpo_loss_compute_ranked(1, SIZE_MAX, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "counts is NULL", dpo_loss_compute_ranked(1, 1, NULL, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "1 completions", dpo_loss_compute_ranked(1, 1, &one, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "completions", dpo_loss_compute_ranked(1, 1, &huge, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "ranks is NULL", dpo_loss_compute_ranked(1, 1, &three, NULL, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "policy is NULL", dpo_loss_compute_ranked(1, 1, &three, ranks, NULL, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "loss is NULL", dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, NULL, NULL, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "beta", dpo_loss_compute_ranked(0, 1, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "weight", dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, &negative, &loss, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "rank", dpo_loss_compute_ranked(1, 1, &three, nothing, values, NULL, NULL, &loss, NULL, NULL, NULL));
-    CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_loss_compute_ranked(1, 1, &three, ranks, nothing, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "rows",
+                  dpo_loss_compute_ranked(1, 0, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "rows",
+                  dpo_loss_compute_ranked(1, SIZE_MAX, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "counts is NULL",
+                  dpo_loss_compute_ranked(1, 1, NULL, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "1 completions",
+                  dpo_loss_compute_ranked(1, 1, &one, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "completions",
+                  dpo_loss_compute_ranked(1, 1, &huge, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "ranks is NULL",
+                  dpo_loss_compute_ranked(1, 1, &three, NULL, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "policy is NULL",
+                  dpo_loss_compute_ranked(1, 1, &three, ranks, NULL, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "loss is NULL",
+                  dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "beta",
+                  dpo_loss_compute_ranked(0, 1, &three, ranks, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "weight",
+                  dpo_loss_compute_ranked(1, 1, &three, ranks, values, NULL, &negative, &loss, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "rank",
+                  dpo_loss_compute_ranked(1, 1, &three, nothing, values, NULL, NULL, &loss, NULL, NULL, NULL));
+    CHECK_STATUS(DPO_ERROR_NON_FINITE,
+                 dpo_loss_compute_ranked(1, 1, &three, ranks, nothing, NULL, NULL, &loss, NULL, NULL, NULL));
     CHECK(loss == 7);
 }
 
@@ -272,7 +299,8 @@ static void advantages_and_ppo(void) {
     CHECK_REFUSED(bad, "gamma", dpo_gae(rewards, values, counts, 2, 2, 1, advantages, NULL));
     CHECK_REFUSED(bad, "lam", dpo_gae(rewards, values, counts, 2, 1, NAN, advantages, NULL));
 
-    /* r = 1.5 with A = 1 is beyond the range: no gradient. r = 1 with A = -1: d/dlogp = r / 2. V = 1, return 0, old 0. */
+    /* r = 1.5 with A = 1 is beyond the range: no gradient. r = 1 with A = -1: d/dlogp = r / 2. V = 1, return 0, old 0.
+     */
     const float now[] = {0.405465108f, 0}, old[] = {0, 0}, advantage[] = {1, -1}, value[] = {1, 1}, zero[] = {0, 0};
     double loss = 7, by_logp[2], by_value[2];
     dpo_ppo_options options;
@@ -284,14 +312,19 @@ static void advantages_and_ppo(void) {
     CHECK(fabs(by_value[0] - 0.1 / 2) < 1e-6);
     CHECK_STATUS(DPO_OK, dpo_ppo_loss(NULL, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, by_value));
     CHECK(fabs(loss + 0.1) < 1e-6 && by_value[0] == 0);
-    CHECK_REFUSED(bad, "values is NULL", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, zero, zero, &loss, NULL, NULL));
-    CHECK_REFUSED(bad, "loss is NULL", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, NULL, NULL, NULL));
-    CHECK_REFUSED(bad, "logps", dpo_ppo_loss(&options, SIZE_MAX, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    CHECK_REFUSED(bad, "values is NULL",
+                  dpo_ppo_loss(&options, 2, now, old, advantage, NULL, zero, zero, &loss, NULL, NULL));
+    CHECK_REFUSED(bad, "loss is NULL",
+                  dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, NULL, NULL, NULL));
+    CHECK_REFUSED(bad, "logps",
+                  dpo_ppo_loss(&options, SIZE_MAX, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
     CHECK_STATUS(bad, dpo_ppo_loss(&options, 0, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
     options.cliprange = -1;
-    CHECK_REFUSED(bad, "cliprange", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    CHECK_REFUSED(bad, "cliprange",
+                  dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
     options.struct_size = 3;
-    CHECK_REFUSED(bad, "struct_size", dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
+    CHECK_REFUSED(bad, "struct_size",
+                  dpo_ppo_loss(&options, 2, now, old, advantage, NULL, NULL, NULL, &loss, NULL, NULL));
     const float infinite[] = {INFINITY, 0}, back[] = {-1, -1};
     CHECK_STATUS(DPO_ERROR_NON_FINITE, dpo_ppo_loss(NULL, 2, infinite, old, back, NULL, NULL, NULL, &loss, NULL, NULL));
 }

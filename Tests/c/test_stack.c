@@ -1,5 +1,5 @@
-/* Every section of dpo.h from threads with the smallest stack that the header names. Each part runs in a process of its own, so
- * that one whose stack overflows is told apart. Run from the repository root. */
+/* Every section of dpo.h from threads with the smallest stack that the header names. Each part runs in a process of its
+ * own, so that one whose stack overflows is told apart. Run from the repository root. */
 #define _POSIX_C_SOURCE 200809L
 #include "check.h"
 
@@ -54,7 +54,8 @@ static void losses(void) {
     CHECK_STATUS(DPO_OK, dpo_loss_compute(NULL, 2, chosen, rejected, chosen, rejected, NULL, NULL, NULL, &loss, values,
                                           returns, more, NULL, NULL));
     CHECK(near_to(loss, log(2), 1e-12));
-    CHECK_STATUS(DPO_OK, dpo_loss_compute_ranked(0.1, 1, counts, ranks, chosen, rejected, NULL, &loss, NULL, values, NULL));
+    CHECK_STATUS(DPO_OK,
+                 dpo_loss_compute_ranked(0.1, 1, counts, ranks, chosen, rejected, NULL, &loss, NULL, values, NULL));
     CHECK_STATUS(DPO_OK, dpo_policy_optimum(NULL, 2, half, rewards, values, &loss));
     CHECK_STATUS(DPO_OK, dpo_policy_rewards(NULL, 2, half, half, values));
     CHECK_STATUS(DPO_OK, dpo_policy_divergence(NULL, 2, half, half, &loss));
@@ -73,7 +74,8 @@ static void models_text_and_scores(void) {
         size_t count = 0, zero = 0;
         char *text = NULL;
         double sum = 0;
-        CHECK_STATUS(DPO_OK, i ? dpo_model_load(files[i], NULL, 2, &model) : dpo_model_open(files[i], ADAPTER, 2, &model));
+        CHECK_STATUS(DPO_OK,
+                     i ? dpo_model_load(files[i], NULL, 2, &model) : dpo_model_open(files[i], ADAPTER, 2, &model));
         CHECK_STATUS(DPO_OK, dpo_model_get_info(model, &info));
         CHECK_STATUS(DPO_OK, dpo_model_encode(model, "The film was good.", 18, 1, ids, 64, &count));
         CHECK_STATUS(DPO_OK, dpo_model_decode(model, ids, count, &text, NULL));
@@ -87,7 +89,8 @@ static void models_text_and_scores(void) {
     }
     dpo_model *reward = NULL;
     double number = NAN;
-    CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, "Tests/Fixtures/adapters/llama-tied-lora-reward-chat-final", 1, &reward));
+    CHECK_STATUS(DPO_OK,
+                 dpo_model_open(MODEL, "Tests/Fixtures/adapters/llama-tied-lora-reward-chat-final", 1, &reward));
     CHECK_STATUS(DPO_OK, dpo_model_reward_texts(reward, prompts, completions, 1, &number));
     CHECK(isfinite(number));
     dpo_model_release(reward);
@@ -133,13 +136,16 @@ static void deep_messages(void) {
     text = NULL;
     const int depths[] = {1000, 2000, 30000};
     for (int i = 0; i < 3; i++)
-        CHECK_REFUSED(DPO_ERROR_FORMAT, "200 levels", dpo_model_apply_chat_template(model, nested_messages(depths[i]), 0, &text, NULL));
+        CHECK_REFUSED(DPO_ERROR_FORMAT, "200 levels",
+                      dpo_model_apply_chat_template(model, nested_messages(depths[i]), 0, &text, NULL));
     CHECK(text == NULL);
     dpo_model_release(model);
 }
 
 static void deep_templates(void) {
-    char nested[2000] = "{% macro f(n) %}{% if n > 0 %}[{{ f(n - 1) }}]{% endif %}{% endmacro %}{{ f(35) }}{{ f(36 * 1) }}", *text = NULL;
+    char nested[2000] =
+        "{% macro f(n) %}{% if n > 0 %}[{{ f(n - 1) }}]{% endif %}{% endmacro %}{{ f(35) }}{{ f(36 * 1) }}",
+         *text = NULL;
     size_t size = strlen(nested);
     size += (size_t)sprintf(nested + size, "{{ ");
     for (int i = 0; i < 27; i++) nested[size++] = '(';
@@ -154,7 +160,8 @@ static void deep_templates(void) {
     text = NULL;
     dpo_model_release(model);
 
-    model = model_with_template("endless", "{% macro f(n) %}{{ [[[[n]]]] | map('upper') | list }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}");
+    model = model_with_template(
+        "endless", "{% macro f(n) %}{{ [[[[n]]]] | map('upper') | list }}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}");
     CHECK_REFUSED(DPO_ERROR_FORMAT, "recurses deeper", dpo_model_apply_chat_template(model, "[]", 0, &text, NULL));
     CHECK(text == NULL);
     dpo_model_release(model);
@@ -278,8 +285,10 @@ static void feedback(void) {
     CHECK_STATUS(DPO_OK, dpo_model_open(MODEL, NULL, 1, &model));
     CHECK_STATUS(DPO_OK, dpo_feedback_open(place("feedback.jsonl"), &feedback));
     for (int i = 0; i < 4; i++)
-        CHECK_STATUS(DPO_OK, dpo_feedback_record_thumb(feedback, "The film was", i % 2 ? " good." : " bad.", i % 2, 1, NULL));
-    snprintf(row, sizeof row, "{\"prompt\": \"x\", \"completion\": \"y\", \"label\": true, \"more\": %s}", nested_messages(1000));
+        CHECK_STATUS(DPO_OK,
+                     dpo_feedback_record_thumb(feedback, "The film was", i % 2 ? " good." : " bad.", i % 2, 1, NULL));
+    snprintf(row, sizeof row, "{\"prompt\": \"x\", \"completion\": \"y\", \"label\": true, \"more\": %s}",
+             nested_messages(1000));
     CHECK_REFUSED(DPO_ERROR_FORMAT, "200 levels", dpo_feedback_record_json(feedback, row, NULL));
     CHECK_STATUS(DPO_OK, dpo_feedback_options_init(&options, sizeof options));
     CHECK_STATUS(DPO_OK, dpo_feedback_training_init(&training, sizeof training));

@@ -1,5 +1,5 @@
-/* Every engine that this machine can run: products against sums in double precision, everything else against the portable
-   engine, which the Swift tests compare with naive versions. */
+/* Every engine that this machine can run: products against sums in double precision, everything else against the
+   portable engine, which the Swift tests compare with naive versions. */
 #include <CKernels.h>
 #include <math.h>
 #include <stdio.h>
@@ -9,16 +9,16 @@
 static int checks_passed, checks_failed;
 static const char *engine_name = "";
 
-#define CHECK(condition, ...)                                                                       \
-    do {                                                                                            \
-        if (condition) {                                                                            \
-            checks_passed++;                                                                        \
-        } else {                                                                                    \
-            checks_failed++;                                                                        \
-            printf("FAILED %s:%d: %s: %s: ", __FILE__, __LINE__, engine_name, #condition);          \
-            printf(__VA_ARGS__);                                                                    \
-            printf("\n");                                                                           \
-        }                                                                                           \
+#define CHECK(condition, ...)                                                                                          \
+    do {                                                                                                               \
+        if (condition) {                                                                                               \
+            checks_passed++;                                                                                           \
+        } else {                                                                                                       \
+            checks_failed++;                                                                                           \
+            printf("FAILED %s:%d: %s: %s: ", __FILE__, __LINE__, engine_name, #condition);                             \
+            printf(__VA_ARGS__);                                                                                       \
+            printf("\n");                                                                                              \
+        }                                                                                                              \
     } while (0)
 
 /* Numbers between -1 and 1, the same on every machine. */
@@ -38,7 +38,7 @@ static float *numbers(size_t count, float scale) {
 static float *room(size_t count) {
     float *x = aligned_alloc(64, (4 * count + 127) / 64 * 64);
     if (!x) exit(2);
-    for (size_t i = 0; i < count; i++) x[i] = NAN;   /* what is read before it is written shows */
+    for (size_t i = 0; i < count; i++) x[i] = NAN; /* what is read before it is written shows */
     return x;
 }
 
@@ -55,7 +55,8 @@ static double distance(const float *a, const float *b, size_t count) {
 
 /* ------------------------------------------------------------------------------------------------------- products */
 
-static float *packed(const ck_engine *e, ck_gemm_precision precision, int is_a, const float *x, size_t ld, int transposed, size_t rows, size_t k) {
+static float *packed(const ck_engine *e, ck_gemm_precision precision, int is_a, const float *x, size_t ld,
+                     int transposed, size_t rows, size_t k) {
     float *p = room(ck_gemm_packed(e, precision, is_a, rows, k) + 16);
     /* In two parts of k, the first of an even number. */
     size_t first = k / 4 * 2;
@@ -77,7 +78,8 @@ static void products(const ck_engine *e) {
                     e->round_to_bf16(a, NULL, m * k);
                     e->round_to_bf16(b, NULL, n * k);
                 }
-                float *pa = packed(e, precisions[p], 1, a, ta ? m : k, ta, m, k), *pb = packed(e, precisions[p], 0, b, tb ? n : k, tb, n, k);
+                float *pa = packed(e, precisions[p], 1, a, ta ? m : k, ta, m, k),
+                      *pb = packed(e, precisions[p], 0, b, tb ? n : k, tb, n, k);
                 float *c = numbers(m * n, 1), *before = malloc(4 * m * n), *expected = malloc(4 * m * n);
                 if (!before || !expected) exit(2);
                 memcpy(before, c, 4 * m * n);
@@ -93,7 +95,8 @@ static void products(const ck_engine *e) {
                     memcpy(c, before, 4 * m * n);
                     e->multiply(precisions[p], pa, slots, pb, slots, m, n, k, c, n, accumulate);
                     double error = distance(c, expected, m * n);
-                    CHECK(error < 2e-6, "%zu x %zu x %zu, precision %d, layout %d: %g", m, n, k, precisions[p], layout, error);
+                    CHECK(error < 2e-6, "%zu x %zu x %zu, precision %d, layout %d: %g", m, n, k, precisions[p], layout,
+                          error);
                 }
                 free(a), free(b), free(pa), free(pb), free(c), free(before), free(expected);
             }
@@ -105,12 +108,13 @@ static const struct {
     ck_encoding encoding;
     const char *name;
     size_t elements, bytes;
-    int scales[2];   /* where halves stand; -1: none */
+    int scales[2]; /* where halves stand; -1: none */
 } formats[] = {
-    {CK_F32, "F32", 1, 4, {-1, -1}}, {CK_F16, "F16", 1, 2, {-1, -1}}, {CK_BF16, "BF16", 1, 2, {-1, -1}}, {CK_Q4_0, "Q4_0", 32, 18, {0, -1}},
-    {CK_Q4_1, "Q4_1", 32, 20, {0, 2}}, {CK_Q5_0, "Q5_0", 32, 22, {0, -1}}, {CK_Q5_1, "Q5_1", 32, 24, {0, 2}}, {CK_Q8_0, "Q8_0", 32, 34, {0, -1}},
-    {CK_Q2_K, "Q2_K", 256, 84, {80, 82}}, {CK_Q3_K, "Q3_K", 256, 110, {108, -1}}, {CK_Q4_K, "Q4_K", 256, 144, {0, 2}},
-    {CK_Q5_K, "Q5_K", 256, 176, {0, 2}}, {CK_Q6_K, "Q6_K", 256, 210, {208, -1}},
+    {CK_F32, "F32", 1, 4, {-1, -1}},        {CK_F16, "F16", 1, 2, {-1, -1}},     {CK_BF16, "BF16", 1, 2, {-1, -1}},
+    {CK_Q4_0, "Q4_0", 32, 18, {0, -1}},     {CK_Q4_1, "Q4_1", 32, 20, {0, 2}},   {CK_Q5_0, "Q5_0", 32, 22, {0, -1}},
+    {CK_Q5_1, "Q5_1", 32, 24, {0, 2}},      {CK_Q8_0, "Q8_0", 32, 34, {0, -1}},  {CK_Q2_K, "Q2_K", 256, 84, {80, 82}},
+    {CK_Q3_K, "Q3_K", 256, 110, {108, -1}}, {CK_Q4_K, "Q4_K", 256, 144, {0, 2}}, {CK_Q5_K, "Q5_K", 256, 176, {0, 2}},
+    {CK_Q6_K, "Q6_K", 256, 210, {208, -1}},
 };
 
 static uint8_t *weights(int format, size_t count, const ck_engine *portable) {
@@ -126,7 +130,7 @@ static uint8_t *weights(int format, size_t count, const ck_engine *portable) {
     for (size_t i = 0; i < blocks * size; i++) data[i] = (uint8_t)(int)(random_number() * 127);
     for (size_t b = 0; b < blocks; b++)
         for (int s = 0; s < 2; s++)
-            if (formats[format].scales[s] >= 0) {   /* the exponent: about 2^-7 ... 2^-4 */
+            if (formats[format].scales[s] >= 0) { /* the exponent: about 2^-7 ... 2^-4 */
                 uint8_t *high = data + b * size + formats[format].scales[s] + 1;
                 *high = (uint8_t)((*high & 0x8F) | 0x20);
             }
@@ -135,7 +139,8 @@ static uint8_t *weights(int format, size_t count, const ck_engine *portable) {
 
 static void stored(const ck_engine *e, const ck_engine *portable) {
     for (int f = 0; f < (int)(sizeof formats / sizeof *formats); f++) {
-        size_t rows = 21, k = formats[f].elements == 1 ? 77 : 3 * formats[f].elements, row_bytes = k / formats[f].elements * formats[f].bytes;
+        size_t rows = 21, k = formats[f].elements == 1 ? 77 : 3 * formats[f].elements,
+               row_bytes = k / formats[f].elements * formats[f].bytes;
         uint8_t *data = weights(f, rows * k, portable);
         float *w = room(rows * k), *found = room(rows * (k + 3)), *scratch = room(ck_weights_scratch(k));
         portable->dequantize(formats[f].encoding, data, w, rows * k);
@@ -145,10 +150,13 @@ static void stored(const ck_engine *e, const ck_engine *portable) {
         CHECK(same, "%s: rows are not decoded to the same bits", formats[f].name);
         e->dequantize(formats[f].encoding, data, found, rows * k);
         CHECK(memcmp(found, w, 4 * rows * k) == 0, "%s: not decoded to the same bits", formats[f].name);
-        CHECK(e->first_nonfinite(formats[f].encoding, data, rows * k / formats[f].elements) == rows * k / formats[f].elements, "%s", formats[f].name);
+        CHECK(e->first_nonfinite(formats[f].encoding, data, rows * k / formats[f].elements) ==
+                  rows * k / formats[f].elements,
+              "%s", formats[f].name);
         for (size_t t = 1; t <= 9; t++)
             for (int rounded = 0; rounded < 2; rounded++) {
-                float *x = numbers(t * k, 1), *y = room(t * rows), *alone = room(rows), *expected = room(t * rows), *wr = malloc(4 * rows * k);
+                float *x = numbers(t * k, 1), *y = room(t * rows), *alone = room(rows), *expected = room(t * rows),
+                      *wr = malloc(4 * rows * k);
                 uint16_t *halves = malloc(2 * t * k + 2);
                 if (!wr || !halves) exit(2);
                 memcpy(wr, w, 4 * rows * k);
@@ -170,7 +178,8 @@ static void stored(const ck_engine *e, const ck_engine *portable) {
                 e->weights_product(&matrix, 0, rows, &last, alone, rows, scratch);
                 double error = distance(y, expected, t * rows);
                 CHECK(error < 2e-6, "%s, %zu rows, rounded %d: %g", formats[f].name, t, rounded, error);
-                CHECK(memcmp(alone, y + (t - 1) * rows, 4 * rows) == 0, "%s, %zu rows: a row alone differs", formats[f].name, t);
+                CHECK(memcmp(alone, y + (t - 1) * rows, 4 * rows) == 0, "%s, %zu rows: a row alone differs",
+                      formats[f].name, t);
                 free(x), free(y), free(alone), free(expected), free(halves), free(wr);
             }
         free(data), free(w), free(found), free(scratch);
@@ -179,48 +188,62 @@ static void stored(const ck_engine *e, const ck_engine *portable) {
 
 /* ------------------------------------------------------------------------------- rows, beside the portable engine's */
 
-#define BOTH(call_a, call_b, a, b, count, tolerance)                                       \
-    do {                                                                                   \
-        call_a;                                                                            \
-        call_b;                                                                            \
-        double error = distance(a, b, count);                                              \
-        CHECK(error <= (tolerance), "%s: %g", #call_a, error);                             \
+#define BOTH(call_a, call_b, a, b, count, tolerance)                                                                   \
+    do {                                                                                                               \
+        call_a;                                                                                                        \
+        call_b;                                                                                                        \
+        double error = distance(a, b, count);                                                                          \
+        CHECK(error <= (tolerance), "%s: %g", #call_a, error);                                                         \
     } while (0)
 
 static void rows(const ck_engine *e, const ck_engine *p) {
     enum { R = 5, W = 101, H = 2, S = 24, N = R * W };
-    float *x = numbers(N, 4), *y = numbers(N, 1), *w = numbers(W, 1), *b = numbers(W, 1), *a1 = room(N), *a2 = room(N), *s1 = room(N), *s2 = room(N);
+    float *x = numbers(N, 4), *y = numbers(N, 1), *w = numbers(W, 1), *b = numbers(W, 1), *a1 = room(N), *a2 = room(N),
+          *s1 = room(N), *s2 = room(N);
     float mean1[R * H], mean2[R * H], rstd1[R * H], rstd2[R * H];
-    BOTH(e->rms_forward(x, y, b, s1, w, a1, rstd1, R, W, 1e-5f), p->rms_forward(x, y, b, s2, w, a2, rstd2, R, W, 1e-5f), a1, a2, N, 2e-6);
+    BOTH(e->rms_forward(x, y, b, s1, w, a1, rstd1, R, W, 1e-5f), p->rms_forward(x, y, b, s2, w, a2, rstd2, R, W, 1e-5f),
+         a1, a2, N, 2e-6);
     BOTH(e->rms_again(s2, rstd2, w, a1, R, W), p->rms_again(s2, rstd2, w, a2, R, W), a1, a2, N, 1e-6);
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
     BOTH(e->rms_backward(y, s2, rstd2, w, a1, R, W), p->rms_backward(y, s2, rstd2, w, a2, R, W), a1, a2, N, 2e-6);
     memcpy(a1, w, 4 * W), memcpy(a2, w, 4 * W);
-    BOTH(e->rms_weight_gradient(y, s2, rstd2, a1, R, W, 0, W), p->rms_weight_gradient(y, s2, rstd2, a2, R, W, 0, W), a1, a2, W, 2e-6);
-    BOTH(e->layer_norm_forward(x, y, b, s1, w, b, a1, mean1, rstd1, R, W, 1e-5f), p->layer_norm_forward(x, y, b, s2, w, b, a2, mean2, rstd2, R, W, 1e-5f), a1, a2, N, 3e-6);
-    BOTH(e->layer_norm_again(s2, mean2, rstd2, w, b, a1, R, W), p->layer_norm_again(s2, mean2, rstd2, w, b, a2, R, W), a1, a2, N, 1e-6);
+    BOTH(e->rms_weight_gradient(y, s2, rstd2, a1, R, W, 0, W), p->rms_weight_gradient(y, s2, rstd2, a2, R, W, 0, W), a1,
+         a2, W, 2e-6);
+    BOTH(e->layer_norm_forward(x, y, b, s1, w, b, a1, mean1, rstd1, R, W, 1e-5f),
+         p->layer_norm_forward(x, y, b, s2, w, b, a2, mean2, rstd2, R, W, 1e-5f), a1, a2, N, 3e-6);
+    BOTH(e->layer_norm_again(s2, mean2, rstd2, w, b, a1, R, W), p->layer_norm_again(s2, mean2, rstd2, w, b, a2, R, W),
+         a1, a2, N, 1e-6);
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-    BOTH(e->layer_norm_backward(y, s2, mean2, rstd2, w, a1, R, W), p->layer_norm_backward(y, s2, mean2, rstd2, w, a2, R, W), a1, a2, N, 3e-6);
+    BOTH(e->layer_norm_backward(y, s2, mean2, rstd2, w, a1, R, W),
+         p->layer_norm_backward(y, s2, mean2, rstd2, w, a2, R, W), a1, a2, N, 3e-6);
     memset(a1, 0, 8 * W), memset(a2, 0, 8 * W);
-    BOTH(e->layer_norm_weight_gradient(y, s2, mean2, rstd2, a1, a1 + W, R, W, 0, W), p->layer_norm_weight_gradient(y, s2, mean2, rstd2, a2, a2 + W, R, W, 0, W), a1, a2, 2 * W, 3e-6);
-    BOTH(e->head_norm_forward(x, W, w, a1, W, rstd1, R - 1, H, S, 1e-5f), p->head_norm_forward(x, W, w, a2, W, rstd2, R - 1, H, S, 1e-5f), a1, a2, H * S, 2e-6);
+    BOTH(e->layer_norm_weight_gradient(y, s2, mean2, rstd2, a1, a1 + W, R, W, 0, W),
+         p->layer_norm_weight_gradient(y, s2, mean2, rstd2, a2, a2 + W, R, W, 0, W), a1, a2, 2 * W, 3e-6);
+    BOTH(e->head_norm_forward(x, W, w, a1, W, rstd1, R - 1, H, S, 1e-5f),
+         p->head_norm_forward(x, W, w, a2, W, rstd2, R - 1, H, S, 1e-5f), a1, a2, H * S, 2e-6);
     memcpy(a1, y, 4 * N), memcpy(a2, y, 4 * N), memset(s1, 0, 4 * S), memset(s2, 0, 4 * S);
-    BOTH(e->head_norm_backward(a1, W, x, W, rstd2, w, s1, R - 1, H, S), p->head_norm_backward(a2, W, x, W, rstd2, w, s2, R - 1, H, S), a1, a2, N, 3e-6);
+    BOTH(e->head_norm_backward(a1, W, x, W, rstd2, w, s1, R - 1, H, S),
+         p->head_norm_backward(a2, W, x, W, rstd2, w, s2, R - 1, H, S), a1, a2, N, 3e-6);
     CHECK(distance(s1, s2, S) < 3e-6, "head_norm_backward's weights");
 
     int32_t positions[R] = {0, 3, 1, 4, 2};
     float *cosines = numbers(5 * S / 2, 1), *sines = numbers(5 * S / 2, 1);
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-    BOTH(e->rope(a1, W, cosines, sines, positions, R, H, S, -1), p->rope(a2, W, cosines, sines, positions, R, H, S, -1), a1, a2, N, 1e-6);
+    BOTH(e->rope(a1, W, cosines, sines, positions, R, H, S, -1), p->rope(a2, W, cosines, sines, positions, R, H, S, -1),
+         a1, a2, N, 1e-6);
     free(cosines), free(sines);
     for (int kind = CK_SILU; kind <= CK_GELU; kind++) {
         enum { I = W / 2 };
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-        BOTH(e->gated_forward((ck_activation)kind, a1, a1 + I, W, s1, R, I), p->gated_forward((ck_activation)kind, a2, a2 + I, W, s2, R, I), s1, s2, R * I, 2e-6);
-        BOTH(e->gated_backward((ck_activation)kind, a1, a1 + I, W, y, s1, R, I), p->gated_backward((ck_activation)kind, a2, a2 + I, W, y, s2, R, I), a1, a2, N, 2e-6);
+        BOTH(e->gated_forward((ck_activation)kind, a1, a1 + I, W, s1, R, I),
+             p->gated_forward((ck_activation)kind, a2, a2 + I, W, s2, R, I), s1, s2, R * I, 2e-6);
+        BOTH(e->gated_backward((ck_activation)kind, a1, a1 + I, W, y, s1, R, I),
+             p->gated_backward((ck_activation)kind, a2, a2 + I, W, y, s2, R, I), a1, a2, N, 2e-6);
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-        BOTH(e->activation_forward((ck_activation)kind, a1, b, s1, R, W), p->activation_forward((ck_activation)kind, a2, b, s2, R, W), s1, s2, N, 2e-6);
-        BOTH(e->activation_backward((ck_activation)kind, a1, y, s1, R, W), p->activation_backward((ck_activation)kind, a2, y, s2, R, W), a1, a2, N, 2e-6);
+        BOTH(e->activation_forward((ck_activation)kind, a1, b, s1, R, W),
+             p->activation_forward((ck_activation)kind, a2, b, s2, R, W), s1, s2, N, 2e-6);
+        BOTH(e->activation_backward((ck_activation)kind, a1, y, s1, R, W),
+             p->activation_backward((ck_activation)kind, a2, y, s2, R, W), a1, a2, N, 2e-6);
     }
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
     BOTH(e->add_bias(a1, W, b, R, W), p->add_bias(a2, W, b, R, W), a1, a2, N, 0);
@@ -235,24 +258,29 @@ static void rows(const ck_engine *e, const ck_engine *p) {
     float lse1[R], lse2[R], inverse1[R], inverse2[R];
     for (size_t window = 3; window < 200; window += 90) {
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-        BOTH(e->softmax_forward(a1, W, R, W, W - R, window, 0.3f, lse1, 1, inverse1), p->softmax_forward(a2, W, R, W, W - R, window, 0.3f, lse2, 1, inverse2), a1, a2, N, 2e-6);
+        BOTH(e->softmax_forward(a1, W, R, W, W - R, window, 0.3f, lse1, 1, inverse1),
+             p->softmax_forward(a2, W, R, W, W - R, window, 0.3f, lse2, 1, inverse2), a1, a2, N, 2e-6);
         CHECK(distance(lse1, lse2, R) < 1e-6 && distance(inverse1, inverse2, R) < 2e-6, "lse");
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N), memcpy(s1, y, 4 * N), memcpy(s2, y, 4 * N);
-        BOTH(e->softmax_backward(a1, s1, W, R, W, W - R, window, 0.3f, lse2, b, 1), p->softmax_backward(a2, s2, W, R, W, W - R, window, 0.3f, lse2, b, 1), s1, s2, N, 2e-6);
+        BOTH(e->softmax_backward(a1, s1, W, R, W, W - R, window, 0.3f, lse2, b, 1),
+             p->softmax_backward(a2, s2, W, R, W, W - R, window, 0.3f, lse2, b, 1), s1, s2, N, 2e-6);
     }
     BOTH(e->head_dots(x, W, y, W, rstd1, R, H, S), p->head_dots(x, W, y, W, rstd2, R, H, S), rstd1, rstd2, R * H, 2e-6);
     ck_logit_statistics t1[R], t2[R];
     e->logits_statistics(x, W, R, W, 7, t1, 1), p->logits_statistics(x, W, R, W, 7, t2, 1);
     for (int i = 0; i < R; i++)
-        CHECK(t1[i].max == t2[i].max && t1[i].argmax == t2[i].argmax && fabsf(t1[i].sum - t2[i].sum) <= 2e-6f * t2[i].sum &&
-                  fabsf(t1[i].weighted - t2[i].weighted) <= 3e-6f * fabsf(t2[i].weighted), "row %d", i);
+        CHECK(t1[i].max == t2[i].max && t1[i].argmax == t2[i].argmax &&
+                  fabsf(t1[i].sum - t2[i].sum) <= 2e-6f * t2[i].sum &&
+                  fabsf(t1[i].weighted - t2[i].weighted) <= 3e-6f * fabsf(t2[i].weighted),
+              "row %d", i);
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
     BOTH(e->logits_backward(a1, W, R, W, lse2, b), p->logits_backward(a2, W, R, W, lse2, b), a1, a2, N, 2e-6);
 
     ck_adamw_step step = {0.5f, 0.9f, 0.1f, 0.99f, 0.01f, 1e-3f, 3, 1e-8f, 0.999f};
     float *v1 = numbers(N, 1), *v2 = room(N), *g1 = numbers(N, 1), *g2 = room(N);
     for (int i = 0; i < N; i++) v1[i] = fabsf(v1[i]);
-    memcpy(v2, v1, 4 * N), memcpy(g2, g1, 4 * N), memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N), memcpy(s1, y, 4 * N), memcpy(s2, y, 4 * N);
+    memcpy(v2, v1, 4 * N), memcpy(g2, g1, 4 * N), memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N), memcpy(s1, y, 4 * N),
+        memcpy(s2, y, 4 * N);
     e->adamw(a1, g1, s1, v1, N, &step), p->adamw(a2, g2, s2, v2, N, &step);
     CHECK(memcmp(a1, a2, 4 * N) == 0 && memcmp(s1, s2, 4 * N) == 0 && memcmp(v1, v2, 4 * N) == 0, "AdamW's bits");
     double sum1 = e->sum_of_squares(x, N), sum2 = p->sum_of_squares(x, N);
@@ -268,7 +296,8 @@ static void rows(const ck_engine *e, const ck_engine *p) {
 
 static void generation(const ck_engine *e, const ck_engine *p) {
     enum { SIZE = 40, KEYS = 45, WIDTH = SIZE, HEADS = 6 };
-    float *keys = numbers(64 * WIDTH, 1), *values = numbers(64 * WIDTH, 1), *k1 = numbers(64 * WIDTH, 1), *v1 = numbers(64 * WIDTH, 1);
+    float *keys = numbers(64 * WIDTH, 1), *values = numbers(64 * WIDTH, 1), *k1 = numbers(64 * WIDTH, 1),
+          *v1 = numbers(64 * WIDTH, 1);
     float *k2 = malloc(4 * 64 * WIDTH), *v2 = malloc(4 * 64 * WIDTH), *q = numbers(HEADS * SIZE, 1);
     if (!k2 || !v2) exit(2);
     memcpy(k2, k1, 4 * 64 * WIDTH), memcpy(v2, v1, 4 * 64 * WIDTH);
@@ -279,7 +308,8 @@ static void generation(const ck_engine *e, const ck_engine *p) {
     CHECK(memcmp(k1, k2, 4 * 64 * WIDTH) == 0 && memcmp(v1, v2, 4 * 64 * WIDTH) == 0, "the cache");
     ck_cache_part part = {k1, v1, KEYS};
     float *scores = room(ck_cached_attention_scratch(KEYS, 1)), a[HEADS * SIZE], b[HEADS * SIZE];
-    BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, a), p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, b), a, b, HEADS * SIZE, 2e-6);
+    BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, a),
+         p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, b), a, b, HEADS * SIZE, 2e-6);
     enum { COUNT = 1003 };
     float *x = numbers(COUNT, 5), *y1 = room(COUNT), *y2 = room(COUNT);
     ck_largest l1 = e->find_largest(x, COUNT), l2 = p->find_largest(x, COUNT);
@@ -292,8 +322,10 @@ static void generation(const ck_engine *e, const ck_engine *p) {
     CHECK(n1 == n2 && memcmp(f1, f2, 4 * n1) == 0, "collected");
     CHECK(e->pick(y2, COUNT, s2 / 3) == p->pick(y2, COUNT, s2 / 3), "picked");
     float *c1 = room(5 * 11), *c2 = room(5 * 11);
-    BOTH(e->few_rows_product(x, 37, 5, x + 200, 37, 11, 37, c1, 11, 0), p->few_rows_product(x, 37, 5, x + 200, 37, 11, 37, c2, 11, 0), c1, c2, 55, 2e-6);
-    free(keys), free(values), free(k1), free(v1), free(k2), free(v2), free(q), free(scores), free(x), free(y1), free(y2), free(c1), free(c2);
+    BOTH(e->few_rows_product(x, 37, 5, x + 200, 37, 11, 37, c1, 11, 0),
+         p->few_rows_product(x, 37, 5, x + 200, 37, 11, 37, c2, 11, 0), c1, c2, 55, 2e-6);
+    free(keys), free(values), free(k1), free(v1), free(k2), free(v2), free(q), free(scores), free(x), free(y1),
+        free(y2), free(c1), free(c2);
 }
 
 int main(void) {

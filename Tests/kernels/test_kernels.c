@@ -10,14 +10,14 @@
 static int checks_passed, checks_failed;
 static const ck_engine *engine;
 
-#define CHECK(condition)                                                     \
-    do {                                                                     \
-        if (condition) {                                                     \
-            checks_passed++;                                                 \
-        } else {                                                             \
-            checks_failed++;                                                 \
-            printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);    \
-        }                                                                    \
+#define CHECK(condition)                                                                                               \
+    do {                                                                                                               \
+        if (condition) {                                                                                               \
+            checks_passed++;                                                                                           \
+        } else {                                                                                                       \
+            checks_failed++;                                                                                           \
+            printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);                                              \
+        }                                                                                                              \
     } while (0)
 
 /* Numbers between -1 and 1, the same on every machine. */
@@ -38,11 +38,11 @@ static void q8_0(void) {
         uint8_t low, high;
         float scale;
     } scales[] = {
-        {0x00, 0x38, 0.5f}, {0x00, 0xbc, -1.0f}, {0x01, 0x00, 0x1p-24f}, {0xff, 0x03, 0x1.ff8p-15f},
+        {0x00, 0x38, 0.5f},     {0x00, 0xbc, -1.0f},       {0x01, 0x00, 0x1p-24f}, {0xff, 0x03, 0x1.ff8p-15f},
         {0x00, 0x04, 0x1p-14f}, {0x55, 0x35, 0x1.554p-2f}, {0xff, 0x7b, 65504.0f}, {0x00, 0x00, 0.0f},
     };
     enum { BLOCKS = sizeof scales / sizeof *scales, SIZE = 34, COUNT = 32 * BLOCKS, ROWS = 3 };
-    uint8_t bytes[1 + ROWS * BLOCKS * SIZE];   /* the first is skipped: blocks need no alignment */
+    uint8_t bytes[1 + ROWS * BLOCKS * SIZE]; /* the first is skipped: blocks need no alignment */
     float expected[COUNT], found[COUNT], rows[ROWS][COUNT + 5];
     for (size_t row = 0; row < ROWS; row++) {
         for (size_t b = 0; b < BLOCKS; b++) {
@@ -58,8 +58,7 @@ static void q8_0(void) {
     }
     memset(found, 0xff, sizeof found);
     engine->dequantize(CK_Q8_0, bytes + 1, found, COUNT);
-    for (size_t b = 0; b < BLOCKS; b++)
-        CHECK(memcmp(found + 32 * b, expected + 32 * b, 32 * sizeof(float)) == 0);
+    for (size_t b = 0; b < BLOCKS; b++) CHECK(memcmp(found + 32 * b, expected + 32 * b, 32 * sizeof(float)) == 0);
 
     engine->dequantize_rows(CK_Q8_0, bytes + 1, BLOCKS * SIZE, ROWS, rows[0], COUNT + 5, COUNT);
     for (size_t row = 0; row < ROWS; row++) {
@@ -102,7 +101,8 @@ static void rms_norm(void) {
             CHECK(worst_rstd < 2e-6);
             CHECK(worst < 5e-6);
             /* A row has the same bits whatever is computed beside it. */
-            engine->rms_forward(x + 2 * width, added ? add + 2 * width : NULL, added ? bias : NULL, sum, w, again, rstd, 1, width, eps);
+            engine->rms_forward(x + 2 * width, added ? add + 2 * width : NULL, added ? bias : NULL, sum, w, again, rstd,
+                                1, width, eps);
             CHECK(memcmp(again, y + 2 * width, width * sizeof *y) == 0);
         }
     }
@@ -111,7 +111,7 @@ static void rms_norm(void) {
 typedef struct {
     int32_t members;
     atomic_int *calls;
-    atomic_int strangers;   /* calls by a member that there is not */
+    atomic_int strangers; /* calls by a member that there is not */
 } work;
 
 static void one_task(void *context, int64_t index, int32_t member) {

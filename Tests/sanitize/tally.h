@@ -6,14 +6,14 @@
 
 static atomic_int tally_passed, tally_failed;
 
-#define TALLY(condition)                                                       \
-    do {                                                                       \
-        if (condition) {                                                       \
-            atomic_fetch_add(&tally_passed, 1);                                \
-        } else {                                                               \
-            atomic_fetch_add(&tally_failed, 1);                                \
-            printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);      \
-        }                                                                      \
+#define TALLY(condition)                                                                                               \
+    do {                                                                                                               \
+        if (condition) {                                                                                               \
+            atomic_fetch_add(&tally_passed, 1);                                                                        \
+        } else {                                                                                                       \
+            atomic_fetch_add(&tally_failed, 1);                                                                        \
+            printf("FAILED %s:%d: %s\n", __FILE__, __LINE__, #condition);                                              \
+        }                                                                                                              \
     } while (0)
 
 static inline int tally_summary(void) {

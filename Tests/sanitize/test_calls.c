@@ -1,5 +1,5 @@
-/* What stands under the C interface (CHandles): handles that many threads use and release, errors of each thread, and calls whose
- * work is done on a thread with more stack. */
+/* What stands under the C interface (CHandles): handles that many threads use and release, errors of each thread, and
+ * calls whose work is done on a thread with more stack. */
 #define _POSIX_C_SOURCE 200809L
 #include "CHandles.h"
 #include "tally.h"

@@ -1,9 +1,10 @@
 /* A program that learns from its user: answers, thumbs, training in the background, the new adapter in use.
  *
- *   cc -std=c99 feedback.c $(pkg-config --cflags --libs dpo) -lpthread -o feedback && ./feedback model.gguf feedback.jsonl adapters
+ *   cc -std=c99 feedback.c $(pkg-config --cflags --libs dpo) -lpthread -o feedback && ./feedback model.gguf
+ * feedback.jsonl adapters
  *
- * Each line you type is a prompt. Answer "+" or "-" to what the model says, or type the next prompt; "train" learns in the
- * background while you go on, "stop" stops that, "quit" ends. Start it again and it goes on where it stopped.
+ * Each line you type is a prompt. Answer "+" or "-" to what the model says, or type the next prompt; "train" learns in
+ * the background while you go on, "stop" stops that, "quit" ends. Start it again and it goes on where it stopped.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <dpo.h>
@@ -48,8 +49,9 @@ static void *train(void *unused) {
     dpo_model_release(base);
     if (status == DPO_ERROR_CANCELLED) printf("[training stopped; \"train\" goes on]\n");
     else if (status) complain("training");
-    else printf("[training: %s, %d steps on %d records]\n", outcomes[result.outcome], (int)result.steps,
-                (int)result.new_records);
+    else
+        printf("[training: %s, %d steps on %d records]\n", outcomes[result.outcome], (int)result.steps,
+               (int)result.new_records);
     fflush(stdout);
     return unused;
 }

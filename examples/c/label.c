@@ -43,7 +43,8 @@ int main(int argc, char **argv) {
     const char *answers[ANSWERS];
     double log_odds[ANSWERS];
     int best = 0, worst = 0;
-    for (int i = 0; i < ANSWERS; i++) check(dpo_completions_get(completions, 0, (size_t)i, &answers[i], NULL, NULL, NULL));
+    for (int i = 0; i < ANSWERS; i++)
+        check(dpo_completions_get(completions, 0, (size_t)i, &answers[i], NULL, NULL, NULL));
     check(dpo_classifier_score(judge, answers, ANSWERS, log_odds));
     for (int i = 1; i < ANSWERS; i++) {
         if (log_odds[i] > log_odds[best]) best = i;

@@ -1,6 +1,7 @@
 /* Training with a loss of the host's own: forward → loss and gradient → backward → optimiser step.
  *
- * The loss here is a squared hinge on the margin between the log-ratios, max(0, 1 − β·(a − b))², which libdpo does not have.
+ * The loss here is a squared hinge on the margin between the log-ratios, max(0, 1 − β·(a − b))², which libdpo does not
+ * have.
  *
  *   cc -std=c99 own_loss.c $(pkg-config --cflags --libs dpo) -o own_loss && ./own_loss model.gguf pairs.jsonl
  */
@@ -31,7 +32,8 @@ static int train(dpo_trainer *trainer, size_t rows) {
         for (size_t i = 0; i < count; i++) batch[i] = (step * count + i) % rows;
 
         double chosen[BATCH], rejected[BATCH], reference_chosen[BATCH], reference_rejected[BATCH];
-        int32_t status = dpo_trainer_forward(trainer, batch, count, chosen, rejected, reference_chosen, reference_rejected);
+        int32_t status =
+            dpo_trainer_forward(trainer, batch, count, chosen, rejected, reference_chosen, reference_rejected);
         if (status) return status;
 
         double gradient_chosen[BATCH], gradient_rejected[BATCH];
@@ -44,8 +46,8 @@ static int train(dpo_trainer *trainer, size_t rows) {
         metrics.struct_size = sizeof metrics;
         status = dpo_trainer_apply(trainer, &metrics);
         if (status) return status;
-        printf("step %d: loss %.6f, gradient norm %.4f, learning rate %.2e\n", (int)metrics.step, loss, metrics.grad_norm,
-               metrics.learning_rate);
+        printf("step %d: loss %.6f, gradient norm %.4f, learning rate %.2e\n", (int)metrics.step, loss,
+               metrics.grad_norm, metrics.learning_rate);
     }
     return DPO_OK;
 }

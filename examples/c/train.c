@@ -25,14 +25,9 @@ static int32_t progress(const dpo_event *event, void *user_data) {
                (int)event->metrics->total_steps, event->metrics->loss, event->metrics->rewards_margins,
                100 * event->metrics->rewards_accuracies, event->metrics->seconds);
         break;
-    case DPO_EVENT_CHECKPOINT:
-        printf("saved %s\n", event->text);
-        break;
-    case DPO_EVENT_NOTE:
-        printf("%s\n", event->text);
-        break;
-    default:
-        break;
+    case DPO_EVENT_CHECKPOINT: printf("saved %s\n", event->text); break;
+    case DPO_EVENT_NOTE: printf("%s\n", event->text); break;
+    default: break;
     }
     fflush(stdout);
     return 0; /* anything else stops the run cleanly */

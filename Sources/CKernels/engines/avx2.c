@@ -1,6 +1,6 @@
 #if defined(__x86_64__)
 #define CK_AVX2 1
-#include <immintrin.h>   // before the target: these functions name their own
+#include <immintrin.h> // before the target: these functions name their own
 #include <math.h>
 #include <string.h>
 #define CK_LANES 8

@@ -3,6 +3,6 @@
 #define CK_LANES 16
 #define CK_M 14
 #define CK_A_SLOT 16
-#include <immintrin.h>   // before the target: these functions name their own
+#include <immintrin.h> // before the target: these functions name their own
 #include <math.h>
 #include <string.h>

@@ -6,11 +6,24 @@
 
 /// Encodings of stored tensors; the block formats are those of ggml.
 typedef enum {
-  CK_F32, CK_F16, CK_BF16, CK_Q4_0, CK_Q4_1, CK_Q5_0, CK_Q5_1, CK_Q8_0, CK_Q2_K, CK_Q3_K, CK_Q4_K, CK_Q5_K, CK_Q6_K
+    CK_F32,
+    CK_F16,
+    CK_BF16,
+    CK_Q4_0,
+    CK_Q4_1,
+    CK_Q5_0,
+    CK_Q5_1,
+    CK_Q8_0,
+    CK_Q2_K,
+    CK_Q3_K,
+    CK_Q4_K,
+    CK_Q5_K,
+    CK_Q6_K
 } ck_encoding;
 
 /// Calls a macro with each of them.
-#define CK_EACH_ENCODING(X) X(F32) X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K)
+#define CK_EACH_ENCODING(X)                                                                                            \
+    X(F32) X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K)
 
 /// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
 typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;
@@ -19,53 +32,53 @@ typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU } ck_activation;
 
 /// What is known of a row's logits z over some columns.
 typedef struct {
-  float max;         // m = max z
-  float sum;         // Σ exp(z − m)
-  float squares;     // Σ exp(2 (z − m))
-  float weighted;    // Σ exp(z − m) (z − m)
-  float total;       // Σ z
-  int32_t argmax;    // the first column where z = m, counted from `first`
+    float max;      // m = max z
+    float sum;      // Σ exp(z − m)
+    float squares;  // Σ exp(2 (z − m))
+    float weighted; // Σ exp(z − m) (z − m)
+    float total;    // Σ z
+    int32_t argmax; // the first column where z = m, counted from `first`
 } ck_logit_statistics;
 
 /// One head's keys and values of `count` consecutive positions. They stand in blocks of sixteen positions, `width` · 16
 /// numbers apart (the width of all heads): keys [size][16], so that sixteen scores are made at once, values [16][size].
 /// Numbers of positions that a block lacks are finite.
 typedef struct {
-  const float *keys, *values;
-  size_t count;
+    const float *keys, *values;
+    size_t count;
 } ck_cache_part;
 
 typedef struct {
-  int32_t index;
-  float value;
+    int32_t index;
+    float value;
 } ck_largest;
 
 /// A matrix [outputs, k] as it lies in a file or in memory.
 typedef struct {
-  const void *data;
-  size_t row_bytes;
-  size_t k;
-  /// 0: row j is output j. Otherwise half a head's rows: row 2 half h + 2 i + s is output 2 half h + half s + i.
-  size_t half;
-  ck_encoding encoding;
+    const void *data;
+    size_t row_bytes;
+    size_t k;
+    /// 0: row j is output j. Otherwise half a head's rows: row 2 half h + 2 i + s is output 2 half h + half s + i.
+    size_t half;
+    ck_encoding encoding;
 } ck_weights;
 
 /// Some rows of activations. With `rounded`, products are of bf16 numbers: x holds numbers that bf16 has, `rounded` the
 /// same as bf16, and weights are rounded on their way; sums are f32 in both.
 typedef struct {
-  const float *x;
-  const uint16_t *rounded;
-  size_t ld, rows;
+    const float *x;
+    const uint16_t *rounded;
+    size_t ld, rows;
 } ck_activations;
 
 /// Numbers of one AdamW step t that all elements share.
 typedef struct {
-  float gradient_scale;           ///< of clipping; 1 without
-  float beta1, one_minus_beta1;
-  float beta2, one_minus_beta2;
-  float step_size;                ///< learning rate / (1 − β1^t)
-  float inverse_root_correction;  ///< 1 / √(1 − β2^t)
-  float epsilon;
-  float decay;                    ///< 1 − learning rate · weight decay
+    float gradient_scale; ///< of clipping; 1 without
+    float beta1, one_minus_beta1;
+    float beta2, one_minus_beta2;
+    float step_size;               ///< learning rate / (1 − β1^t)
+    float inverse_root_correction; ///< 1 / √(1 − β2^t)
+    float epsilon;
+    float decay; ///< 1 − learning rate · weight decay
 } ck_adamw_step;
 #endif

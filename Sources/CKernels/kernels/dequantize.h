@@ -3,15 +3,15 @@
 // are the bits of ggml and gguf-py however the compiler fuses the operations.
 
 INLINE float from_bits(uint32_t bits) {
-  float value;
-  memcpy(&value, &bits, 4);
-  return value;
+    float value;
+    memcpy(&value, &bits, 4);
+    return value;
 }
 
 INLINE uint32_t to_bits(float value) {
-  uint32_t bits;
-  memcpy(&bits, &value, 4);
-  return bits;
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    return bits;
 }
 
 INLINE uint16_t load16(const uint8_t *bytes) { return (uint16_t)(bytes[0] | bytes[1] << 8); }
@@ -19,203 +19,204 @@ INLINE uint16_t load16(const uint8_t *bytes) { return (uint16_t)(bytes[0] | byte
 // Without branches, so that loops over it become vector code. Normal numbers: the exponent's bias is changed by a
 // multiplication, which also keeps infinities and NaN. Subnormal ones: their bits are the mantissa above one half.
 INLINE float half_to_float(uint16_t half) {
-  uint32_t word = (uint32_t)half << 16, twice = word + word;
-  float normal = from_bits((twice >> 4) + (0xE0u << 23)) * 0x1p-112f;
-  float subnormal = from_bits((twice >> 17) | (126u << 23)) - 0.5f;
-  return from_bits((word & 0x80000000u) | to_bits(twice < (1u << 27) ? subnormal : normal));
+    uint32_t word = (uint32_t)half << 16, twice = word + word;
+    float normal = from_bits((twice >> 4) + (0xE0u << 23)) * 0x1p-112f;
+    float subnormal = from_bits((twice >> 17) | (126u << 23)) - 0.5f;
+    return from_bits((word & 0x80000000u) | to_bits(twice < (1u << 27) ? subnormal : normal));
 }
 
 INLINE uint16_t float_to_half(float value) {
-  uint32_t word = to_bits(value), twice = word + word, sign = word & 0x80000000u;
-  float base = (from_bits(word & 0x7FFFFFFFu) * 0x1p+112f) * 0x1p-110f;
-  uint32_t bias = twice & 0xFF000000u;
-  if (bias < 0x71000000u) bias = 0x71000000u;
-  uint32_t bits = to_bits(from_bits((bias >> 1) + 0x07800000u) + base);
-  uint32_t rest = ((bits >> 13) & 0x7C00u) + (bits & 0x0FFFu);
-  return (uint16_t)((sign >> 16) | (twice > 0xFF000000u ? 0x7E00u : rest));
+    uint32_t word = to_bits(value), twice = word + word, sign = word & 0x80000000u;
+    float base = (from_bits(word & 0x7FFFFFFFu) * 0x1p+112f) * 0x1p-110f;
+    uint32_t bias = twice & 0xFF000000u;
+    if (bias < 0x71000000u) bias = 0x71000000u;
+    uint32_t bits = to_bits(from_bits((bias >> 1) + 0x07800000u) + base);
+    uint32_t rest = ((bits >> 13) & 0x7C00u) + (bits & 0x0FFFu);
+    return (uint16_t)((sign >> 16) | (twice > 0xFF000000u ? 0x7E00u : rest));
 }
 
 INLINE uint16_t float_to_bfloat(float value) {
-  uint32_t bits = to_bits(value);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)(bits >> 16 | 64);
-  return (uint16_t)((bits + (0x7FFFu + (bits >> 16 & 1))) >> 16);
+    uint32_t bits = to_bits(value);
+    if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return (uint16_t)(bits >> 16 | 64);
+    return (uint16_t)((bits + (0x7FFFu + (bits >> 16 & 1))) >> 16);
 }
 
 static void decode_f16(const uint8_t *in, float *restrict out, size_t count) {
-  for (size_t i = 0; i < count; i++) out[i] = half_to_float(load16(in + 2 * i));
+    for (size_t i = 0; i < count; i++) out[i] = half_to_float(load16(in + 2 * i));
 }
 
 static void decode_bf16(const uint8_t *in, float *restrict out, size_t count) {
-  for (size_t i = 0; i < count; i++) out[i] = from_bits((uint32_t)load16(in + 2 * i) << 16);
+    for (size_t i = 0; i < count; i++) out[i] = from_bits((uint32_t)load16(in + 2 * i) << 16);
 }
 
 // d, 16 bytes: low nibbles are elements 0 … 15, high nibbles 16 … 31.
 static void decode_q4_0(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 18, out += 32) {
-    float d = half_to_float(load16(in));
-    for (int i = 0; i < 16; i++) {
-      out[i] = d * (float)((in[2 + i] & 15) - 8);
-      out[i + 16] = d * (float)((in[2 + i] >> 4) - 8);
+    for (size_t b = 0; b < blocks; b++, in += 18, out += 32) {
+        float d = half_to_float(load16(in));
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)((in[2 + i] & 15) - 8);
+            out[i + 16] = d * (float)((in[2 + i] >> 4) - 8);
+        }
     }
-  }
 }
 
 // d, m, 16 bytes.
 static void decode_q4_1(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 20, out += 32) {
-    float d = half_to_float(load16(in)), m = half_to_float(load16(in + 2));
-    for (int i = 0; i < 16; i++) {
-      out[i] = d * (float)(in[4 + i] & 15) + m;
-      out[i + 16] = d * (float)(in[4 + i] >> 4) + m;
+    for (size_t b = 0; b < blocks; b++, in += 20, out += 32) {
+        float d = half_to_float(load16(in)), m = half_to_float(load16(in + 2));
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)(in[4 + i] & 15) + m;
+            out[i + 16] = d * (float)(in[4 + i] >> 4) + m;
+        }
     }
-  }
 }
 
 INLINE uint32_t load32(const uint8_t *bytes) {
-  uint32_t value;
-  memcpy(&value, bytes, 4);
-  return value;
+    uint32_t value;
+    memcpy(&value, bytes, 4);
+    return value;
 }
 
 // d, a fifth bit for each element, 16 bytes.
 static void decode_q5_0(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 22, out += 32) {
-    float d = half_to_float(load16(in));
-    uint32_t high = load32(in + 2);
-    for (int i = 0; i < 16; i++) {
-      out[i] = d * (float)((int)((in[6 + i] & 15) | (high >> i & 1) << 4) - 16);
-      out[i + 16] = d * (float)((int)((in[6 + i] >> 4) | (high >> (i + 16) & 1) << 4) - 16);
+    for (size_t b = 0; b < blocks; b++, in += 22, out += 32) {
+        float d = half_to_float(load16(in));
+        uint32_t high = load32(in + 2);
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)((int)((in[6 + i] & 15) | (high >> i & 1) << 4) - 16);
+            out[i + 16] = d * (float)((int)((in[6 + i] >> 4) | (high >> (i + 16) & 1) << 4) - 16);
+        }
     }
-  }
 }
 
 // d, m, a fifth bit for each element, 16 bytes.
 static void decode_q5_1(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 24, out += 32) {
-    float d = half_to_float(load16(in)), m = half_to_float(load16(in + 2));
-    uint32_t high = load32(in + 4);
-    for (int i = 0; i < 16; i++) {
-      out[i] = d * (float)(int)((in[8 + i] & 15) | (high >> i & 1) << 4) + m;
-      out[i + 16] = d * (float)(int)((in[8 + i] >> 4) | (high >> (i + 16) & 1) << 4) + m;
+    for (size_t b = 0; b < blocks; b++, in += 24, out += 32) {
+        float d = half_to_float(load16(in)), m = half_to_float(load16(in + 2));
+        uint32_t high = load32(in + 4);
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)(int)((in[8 + i] & 15) | (high >> i & 1) << 4) + m;
+            out[i + 16] = d * (float)(int)((in[8 + i] >> 4) | (high >> (i + 16) & 1) << 4) + m;
+        }
     }
-  }
 }
 
 // d, 32 signed bytes.
 static void decode_q8_0(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 34, out += 32) {
-    float d = half_to_float(load16(in));
-    for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)in[2 + i];
-  }
+    for (size_t b = 0; b < blocks; b++, in += 34, out += 32) {
+        float d = half_to_float(load16(in));
+        for (int i = 0; i < 32; i++) out[i] = d * (float)(int8_t)in[2 + i];
+    }
 }
 
 // 16 × (scale, minimum) in nibbles, 64 bytes of 2-bit elements, d, dmin.
 static void decode_q2_k(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 84) {
-    float d = half_to_float(load16(in + 80)), dmin = half_to_float(load16(in + 82));
-    const uint8_t *scales = in, *q = in + 16;
-    for (int half = 0; half < 2; half++, q += 32) {
-      for (int shift = 0; shift < 8; shift += 2) {
-        for (int part = 0; part < 2; part++, scales++, out += 16) {
-          float scale = d * (float)(*scales & 15), minimum = dmin * (float)(*scales >> 4);
-          for (int i = 0; i < 16; i++) out[i] = scale * (float)(q[16 * part + i] >> shift & 3) - minimum;
+    for (size_t b = 0; b < blocks; b++, in += 84) {
+        float d = half_to_float(load16(in + 80)), dmin = half_to_float(load16(in + 82));
+        const uint8_t *scales = in, *q = in + 16;
+        for (int half = 0; half < 2; half++, q += 32) {
+            for (int shift = 0; shift < 8; shift += 2) {
+                for (int part = 0; part < 2; part++, scales++, out += 16) {
+                    float scale = d * (float)(*scales & 15), minimum = dmin * (float)(*scales >> 4);
+                    for (int i = 0; i < 16; i++) out[i] = scale * (float)(q[16 * part + i] >> shift & 3) - minimum;
+                }
+            }
         }
-      }
     }
-  }
 }
 
 // 32 bytes of high bits, 64 bytes of 2-bit elements, 16 6-bit scales in 12 bytes, d.
 static void decode_q3_k(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 110) {
-    float d = half_to_float(load16(in + 108));
-    const uint8_t *high = in, *q = in + 32, *packed = in + 96;
-    int8_t scales[16];
-    for (int i = 0; i < 16; i++) {
-      int low = i < 8 ? packed[i] & 15 : packed[i - 8] >> 4;
-      scales[i] = (int8_t)((low | (packed[8 + i % 4] >> (i / 4 * 2) & 3) << 4) - 32);
-    }
-    int group = 0;
-    for (int half = 0; half < 2; half++, q += 32) {
-      for (int shift = 0; shift < 8; shift += 2) {
-        int bit = half * 4 + shift / 2;
-        for (int part = 0; part < 2; part++, group++, out += 16) {
-          float scale = d * (float)scales[group];
-          for (int i = 0; i < 16; i++) {
-            int low = q[16 * part + i] >> shift & 3;
-            out[i] = scale * (float)(low - 4 + ((high[16 * part + i] >> bit & 1) << 2));
-          }
+    for (size_t b = 0; b < blocks; b++, in += 110) {
+        float d = half_to_float(load16(in + 108));
+        const uint8_t *high = in, *q = in + 32, *packed = in + 96;
+        int8_t scales[16];
+        for (int i = 0; i < 16; i++) {
+            int low = i < 8 ? packed[i] & 15 : packed[i - 8] >> 4;
+            scales[i] = (int8_t)((low | (packed[8 + i % 4] >> (i / 4 * 2) & 3) << 4) - 32);
         }
-      }
+        int group = 0;
+        for (int half = 0; half < 2; half++, q += 32) {
+            for (int shift = 0; shift < 8; shift += 2) {
+                int bit = half * 4 + shift / 2;
+                for (int part = 0; part < 2; part++, group++, out += 16) {
+                    float scale = d * (float)scales[group];
+                    for (int i = 0; i < 16; i++) {
+                        int low = q[16 * part + i] >> shift & 3;
+                        out[i] = scale * (float)(low - 4 + ((high[16 * part + i] >> bit & 1) << 2));
+                    }
+                }
+            }
+        }
     }
-  }
 }
 
 // Scale and minimum number `i` of eight, 6 bits each, in the 12 bytes of Q4_K and Q5_K.
 INLINE void scale_and_minimum(const uint8_t *packed, int i, int *scale, int *minimum) {
-  if (i < 4) {
-    *scale = packed[i] & 63;
-    *minimum = packed[i + 4] & 63;
-  } else {
-    *scale = (packed[i + 4] & 15) | packed[i - 4] >> 6 << 4;
-    *minimum = packed[i + 4] >> 4 | packed[i] >> 6 << 4;
-  }
+    if (i < 4) {
+        *scale = packed[i] & 63;
+        *minimum = packed[i + 4] & 63;
+    } else {
+        *scale = (packed[i + 4] & 15) | packed[i - 4] >> 6 << 4;
+        *minimum = packed[i + 4] >> 4 | packed[i] >> 6 << 4;
+    }
 }
 
 // d, dmin, 8 scales and minimums in 12 bytes, 128 bytes of 4-bit elements.
 static void decode_q4_k(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 144) {
-    float d = half_to_float(load16(in)), dmin = half_to_float(load16(in + 2));
-    const uint8_t *q = in + 16;
-    for (int group = 0; group < 8; group++, out += 32) {
-      int scale, minimum, shift = group % 2 * 4;
-      scale_and_minimum(in + 4, group, &scale, &minimum);
-      float s = d * (float)scale, m = dmin * (float)minimum;
-      for (int i = 0; i < 32; i++) out[i] = s * (float)(q[i] >> shift & 15) - m;
-      if (shift) q += 32;
+    for (size_t b = 0; b < blocks; b++, in += 144) {
+        float d = half_to_float(load16(in)), dmin = half_to_float(load16(in + 2));
+        const uint8_t *q = in + 16;
+        for (int group = 0; group < 8; group++, out += 32) {
+            int scale, minimum, shift = group % 2 * 4;
+            scale_and_minimum(in + 4, group, &scale, &minimum);
+            float s = d * (float)scale, m = dmin * (float)minimum;
+            for (int i = 0; i < 32; i++) out[i] = s * (float)(q[i] >> shift & 15) - m;
+            if (shift) q += 32;
+        }
     }
-  }
 }
 
 // As Q4_K with 32 bytes of fifth bits before the elements.
 static void decode_q5_k(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 176) {
-    float d = half_to_float(load16(in)), dmin = half_to_float(load16(in + 2));
-    const uint8_t *high = in + 16, *q = in + 48;
-    for (int group = 0; group < 8; group++, out += 32) {
-      int scale, minimum, shift = group % 2 * 4;
-      scale_and_minimum(in + 4, group, &scale, &minimum);
-      float s = d * (float)scale, m = dmin * (float)minimum;
-      for (int i = 0; i < 32; i++) out[i] = s * (float)((q[i] >> shift & 15) | (high[i] >> group & 1) << 4) - m;
-      if (shift) q += 32;
+    for (size_t b = 0; b < blocks; b++, in += 176) {
+        float d = half_to_float(load16(in)), dmin = half_to_float(load16(in + 2));
+        const uint8_t *high = in + 16, *q = in + 48;
+        for (int group = 0; group < 8; group++, out += 32) {
+            int scale, minimum, shift = group % 2 * 4;
+            scale_and_minimum(in + 4, group, &scale, &minimum);
+            float s = d * (float)scale, m = dmin * (float)minimum;
+            for (int i = 0; i < 32; i++) out[i] = s * (float)((q[i] >> shift & 15) | (high[i] >> group & 1) << 4) - m;
+            if (shift) q += 32;
+        }
     }
-  }
 }
 
 // 128 bytes of low nibbles, 64 bytes of 2-bit high parts, 16 signed scales, d.
 static void decode_q6_k(const uint8_t *in, float *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 210) {
-    float d = half_to_float(load16(in + 208));
-    for (int half = 0; half < 2; half++) {
-      const uint8_t *low = in + 64 * half, *high = in + 128 + 32 * half;
-      const int8_t *scales = (const int8_t *)(in + 192 + 8 * half);
-      for (int quarter = 0; quarter < 4; quarter++) {
-        const uint8_t *nibbles = low + quarter % 2 * 32;
-        int shift = quarter / 2 * 4;
-        for (int part = 0; part < 2; part++, out += 16) {
-          float scale = d * (float)scales[2 * quarter + part];
-          for (int i = 0; i < 16; i++) {
-            int bits = (nibbles[16 * part + i] >> shift & 15) | (high[16 * part + i] >> 2 * quarter & 3) << 4;
-            out[i] = scale * (float)(bits - 32);
-          }
+    for (size_t b = 0; b < blocks; b++, in += 210) {
+        float d = half_to_float(load16(in + 208));
+        for (int half = 0; half < 2; half++) {
+            const uint8_t *low = in + 64 * half, *high = in + 128 + 32 * half;
+            const int8_t *scales = (const int8_t *)(in + 192 + 8 * half);
+            for (int quarter = 0; quarter < 4; quarter++) {
+                const uint8_t *nibbles = low + quarter % 2 * 32;
+                int shift = quarter / 2 * 4;
+                for (int part = 0; part < 2; part++, out += 16) {
+                    float scale = d * (float)scales[2 * quarter + part];
+                    for (int i = 0; i < 16; i++) {
+                        int bits = (nibbles[16 * part + i] >> shift & 15) | (high[16 * part + i] >> 2 * quarter & 3)
+                                                                                << 4;
+                        out[i] = scale * (float)(bits - 32);
+                    }
+                }
+            }
         }
-      }
     }
-  }
 }
 
 static void dequantize(ck_encoding encoding, const void *in, float *out, size_t count) {
-  switch (encoding) {
+    switch (encoding) {
     case CK_F32: memcpy(out, in, 4 * count); break;
     case CK_F16: decode_f16(in, out, count); break;
     case CK_BF16: decode_bf16(in, out, count); break;
@@ -229,45 +230,45 @@ static void dequantize(ck_encoding encoding, const void *in, float *out, size_t 
     case CK_Q4_K: decode_q4_k(in, out, count / 256); break;
     case CK_Q5_K: decode_q5_k(in, out, count / 256); break;
     case CK_Q6_K: decode_q6_k(in, out, count / 256); break;
-  }
+    }
 }
 
 // Whether one of `count` words has all bits of an exponent set. No early exit: the loop is vector code.
 static int any_exponent32(const uint8_t *in, size_t count) {
-  uint32_t found = 0;
-  for (size_t i = 0; i < count; i++) found |= (load32(in + 4 * i) & 0x7F800000u) == 0x7F800000u;
-  return found != 0;
+    uint32_t found = 0;
+    for (size_t i = 0; i < count; i++) found |= (load32(in + 4 * i) & 0x7F800000u) == 0x7F800000u;
+    return found != 0;
 }
 
 static int any_exponent16(const uint8_t *in, size_t count, uint16_t mask) {
-  uint16_t found = 0;
-  for (size_t i = 0; i < count; i++) found |= (load16(in + 2 * i) & mask) == mask;
-  return found != 0;
+    uint16_t found = 0;
+    for (size_t i = 0; i < count; i++) found |= (load16(in + 2 * i) & mask) == mask;
+    return found != 0;
 }
 
 static size_t first_wide(const uint8_t *in, size_t count, size_t size, uint16_t mask) {
-  for (size_t start = 0; start < count; start += 4096) {
-    size_t end = count - start < 4096 ? count : start + 4096;
-    const uint8_t *at = in + start * size;
-    if (!(size == 4 ? any_exponent32(at, end - start) : any_exponent16(at, end - start, mask))) continue;
-    for (size_t i = start; i < end; i++) {
-      if (size == 4 ? any_exponent32(in + 4 * i, 1) : any_exponent16(in + 2 * i, 1, mask)) return i;
+    for (size_t start = 0; start < count; start += 4096) {
+        size_t end = count - start < 4096 ? count : start + 4096;
+        const uint8_t *at = in + start * size;
+        if (!(size == 4 ? any_exponent32(at, end - start) : any_exponent16(at, end - start, mask))) continue;
+        for (size_t i = start; i < end; i++) {
+            if (size == 4 ? any_exponent32(in + 4 * i, 1) : any_exponent16(in + 2 * i, 1, mask)) return i;
+        }
     }
-  }
-  return count;
+    return count;
 }
 
 // The halves at `first` and `second` of each block are its scales.
 static size_t first_block(const uint8_t *in, size_t blocks, size_t size, size_t first, size_t second) {
-  for (size_t i = 0; i < blocks; i++, in += size) {
-    uint16_t a = load16(in + first) & 0x7C00, b = load16(in + second) & 0x7C00;
-    if (__builtin_expect(a == 0x7C00 || b == 0x7C00, 0)) return i;
-  }
-  return blocks;
+    for (size_t i = 0; i < blocks; i++, in += size) {
+        uint16_t a = load16(in + first) & 0x7C00, b = load16(in + second) & 0x7C00;
+        if (__builtin_expect(a == 0x7C00 || b == 0x7C00, 0)) return i;
+    }
+    return blocks;
 }
 
 static size_t first_nonfinite(ck_encoding encoding, const void *in, size_t blocks) {
-  switch (encoding) {
+    switch (encoding) {
     case CK_F32: return first_wide(in, blocks, 4, 0);
     case CK_F16: return first_wide(in, blocks, 2, 0x7C00);
     case CK_BF16: return first_wide(in, blocks, 2, 0x7F80);
@@ -281,40 +282,40 @@ static size_t first_nonfinite(ck_encoding encoding, const void *in, size_t block
     case CK_Q4_K: return first_block(in, blocks, 144, 0, 2);
     case CK_Q5_K: return first_block(in, blocks, 176, 0, 2);
     case CK_Q6_K: return first_block(in, blocks, 210, 208, 208);
-  }
-  return blocks;
+    }
+    return blocks;
 }
 
 static void encode_f16(const float *in, uint16_t *restrict out, size_t count) {
-  for (size_t i = 0; i < count; i++) out[i] = float_to_half(in[i]);
+    for (size_t i = 0; i < count; i++) out[i] = float_to_half(in[i]);
 }
 
 static void encode_bf16(const float *in, uint16_t *restrict out, size_t count) {
-  for (size_t i = 0; i < count; i++) out[i] = float_to_bfloat(in[i]);
+    for (size_t i = 0; i < count; i++) out[i] = float_to_bfloat(in[i]);
 }
 
 // d = max |x| / 127, elements round half away from zero, by the unrounded d.
 static void encode_q8_0(const float *in, uint8_t *restrict out, size_t blocks) {
-  for (size_t b = 0; b < blocks; b++, in += 32, out += 34) {
-    float largest = 0;
-    for (int i = 0; i < 32; i++) largest = __builtin_fmaxf(largest, __builtin_fabsf(in[i]));
-    float d = largest / 127, inverse = d != 0 ? 1 / d : 0;
-    uint16_t half = float_to_half(d);
-    memcpy(out, &half, 2);
-    for (int i = 0; i < 32; i++) {
-      float size = __builtin_fabsf(in[i] * inverse), whole = __builtin_floorf(size);
-      int rounded = (int)whole + (size - whole >= 0.5f);
-      out[2 + i] = (uint8_t)(in[i] < 0 ? -rounded : rounded);
+    for (size_t b = 0; b < blocks; b++, in += 32, out += 34) {
+        float largest = 0;
+        for (int i = 0; i < 32; i++) largest = __builtin_fmaxf(largest, __builtin_fabsf(in[i]));
+        float d = largest / 127, inverse = d != 0 ? 1 / d : 0;
+        uint16_t half = float_to_half(d);
+        memcpy(out, &half, 2);
+        for (int i = 0; i < 32; i++) {
+            float size = __builtin_fabsf(in[i] * inverse), whole = __builtin_floorf(size);
+            int rounded = (int)whole + (size - whole >= 0.5f);
+            out[2 + i] = (uint8_t)(in[i] < 0 ? -rounded : rounded);
+        }
     }
-  }
 }
 
 static int quantize(ck_encoding encoding, const float *in, void *out, size_t count) {
-  switch (encoding) {
+    switch (encoding) {
     case CK_F32: memcpy(out, in, 4 * count); return 0;
     case CK_F16: encode_f16(in, out, count); return 0;
     case CK_BF16: encode_bf16(in, out, count); return 0;
     case CK_Q8_0: encode_q8_0(in, out, count / 32); return 0;
     default: return -1;
-  }
+    }
 }

@@ -1,8 +1,8 @@
 #ifndef CK_KERNELS_EXPAND_H
 #define CK_KERNELS_EXPAND_H
-// Stored tensors into registers, thirty-two elements at a time, written once for every engine: the compiler makes whatever
-// registers the engine has of vectors of sixteen. The numbers are those of `dequantize`, bit for bit: a scale times an integer
-// is exact in a float, so at most one rounding (of the sum with a minimum) is left.
+// Stored tensors into registers, thirty-two elements at a time, written once for every engine: the compiler makes
+// whatever registers the engine has of vectors of sixteen. The numbers are those of `dequantize`, bit for bit: a scale
+// times an integer is exact in a float, so at most one rounding (of the sum with a minimum) is left.
 //
 // An engine's file includes <immintrin.h> before it pushes its target on the functions that follow.
 #include "vectors.h"
@@ -10,7 +10,7 @@
 
 typedef int32_t ck_i16 __attribute__((ext_vector_type(16)));
 typedef uint32_t ck_u16 __attribute__((ext_vector_type(16)));
-typedef uint16_t ck_words __attribute__((ext_vector_type(16)));   // sixteen halves or bf16
+typedef uint16_t ck_words __attribute__((ext_vector_type(16))); // sixteen halves or bf16
 typedef uint8_t ck_b16 __attribute__((ext_vector_type(16)));
 typedef uint8_t ck_b32 __attribute__((ext_vector_type(32)));
 
@@ -25,9 +25,10 @@ typedef uint8_t ck_b32 __attribute__((ext_vector_type(32)));
 INLINE size_t ck_unit(ck_encoding e) { return e >= CK_Q2_K ? 256 : 32; }
 
 INLINE size_t ck_unit_bytes(ck_encoding e) {
-  switch (e) {
+    switch (e) {
     case CK_F32: return 128;
-    case CK_F16: case CK_BF16: return 64;
+    case CK_F16:
+    case CK_BF16: return 64;
     case CK_Q4_0: return 18;
     case CK_Q4_1: return 20;
     case CK_Q5_0: return 22;
@@ -38,35 +39,35 @@ INLINE size_t ck_unit_bytes(ck_encoding e) {
     case CK_Q4_K: return 144;
     case CK_Q5_K: return 176;
     case CK_Q6_K: return 210;
-  }
-  return 0;
+    }
+    return 0;
 }
 
 /// Floats that the elements of a block share: d and m, or the scales and then the minimums, negative, of its groups.
 INLINE size_t ck_unit_scales(ck_encoding e) { return e <= CK_BF16 ? 0 : e <= CK_Q8_0 ? 2 : e == CK_Q2_K ? 32 : 16; }
 
 INLINE uint32_t ck_word_at(const uint8_t *p) {
-  uint32_t word;
-  memcpy(&word, p, 4);
-  return word;
+    uint32_t word;
+    memcpy(&word, p, 4);
+    return word;
 }
 
 INLINE ck_b16 ck_b16_at(const uint8_t *p) {
-  ck_b16 v;
-  memcpy(&v, p, 16);
-  return v;
+    ck_b16 v;
+    memcpy(&v, p, 16);
+    return v;
 }
 
 INLINE ck_b32 ck_b32_at(const uint8_t *p) {
-  ck_b32 v;
-  memcpy(&v, p, 32);
-  return v;
+    ck_b32 v;
+    memcpy(&v, p, 32);
+    return v;
 }
 
 INLINE ck_words ck_words_at(const uint8_t *p) {
-  ck_words v;
-  memcpy(&v, p, 32);
-  return v;
+    ck_words v;
+    memcpy(&v, p, 32);
+    return v;
 }
 
 INLINE ck_i16 ck_ints(ck_b16 v) { return __builtin_convertvector(v, ck_i16); }
@@ -74,233 +75,239 @@ INLINE ck_i16 ck_ints(ck_b16 v) { return __builtin_convertvector(v, ck_i16); }
 INLINE v16 ck_floats(ck_i16 v) { return __builtin_convertvector(v, v16); }
 
 INLINE v16 ck_signed(ck_b16 v) {
-  typedef int8_t signed_bytes __attribute__((ext_vector_type(16)));
-  return ck_floats(__builtin_convertvector((signed_bytes)v, ck_i16));
+    typedef int8_t signed_bytes __attribute__((ext_vector_type(16)));
+    return ck_floats(__builtin_convertvector((signed_bytes)v, ck_i16));
 }
 
 // Halves as floats. Every engine but the portable one has an instruction for it.
 #if CK_PORTABLE
-INLINE v16 ck_halves(ck_words v) {   // see half_to_float in dequantize.h
-  ck_u16 word = __builtin_convertvector(v, ck_u16) << 16, twice = word + word;
-  v16 normal = (v16)((twice >> 4) + (0xE0u << 23)) * 0x1p-112f;
-  v16 subnormal = (v16)((twice >> 17) | (126u << 23)) - 0.5f;
-  return (v16)((word & 0x80000000u) | (twice < (1u << 27) ? (ck_u16)subnormal : (ck_u16)normal));
+INLINE v16 ck_halves(ck_words v) { // see half_to_float in dequantize.h
+    ck_u16 word = __builtin_convertvector(v, ck_u16) << 16, twice = word + word;
+    v16 normal = (v16)((twice >> 4) + (0xE0u << 23)) * 0x1p-112f;
+    v16 subnormal = (v16)((twice >> 17) | (126u << 23)) - 0.5f;
+    return (v16)((word & 0x80000000u) | (twice < (1u << 27) ? (ck_u16)subnormal : (ck_u16)normal));
 }
 
 INLINE float ck_half_at(const uint8_t *p) {
-  uint16_t bits;
-  memcpy(&bits, p, 2);
-  return ck_halves((ck_words)bits)[0];
+    uint16_t bits;
+    memcpy(&bits, p, 2);
+    return ck_halves((ck_words)bits)[0];
 }
 #else
 INLINE v16 ck_halves(ck_words v) {
-  typedef _Float16 halves __attribute__((ext_vector_type(16)));
-  return __builtin_convertvector((halves)v, v16);
+    typedef _Float16 halves __attribute__((ext_vector_type(16)));
+    return __builtin_convertvector((halves)v, v16);
 }
 
 INLINE float ck_half_at(const uint8_t *p) {
-  _Float16 half;
-  memcpy(&half, p, 2);
-  return (float)half;
+    _Float16 half;
+    memcpy(&half, p, 2);
+    return (float)half;
 }
 #endif
 
-/// What the elements of `blocks` blocks of four rows share: ck_unit_scales floats for each, of the four rows' first blocks, their
-/// second and so on. This is done before anything else, and broadcast from memory: inside
-/// the loop of the products the conversions' latency would stall it.
+/// What the elements of `blocks` blocks of four rows share: ck_unit_scales floats for each, of the four rows' first
+/// blocks, their second and so on. This is done before anything else, and broadcast from memory: inside the loop of the
+/// products the conversions' latency would stall it.
 INLINE void ck_prepare(ck_encoding e, const uint8_t *const rows[4], size_t blocks, float *out) {
-  const size_t bytes = ck_unit_bytes(e);
-  if (e <= CK_BF16) return;
-  if (e <= CK_Q8_0) {   // the first four bytes are d, or d and m
-    for (size_t i = 0; i < blocks; i++, out += 8) {
-      typedef uint32_t pairs __attribute__((ext_vector_type(8)));
-      const size_t at = i * bytes;
-      pairs words = {ck_word_at(rows[0] + at), ck_word_at(rows[1] + at), ck_word_at(rows[2] + at), ck_word_at(rows[3] + at)};
-      v16 scales = ck_halves((ck_words)words);
-      memcpy(out, &scales, 32);
+    const size_t bytes = ck_unit_bytes(e);
+    if (e <= CK_BF16) return;
+    if (e <= CK_Q8_0) { // the first four bytes are d, or d and m
+        for (size_t i = 0; i < blocks; i++, out += 8) {
+            typedef uint32_t pairs __attribute__((ext_vector_type(8)));
+            const size_t at = i * bytes;
+            pairs words = {ck_word_at(rows[0] + at), ck_word_at(rows[1] + at), ck_word_at(rows[2] + at),
+                           ck_word_at(rows[3] + at)};
+            v16 scales = ck_halves((ck_words)words);
+            memcpy(out, &scales, 32);
+        }
+        return;
     }
-    return;
-  }
-  for (size_t i = 0; i < blocks; i++)
-    for (int c = 0; c < 4; c++, out += ck_unit_scales(e)) {
-      const uint8_t *p = rows[c] + i * bytes;
-      v16 scales, minimums;
-      switch (e) {
-        case CK_Q2_K: {
-          ck_b16 packed = ck_b16_at(p);
-          scales = ck_half_at(p + 80) * ck_floats(ck_ints(packed & 15));
-          minimums = -ck_half_at(p + 82) * ck_floats(ck_ints(packed >> 4));
-          memcpy(out + 16, &minimums, 64);
-          break;
+    for (size_t i = 0; i < blocks; i++)
+        for (int c = 0; c < 4; c++, out += ck_unit_scales(e)) {
+            const uint8_t *p = rows[c] + i * bytes;
+            v16 scales, minimums;
+            switch (e) {
+            case CK_Q2_K: {
+                ck_b16 packed = ck_b16_at(p);
+                scales = ck_half_at(p + 80) * ck_floats(ck_ints(packed & 15));
+                minimums = -ck_half_at(p + 82) * ck_floats(ck_ints(packed >> 4));
+                memcpy(out + 16, &minimums, 64);
+                break;
+            }
+            case CK_Q3_K: {
+                // Low four bits: nibbles of bytes 0 … 7; high two bits: pairs of bits of bytes 8 … 11.
+                typedef uint32_t quad __attribute__((ext_vector_type(4)));
+                ck_b16 low = ck_b16_at(p + 94), high = (ck_b16)(((quad)ck_word_at(p + 104)) >> (quad){0, 2, 4, 6});
+                low =
+                    __builtin_shufflevector(low & 15, low >> 4, 2, 3, 4, 5, 6, 7, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25);
+                scales = ck_half_at(p + 108) * ck_signed((low | (high & 3) << 4) - 32);
+                break;
+            }
+            case CK_Q6_K: scales = ck_half_at(p + 208) * ck_signed(ck_b16_at(p + 192)); break;
+            default: {
+                // Q4_K, Q5_K. Eight scales and eight minimums of six bits: the first four whole, the others in three
+                // pieces.
+                typedef uint32_t quad __attribute__((ext_vector_type(4)));
+                uint32_t u0 = ck_word_at(p + 4), u1 = ck_word_at(p + 8), u2 = ck_word_at(p + 12);
+                quad packed = {u0 & 0x3F3F3F3Fu, (u2 & 0x0F0F0F0Fu) | (u0 >> 6 & 0x03030303u) << 4, u1 & 0x3F3F3F3Fu,
+                               (u2 >> 4 & 0x0F0F0F0Fu) | (u1 >> 6 & 0x03030303u) << 4};
+                v16 d;
+                d.lo = ck_half_at(p);
+                d.hi = -ck_half_at(p + 2);
+                scales = d * ck_signed((ck_b16)packed);
+            }
+            }
+            memcpy(out, &scales, 64);
         }
-        case CK_Q3_K: {
-          // Low four bits: nibbles of bytes 0 … 7; high two bits: pairs of bits of bytes 8 … 11.
-          typedef uint32_t quad __attribute__((ext_vector_type(4)));
-          ck_b16 low = ck_b16_at(p + 94), high = (ck_b16)(((quad)ck_word_at(p + 104)) >> (quad){0, 2, 4, 6});
-          low = __builtin_shufflevector(low & 15, low >> 4, 2, 3, 4, 5, 6, 7, 8, 9, 18, 19, 20, 21, 22, 23, 24, 25);
-          scales = ck_half_at(p + 108) * ck_signed((low | (high & 3) << 4) - 32);
-          break;
-        }
-        case CK_Q6_K: scales = ck_half_at(p + 208) * ck_signed(ck_b16_at(p + 192)); break;
-        default: {
-          // Q4_K, Q5_K. Eight scales and eight minimums of six bits: the first four whole, the others in three pieces.
-          typedef uint32_t quad __attribute__((ext_vector_type(4)));
-          uint32_t u0 = ck_word_at(p + 4), u1 = ck_word_at(p + 8), u2 = ck_word_at(p + 12);
-          quad packed = {u0 & 0x3F3F3F3Fu, (u2 & 0x0F0F0F0Fu) | (u0 >> 6 & 0x03030303u) << 4, u1 & 0x3F3F3F3Fu,
-                         (u2 >> 4 & 0x0F0F0F0Fu) | (u1 >> 6 & 0x03030303u) << 4};
-          v16 d;
-          d.lo = ck_half_at(p);
-          d.hi = -ck_half_at(p + 2);
-          scales = d * ck_signed((ck_b16)packed);
-        }
-      }
-      memcpy(out, &scales, 64);
-    }
 }
 
 /// d q, or d q + m if the encoding has minimums.
 INLINE v16 ck_scaled(ck_encoding e, float d, float m, v16 q) {
-  return e == CK_Q4_1 || e == CK_Q5_1 || e == CK_Q2_K || e == CK_Q4_K || e == CK_Q5_K ? d * q + m : d * q;
+    return e == CK_Q4_1 || e == CK_Q5_1 || e == CK_Q2_K || e == CK_Q4_K || e == CK_Q5_K ? d * q + m : d * q;
 }
 
 #if CK_AVX512
-/// Of q + least. A permutation looks up all that a nibble, the low four bits of q, can stand for: no mask, no conversion, no
-/// multiplication.
+/// Of q + least. A permutation looks up all that a nibble, the low four bits of q, can stand for: no mask, no
+/// conversion, no multiplication.
 INLINE v16 ck_nibbles(ck_encoding e, float d, float m, int least, ck_i16 q) {
-  const ck_i16 all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-  return (v16)_mm512_permutexvar_ps((__m512i)q, (__m512)ck_scaled(e, d, m, ck_floats(all + least)));
+    const ck_i16 all = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return (v16)_mm512_permutexvar_ps((__m512i)q, (__m512)ck_scaled(e, d, m, ck_floats(all + least)));
 }
 #else
 INLINE v16 ck_nibbles(ck_encoding e, float d, float m, int least, ck_i16 q) {
-  return ck_scaled(e, d, m, ck_floats((q & 15) + least));
+    return ck_scaled(e, d, m, ck_floats((q & 15) + least));
 }
 #endif
 
 /// The same with a fifth bit, bit `first` + i of `bits` for element i.
 INLINE v16 ck_fives(ck_encoding e, float d, float m, int least, ck_i16 q, uint32_t bits, int first) {
-  const ck_u16 index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const ck_u16 index = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
 #if CK_AVX512
-  ck_i16 fifth = ((ck_u16)bits & (1u << first) << index) != 0;
-  return fifth ? ck_nibbles(e, d, m, least + 16, q) : ck_nibbles(e, d, m, least, q);
+    ck_i16 fifth = ((ck_u16)bits & (1u << first) << index) != 0;
+    return fifth ? ck_nibbles(e, d, m, least + 16, q) : ck_nibbles(e, d, m, least, q);
 #else
-  ck_i16 fifth = (ck_i16)((first ? (ck_u16)bits >> 12 : (ck_u16)bits << 4) >> index & 16);
-  return ck_scaled(e, d, m, ck_floats(((q & 15) | fifth) + least));
+    ck_i16 fifth = (ck_i16)((first ? (ck_u16)bits >> 12 : (ck_u16)bits << 4) >> index & 16);
+    return ck_scaled(e, d, m, ck_floats(((q & 15) | fifth) + least));
 #endif
 }
 
 /// Elements 32 group … 32 group + 31 of the block at p, whose elements share s.
 INLINE void ck_expand(ck_encoding e, const uint8_t *p, const float *s, int group, v16 v[2]) {
-  switch (e) {
+    switch (e) {
     case CK_F32: memcpy(v, p, 128); break;
     case CK_F16:
-      for (int i = 0; i < 2; i++) v[i] = ck_halves(ck_words_at(p + 32 * i));
-      break;
+        for (int i = 0; i < 2; i++) v[i] = ck_halves(ck_words_at(p + 32 * i));
+        break;
     case CK_BF16:
-      for (int i = 0; i < 2; i++) v[i] = (v16)(__builtin_convertvector(ck_words_at(p + 32 * i), ck_u16) << 16);
-      break;
-    case CK_Q4_0: case CK_Q4_1: {
-      ck_i16 q = ck_ints(ck_b16_at(p + (e == CK_Q4_0 ? 2 : 4)));
-      v[0] = ck_nibbles(e, s[0], s[1], e == CK_Q4_0 ? -8 : 0, q);
-      v[1] = ck_nibbles(e, s[0], s[1], e == CK_Q4_0 ? -8 : 0, q >> 4);
-      break;
+        for (int i = 0; i < 2; i++) v[i] = (v16)(__builtin_convertvector(ck_words_at(p + 32 * i), ck_u16) << 16);
+        break;
+    case CK_Q4_0:
+    case CK_Q4_1: {
+        ck_i16 q = ck_ints(ck_b16_at(p + (e == CK_Q4_0 ? 2 : 4)));
+        v[0] = ck_nibbles(e, s[0], s[1], e == CK_Q4_0 ? -8 : 0, q);
+        v[1] = ck_nibbles(e, s[0], s[1], e == CK_Q4_0 ? -8 : 0, q >> 4);
+        break;
     }
-    case CK_Q5_0: case CK_Q5_1: {
-      const uint8_t *bits = p + (e == CK_Q5_0 ? 2 : 4);
-      ck_i16 q = ck_ints(ck_b16_at(bits + 4));
-      v[0] = ck_fives(e, s[0], s[1], e == CK_Q5_0 ? -16 : 0, q, ck_word_at(bits), 0);
-      v[1] = ck_fives(e, s[0], s[1], e == CK_Q5_0 ? -16 : 0, q >> 4, ck_word_at(bits), 16);
-      break;
+    case CK_Q5_0:
+    case CK_Q5_1: {
+        const uint8_t *bits = p + (e == CK_Q5_0 ? 2 : 4);
+        ck_i16 q = ck_ints(ck_b16_at(bits + 4));
+        v[0] = ck_fives(e, s[0], s[1], e == CK_Q5_0 ? -16 : 0, q, ck_word_at(bits), 0);
+        v[1] = ck_fives(e, s[0], s[1], e == CK_Q5_0 ? -16 : 0, q >> 4, ck_word_at(bits), 16);
+        break;
     }
     case CK_Q8_0:
-      for (int i = 0; i < 2; i++) v[i] = s[0] * ck_signed(ck_b16_at(p + 2 + 16 * i));
-      break;
+        for (int i = 0; i < 2; i++) v[i] = s[0] * ck_signed(ck_b16_at(p + 2 + 16 * i));
+        break;
     case CK_Q2_K: {
-      ck_b32 q = ck_b32_at(p + 16 + 32 * (group / 4)) >> (uint8_t)(group % 4 * 2) & 3;
-      v[0] = ck_scaled(e, s[2 * group], s[16 + 2 * group], ck_floats(ck_ints(q.lo)));
-      v[1] = ck_scaled(e, s[2 * group + 1], s[17 + 2 * group], ck_floats(ck_ints(q.hi)));
-      break;
+        ck_b32 q = ck_b32_at(p + 16 + 32 * (group / 4)) >> (uint8_t)(group % 4 * 2) & 3;
+        v[0] = ck_scaled(e, s[2 * group], s[16 + 2 * group], ck_floats(ck_ints(q.lo)));
+        v[1] = ck_scaled(e, s[2 * group + 1], s[17 + 2 * group], ck_floats(ck_ints(q.hi)));
+        break;
     }
     case CK_Q3_K: {
-      ck_b32 q = ck_b32_at(p + 32 + 32 * (group / 4)) >> (uint8_t)(group % 4 * 2) & 3;
-      q = (q | (ck_b32_at(p) >> (uint8_t)group & 1) << 2) - 4;
-      v[0] = s[2 * group] * ck_signed(q.lo);
-      v[1] = s[2 * group + 1] * ck_signed(q.hi);
-      break;
+        ck_b32 q = ck_b32_at(p + 32 + 32 * (group / 4)) >> (uint8_t)(group % 4 * 2) & 3;
+        q = (q | (ck_b32_at(p) >> (uint8_t)group & 1) << 2) - 4;
+        v[0] = s[2 * group] * ck_signed(q.lo);
+        v[1] = s[2 * group + 1] * ck_signed(q.hi);
+        break;
     }
     case CK_Q4_K:
-      for (int i = 0; i < 2; i++) {
-        ck_i16 q = ck_ints(ck_b16_at(p + 16 + 32 * (group / 2) + 16 * i));
-        v[i] = ck_nibbles(e, s[group], s[8 + group], 0, group % 2 ? q >> 4 : q);
-      }
-      break;
+        for (int i = 0; i < 2; i++) {
+            ck_i16 q = ck_ints(ck_b16_at(p + 16 + 32 * (group / 2) + 16 * i));
+            v[i] = ck_nibbles(e, s[group], s[8 + group], 0, group % 2 ? q >> 4 : q);
+        }
+        break;
     case CK_Q5_K: {
-      ck_b32 q = ck_b32_at(p + 48 + 32 * (group / 2));
-      q = (group % 2 ? q >> 4 : q & 15) | (ck_b32_at(p + 16) >> (uint8_t)group & 1) << 4;
-      v[0] = ck_scaled(e, s[group], s[8 + group], ck_floats(ck_ints(q.lo)));
-      v[1] = ck_scaled(e, s[group], s[8 + group], ck_floats(ck_ints(q.hi)));
-      break;
+        ck_b32 q = ck_b32_at(p + 48 + 32 * (group / 2));
+        q = (group % 2 ? q >> 4 : q & 15) | (ck_b32_at(p + 16) >> (uint8_t)group & 1) << 4;
+        v[0] = ck_scaled(e, s[group], s[8 + group], ck_floats(ck_ints(q.lo)));
+        v[1] = ck_scaled(e, s[group], s[8 + group], ck_floats(ck_ints(q.hi)));
+        break;
     }
     case CK_Q6_K: {
-      int half = group / 4, quarter = group % 4;
-      ck_b32 low = ck_b32_at(p + 64 * half + quarter % 2 * 32), high = ck_b32_at(p + 128 + 32 * half);
-      ck_b32 q = ((quarter / 2 ? low >> 4 : low & 15) | (high >> (uint8_t)(2 * quarter) & 3) << 4) - 32;
-      v[0] = s[2 * group] * ck_signed(q.lo);
-      v[1] = s[2 * group + 1] * ck_signed(q.hi);
-      break;
+        int half = group / 4, quarter = group % 4;
+        ck_b32 low = ck_b32_at(p + 64 * half + quarter % 2 * 32), high = ck_b32_at(p + 128 + 32 * half);
+        ck_b32 q = ((quarter / 2 ? low >> 4 : low & 15) | (high >> (uint8_t)(2 * quarter) & 3) << 4) - 32;
+        v[0] = s[2 * group] * ck_signed(q.lo);
+        v[1] = s[2 * group + 1] * ck_signed(q.hi);
+        break;
     }
-  }
+    }
 }
 
-enum { CK_CHUNK = 16 };   // blocks of a row that are prepared at a time
+enum { CK_CHUNK = 16 }; // blocks of a row that are prepared at a time
 
 // Four rows at a time; rows that are missing at the end are the last one again, written twice.
 INLINE void ck_expand_rows(ck_encoding e, const uint8_t *in, size_t row_bytes, size_t rows, float *out, size_t ldo,
-                              size_t count) {
-  const size_t unit = ck_unit(e), bytes = ck_unit_bytes(e), width = ck_unit_scales(e), blocks = count / unit;
-  float scales[4 * 32 * CK_CHUNK];
-  for (size_t row = 0; row < rows; row += 4) {
-    const uint8_t *p[4];
-    float *y[4];
-    for (size_t c = 0; c < 4; c++) {
-      size_t i = row + c < rows ? row + c : rows - 1;
-      p[c] = in + i * row_bytes;
-      y[c] = out + i * ldo;
-    }
-    for (size_t start = 0; start < blocks; start += CK_CHUNK) {
-      size_t here = blocks - start < CK_CHUNK ? blocks - start : CK_CHUNK;
-      ck_prepare(e, p, here, scales);
-      for (size_t b = 0; b < here; b++)
+                           size_t count) {
+    const size_t unit = ck_unit(e), bytes = ck_unit_bytes(e), width = ck_unit_scales(e), blocks = count / unit;
+    float scales[4 * 32 * CK_CHUNK];
+    for (size_t row = 0; row < rows; row += 4) {
+        const uint8_t *p[4];
+        float *y[4];
         for (size_t c = 0; c < 4; c++) {
-          CK_UNROLL_GROUPS
-          for (int group = 0; group < (int)(unit / 32); group++) {
-            v16 v[2];
-            ck_expand(e, p[c], scales + (4 * b + c) * width, group, v);
-            memcpy(y[c] + 32 * group, v, 128);
-          }
-          p[c] += bytes;
-          y[c] += unit;
+            size_t i = row + c < rows ? row + c : rows - 1;
+            p[c] = in + i * row_bytes;
+            y[c] = out + i * ldo;
         }
+        for (size_t start = 0; start < blocks; start += CK_CHUNK) {
+            size_t here = blocks - start < CK_CHUNK ? blocks - start : CK_CHUNK;
+            ck_prepare(e, p, here, scales);
+            for (size_t b = 0; b < here; b++)
+                for (size_t c = 0; c < 4; c++) {
+                    CK_UNROLL_GROUPS
+                    for (int group = 0; group < (int)(unit / 32); group++) {
+                        v16 v[2];
+                        ck_expand(e, p[c], scales + (4 * b + c) * width, group, v);
+                        memcpy(y[c] + 32 * group, v, 128);
+                    }
+                    p[c] += bytes;
+                    y[c] += unit;
+                }
+        }
+        for (size_t at = blocks * unit; at < count; at += unit)
+            for (size_t c = 0; c < 4; c++) { // of numbers without blocks
+                uint8_t rest[128] = {0};
+                v16 v[2];
+                memcpy(rest, p[c], (count - at) * (bytes / 32));
+                ck_expand(e, rest, scales, 0, v);
+                memcpy(y[c], v, 4 * (count - at));
+            }
     }
-    for (size_t at = blocks * unit; at < count; at += unit)
-      for (size_t c = 0; c < 4; c++) {   // of numbers without blocks
-        uint8_t rest[128] = {0};
-        v16 v[2];
-        memcpy(rest, p[c], (count - at) * (bytes / 32));
-        ck_expand(e, rest, scales, 0, v);
-        memcpy(y[c], v, 4 * (count - at));
-      }
-  }
 }
 
 #ifndef CK_BF16_DOT
 /// See ck_engine.h.
 static void dequantize_rows(ck_encoding encoding, const void *in, size_t row_bytes, size_t rows, float *out, size_t ldo,
                             size_t count) {
-  switch (encoding) {
-#define CASE(E) case CK_##E: ck_expand_rows(CK_##E, in, row_bytes, rows, out, ldo, count); break;
-    CK_EACH_ENCODING(CASE)
+    switch (encoding) {
+#define CASE(E)                                                                                                        \
+    case CK_##E: ck_expand_rows(CK_##E, in, row_bytes, rows, out, ldo, count); break;
+        CK_EACH_ENCODING(CASE)
 #undef CASE
-  }
+    }
 }
 #endif
 #endif
