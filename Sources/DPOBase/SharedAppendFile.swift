@@ -2,79 +2,53 @@ import DPOPlatform
 
 /// A file of lines that threads and processes append to at once. It is opened and locked anew for each operation: readers
 /// see whole lines, two writers never mix theirs, and a file that was removed or replaced meanwhile is noticed.
-public struct SharedAppendFile: Sendable {
-  public let path: String
+package struct SharedAppendFile: Sendable {
+  package let path: String
   /// A larger file is refused before it is read.
-  public static let largest = 1 << 30
+  package static let largest = 1 << 30
   /// Locks are held for milliseconds: whoever holds one for so many seconds has stopped.
   private static let patience = 10
 
-  public init(_ path: String) { self.path = path }
+  package init(_ path: String) { self.path = path }
 
   /// The file while it is locked.
-  public struct Locked {
-    fileprivate let descriptor: Int32
-    fileprivate let path: String
-    public let identity: FileIdentity
-    public var size: Int { identity.size }
+  package struct Locked {
+    fileprivate let file: OpenFile
+    package let identity: FileIdentity
+    package var size: Int { identity.size }
 
     /// What stands from byte `start` on.
-    public func bytes(from start: Int = 0) throws -> [UInt8] {
+    package func bytes(from start: Int = 0) throws -> [UInt8] {
       guard size <= SharedAppendFile.largest else {
         throw DPOError.format(
-          path, "\(size) bytes, more than the \(SharedAppendFile.largest) that such a file may have")
+          file.path, "\(size) bytes, more than the \(SharedAppendFile.largest) that such a file may have")
       }
-      var bytes = [UInt8](repeating: 0, count: max(0, size - start))
-      var done = 0
-      while done < bytes.count {
-        let count = bytes[done...].withUnsafeMutableBytes {
-          pread(descriptor, $0.baseAddress, $0.count, off_t(start + done))
-        }
-        if count < 0 && errno == EINTR { continue }
-        guard count > 0 else { throw DPOError(.io, "\(path): cannot read: \(systemMessage())") }
-        done += count
-      }
-      return bytes
+      return try file.read(max(0, size - start), at: start)
     }
   }
 
   /// Calls `body` while nobody writes; nil if there is no such file.
-  public func read<Result>(_ body: (Locked) throws -> Result) throws -> Result? {
+  package func read<Result>(_ body: (Locked) throws -> Result) throws -> Result? {
     guard fileKind(path) != .none else { return nil }
     return try locked(O_RDONLY, LOCK_SH, body)
   }
 
   /// Writes the text that `body` returns behind the first `keeping` bytes; what stood there, the torn line of a crash, goes.
   /// All is on the disk when the call returns; if it fails, the kept bytes alone are in the file.
-  public func append(_ body: (Locked) throws -> (keeping: Int, text: String)) throws {
+  package func append(_ body: (Locked) throws -> (keeping: Int, text: String)) throws {
     let isNew = fileKind(path) == .none
-    try locked(O_RDWR | O_CREAT, LOCK_EX) { file in
-      let (end, text) = try body(file)
+    try locked(O_RDWR | O_CREAT, LOCK_EX) { locked in
+      let (end, text) = try body(locked)
       do {
-        try writeText(text, at: end, in: file)
+        if end != locked.size { try locked.file.truncate(to: end) }
+        try locked.file.write(text, at: end)
+        try locked.file.flush()
       } catch {
-        _ = ftruncate(file.descriptor, off_t(end))
+        try? locked.file.truncate(to: end)
         throw error
       }
     }
     if isNew { try syncDirectory(directoryOf(path)) }
-  }
-
-  private func writeText(_ text: String, at end: Int, in file: Locked) throws {
-    func failure() -> DPOError { DPOError(.io, "\(path): cannot write: \(systemMessage())") }
-    let bytes = Array(text.utf8)
-    try checkSizeLimit(end + bytes.count, path: path)
-    guard end == file.size || ftruncate(file.descriptor, off_t(end)) == 0 else { throw failure() }
-    var done = 0
-    while done < bytes.count {
-      let count = bytes[done...].withUnsafeBytes {
-        pwrite(file.descriptor, $0.baseAddress, $0.count, off_t(end + done))
-      }
-      if count < 0 && errno == EINTR { continue }
-      guard count > 0 else { throw failure() }
-      done += count
-    }
-    guard fsync(file.descriptor) == 0 || errno == EINVAL else { throw failure() }
   }
 
   private func locked<Result>(_ flags: Int32, _ lock: Int32, _ body: (Locked) throws -> Result) throws -> Result {
@@ -97,7 +71,9 @@ public struct SharedAppendFile: Sendable {
       let isCurrent =
         fstat(descriptor, &status) == 0 && stat(path, &named) == 0
         && FileIdentity(status).isSameFile(as: FileIdentity(named))
-      if isCurrent { return try body(Locked(descriptor: descriptor, path: path, identity: FileIdentity(status))) }
+      if isCurrent {
+        return try body(Locked(file: OpenFile(descriptor: descriptor, path: path), identity: FileIdentity(status)))
+      }
     }
     throw DPOError(.io, "\(path): replaced by another process again and again")
   }

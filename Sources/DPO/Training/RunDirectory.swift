@@ -57,7 +57,7 @@ struct RunDirectory: Sendable {
 /// metrics.jsonl: one object a step. On resume, lines of steps after the checkpoint, and a line torn by a crash, go.
 struct MetricsLog {
   private(set) var records: [JSON] = []
-  private let file: AppendFile
+  private let file: OwnedAppendFile
   /// Bytes; a step is about 500.
   private static let largest = 1 << 30
 
@@ -71,7 +71,7 @@ struct MetricsLog {
         records.append(record)
       }
     }
-    file = try AppendFile(path, keeping: kept)
+    file = try OwnedAppendFile(path, keeping: kept)
   }
 
   mutating func append(_ record: JSON) throws {

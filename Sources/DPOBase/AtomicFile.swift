@@ -1,0 +1,91 @@
+import DPOPlatform
+
+/// A file that appears whole or not at all: written beside its place under another name, flushed to the disk, then
+/// renamed. Without `commit` nothing remains of it.
+package final class AtomicFile {
+  package let path: String
+  /// Where the content is written until `commit`.
+  package let temporaryPath: String
+  private var descriptor: Int32
+  private var size = 0
+  private var committed = false
+
+  package init(_ path: String) throws {
+    guard !path.isEmpty, !path.utf8.contains(0) else { throw DPOError(.io, "a file to write needs a name") }
+    guard fileKind(path) != .directory else { throw DPOError(.io, "\(path): is a directory") }
+    self.path = path
+    let prefix = "\(directoryOf(path))/.\(nameOf(path))."
+    AtomicFile.removeAbandoned(prefix)
+    var attempt = 0
+    var name = ""
+    repeat {
+      attempt += 1
+      name = "\(prefix)\(getpid())-\(attempt).tmp"
+      descriptor = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    } while descriptor < 0 && errno == EEXIST
+    temporaryPath = name
+    guard descriptor >= 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+    // Held while the file is written: tells it from one that a killed process left.
+    flock(descriptor, LOCK_EX | LOCK_NB)
+  }
+
+  /// Removes what killed processes left of their attempts to write the same file.
+  private static func removeAbandoned(_ prefix: String) {
+    let directory = directoryOf(prefix)
+    let start = nameOf(prefix)
+    for name in (try? directoryNames(directory)) ?? [] where name.hasPrefix(start) && name.hasSuffix(".tmp") {
+      guard name.dropFirst(start.count).dropLast(4).allSatisfy({ $0.isNumber || $0 == "-" }) else { continue }
+      let descriptor = open("\(directory)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+      guard descriptor >= 0 else { continue }
+      if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink("\(directory)/\(name)") }
+      close(descriptor)
+    }
+  }
+
+  /// Appends to what was written.
+  package func write(_ bytes: UnsafeRawBufferPointer) throws {
+    try OpenFile(descriptor: descriptor, path: path).write(bytes, at: size)
+    size += bytes.count
+  }
+
+  /// Appends to what was written.
+  package func write(_ text: String) throws {
+    var text = text
+    try text.withUTF8 { try write(UnsafeRawBufferPointer($0)) }
+  }
+
+  /// Puts the file in its place.
+  package func commit() throws {
+    guard fsync(descriptor) == 0, close(descriptor) == 0 else {
+      descriptor = -1
+      throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
+    }
+    descriptor = -1
+    guard rename(temporaryPath, path) == 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
+    committed = true
+    try syncDirectory(directoryOf(path))
+  }
+
+  /// Ends without a trace: shows whether the place can be written.
+  package func discard() {}
+
+  deinit {
+    if descriptor >= 0 { close(descriptor) }
+    if !committed { unlink(temporaryPath) }
+  }
+}
+
+/// Writes a whole small file crash-safely.
+package func writeFile(_ path: String, _ text: String) throws {
+  let file = try AtomicFile(path)
+  try file.write(text)
+  try file.commit()
+}
+
+/// Writes a copy, whole or not at all.
+package func copyFile(_ source: String, to path: String) throws {
+  let content = try MappedFile(source)
+  let file = try AtomicFile(path)
+  try withExtendedLifetime(content) { try file.write(content.bytes) }
+  try file.commit()
+}

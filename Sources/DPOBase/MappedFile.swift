@@ -1,0 +1,74 @@
+import DPOPlatform
+
+/// A file mapped read-only. Only regular files are mapped: a pipe or device would hang or never end.
+package final class MappedFile: @unchecked Sendable {
+  package let path: String
+  /// Valid as long as the object: keep it alive (`withExtendedLifetime`) where nothing else does.
+  package let bytes: UnsafeRawBufferPointer
+  /// Device, inode, size and change time when it was opened: tells whether the file is still the same one.
+  package let identity: FileIdentity
+  /// Stays open: the path may name another file by and by.
+  private let descriptor: Int32
+
+  package init(_ path: String) throws {
+    descriptor = try openRegularFile(path)
+    self.path = path
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else {
+      let reason = systemMessage()
+      close(descriptor)
+      throw DPOError(.io, "\(path): \(reason)")
+    }
+    identity = FileIdentity(status)
+    let size = Int(status.st_size)
+    guard size > 0 else {
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    guard let base = mmap(nil, size, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED else {
+      let reason = systemMessage()
+      close(descriptor)
+      throw DPOError(.io, "\(path): cannot map \(size) bytes: \(reason)")
+    }
+    bytes = UnsafeRawBufferPointer(start: base, count: size)
+  }
+
+  /// Throws `.io` if the file was written to or cut since it was opened: to read beyond its end would raise SIGBUS. One that
+  /// was removed, or that another file took the name of, stays as it was.
+  package func checkUnchanged() throws {
+    var status = stat()
+    guard fstat(descriptor, &status) == 0 else { throw DPOError(.io, "\(path): \(systemMessage())") }
+    guard FileIdentity(status) == identity else {
+      throw DPOError(
+        .io,
+        "\(path): the file was changed while its weights were in use (\(bytes.count) bytes when it was opened, "
+          + "\(status.st_size) now); open it again, and replace files by renaming instead of writing into them")
+    }
+  }
+
+  deinit {
+    close(descriptor)
+    if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }
+  }
+}
+
+private func openRegularFile(_ path: String) throws -> Int32 {
+  guard !path.utf8.contains(0) else { throw DPOError(.io, "\(path): a path cannot hold a NUL character") }
+  let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+  guard descriptor >= 0 else { throw DPOError(.io, "\(path): cannot open: \(systemMessage())") }
+  var status = stat()
+  guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+    close(descriptor)
+    throw DPOError(.io, "\(path): expected a regular file")
+  }
+  return descriptor
+}
+
+/// The whole of a regular file of at most `limit` bytes.
+package func readFile(_ path: String, limit: Int) throws -> [UInt8] {
+  let file = try MappedFile(path)
+  guard file.bytes.count <= limit else {
+    throw DPOError.format(path, "\(file.bytes.count) bytes, more than the \(limit) that such a file may have")
+  }
+  return withExtendedLifetime(file) { Array(file.bytes) }
+}
