@@ -7,6 +7,9 @@ import DPOBase
 /// length is checked before use. Whatever a libdpo file has no need of (links to other files or names, filters, chunks,
 /// external storage, shared messages) is an error that names the object.
 struct HDF5Structure {
+  /// The first bytes of every HDF5 file.
+  static let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
+
   struct Dataset {
     let path: String
     let element: HDF5Element
@@ -27,8 +30,7 @@ struct HDF5Structure {
 
   init(_ bytes: UnsafeRawBufferPointer, file name: String) throws {
     file = HDF5Bytes(bytes: bytes, file: name)
-    let signature: [UInt8] = [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A]
-    guard bytes.count >= 96, signature.elementsEqual(bytes[..<8]) else {
+    guard bytes.count >= 96, bytes.starts(with: HDF5Structure.signature) else {
       throw DPOError.format(name, "not an HDF5 file, or cut off in its first bytes")
     }
     let versions = bytes[8..<13].map { Int($0) }
