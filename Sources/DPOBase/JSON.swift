@@ -264,8 +264,7 @@ extension JSON: CustomStringConvertible {
       case "\r": out += "\\r"
       case "\t": out += "\\t"
       case _ where scalar.value < 0x20:
-        let digits = String(scalar.value, radix: 16)
-        out += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+        out += "\\u" + hexadecimal(scalar.value, digits: 4)
       default: out.unicodeScalars.append(scalar)
       }
     }

@@ -112,12 +112,9 @@ extension LanguageModel {
   }
 
   private func samplingSettings(_ options: GenerationOptions, pairs: Bool) -> JSON {
-    func hexadecimal(_ value: UInt64) -> JSON {
-      let digits = String(value, radix: 16)
-      return .string(String(repeating: "0", count: 16 - digits.count) + digits)
-    }
-    return [
-      "model": hexadecimal(file.fingerprint()), "adapter": adapterFile.map { hexadecimal($0.fingerprint()) } ?? .null,
+    [
+      "model": .string(hexadecimal(file.fingerprint())),
+      "adapter": adapterFile.map { .string(hexadecimal($0.fingerprint())) } ?? .null,
       "num_return_sequences": .int(options.completionsPerPrompt),
       "precision": .string(options.precision.rawValue), "pairs": .bool(pairs),
       "max_new_tokens": .int(options.maxNewTokens), "temperature": .real(options.temperature),

@@ -155,8 +155,3 @@ extension Trainer {
     try exclusively { try load(path, allowMismatch: allowMismatch) }
   }
 }
-
-func hexadecimal(_ value: UInt64) -> String {
-  let digits = String(value, radix: 16)
-  return String(repeating: "0", count: 16 - digits.count) + digits
-}

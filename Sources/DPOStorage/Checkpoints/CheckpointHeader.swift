@@ -86,7 +86,7 @@ extension CheckpointHeader {
     }
     if let baseModel {
       try writer.attribute("/", "base_model", .text(baseModel.path))
-      try writer.attribute("/", "base_model_fingerprint", .text(HDF5Names.hexadecimal(baseModel.fingerprint)))
+      try writer.attribute("/", "base_model_fingerprint", .text(hexadecimal(baseModel.fingerprint)))
     }
     for (name, value) in trainer?.members ?? [] {
       switch value {

@@ -54,12 +54,6 @@ enum HDF5Names {
   static let checksum = "xxh3"
   /// On the root: paths of all datasets in the order they were written, one a line.
   static let contents = "contents"
-  static let checksumDigits = 16
-
-  static func hexadecimal(_ value: UInt64) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: checksumDigits - digits.count) + digits
-  }
 
   /// XXH3 over the attributes of all groups and over type, shape and checksum of every dataset: what the datasets' own
   /// checksums leave open. The root's own "xxh3" is not part of it.

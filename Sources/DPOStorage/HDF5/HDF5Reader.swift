@@ -46,7 +46,7 @@ public final class HDF5Reader: Sendable {
         throw DPOError.format(path, "dataset \(name) has no checksum (attribute xxh3)")
       }
       let data = UnsafeRawBufferPointer(rebasing: bytes[dataset.bytes])
-      guard HDF5Names.hexadecimal(ck_xxh3(data.baseAddress, data.count)) == checksum else {
+      guard hexadecimal(ck_xxh3(data.baseAddress, data.count)) == checksum else {
         throw DPOError.format(path, "dataset \(name) is damaged: its bytes do not match its checksum")
       }
       ordered.append(Dataset(path: name, element: dataset.element, shape: dataset.shape, range: dataset.bytes))
@@ -58,11 +58,6 @@ public final class HDF5Reader: Sendable {
     }
     datasets = ordered
     index = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.path, $0) })
-  }
-
-  /// Whether a file begins as HDF5 files do.
-  public static func recognizes(_ bytes: UnsafeRawBufferPointer) -> Bool {
-    bytes.count >= 8 && [0x89, 0x48, 0x44, 0x46, 0x0D, 0x0A, 0x1A, 0x0A].elementsEqual(bytes[..<8])
   }
 
   public func dataset(_ path: String) -> Dataset? { index[path].map { datasets[$0] } }

@@ -78,7 +78,7 @@ public final class HDF5Writer {
     var checksums: [String] = []
     for dataset in datasets {
       let bytes = try content(of: dataset, scratch)
-      checksums.append(HDF5Names.hexadecimal(ck_xxh3(bytes.baseAddress, bytes.count)))
+      checksums.append(hexadecimal(ck_xxh3(bytes.baseAddress, bytes.count)))
     }
     attributes["/"]?[HDF5Names.contents] = .text(datasets.map(\.path).joined(separator: "\n"))
     let seal = HDF5Names.seal(

@@ -148,7 +148,7 @@ extension TemplateEvaluator {
         out.append(byte)
       } else {
         out += "%".utf8
-        out += TemplateFormat.hexadecimal(UInt32(byte), 2).uppercased().utf8
+        out += hexadecimal(byte, digits: 2).uppercased().utf8
       }
     }
     return try string(out)

@@ -59,15 +59,10 @@ enum TemplateFormat {
       case _ where isPrintable(scalar): out += Array(String(scalar).utf8)
       default:
         let (prefix, width) = scalar.value < 0x100 ? ("\\x", 2) : scalar.value < 0x10000 ? ("\\u", 4) : ("\\U", 8)
-        out += (prefix + hexadecimal(scalar.value, width)).utf8
+        out += (prefix + hexadecimal(scalar.value, digits: width)).utf8
       }
     }
     out.append(mark)
-  }
-
-  static func hexadecimal(_ value: UInt32, _ width: Int) -> String {
-    let digits = String(value, radix: 16)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
   }
 
   private static func isPrintable(_ scalar: Unicode.Scalar) -> Bool {

@@ -121,11 +121,11 @@ extension TemplateEvaluator {
       case 0x09: out += "\\t".utf8
       case 0x08: out += "\\b".utf8
       case 0x0C: out += "\\f".utf8
-      case 0..<0x20: out += ("\\u" + TemplateFormat.hexadecimal(UInt32(byte), 4)).utf8
+      case 0..<0x20: out += ("\\u" + hexadecimal(byte, digits: 4)).utf8
       case 0x80... where style.ensureASCII:
         let (scalar, length) = TemplateBytes.scalar(text.bytes[...], at: index)
         for unit in UTF16.encode(scalar).map(Array.init) ?? [] {
-          out += ("\\u" + TemplateFormat.hexadecimal(UInt32(unit), 4)).utf8
+          out += ("\\u" + hexadecimal(unit, digits: 4)).utf8
         }
         index += length
         continue
