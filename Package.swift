@@ -46,7 +46,7 @@ let package = Package(
     .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2"]),
     .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc"]),
     .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),
-    .target(name: "DPO", dependencies: ["DPOStorage"]),
+    .target(name: "DPO", dependencies: ["DPOStorage", "CDPO"]),
     .target(name: "CHandles"),
     .target(name: "DPOCABI", dependencies: ["DPO", "CDPO", "CHandles"], exclude: ["libdpo.map"]),
     .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),

@@ -1,7 +1,10 @@
+internal import CDPO
 import DPOKernels
 
+/// Which libdpo this is.
 public enum DPOVersion {
-  public static let string = "0.1.0"
+  /// As dpo.h has it, such as "0.1.0".
+  public static let string = "\(DPO_VERSION_MAJOR).\(DPO_VERSION_MINOR).\(DPO_VERSION_PATCH)"
 
   /// The engine that computes unless another is asked for, and why.
   public static var engineReason: String {

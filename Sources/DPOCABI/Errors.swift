@@ -11,7 +11,12 @@ func staticText(_ text: StaticString) -> UnsafePointer<CChar> {
   UnsafeRawPointer(text.utf8Start).assumingMemoryBound(to: CChar.self)
 }
 
-var versionText: UnsafePointer<CChar> { staticText("0.1.0") }
+nonisolated(unsafe) let versionText: UnsafePointer<CChar> = {
+  let text = DPOVersion.string.utf8CString
+  let memory = UnsafeMutablePointer<CChar>.allocate(capacity: text.count)
+  for (index, byte) in text.enumerated() { memory[index] = byte }
+  return UnsafePointer(memory)
+}()
 
 @_cdecl("dpo_version") @implementation public func dpo_version() -> UnsafePointer<CChar>? { versionText }
 

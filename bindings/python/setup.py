@@ -1,4 +1,7 @@
-"""Makes the wheel one of this platform: it carries libdpo.so, but no Python extension."""
+"""Makes the wheel one of this platform: it carries libdpo.so, but no Python extension. Its version is that library's."""
+
+import ctypes
+import pathlib
 
 from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
@@ -14,4 +17,14 @@ class WithLibrary(Distribution):
         return True
 
 
-setup(cmdclass={"bdist_wheel": PlatformWheel}, distclass=WithLibrary)
+def version() -> str:
+    folder = pathlib.Path(__file__).resolve().parent / "libdpo" / "lib"
+    libraries = sorted(folder.glob("libdpo.so.*"))
+    if not libraries:
+        raise SystemExit(f"There is no libdpo.so in {folder}: make wheel puts it there.")
+    dpo_version = ctypes.CDLL(str(libraries[0])).dpo_version
+    dpo_version.restype = ctypes.c_char_p
+    return dpo_version().decode()
+
+
+setup(version=version(), cmdclass={"bdist_wheel": PlatformWheel}, distclass=WithLibrary)
