@@ -5,7 +5,7 @@ import DPOTensor
 /// What a model, adapter or checkpoint at `path` holds, after all its checks: an object with `kind` ("model", "adapter" or
 /// "checkpoint"), `format`, `architecture`, `parameters` (their number), `tensors` (`name`, `dtype`, `shape` each, in our
 /// layout) and more.
-public func inspectFile(_ path: String) throws -> JSON {
+package func inspectFile(_ path: String) throws -> JSON {
   if fileKind(path) == .directory, HuggingFaceDirectory(path).isAdapter { return try inspectPEFT(path) }
   switch try FileContent(path) {
   case .gguf(let mapped):
@@ -16,12 +16,12 @@ public func inspectFile(_ path: String) throws -> JSON {
     if reader.header.kind != .model { return inspectCheckpoint(reader) }
   default: break
   }
-  return try ModelFile.open(path).description
+  return try ModelFile.open(path).inspection
 }
 
 extension ModelFile {
   /// The model as `inspectFile` shows it.
-  public var description: JSON {
+  package var inspection: JSON {
     let family = Family.named(configuration.family)
     let listed = family.parameters(configuration).compactMap { parameter in
       tensors[parameter.name].map { describe(name: $0.name, dtype: $0.dtype.rawValue, shape: $0.shape) }

@@ -76,7 +76,7 @@ extension StoredTensor {
 
 /// Encodes f32 numbers as F32, F16, BF16 (round to nearest, ties to even) or Q8_0 (ggml's reference rounding).
 /// The count is a multiple of the block; `out` has exactly the room for the encoded bytes.
-public func quantize(
+package func quantize(
   _ values: UnsafeBufferPointer<Float>, as dtype: DType, into out: UnsafeMutableRawBufferPointer
 ) throws {
   guard values.count % dtype.blockElements == 0, out.count == values.count / dtype.blockElements * dtype.blockBytes

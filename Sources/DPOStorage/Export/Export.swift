@@ -76,13 +76,13 @@ public func export(
 }
 
 /// The parts of what `export` takes: the model, and the path of the adapter on it if there is one.
-public func exportSource(input: String, adapter: String? = nil) throws -> (model: ModelFile, adapter: String?) {
+package func exportSource(input: String, adapter: String? = nil) throws -> (model: ModelFile, adapter: String?) {
   let subject = try ExportSubject(input: input, adapter: adapter)
   return (try subject.model(), subject.adapterPath)
 }
 
 /// Whether an adapter lies at a path, and not a model.
-public func isAdapter(_ path: String) throws -> Bool { try ExportSubject.adapter(at: path) != nil }
+package func isAdapter(_ path: String) throws -> Bool { try ExportSubject.adapter(at: path) != nil }
 
 extension AdapterFile {
   /// Other programs have no use for a value function: it stays in our own files only.
