@@ -1,5 +1,5 @@
 /// A metadata value of a GGUF file.
-public indirect enum MetadataValue: Sendable, Equatable {
+package indirect enum GGUFValue: Sendable, Equatable {
   case int(Int)  // every signed and unsigned integer type that fits Int
   case double(Double)  // float32 and float64
   case bool(Bool)
@@ -10,18 +10,18 @@ public indirect enum MetadataValue: Sendable, Equatable {
   case strings([String])
 }
 
-/// Metadata of a GGUF file by key, in file order.
-public struct Metadata: Sendable {
-  public let file: String
-  public private(set) var keys: [String] = []
-  private var values: [String: MetadataValue] = [:]
+/// Metadata of a GGUF file by key, in file order. They stand here, beside JSON, because models and tokenizers are both
+/// described by them and know nothing of each other.
+package struct GGUFMetadata: Sendable {
+  package let file: String
+  package private(set) var keys: [String] = []
+  private var values: [String: GGUFValue] = [:]
 
-  public init(file: String) { self.file = file }
+  package init(file: String) { self.file = file }
 
-  public subscript(key: String) -> MetadataValue? {
-    get { values[key] }
-    set {
-      if values.updateValue(newValue ?? .bool(false), forKey: key) == nil { keys.append(key) }
-    }
+  package subscript(key: String) -> GGUFValue? { values[key] }
+
+  package mutating func set(_ key: String, _ value: GGUFValue) {
+    if values.updateValue(value, forKey: key) == nil { keys.append(key) }
   }
 }

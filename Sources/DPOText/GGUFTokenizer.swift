@@ -13,7 +13,7 @@ extension Tokenizer {
   /// The tokenizer of a GGUF file: its metadata put in the terms of tokenizer.json and tokenizer_config.json.
   /// - Throws: `.unsupported` for tokenizers other than byte-level BPE ("gpt2"), `.format` for what is damaged; both
   ///   name the file and the key.
-  public static func fromGGUF(_ metadata: Metadata) throws -> Tokenizer {
+  package static func fromGGUF(_ metadata: GGUFMetadata) throws -> Tokenizer {
     let source = GGUFTokenizerSource(metadata)
     let model = try source.string("model") ?? { throw source.error("model", "is missing") }()
     guard model == "gpt2" else {
@@ -113,7 +113,7 @@ extension Tokenizer {
   /// `tokenizer.*` of a GGUF file for this tokenizer.
   /// - Parameter vocabularySize: rows of the model's embedding; llama.cpp wants a token for each.
   /// - Throws: `.unsupported` if llama.cpp has no name for the way it splits text, or for its kind.
-  public func ggufMetadata(vocabularySize rows: Int? = nil) throws -> [(key: String, value: MetadataValue)] {
+  package func ggufMetadata(vocabularySize rows: Int? = nil) throws -> [(key: String, value: GGUFValue)] {
     let preTokenizer = skeleton["pre_tokenizer"] ?? .null
     guard bpe.isByteLevel else {
       throw DPOError.unsupported("a tokenizer that is not byte-level BPE cannot be written to a GGUF file")
@@ -131,8 +131,8 @@ extension Tokenizer {
       if let added = addedTokens.byID[id] { return (added.special ? GGUFTokenType.control : .userDefined).rawValue }
       return (vocabulary.bytes(of: id) == nil ? GGUFTokenType.unused : .normal).rawValue
     }
-    var out: [(key: String, value: MetadataValue)] = []
-    func set(_ key: String, _ value: MetadataValue) { out.append(("tokenizer.ggml.\(key)", value)) }
+    var out: [(key: String, value: GGUFValue)] = []
+    func set(_ key: String, _ value: GGUFValue) { out.append(("tokenizer.ggml.\(key)", value)) }
     set("model", .string("gpt2"))
     set("pre", .string(pre))
     set("tokens", .strings(ids.map { token($0) ?? "[PAD\($0)]" }))
@@ -161,9 +161,9 @@ extension Tokenizer {
 
 /// Typed access to `tokenizer.ggml.*`.
 private struct GGUFTokenizerSource {
-  let metadata: Metadata
+  let metadata: GGUFMetadata
 
-  init(_ metadata: Metadata) { self.metadata = metadata }
+  init(_ metadata: GGUFMetadata) { self.metadata = metadata }
 
   private func full(_ key: String) -> String { key.hasPrefix("tokenizer.") ? key : "tokenizer.ggml.\(key)" }
 
@@ -173,7 +173,7 @@ private struct GGUFTokenizerSource {
     .unsupported("\(metadata.file): \(full(key)): \(message)")
   }
 
-  private func value<Value>(_ key: String, _ kind: String, _ read: (MetadataValue) -> Value?) throws -> Value? {
+  private func value<Value>(_ key: String, _ kind: String, _ read: (GGUFValue) -> Value?) throws -> Value? {
     guard let found = metadata[full(key)] else { return nil }
     guard let value = read(found) else { throw error(key, "expected \(kind)") }
     return value

@@ -13,9 +13,9 @@ import Testing
       configuration: Fixtures.json("models/\(model)/tokenizer_config.json"), file: "tokenizer.json")
   }
 
-  private func metadata(_ pairs: [(key: String, value: MetadataValue)]) -> Metadata {
-    var metadata = Metadata(file: "test.gguf")
-    for (key, value) in pairs { metadata[key] = value }
+  private func metadata(_ pairs: [(key: String, value: GGUFValue)]) -> GGUFMetadata {
+    var metadata = GGUFMetadata(file: "test.gguf")
+    for (key, value) in pairs { metadata.set(key, value) }
     return metadata
   }
 
@@ -59,7 +59,7 @@ import Testing
     #expect(again.tokenizerJSON == tokenizer.tokenizerJSON)
   }
 
-  private var tiny: Metadata {
+  private var tiny: GGUFMetadata {
     metadata([
       ("tokenizer.ggml.model", .string("gpt2")), ("tokenizer.ggml.pre", .string("gpt-2")),
       ("tokenizer.ggml.tokens", .strings(["<s>", "a", "b", "ab", "<x>"])),
@@ -71,19 +71,19 @@ import Testing
   @Test func tokenTypesAndBOSAreHonoured() throws {
     var metadata = tiny
     #expect(try Tokenizer.fromGGUF(metadata).encode("ab<x><s>", addSpecialTokens: true) == [3, 4, 0])
-    metadata["tokenizer.ggml.add_bos_token"] = .bool(true)
-    metadata["tokenizer.ggml.add_eos_token"] = .bool(true)
+    metadata.set("tokenizer.ggml.add_bos_token", .bool(true))
+    metadata.set("tokenizer.ggml.add_eos_token", .bool(true))
     let tokenizer = try Tokenizer.fromGGUF(metadata)
     #expect(try tokenizer.encode("ab<x>", addSpecialTokens: true) == [0, 3, 4, 0])
     #expect(tokenizer.decode([0, 3, 4, 0], skipSpecialTokens: true) == "ab<x>")
     // Llama 3's pre-tokenizer puts BOS where the file does not say.
     metadata = tiny
-    metadata["tokenizer.ggml.pre"] = .string("llama-bpe")
+    metadata.set("tokenizer.ggml.pre", .string("llama-bpe"))
     #expect(try Tokenizer.fromGGUF(metadata).encode("ab", addSpecialTokens: true) == [0, 3])
   }
 
   @Test(arguments: [
-    ("model", MetadataValue.string("llama"), "SentencePiece"), ("model", .string("nope"), "nope"),
+    ("model", GGUFValue.string("llama"), "SentencePiece"), ("model", .string("nope"), "nope"),
     ("model", .int(1), "expected a string"), ("pre", .string("nope"), "\"nope\""), ("tokens", .strings([]), "found 0"),
     ("tokens", .ints([1, 2]), "expected an array of strings"),
     ("tokens", .strings(["<s>", "a", "b", "ab", "a"]), "the same"),
@@ -92,9 +92,9 @@ import Testing
     ("token_type", .ints([1]), "found 1"), ("token_type", .strings(["x"]), "whole numbers"),
     ("bos_token_id", .int(5), "5 is not an id"), ("eos_token_id", .int(-1), "-1 is not an id"),
     ("add_bos_token", .string("x"), "expected a boolean"),
-  ]) func damagedMetadataAreNamed(_ key: String, _ value: MetadataValue, _ what: String) throws {
+  ]) func damagedMetadataAreNamed(_ key: String, _ value: GGUFValue, _ what: String) throws {
     var metadata = tiny
-    metadata["tokenizer.ggml.\(key)"] = value
+    metadata.set("tokenizer.ggml.\(key)", value)
     let error = #expect(throws: DPOError.self) { try Tokenizer.fromGGUF(metadata) }
     #expect(error?.message.contains("test.gguf: tokenizer.ggml.\(key)") == true, "\(error?.message ?? "")")
     #expect(error?.message.contains(what) == true, "\(error?.message ?? "")")

@@ -50,14 +50,14 @@ import Testing
           return Array(rest.prefix(length))
         })
     }
-    var metadata = Metadata(file: "test.gguf")
+    var metadata = GGUFMetadata(file: "test.gguf")
     var tokens = (0..<256).map { String(byteLevel([UInt8($0)])) }
     var known = Set(tokens)
     for piece in pieces.joined() where known.insert(byteLevel(piece)).inserted { tokens.append(byteLevel(piece)) }
-    metadata["tokenizer.ggml.model"] = .string("gpt2")
-    metadata["tokenizer.ggml.pre"] = .string(pre)
-    metadata["tokenizer.ggml.tokens"] = .strings(tokens)
-    metadata["tokenizer.ggml.merges"] = .strings([])
+    metadata.set("tokenizer.ggml.model", .string("gpt2"))
+    metadata.set("tokenizer.ggml.pre", .string(pre))
+    metadata.set("tokenizer.ggml.tokens", .strings(tokens))
+    metadata.set("tokenizer.ggml.merges", .strings([]))
     // Cuts were made without normalization, and words are taken whole.
     var document = try #require(try Tokenizer.fromGGUF(metadata).tokenizerJSON.object)
     var model = try #require(document["model"]?.object)

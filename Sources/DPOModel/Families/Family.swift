@@ -74,7 +74,7 @@ public struct Family: Sendable {
   }
 
   /// The configuration that a GGUF file's metadata describe.
-  public static func configuration(gguf metadata: Metadata) throws -> DecoderConfiguration {
+  package static func configuration(gguf metadata: GGUFMetadata) throws -> DecoderConfiguration {
     let architecture = try GGUFReader(metadata, architecture: "general").string("architecture")
     let family = try gguf(architecture: architecture, file: metadata.file)
     return try family.readGGUF(GGUFReader(metadata, architecture: architecture))

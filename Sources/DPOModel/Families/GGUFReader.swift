@@ -5,16 +5,16 @@ import DPOBase
 struct GGUFReader {
   static let maximumContext = Limits.contextLength.upperBound
 
-  let metadata: Metadata
+  let metadata: GGUFMetadata
   let architecture: String
   var file: String { metadata.file }
 
-  init(_ metadata: Metadata, architecture: String) {
+  init(_ metadata: GGUFMetadata, architecture: String) {
     self.metadata = metadata
     self.architecture = architecture
   }
 
-  func wrong(_ key: String, _ value: MetadataValue?, expected: String) -> DPOError {
+  func wrong(_ key: String, _ value: GGUFValue?, expected: String) -> DPOError {
     DPOError.format(
       file, "\(key): expected \(expected), " + (value.map { "found \($0.brief)" } ?? "the key is missing"))
   }
@@ -110,7 +110,7 @@ struct GGUFReader {
   }
 }
 
-extension MetadataValue {
+extension GGUFValue {
   /// The value itself if it is short, else what it is.
   var brief: String {
     switch self {

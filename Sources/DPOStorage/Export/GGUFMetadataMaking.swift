@@ -18,12 +18,12 @@ extension DType {
 /// Metadata of a GGUF file for a model: those of the file it came from, or made from its configuration and `tokenizer`
 /// (pairs under "tokenizer.").
 func ggufMetadata(
-  _ model: ModelFile, tokenizer: [(key: String, value: MetadataValue)], dtype: DType
-) throws -> [(key: String, value: MetadataValue)] {
+  _ model: ModelFile, tokenizer: [(key: String, value: GGUFValue)], dtype: DType
+) throws -> [(key: String, value: GGUFValue)] {
   guard let fileType = dtype.ggufFileType else {
     throw DPOError.unsupported("a GGUF file of \(dtype.rawValue) cannot be written (known: F32, F16, BF16, Q8_0)")
   }
-  var out: [(key: String, value: MetadataValue)] = []
+  var out: [(key: String, value: GGUFValue)] = []
   if let original = model.metadata {
     // These tell how that file was written.
     let replaced = ["general.alignment", "general.file_type", "general.quantization_version"]
@@ -40,22 +40,22 @@ func ggufMetadata(
 
 /// GGUF has keys for two tokens that end an answer.
 private func secondEnd(
-  _ configuration: DecoderConfiguration, _ tokenizer: [(key: String, value: MetadataValue)]
-) -> [(key: String, value: MetadataValue)] {
+  _ configuration: DecoderConfiguration, _ tokenizer: [(key: String, value: GGUFValue)]
+) -> [(key: String, value: GGUFValue)] {
   guard case .int(let first) = tokenizer.first(where: { $0.key == "tokenizer.ggml.eos_token_id" })?.value,
     let second = configuration.eosTokens.first(where: { $0 != first })
   else { return [] }
   return [("tokenizer.ggml.eot_token_id", .int(second))]
 }
 
-private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] {
+private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {
   let configuration = model.configuration
   let architecture = Family.named(configuration.family).ggufArchitecture
-  var out: [(key: String, value: MetadataValue)] = [
+  var out: [(key: String, value: GGUFValue)] = [
     ("general.architecture", .string(architecture)), ("general.type", .string("model")),
     ("general.name", .string(nameOf(model.path))),
   ]
-  func set(_ key: String, _ value: MetadataValue) { out.append(("\(architecture).\(key)", value)) }
+  func set(_ key: String, _ value: GGUFValue) { out.append(("\(architecture).\(key)", value)) }
   set("context_length", .int(configuration.contextLength))
   set("embedding_length", .int(configuration.hiddenSize))
   set("block_count", .int(configuration.layerCount))

@@ -1,7 +1,7 @@
 import DPOBase
 
 /// Writes metadata and tensors as one GGUF file (version 3), crash-safely.
-func writeGGUF(_ path: String, metadata: [(key: String, value: MetadataValue)], tensors: [OutputTensor]) throws {
+func writeGGUF(_ path: String, metadata: [(key: String, value: GGUFValue)], tensors: [OutputTensor]) throws {
   let alignment = 32
   func padding(_ size: Int) -> Int { (alignment - size % alignment) % alignment }
 
@@ -53,7 +53,7 @@ private struct GGUFBytes {
   }
 
   /// In the types that llama.cpp asks for: numbers of 32 bits where they suffice, arrays of int32 and float32.
-  mutating func append(_ value: MetadataValue) {
+  mutating func append(_ value: GGUFValue) {
     switch value {
     case .int(let number):
       if let small = UInt32(exactly: number) {

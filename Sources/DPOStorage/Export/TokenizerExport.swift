@@ -18,6 +18,6 @@ extension ModelFile {
 }
 
 /// tokenizer.ggml.… of a GGUF file.
-func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: MetadataValue)] {
+func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {
   try model.tokenizer?.ggufMetadata(vocabularySize: model.configuration.vocabularySize) ?? []
 }

@@ -4,7 +4,7 @@ import DPOTensor
 /// A GGUF file, version 2 or 3, mapped: its metadata, and where its tensors lie.
 package struct GGUFFile: Sendable {
   package static let magic: [UInt8] = Array("GGUF".utf8)
-  package let metadata: Metadata
+  package let metadata: GGUFMetadata
   package let tensors: [FileTensor]
 
   package init(_ path: String) throws { try self.init(MappedFile(path)) }
@@ -32,7 +32,7 @@ package struct GGUFFile: Sendable {
     try refuseOverlaps(tensors)
   }
 
-  private static func alignment(_ metadata: Metadata) throws -> Int {
+  private static func alignment(_ metadata: GGUFMetadata) throws -> Int {
     guard let value = metadata["general.alignment"] else { return 32 }
     guard case .int(let alignment) = value, (1...65_536).contains(alignment), alignment & (alignment - 1) == 0 else {
       throw DPOError.format(metadata.file, "general.alignment: expected a power of two up to 65536")

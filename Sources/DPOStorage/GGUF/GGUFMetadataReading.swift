@@ -1,15 +1,15 @@
 import DPOBase
 
 extension GGUFFile {
-  static func readMetadata(_ cursor: inout ByteCursor, count: Int) throws -> Metadata {
-    var metadata = Metadata(file: cursor.file)
+  static func readMetadata(_ cursor: inout ByteCursor, count: Int) throws -> GGUFMetadata {
+    var metadata = GGUFMetadata(file: cursor.file)
     for index in 0..<count {
       let key = try readName(&cursor, "metadata key \(index)")
       guard metadata[key] == nil else {
         throw DPOError.format(cursor.file, "metadata key \(DPOError.printable(key)) stands twice in the file")
       }
       let type = try cursor.integer(UInt32.self, "the type of \(DPOError.printable(key))")
-      metadata[key] = try readValue(&cursor, type: type, key: DPOError.printable(key))
+      metadata.set(key, try readValue(&cursor, type: type, key: DPOError.printable(key)))
     }
     return metadata
   }
@@ -33,13 +33,13 @@ extension GGUFFile {
     0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 8: 8, 10: 8, 11: 8, 12: 8,
   ]
 
-  private static func readValue(_ cursor: inout ByteCursor, type: UInt32, key: String) throws -> MetadataValue {
+  private static func readValue(_ cursor: inout ByteCursor, type: UInt32, key: String) throws -> GGUFValue {
     switch type {
     case 0, 1, 2, 3, 4, 5, 11: return .int(try readInteger(&cursor, type: type, key: key))
     case 10:
       // Beyond Int only as a number that no setting allows.
       let value = try cursor.integer(UInt64.self, key)
-      return Int(exactly: value).map(MetadataValue.int) ?? .double(Double(value))
+      return Int(exactly: value).map(GGUFValue.int) ?? .double(Double(value))
     case 6, 12: return .double(try readReal(&cursor, type: type, key: key))
     case 7: return .bool(try readBool(&cursor, key: key))
     case 8: return .string(try readText(&cursor, key: key))
@@ -48,7 +48,7 @@ extension GGUFFile {
     }
   }
 
-  private static func readArray(_ cursor: inout ByteCursor, key: String) throws -> MetadataValue {
+  private static func readArray(_ cursor: inout ByteCursor, key: String) throws -> GGUFValue {
     let type = try cursor.integer(UInt32.self, "\(key) (element type)")
     guard let size = sizes[type] else {
       throw DPOError(

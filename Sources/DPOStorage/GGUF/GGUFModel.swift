@@ -23,7 +23,7 @@ extension ModelFile {
   }
 
   /// Adapters and multi-file models are GGUF files as well.
-  private static func refuseOtherContent(_ metadata: Metadata) throws {
+  private static func refuseOtherContent(_ metadata: GGUFMetadata) throws {
     if case .string(let type) = metadata["general.type"], type != "model" {
       throw DPOError.format(metadata.file, "general.type is \"\(DPOError.printable(type))\", expected \"model\"")
     }

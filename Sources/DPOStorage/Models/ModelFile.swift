@@ -20,7 +20,7 @@ public struct ModelFile: Sendable {
   public let huggingFaceConfiguration: JSON
   public let generationConfiguration: JSON?
   /// Of a GGUF file.
-  public let metadata: Metadata?
+  package let metadata: GGUFMetadata?
   /// Where the model came from.
   public let provenance: JSON
   /// tokenizer.json and tokenizer_config.json, where the file with the weights holds them as such.
@@ -32,7 +32,7 @@ public struct ModelFile: Sendable {
   package init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
     huggingFaceConfiguration: JSON, generationConfiguration: JSON? = nil,
-    metadata: Metadata? = nil, provenance: JSON, embeddedTokenizer: (json: JSON?, configuration: JSON?)? = nil
+    metadata: GGUFMetadata? = nil, provenance: JSON, embeddedTokenizer: (json: JSON?, configuration: JSON?)? = nil
   ) {
     self.init(
       path: path, format: format, configuration: configuration, tensors: tensors,
@@ -43,7 +43,7 @@ public struct ModelFile: Sendable {
 
   init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
-    huggingFaceConfiguration: JSON, generationConfiguration: JSON?, metadata: Metadata?, provenance: JSON,
+    huggingFaceConfiguration: JSON, generationConfiguration: JSON?, metadata: GGUFMetadata?, provenance: JSON,
     embeddedTokenizer: (json: JSON?, configuration: JSON?)?, source: [String: StoredTensor],
     tokenizerCache: TokenizerCache
   ) {
