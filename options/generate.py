@@ -619,7 +619,7 @@ def swift_struct(table: Table, imports: "list[str]") -> str:
             "  /// `lora` describes the adapter. `threads` 0: one less than there are processors, which leaves the host one.",
             "  public var training = FeedbackOptions.defaultTraining",
         ]
-    lines += ["", f"{pad}  public init() {{}}", "",
+    lines += ["", f"{pad}  /// The defaults.", f"{pad}  public init() {{}}", "",
               f"{pad}  /// Throws `.invalidArgument` for a value out of range.", f"{pad}  public func validate() throws {{"]
     for option in options:
         lines += [pad + "    " + line for line in swift_check(option)]

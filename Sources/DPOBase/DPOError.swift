@@ -27,19 +27,22 @@ public struct DPOError: Error, Sendable, Equatable, CustomStringConvertible {
     case diverged = -11
   }
 
+  /// For programs.
   public let code: Code
+  /// For people, in one line.
   public let message: String
 
   /// Text from files may be part of `message`: control characters are replaced, and its length is bounded.
-  public init(_ code: Code, _ message: String) {
+  package init(_ code: Code, _ message: String) {
     self.code = code
     self.message = DPOError.printable(message, limit: 2000)
   }
 
+  /// The message.
   public var description: String { message }
 
   /// `text` without control characters, cut to `limit` Unicode scalars.
-  public static func printable(_ text: String, limit: Int = 80) -> String {
+  package static func printable(_ text: String, limit: Int = 80) -> String {
     var out = String.UnicodeScalarView()
     var count = 0
     for scalar in text.unicodeScalars {
@@ -54,8 +57,8 @@ public struct DPOError: Error, Sendable, Equatable, CustomStringConvertible {
     return String(out)
   }
 
-  public static func argument(_ message: String) -> DPOError { DPOError(.invalidArgument, message) }
-  public static func format(_ file: String, _ message: String) -> DPOError { DPOError(.format, "\(file): \(message)") }
-  public static func unsupported(_ message: String) -> DPOError { DPOError(.unsupported, message) }
-  public static func mismatch(_ message: String) -> DPOError { DPOError(.mismatch, message) }
+  package static func argument(_ message: String) -> DPOError { DPOError(.invalidArgument, message) }
+  package static func format(_ file: String, _ message: String) -> DPOError { DPOError(.format, "\(file): \(message)") }
+  package static func unsupported(_ message: String) -> DPOError { DPOError(.unsupported, message) }
+  package static func mismatch(_ message: String) -> DPOError { DPOError(.mismatch, message) }
 }

@@ -2,18 +2,26 @@ import CJansson
 
 /// A JSON document. Objects keep the order of their members.
 public enum JSON: Sendable, Equatable {
+  /// `null`
   case null
+  /// `true` or `false`
   case bool(Bool)
+  /// A whole number without a fraction or exponent.
   case int(Int)
+  /// Any other number.
   case real(Double)
+  /// Text; it may hold any character.
   case string(String)
+  /// Values in order.
   case array([JSON])
+  /// Values by their names.
   case object(JSONObject)
 }
 
 /// Members of a JSON object in file order, with look-up by key. Keys are the same only byte for byte: for `String`, two
 /// spellings of "é" are equal, but in a vocabulary they are two tokens.
 public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
+  /// In file order.
   public private(set) var keys: [String] = []
   private var values: [Name: JSON] = [:]
 
@@ -27,14 +35,19 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
     }
   }
 
+  /// An object without members.
   public init() {}
+  /// Of a repeated key the last value counts.
   public init(dictionaryLiteral elements: (String, JSON)...) {
     for (key, value) in elements { self[key] = value }
   }
 
+  /// The number of members.
   public var count: Int { keys.count }
+  /// Whether there are no members.
   public var isEmpty: Bool { keys.isEmpty }
 
+  /// A member's value; nil where there is none. Setting nil removes it, new members come last.
   public subscript(key: String) -> JSON? {
     get { values[Name(key)] }
     set {
@@ -56,7 +69,7 @@ extension JSON {
 
   /// Parses one document. `file` (with a line, where there is one) names it in errors. A repeated key is an error. A
   /// document that is one line of a file tells its column only.
-  public static func parse(_ bytes: UnsafeRawBufferPointer, file: String, isLine: Bool = false) throws -> JSON {
+  package static func parse(_ bytes: UnsafeRawBufferPointer, file: String, isLine: Bool = false) throws -> JSON {
     guard !isTooDeep(bytes) else { throw DPOError.format(file, "JSON nested deeper than \(maximumDepth) levels") }
     var failure = json_error_t()
     func load(_ flags: Int) -> UnsafeMutablePointer<json_t>? {
@@ -131,10 +144,12 @@ extension JSON {
     return keys.filter { !$0.isEmpty }.map { String(decoding: bytes[$0], as: UTF8.self) }
   }
 
+  /// Parses one document of UTF-8 text. `file` names it in errors. A repeated key is an error.
   public static func parse(_ bytes: [UInt8], file: String) throws -> JSON {
     try bytes.withUnsafeBytes { try parse($0, file: file) }
   }
 
+  /// Parses one document. `file` names it in errors. A repeated key is an error.
   public static func parse(_ text: String, file: String) throws -> JSON { try parse(Array(text.utf8), file: file) }
 
   private init(_ value: UnsafeMutablePointer<json_t>, wholeReals: Bool) {
@@ -174,15 +189,22 @@ extension JSON {
 }
 
 extension JSON {
+  /// A member of an object; nil if there is none, or this is no object.
   public subscript(key: String) -> JSON? {
     if case .object(let object) = self { object[key] } else { nil }
   }
 
+  /// Whether it is `null`.
   public var isNull: Bool { self == .null }
+  /// The value of a boolean; nil for anything else.
   public var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  /// The value of a whole number; nil for anything else.
   public var int: Int? { if case .int(let value) = self { value } else { nil } }
+  /// The value of a string; nil for anything else.
   public var string: String? { if case .string(let value) = self { value } else { nil } }
+  /// The items of an array; nil for anything else.
   public var array: [JSON]? { if case .array(let value) = self { value } else { nil } }
+  /// The members of an object; nil for anything else.
   public var object: JSONObject? { if case .object(let value) = self { value } else { nil } }
   /// A number of either kind.
   public var double: Double? {
@@ -276,11 +298,17 @@ extension JSON: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, Express
   ExpressibleByBooleanLiteral,
   ExpressibleByArrayLiteral, ExpressibleByDictionaryLiteral
 {
+  /// A value written as a literal.
   public init(stringLiteral value: String) { self = .string(value) }
+  /// A value written as a literal.
   public init(integerLiteral value: Int) { self = .int(value) }
+  /// A value written as a literal.
   public init(floatLiteral value: Double) { self = .real(value) }
+  /// A value written as a literal.
   public init(booleanLiteral value: Bool) { self = .bool(value) }
+  /// An array written as a literal.
   public init(arrayLiteral elements: JSON...) { self = .array(elements) }
+  /// An object written as a literal; of a repeated key the last value counts.
   public init(dictionaryLiteral elements: (String, JSON)...) {
     var object = JSONObject()
     for (key, value) in elements { object[key] = value }

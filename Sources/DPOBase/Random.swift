@@ -3,6 +3,7 @@ public struct MersenneTwister: Sendable {
   private var state: [UInt32]
   private var next = 624
 
+  /// Equal seeds draw equal numbers.
   public init(seed: UInt32) {
     state = [seed]
     state.reserveCapacity(624)
@@ -12,6 +13,7 @@ public struct MersenneTwister: Sendable {
     }
   }
 
+  /// The next number, any of 2³² with equal chances.
   public mutating func nextUInt32() -> UInt32 {
     if next == 624 {
       for k in 0..<624 {
@@ -39,17 +41,17 @@ public struct MersenneTwister: Sendable {
 
 /// SplitMix64 (Steele, Lea, Flood 2014) as a counter-based generator: value number `counter` of stream `key` is a pure
 /// function of both, so a resumed run draws what an uninterrupted one would.
-public struct CounterRandom: Sendable, Equatable {
-  public let key: UInt64
-  public var counter: UInt64
+package struct CounterRandom: Sendable, Equatable {
+  package let key: UInt64
+  package var counter: UInt64
 
-  public init(key: UInt64, counter: UInt64 = 0) {
+  package init(key: UInt64, counter: UInt64 = 0) {
     self.key = key
     self.counter = counter
   }
 
   /// A stream of its own for a purpose: `parts` are, say, seed, step, layer.
-  public init(stream parts: [UInt64]) {
+  package init(stream parts: [UInt64]) {
     self.init(key: parts.reduce(0x6A09_E667_F3BC_C908) { CounterRandom.mix($0 ^ CounterRandom.mix($1)) })
   }
 
@@ -60,11 +62,11 @@ public struct CounterRandom: Sendable, Equatable {
     return z ^ (z >> 31)
   }
 
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     counter &+= 1
     return CounterRandom.mix(key &+ counter &* 0x9E37_79B9_7F4A_7C15)
   }
 
   /// Uniform in [0, 1).
-  public mutating func uniform() -> Double { Double(next() >> 11) * 0x1p-53 }
+  package mutating func uniform() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

@@ -1,5 +1,6 @@
 /// Arithmetic of matrix products; sums are f32 in both.
 public enum Precision: String, Sendable, CaseIterable {
+  /// Operands are f32.
   case fp32
   /// Both operands are rounded to bf16 on their way into the product.
   case bf16

@@ -2,22 +2,29 @@ import DPOPlatform
 
 /// Where the time of a team's work goes. Attach one to `ThreadTeam.profile`; operations then add to it as they end.
 public final class Profile: @unchecked Sendable {
+  /// What operations of one name took.
   public struct Entry: Sendable {
+    /// The operation.
     public let name: String
+    /// How often it ran.
     public fileprivate(set) var calls = 0
+    /// What it took, all calls together.
     public fileprivate(set) var seconds = 0.0
-    /// Floating-point operations, and bytes that have to be read and written at least; 0 where not counted.
+    /// Floating-point operations; 0 where not counted.
     public fileprivate(set) var operations = 0.0
+    /// Bytes that have to be read and written at least; 0 where not counted.
     public fileprivate(set) var bytes = 0.0
 
+    /// 10⁹ operations a second.
     public var gflops: Double { seconds > 0 ? operations / seconds / 1e9 : 0 }
+    /// 10⁹ bytes a second.
     public var gigabytesPerSecond: Double { seconds > 0 ? bytes / seconds / 1e9 : 0 }
   }
 
   private var byName: [String: Entry] = [:]
   private let start = monotonicSeconds()
 
-  public init() {}
+  package init() {}
 
   /// The most expensive first.
   public var entries: [Entry] { byName.values.sorted { $0.seconds > $1.seconds } }

@@ -8,11 +8,12 @@ import DPOPlatform
 /// Work is cut into tasks whose size never depends on the number of threads, and each sum has a fixed order: results
 /// have the same bits for any number of threads.
 public final class ThreadTeam: @unchecked Sendable {
+  /// How many there are, the calling one counted.
   public let threads: Int
   /// What the threads compute with.
   public let engine: Engine
   /// Set it between operations only.
-  public var profile: Profile?
+  package var profile: Profile?
   private let handle: OpaquePointer
   package let packing: PackingMemory
 

@@ -75,7 +75,7 @@ public final class Decoder: @unchecked Sendable {
   ///
   /// A trainable decoder holds all weights as f32 in `parameters`. A frozen one keeps the tensors as they are stored,
   /// mapped and quantised; blocks of rows are dequantised on their way into a product.
-  public init(configuration: DecoderConfiguration, tensors: [String: StoredTensor], trainable: Bool) throws {
+  package init(configuration: DecoderConfiguration, tensors: [String: StoredTensor], trainable: Bool) throws {
     let descriptions = Family.named(configuration.family).parameters(configuration)
     for description in descriptions {
       guard let tensor = tensors[description.name] else {

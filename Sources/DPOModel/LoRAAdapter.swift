@@ -41,7 +41,7 @@ public final class LoRAAdapter: Sendable {
   /// A fresh adapter, which changes nothing: B is zero, and the scalar head is the model's own.
   ///
   /// - Parameter tensors: the model's; what it lacks of a scalar head is zero.
-  public convenience init(
+  package convenience init(
     _ configuration: LoRAConfiguration, model: DecoderConfiguration, seed: UInt64,
     tensors: [String: StoredTensor] = [:]
   ) throws {
@@ -65,7 +65,7 @@ public final class LoRAAdapter: Sendable {
 
   /// An adapter read from a file. `tensors` go by PEFT's names; each must have the shape that `configuration` says. A value
   /// head that is not among them starts at zero.
-  public convenience init(
+  package convenience init(
     _ configuration: LoRAConfiguration, model: DecoderConfiguration, tensors: [String: StoredTensor]
   ) throws {
     try self.init(configuration, model: model)

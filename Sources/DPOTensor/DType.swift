@@ -1,21 +1,34 @@
 /// How the elements of a stored tensor are encoded. Raw values are the names that GGUF and safetensors use.
 public enum DType: String, Sendable, CaseIterable {
+  /// IEEE 754, 32 bits
   case f32 = "F32"
+  /// IEEE 754, 16 bits
   case f16 = "F16"
+  /// The upper half of an F32
   case bf16 = "BF16"
+  /// ggml blocks of 32: 4 bits and a scale
   case q4_0 = "Q4_0"
+  /// ggml blocks of 32: 4 bits, a scale and a minimum
   case q4_1 = "Q4_1"
+  /// ggml blocks of 32: 5 bits and a scale
   case q5_0 = "Q5_0"
+  /// ggml blocks of 32: 5 bits, a scale and a minimum
   case q5_1 = "Q5_1"
+  /// ggml blocks of 32: 8 bits and a scale
   case q8_0 = "Q8_0"
+  /// ggml blocks of 256: 2 bits; scales and minimums of 4 bits
   case q2_k = "Q2_K"
+  /// ggml blocks of 256: 3 bits; scales of 6 bits
   case q3_k = "Q3_K"
+  /// ggml blocks of 256: 4 bits; scales and minimums of 6 bits
   case q4_k = "Q4_K"
+  /// ggml blocks of 256: 5 bits; scales and minimums of 6 bits
   case q5_k = "Q5_K"
+  /// ggml blocks of 256: 6 bits; scales of 8 bits
   case q6_k = "Q6_K"
 
   /// Elements a block; a row is a whole number of blocks.
-  public var blockElements: Int {
+  package var blockElements: Int {
     switch self {
     case .f32, .f16, .bf16: 1
     case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
@@ -23,7 +36,7 @@ public enum DType: String, Sendable, CaseIterable {
     }
   }
 
-  public var blockBytes: Int {
+  package var blockBytes: Int {
     switch self {
     case .f32: 4
     case .f16, .bf16: 2

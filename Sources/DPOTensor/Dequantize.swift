@@ -24,7 +24,7 @@ extension DType {
 extension StoredTensor {
   /// Decodes rows to f32, `columns` numbers each, in the tensor's own (Hugging Face's) order of rows. The caller
   /// guarantees that `rows` are within the tensor and `out` holds rows.count × columns numbers.
-  public func dequantize(rows: Range<Int>, into out: UnsafeMutablePointer<Float>) {
+  package func dequantize(rows: Range<Int>, into out: UnsafeMutablePointer<Float>) {
     if shape.count == 1, rowOrder != .natural { return dequantizeReordered(into: out) }
     dequantize(rows: rows, columns: 0..<columns, into: out)
   }
@@ -66,7 +66,7 @@ extension StoredTensor {
   }
 
   /// The index of an element in the first block that holds a NaN or infinity, in file order; nil if all are finite.
-  public var firstNonFinite: Int? {
+  package var firstNonFinite: Int? {
     guard let base = bytes.baseAddress else { return nil }
     let blocks = bytes.count / dtype.blockBytes
     let found = Engine.best.kernels.pointee.first_nonfinite(dtype.encoding, base, blocks)

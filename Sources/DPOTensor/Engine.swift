@@ -4,6 +4,7 @@ import DPOBase
 /// The inner loops for one kind of processor. With one engine every result has the same bits on every machine and for any
 /// number of threads; engines differ in the last bits.
 public struct Engine: Sendable, Equatable {
+  /// One of `names`.
   public let name: String
   package nonisolated(unsafe) let kernels: UnsafePointer<ck_engine>
 

@@ -4,7 +4,9 @@ import DPOPlatform
 /// Memory for `count` f32 numbers, 64-byte aligned and zeroed. It belongs to nobody but its owner; sharing it between
 /// threads is the owner's business.
 public final class FloatBuffer: @unchecked Sendable {
+  /// The first number.
   public let pointer: UnsafeMutablePointer<Float>
+  /// How many numbers there are.
   public let count: Int
   private let mappedBytes: Int
 
@@ -12,7 +14,7 @@ public final class FloatBuffer: @unchecked Sendable {
   private static let mappingThreshold = 1 << 20
 
   /// Throws `.memory` if the system refuses.
-  public init(count: Int) throws {
+  package init(count: Int) throws {
     let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: 4)
     guard count >= 0, !overflow, bytes <= 1 << 46 else {
       throw DPOError(.memory, "cannot allocate \(count) numbers of 4 bytes")
@@ -41,14 +43,15 @@ public final class FloatBuffer: @unchecked Sendable {
     if mappedBytes > 0 { munmap(pointer, mappedBytes) } else { free(pointer) }
   }
 
+  /// All of them.
   public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: pointer, count: count) }
 
-  public func zero() { memset(pointer, 0, count * 4) }
+  package func zero() { memset(pointer, 0, count * 4) }
 }
 
 extension StoredTensor {
   /// All elements as f32.
-  public func floats() throws -> FloatBuffer {
+  package func floats() throws -> FloatBuffer {
     let buffer = try FloatBuffer(count: count)
     dequantize(rows: 0..<rows, into: buffer.pointer)
     return buffer

@@ -2,10 +2,10 @@ import DPOBase
 import DPOPlatform
 
 /// Memory of its own, 64-byte aligned, for tensors that cannot be used where they lie in a file.
-public final class OwnedBytes: @unchecked Sendable {
-  public let bytes: UnsafeMutableRawBufferPointer
+package final class OwnedBytes: @unchecked Sendable {
+  package let bytes: UnsafeMutableRawBufferPointer
 
-  public init(count: Int) throws {
+  package init(count: Int) throws {
     guard count > 0 else {
       bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
       return

@@ -1,7 +1,7 @@
 import DPOBase
 
 /// Order of a stored matrix's rows.
-public enum RowOrder: Sendable, Equatable {
+package enum RowOrder: Sendable, Equatable {
   case natural
   /// llama.cpp's order of q and k rows: within each head of `headSize` rows, Hugging Face's row h·(headSize/2) + i
   /// (h = 0, 1: half) stands at 2·i + h.
@@ -10,17 +10,17 @@ public enum RowOrder: Sendable, Equatable {
 
 /// A frozen tensor as it lies in a file or in memory, in row-major order: `shape` is [rows, columns] for matrices (a
 /// linear layer's [out, in]) and [count] for vectors.
-public struct StoredTensor: Sendable {
-  public let name: String
-  public let dtype: DType
-  public let shape: [Int]
-  public let rowOrder: RowOrder
+package struct StoredTensor: Sendable {
+  package let name: String
+  package let dtype: DType
+  package let shape: [Int]
+  package let rowOrder: RowOrder
   /// The encoded elements; `owner` keeps them alive.
-  public nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
-  public let owner: any AnyObject & Sendable
+  package nonisolated(unsafe) let bytes: UnsafeRawBufferPointer
+  package let owner: any AnyObject & Sendable
 
   /// Checks that `bytes` are exactly what `dtype` and `shape` need. `file` names the source in errors.
-  public init(
+  package init(
     name: String, dtype: DType, shape: [Int], bytes: UnsafeRawBufferPointer, owner: any AnyObject & Sendable,
     rowOrder: RowOrder = .natural, file: String
   ) throws {
@@ -50,7 +50,7 @@ public struct StoredTensor: Sendable {
   }
 
   /// Bytes that a tensor takes, or nil if the shape is negative, overflows, or does not fill whole blocks a row.
-  public static func byteCount(dtype: DType, shape: [Int]) -> Int? {
+  package static func byteCount(dtype: DType, shape: [Int]) -> Int? {
     var elements = 1
     for size in shape {
       guard size >= 0 else { return nil }
@@ -63,13 +63,13 @@ public struct StoredTensor: Sendable {
     return overflow ? nil : size
   }
 
-  public var rows: Int { shape.count > 1 ? shape[0] : 1 }
-  public var columns: Int { shape.count > 1 ? shape[1...].reduce(1, *) : (shape.first ?? 1) }
-  public var count: Int { rows * columns }
-  public var rowBytes: Int { columns / dtype.blockElements * dtype.blockBytes }
+  package var rows: Int { shape.count > 1 ? shape[0] : 1 }
+  package var columns: Int { shape.count > 1 ? shape[1...].reduce(1, *) : (shape.first ?? 1) }
+  package var count: Int { rows * columns }
+  package var rowBytes: Int { columns / dtype.blockElements * dtype.blockBytes }
 
   /// Row of the file that holds row `row` of the tensor.
-  public func storedRow(_ row: Int) -> Int {
+  package func storedRow(_ row: Int) -> Int {
     switch rowOrder {
     case .natural: return row
     case .interleavedHalves(let size):

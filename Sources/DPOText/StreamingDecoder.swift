@@ -8,6 +8,7 @@ public struct StreamingDecoder: Sendable {
   private var context: [Int32] = []
   private var pending: [Int32] = []
 
+  /// Special tokens have no text with `skipSpecialTokens`.
   public init(_ tokenizer: Tokenizer, skipSpecialTokens: Bool = true) {
     self.tokenizer = tokenizer
     self.skipSpecialTokens = skipSpecialTokens

@@ -166,7 +166,7 @@ public final class Tokenizer: Sendable {
   /// Token ids of a text without special tokens around it, and which of them reach into `ranges`, ascending ranges of the
   /// text's UTF-8 bytes: what the generation blocks of a chat template wrote.
   /// - Throws: `.unsupported` for tokenizers whose tokens do not add up to the text.
-  public func encode(_ text: String, marking ranges: [Range<Int>]) throws -> (ids: [Int32], marks: [Bool]) {
+  package func encode(_ text: String, marking ranges: [Range<Int>]) throws -> (ids: [Int32], marks: [Bool]) {
     guard decoder.isByteLevel else {
       throw DPOError.unsupported("tokens of this tokenizer cannot be traced to their places in a text")
     }
@@ -242,7 +242,7 @@ public final class Tokenizer: Sendable {
   public func id(of token: String) -> Int32? { addedTokens.id(of: token) ?? bpe.vocabulary.id(of: token) }
 
   /// Whether every id stands for the same token in both: text of one is tokens of the other.
-  public func hasTokens(of other: Tokenizer) -> Bool {
+  package func hasTokens(of other: Tokenizer) -> Bool {
     self === other
       || (vocabularySize == other.vocabularySize
         && (0..<Int32(clamping: vocabularySize)).allSatisfy { token($0) == other.token($0) })

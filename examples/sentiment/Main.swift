@@ -170,13 +170,13 @@ struct Experiment {
         beforeScore: before.rewards[index][0], afterScore: after.rewards[index][0])
     }
     var settings = options.json.object ?? [:]
-    settings["model"] = .string(nameOf(model.file.path))
+    settings["model"] = .string(String(model.file.path.split(separator: "/").last ?? ""))
     var report = RunReport(settings: .object(settings), data: data.report.json, metrics: records, samples: samples)
     report.title = "A small language model learns to like films"
     report.verdict = verdict
     report.comparisons = comparisons
-    try writeFile("\(output)/report.html", report.html())
-    try writeFile("\(output)/curves.svg", report.curvesSVG())
+    try save(report.html(), as: "report.html")
+    try save(report.curvesSVG(), as: "curves.svg")
   }
 
   private func saveNumbers(
@@ -187,7 +187,18 @@ struct Experiment {
       "samples_per_prompt": .int(Experiment.samplesPerPrompt), "reward_change": change.json,
     ]
     for row in measured { object[row.name] = ["before": row.before?.json ?? .null, "after": row.after.json] }
-    try writeFile("\(output)/numbers.json", JSON.object(object).pretty)
+    try save(JSON.object(object).pretty, as: "numbers.json")
+  }
+
+  private func save(_ text: String, as name: String) throws {
+    guard let file = fopen("\(output)/\(name)", "w") else { throw CannotWrite(path: "\(output)/\(name)") }
+    let isWritten = fputs(text, file) >= 0
+    guard fclose(file) == 0, isWritten else { throw CannotWrite(path: "\(output)/\(name)") }
+  }
+
+  private struct CannotWrite: Error, CustomStringConvertible {
+    let path: String
+    var description: String { "\(path): cannot write" }
   }
 
   private func export(_ adapter: String) throws {

@@ -17,6 +17,7 @@ public struct FeedbackOptions: Sendable, Equatable {
   /// `lora` describes the adapter. `threads` 0: one less than there are processors, which leaves the host one.
   public var training = FeedbackOptions.defaultTraining
 
+  /// The defaults.
   public init() {}
 
   /// Throws `.invalidArgument` for a value out of range.

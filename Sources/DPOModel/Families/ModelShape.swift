@@ -26,6 +26,7 @@ public struct ModelShape: Sendable, Equatable {
   /// Standard deviation of the weights. At least 0.
   public var initializerRange = 0.02
 
+  /// The defaults.
   public init() {}
 
   /// Throws `.invalidArgument` for a value out of range.

@@ -58,7 +58,7 @@ public struct ParameterDescription: Sendable, Equatable {
   /// AdamW's weight decay applies (losses: section 9).
   public let decays: Bool
   /// Order of the rows in a GGUF file.
-  public let rowOrderInGGUF: RowOrder
+  package let rowOrderInGGUF: RowOrder
 
   /// Hugging Face's name of the parameter.
   public var name: String { module + (isBias ? ".bias" : ".weight") }

@@ -69,7 +69,7 @@ public final class ForwardPass {
 
   /// Scores, and keeps what `backward` needs. With an adapter its gradients are what backward computes, otherwise those of
   /// a trainable decoder. `dropout` switches on the adapter's dropout; equal keys draw equal masks.
-  public func forward(
+  package func forward(
     _ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = [], dropout: CounterRandom? = nil
   ) throws -> TokenScores {
     guard adapter != nil || decoder.parameters != nil else {

@@ -27,6 +27,7 @@ public struct GenerationOptions: Sendable, Equatable {
   /// A completion ends with the first of these, which is part of it.
   public var stopTokens: [Int32] = []
 
+  /// The defaults.
   public init() {}
 
   /// Throws `.invalidArgument` for a value out of range.

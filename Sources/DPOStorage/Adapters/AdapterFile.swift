@@ -4,17 +4,22 @@ import DPOTensor
 
 /// A LoRA adapter as it lies in a file or directory.
 public struct AdapterFile: Sendable {
+  /// What an adapter is stored as.
   public enum Format: String, Sendable {
+    /// A PEFT directory, a GGUF adapter for llama.cpp, or libdpo's own file.
     case peft, gguf, hdf5
   }
 
+  /// Where it lies.
   public let path: String
+  /// What it is stored as.
   public let format: Format
+  /// Rank, scale and the modules that it changes.
   public let configuration: LoRAConfiguration
   /// By PEFT's names: `base_model.model.<module>.lora_A.weight` [rank, in] and `….lora_B.weight` [out, rank]; of a reward
   /// model's adapter the whole of `base_model.model.score.weight` as well, of a policy with a value function that of
   /// `base_model.model.v_head.weight`.
-  public let tensors: [String: StoredTensor]
+  package let tensors: [String: StoredTensor]
   /// Where the adapter says its base model is.
   public let basePath: String?
   /// `.score`: it makes the model a reward model; `.languageAndValue`: it brings a value function.
@@ -36,7 +41,7 @@ public struct AdapterFile: Sendable {
   /// the right shapes for every module that its configuration names, nothing else, finite numbers only.
   /// - Throws: `.io`, `.format` for a damaged adapter, `.unsupported` for variants of LoRA that change the computation,
   ///   `.mismatch` for an adapter of another model, `.nonFinite`.
-  public static func open(_ path: String, for model: DecoderConfiguration) throws -> AdapterFile {
+  package static func open(_ path: String, for model: DecoderConfiguration) throws -> AdapterFile {
     if fileKind(path) == .directory {
       let adapter = try PEFTAdapter(path)
       return AdapterFile(
@@ -59,7 +64,7 @@ public struct AdapterFile: Sendable {
   }
 
   /// The adapter with a value head beside its matrices or without one: one that it lacks starts at zero.
-  public func with(heads: Heads) -> AdapterFile {
+  package func with(heads: Heads) -> AdapterFile {
     guard heads != self.heads, heads == .language else { return self }
     return AdapterFile(
       path: path, format: format, configuration: configuration,

@@ -3,7 +3,7 @@ import DPOModel
 
 extension LoRAConfiguration {
   /// adapter_config.json as PEFT writes it. Targets are resolved: "all-linear" becomes the list of modules.
-  public func peftJSON(model: DecoderConfiguration, basePath: String?) throws -> JSON {
+  package func peftJSON(model: DecoderConfiguration, basePath: String?) throws -> JSON {
     let family = Family.named(model.family)
     let targets: JSON =
       switch targetModules ?? .names(family.defaultLoRATargets) {

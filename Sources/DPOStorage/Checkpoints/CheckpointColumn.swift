@@ -1,8 +1,8 @@
 import DPOBase
 
 /// A vector of numbers in a checkpoint that is no tensor of the model.
-public struct CheckpointColumn: Sendable, Equatable {
-  public let name: String
+package struct CheckpointColumn: Sendable, Equatable {
+  package let name: String
   private let values: Values
 
   private enum Values: Sendable, Equatable {
@@ -11,14 +11,14 @@ public struct CheckpointColumn: Sendable, Equatable {
     case integers([Int32])
   }
 
-  public init(_ name: String, _ values: [Float]) { (self.name, self.values) = (name, .floats(values)) }
-  public init(_ name: String, _ values: [Double]) { (self.name, self.values) = (name, .doubles(values)) }
-  public init(_ name: String, _ values: [Int32]) { (self.name, self.values) = (name, .integers(values)) }
+  package init(_ name: String, _ values: [Float]) { (self.name, self.values) = (name, .floats(values)) }
+  package init(_ name: String, _ values: [Double]) { (self.name, self.values) = (name, .doubles(values)) }
+  package init(_ name: String, _ values: [Int32]) { (self.name, self.values) = (name, .integers(values)) }
 
   /// nil if the numbers are others.
-  public var floats: [Float]? { if case .floats(let values) = values { values } else { nil } }
-  public var doubles: [Double]? { if case .doubles(let values) = values { values } else { nil } }
-  public var integers: [Int32]? { if case .integers(let values) = values { values } else { nil } }
+  package var floats: [Float]? { if case .floats(let values) = values { values } else { nil } }
+  package var doubles: [Double]? { if case .doubles(let values) = values { values } else { nil } }
+  package var integers: [Int32]? { if case .integers(let values) = values { values } else { nil } }
 
   func write(to writer: HDF5Writer, group: String) throws {
     func write<Element>(_ values: [Element], _ element: HDF5Element) throws {
@@ -56,7 +56,7 @@ public struct CheckpointColumn: Sendable, Equatable {
 
 extension CheckpointReader {
   /// The vectors directly in a group; none if it is not there.
-  public func columns(_ group: String) throws -> [CheckpointColumn] {
+  package func columns(_ group: String) throws -> [CheckpointColumn] {
     try file.datasets(in: group).map { try CheckpointColumn($0, file) }
   }
 }

@@ -1,8 +1,8 @@
 import DPOBase
 
 /// What a libdpo HDF5 file says besides numbers. docs/hdf5.md describes the file.
-public struct CheckpointHeader: Sendable, Equatable {
-  public enum Kind: String, Sendable {
+package struct CheckpointHeader: Sendable, Equatable {
+  package enum Kind: String, Sendable {
     /// A whole model.
     case model
     /// An adapter, with a pointer to its base model.
@@ -12,35 +12,35 @@ public struct CheckpointHeader: Sendable, Equatable {
   }
 
   /// The model that an adapter belongs to.
-  public struct BaseModel: Sendable, Equatable {
-    public var path: String
+  package struct BaseModel: Sendable, Equatable {
+    package var path: String
     /// `ModelFile.fingerprint()`
-    public var fingerprint: UInt64
+    package var fingerprint: UInt64
 
-    public init(path: String, fingerprint: UInt64) {
+    package init(path: String, fingerprint: UInt64) {
       self.path = path
       self.fingerprint = fingerprint
     }
   }
 
-  public var kind: Kind
+  package var kind: Kind
   /// config.json
-  public var configuration: JSON
+  package var configuration: JSON
   /// generation_config.json
-  public var generationConfiguration: JSON?
+  package var generationConfiguration: JSON?
   /// tokenizer.json
-  public var tokenizerJSON: JSON?
+  package var tokenizerJSON: JSON?
   /// tokenizer_config.json
-  public var tokenizerConfiguration: JSON?
+  package var tokenizerConfiguration: JSON?
   /// PEFT's adapter_config.json, where there is an adapter
-  public var adapterConfiguration: JSON?
-  public var baseModel: BaseModel?
+  package var adapterConfiguration: JSON?
+  package var baseModel: BaseModel?
   /// Where the weights came from and what was done to them
-  public var provenance: JSON
+  package var provenance: JSON
   /// The trainer's state, of a checkpoint only. Keys become attributes of /trainer.
-  public var trainer: JSONObject?
+  package var trainer: JSONObject?
 
-  public init(
+  package init(
     kind: Kind, configuration: JSON, generationConfiguration: JSON? = nil, tokenizerJSON: JSON? = nil,
     tokenizerConfiguration: JSON? = nil, adapterConfiguration: JSON? = nil, baseModel: BaseModel? = nil,
     provenance: JSON, trainer: JSONObject? = nil

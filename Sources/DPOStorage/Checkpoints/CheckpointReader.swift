@@ -3,29 +3,29 @@ import DPOModel
 import DPOTensor
 
 /// A model, adapter or checkpoint that libdpo wrote as an HDF5 file. Everything is verified when it is opened.
-public final class CheckpointReader: Sendable {
-  public let path: String
-  public let header: CheckpointHeader
+package final class CheckpointReader: Sendable {
+  package let path: String
+  package let header: CheckpointHeader
   let file: HDF5Reader
 
   /// - Throws: `.io`, or `.format` that names the damaged part.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     file = try HDF5Reader(path)
     header = try CheckpointHeader(file)
   }
 
   /// Paths of all datasets with their shapes, in the order they were written.
-  public var datasets: [(path: String, shape: [Int])] { file.datasets.map { ($0.path, $0.shape) } }
+  package var datasets: [(path: String, shape: [Int])] { file.datasets.map { ($0.path, $0.shape) } }
 
-  public var hasModel: Bool { has(CheckpointFormat.model) }
-  public var hasAdapter: Bool { has(CheckpointFormat.adapter) }
+  package var hasModel: Bool { has(CheckpointFormat.model) }
+  package var hasAdapter: Bool { has(CheckpointFormat.adapter) }
 
   /// Whether a group such as "/reference" holds tensors.
-  public func has(_ group: String) -> Bool { !file.datasets(in: group).isEmpty }
+  package func has(_ group: String) -> Bool { !file.datasets(in: group).isEmpty }
 
   /// Tensors directly in a group, by name, with the shapes of the file; they read from the mapped file.
-  public func tensors(_ group: String) throws -> [String: StoredTensor] {
+  package func tensors(_ group: String) throws -> [String: StoredTensor] {
     var out: [String: StoredTensor] = [:]
     for dataset in file.datasets(in: group) {
       let tensor = try file.tensor(dataset)
@@ -36,7 +36,7 @@ public final class CheckpointReader: Sendable {
 
   /// Copies a group into memory laid out as `store`: its values, or `values` (an optimiser's moments). The group must hold
   /// exactly the store's entries.
-  public func load(
+  package func load(
     _ group: String, into store: ParameterStore, values: UnsafeMutablePointer<Float>? = nil,
     model: DecoderConfiguration
   ) throws {

@@ -2,16 +2,16 @@ import DPOBase
 import DPOModel
 
 /// Tensors that go into one group of a file.
-public struct CheckpointSection {
+package struct CheckpointSection {
   /// Float32 numbers in our layout ([out, in]), valid while the file is written.
-  public struct Entry {
-    public var name: String
-    public var shape: [Int]
-    public var pointer: UnsafePointer<Float>
+  package struct Entry {
+    package var name: String
+    package var shape: [Int]
+    package var pointer: UnsafePointer<Float>
     /// Files hold the transpose (GPT-2's linear layers).
-    public var transposed: Bool
+    package var transposed: Bool
 
-    public init(name: String, shape: [Int], pointer: UnsafePointer<Float>, transposed: Bool = false) {
+    package init(name: String, shape: [Int], pointer: UnsafePointer<Float>, transposed: Bool = false) {
       self.name = name
       self.shape = shape
       self.pointer = pointer
@@ -20,16 +20,16 @@ public struct CheckpointSection {
   }
 
   /// "/model", "/adapter", "/optimizer/exp_avg", …
-  public var group: String
-  public var entries: [Entry]
+  package var group: String
+  package var entries: [Entry]
 
-  public init(group: String, entries: [Entry]) {
+  package init(group: String, entries: [Entry]) {
     self.group = group
     self.entries = entries
   }
 
   /// The numbers at `values` (the store's own by default; an optimiser's moments), laid out as the store's.
-  public init(
+  package init(
     group: String, store: ParameterStore, values: UnsafePointer<Float>? = nil, model: DecoderConfiguration
   ) {
     let base = values ?? UnsafePointer(store.values.pointer)
@@ -47,11 +47,11 @@ func transposedNames(_ model: DecoderConfiguration) -> Set<String> {
   Set(Family.named(model.family).parameters(model).lazy.filter(\.transposedInFile).map(\.name))
 }
 
-public enum CheckpointWriter {
+package enum CheckpointWriter {
   /// Writes a model, adapter or checkpoint as an HDF5 file. The file appears whole and flushed to the disk, replacing one of
   /// that name, or not at all.
   /// - Throws: `.io` if it cannot be written (disk full, read-only directory).
-  public static func write(
+  package static func write(
     path: String, header: CheckpointHeader, sections: [CheckpointSection],
     columns: (group: String, columns: [CheckpointColumn])? = nil
   ) throws {

@@ -2,11 +2,13 @@ import DPOBase
 import DPOModel
 import DPOTensor
 
+/// What models and adapters can be written as.
 public enum ExportFormat: String, Sendable, CaseIterable {
   /// libdpo's own file: a model, or an adapter.
   case hdf5
   /// A Hugging Face directory.
   case safetensors
+  /// A GGUF file, as llama.cpp reads it.
   case gguf
   /// A PEFT directory.
   case peft

@@ -29,10 +29,10 @@ enum HDF5Library {
 }
 
 /// Type of a dataset's elements; all are little-endian.
-public enum HDF5Element: String, Sendable {
+package enum HDF5Element: String, Sendable {
   case float32, float64, int64, uint8
 
-  public var size: Int {
+  package var size: Int {
     switch self {
     case .float32: 4
     case .float64, .int64: 8
@@ -42,7 +42,7 @@ public enum HDF5Element: String, Sendable {
 }
 
 /// Value of an attribute: a number, or UTF-8 text of any length.
-public enum HDF5Value: Sendable, Equatable {
+package enum HDF5Value: Sendable, Equatable {
   case int(Int)
   case real(Double)
   case text(String)

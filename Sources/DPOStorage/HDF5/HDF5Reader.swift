@@ -3,24 +3,24 @@ import DPOBase
 import DPOTensor
 
 /// A file that `HDF5Writer` wrote, mapped, with all checksums verified.
-public final class HDF5Reader: Sendable {
-  public struct Dataset: Sendable {
-    public let path: String
-    public let element: HDF5Element
-    public let shape: [Int]
+package final class HDF5Reader: Sendable {
+  package struct Dataset: Sendable {
+    package let path: String
+    package let element: HDF5Element
+    package let shape: [Int]
     fileprivate let range: Range<Int>
   }
 
-  public let path: String
+  package let path: String
   /// In the order they were written.
-  public let datasets: [Dataset]
+  package let datasets: [Dataset]
   /// Attributes of each group by its path; "/" for the file as a whole.
-  public let attributes: [String: [String: HDF5Value]]
+  package let attributes: [String: [String: HDF5Value]]
   private let file: MappedFile
   private let index: [String: Int]
 
   /// Opens and verifies a file. A damaged part is named in the error.
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     file = try MappedFile(path)
     let bytes = file.bytes
@@ -60,20 +60,20 @@ public final class HDF5Reader: Sendable {
     index = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.path, $0) })
   }
 
-  public func dataset(_ path: String) -> Dataset? { index[path].map { datasets[$0] } }
+  package func dataset(_ path: String) -> Dataset? { index[path].map { datasets[$0] } }
 
   /// Datasets that lie directly in a group.
-  public func datasets(in group: String) -> [Dataset] {
+  package func datasets(in group: String) -> [Dataset] {
     datasets.filter { directoryOf($0.path) == group }
   }
 
   /// A dataset's bytes; valid while the reader lives.
-  public func bytes(_ dataset: Dataset) -> UnsafeRawBufferPointer {
+  package func bytes(_ dataset: Dataset) -> UnsafeRawBufferPointer {
     UnsafeRawBufferPointer(rebasing: file.bytes[dataset.range])
   }
 
   /// A float32 dataset as a tensor that reads from the mapped file. Its name is that of the dataset in its group.
-  public func tensor(_ dataset: Dataset) throws -> StoredTensor {
+  package func tensor(_ dataset: Dataset) throws -> StoredTensor {
     guard dataset.element == .float32 else {
       throw DPOError.format(path, "dataset \(dataset.path): elements are \(dataset.element.rawValue), expected float32")
     }
@@ -82,7 +82,7 @@ public final class HDF5Reader: Sendable {
   }
 
   /// Text of an attribute, nil if it is absent.
-  public func text(_ group: String, _ name: String) throws -> String? {
+  package func text(_ group: String, _ name: String) throws -> String? {
     guard let value = attributes[group]?[name] else { return nil }
     guard case .text(let text) = value else {
       throw DPOError.format(path, "attribute \(name) of \(group): expected text")

@@ -7,9 +7,9 @@ import DPOPlatform
 ///
 /// libhdf5 lays the file out in memory, without the elements. Structure and elements then go to the disk in one pass by
 /// ordinary writes, so that a full disk is an error of ours: libhdf5 1.10 cannot close a file whose last writes fail.
-public final class HDF5Writer {
+package final class HDF5Writer {
   /// Where a dataset's bytes come from.
-  public enum Source {
+  package enum Source {
     /// Bytes that stay valid until `commit` returns.
     case memory(UnsafeRawBufferPointer)
     /// Fills a buffer of the dataset's size; called twice (checksum, then writing) and must give the same bytes.
@@ -24,19 +24,19 @@ public final class HDF5Writer {
     let source: Source
   }
 
-  public let path: String
+  package let path: String
   private let file: AtomicFile
   private var attributes: [String: [String: HDF5Value]] = ["/": [:]]
   private var datasets: [Dataset] = []
   private var paths: Set<String> = []
 
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     self.path = path
     file = try AtomicFile(path)
   }
 
   /// Sets an attribute of a group (made if it is not there), "/" for the file as a whole.
-  public func attribute(_ group: String, _ name: String, _ value: HDF5Value) throws {
+  package func attribute(_ group: String, _ name: String, _ value: HDF5Value) throws {
     if group != "/" { try checkPath(group) }
     let reserved = group == "/" && (name == HDF5Names.checksum || name == HDF5Names.contents)
     guard !name.isEmpty, !name.utf8.contains(0), !reserved else {
@@ -49,7 +49,7 @@ public final class HDF5Writer {
   }
 
   /// Adds a dataset at an absolute path such as "/model/lm_head.weight"; groups on the way are made.
-  public func dataset(_ path: String, shape: [Int], element: HDF5Element, source: Source) throws {
+  package func dataset(_ path: String, shape: [Int], element: HDF5Element, source: Source) throws {
     try checkPath(path)
     guard paths.insert(path).inserted else { throw DPOError.argument("\(self.path): dataset \(path) is given twice") }
     guard !shape.isEmpty, shape.count <= HDF5Limits.dimensions,
@@ -63,7 +63,7 @@ public final class HDF5Writer {
   }
 
   /// Adds float32 numbers that stay valid until `commit` returns.
-  public func dataset(_ path: String, shape: [Int], floats: UnsafePointer<Float>) throws {
+  package func dataset(_ path: String, shape: [Int], floats: UnsafePointer<Float>) throws {
     guard let size = HDF5Limits.byteCount(shape: shape, element: .float32) else {
       throw DPOError.argument("\(self.path): dataset \(path) cannot have shape \(shape)")
     }
@@ -72,7 +72,7 @@ public final class HDF5Writer {
   }
 
   /// Writes everything, flushes it to the disk and puts the file in its place.
-  public func commit() throws {
+  package func commit() throws {
     let scratch = try Scratch(
       datasets.reduce(0) { if case .produced = $1.source { max($0, $1.byteCount) } else { $0 } })
     var checksums: [String] = []

@@ -5,19 +5,27 @@ import DPOTensor
 
 /// A model as it lies in a file or directory: configuration, weights (mapped where possible), tokenizer.
 public struct ModelFile: Sendable {
+  /// What a model is stored as.
   public enum Format: String, Sendable {
+    /// A GGUF file.
     case gguf
+    /// A directory with config.json and safetensors files.
     case huggingFace = "huggingface"
+    /// libdpo's own file.
     case hdf5
   }
 
+  /// Where it lies.
   public let path: String
+  /// What it is stored as.
   public let format: Format
+  /// Sizes and kinds of its layers.
   public let configuration: DecoderConfiguration
   /// By Hugging Face's names, matrices as [out, in].
-  public let tensors: [String: StoredTensor]
+  package let tensors: [String: StoredTensor]
   /// config.json, made from the metadata for a GGUF file.
   public let huggingFaceConfiguration: JSON
+  /// generation_config.json, where there is one.
   public let generationConfiguration: JSON?
   /// Of a GGUF file.
   package let metadata: GGUFMetadata?

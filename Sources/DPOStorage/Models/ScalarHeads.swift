@@ -7,7 +7,7 @@ extension ModelFile {
   /// head that the file lacks gets fresh numbers, N(0, initializer_range²), as in transformers; a value head starts at zero.
   ///
   /// - Throws: `.unsupported` for a reward model where log-probs are needed: it has no language head.
-  public func with(heads: Heads, seed: UInt64 = 0) throws -> ModelFile {
+  package func with(heads: Heads, seed: UInt64 = 0) throws -> ModelFile {
     guard heads != configuration.heads else { return self }
     guard configuration.heads != .score else {
       throw DPOError.unsupported("\(path): a reward model, which has no log-probs of tokens")

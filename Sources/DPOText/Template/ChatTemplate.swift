@@ -8,10 +8,10 @@ import DPOBase
 /// failed operation and `raise_exception` throw a `DPOError` that names the file and the template's line.
 public struct ChatTemplate: Sendable {
   /// A rendered conversation.
-  public struct Rendering: Sendable, Equatable {
-    public let text: String
+  package struct Rendering: Sendable, Equatable {
+    package let text: String
     /// What `{% generation %}` blocks wrote, as ranges of UTF-8 bytes of `text`: the assistant's tokens, in order.
-    public let generation: [Range<Int>]
+    package let generation: [Range<Int>]
   }
 
   private struct Variant {
@@ -82,7 +82,7 @@ public struct ChatTemplate: Sendable {
   }
 
   /// As `render(messages:addGenerationPrompt:variables:time:)`, and tells which parts generation blocks wrote.
-  public func renderTracingGeneration(
+  package func renderTracingGeneration(
     messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject, time: Int? = nil
   ) throws -> Rendering {
     try evaluate(messages, addGenerationPrompt, variables, time, recordsSpans: true)

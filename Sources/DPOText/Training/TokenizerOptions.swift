@@ -23,6 +23,7 @@ extension TokenizerTrainer {
     /// More tokens that are never part of a word, in the order of their ids.
     public var specialTokens: [String] = []
 
+    /// The defaults.
     public init() {}
 
     /// Throws `.invalidArgument` for a value out of range.

@@ -7,11 +7,13 @@ import DPOBase
 public struct TokenizerTrainer {
   /// How text is cut into words, within which merges are made.
   public enum WordSplit: String, CaseIterable, Sendable {
+    /// As GPT-2 does: words with the blank before them, numbers, punctuation.
     case gpt2
     /// GPT-2's, and every digit a word of its own.
     case smollm
+    /// As Llama 3 does: numbers in threes, and more kinds of line ends.
     case llama3
-    /// With Unicode's NFC before it.
+    /// As Qwen2 does: digits one by one, with Unicode's NFC before it.
     case qwen2
 
     fileprivate var rules: GGUFPreTokenizer? {
