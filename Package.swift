@@ -17,6 +17,8 @@ let sharedLibraryFlags: [LinkerSetting] = [
     ], linux)
 ]
 
+let heap = Target.Dependency.product(name: "HeapModule", package: "swift-collections")
+
 let package = Package(
   name: "libdpo",
   products: [
@@ -29,7 +31,8 @@ let package = Package(
     .executable(name: "thumbs", targets: ["thumbs"]),
   ],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
   ],
   targets: [
     .systemLibrary(name: "CDPO", path: "include"),
@@ -43,8 +46,8 @@ let package = Package(
     .target(name: "DPOBase", dependencies: ["DPOPlatform", "CJansson", "CKernels"]),
     .target(name: "DPOTensor", dependencies: ["DPOBase", "CKernels"]),
     .target(name: "DPOKernels", dependencies: ["DPOTensor", "CKernels"]),
-    .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2"]),
-    .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc"]),
+    .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2", heap]),
+    .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc", heap]),
     .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),
     .target(name: "DPO", dependencies: ["DPOStorage", "CDPO"]),
     .target(name: "CHandles"),

@@ -1,4 +1,5 @@
 import DPOBase
+import HeapModule
 
 /// Byte-pair encoding: the `model` of tokenizer.json.
 ///
@@ -171,12 +172,11 @@ struct BPE: Sendable {
       size = count
     }
     // (rank, position) of the left symbol, smallest first; entries that no longer hold are skipped.
-    var queue = MinHeap(capacity: count)
-    for index in 0..<(count - 1) {
-      if let pair = merges.find(ids[index], ids[index + 1]) { queue.append(UInt64(pair.rank) << 32 | UInt64(index)) }
-    }
-    queue.order()
-    while let top = queue.pop() {
+    var queue = Heap(
+      (0..<(count - 1)).compactMap { index in
+        merges.find(ids[index], ids[index + 1]).map { UInt64($0.rank) << 32 | UInt64(index) }
+      })
+    while let top = queue.popMin() {
       let left = Int(truncatingIfNeeded: top & 0xFFFF_FFFF)
       guard ids[left] != removed, next[left] < count else { continue }
       let right = Int(next[left])
@@ -187,65 +187,14 @@ struct BPE: Sendable {
       if next[left] < count {
         previous[Int(next[left])] = Int32(left)
         if let pair = merges.find(ids[left], ids[Int(next[left])]) {
-          queue.push(UInt64(pair.rank) << 32 | UInt64(left))
+          queue.insert(UInt64(pair.rank) << 32 | UInt64(left))
         }
       }
       if previous[left] >= 0 {
         let before = Int(previous[left])
-        if let pair = merges.find(ids[before], ids[left]) { queue.push(UInt64(pair.rank) << 32 | UInt64(before)) }
+        if let pair = merges.find(ids[before], ids[left]) { queue.insert(UInt64(pair.rank) << 32 | UInt64(before)) }
       }
     }
     for id in ids where id != removed { out.append(id) }
-  }
-}
-
-/// A binary min-heap of integers.
-private struct MinHeap {
-  private var items: [UInt64] = []
-
-  init(capacity: Int) { items.reserveCapacity(capacity) }
-
-  /// Adds without keeping order; `order` must follow.
-  mutating func append(_ item: UInt64) { items.append(item) }
-
-  mutating func order() {
-    items.withUnsafeMutableBufferPointer { items in
-      for index in stride(from: items.count / 2 - 1, through: 0, by: -1) { MinHeap.sink(items, index, items.count) }
-    }
-  }
-
-  mutating func push(_ item: UInt64) {
-    items.append(item)
-    items.withUnsafeMutableBufferPointer { items in
-      var index = items.count - 1
-      while index > 0, items[(index - 1) / 2] > item {
-        items[index] = items[(index - 1) / 2]
-        index = (index - 1) / 2
-      }
-      items[index] = item
-    }
-  }
-
-  mutating func pop() -> UInt64? {
-    guard let last = items.popLast() else { return nil }
-    guard let top = items.first else { return last }
-    items.withUnsafeMutableBufferPointer { items in
-      items[0] = last
-      MinHeap.sink(items, 0, items.count)
-    }
-    return top
-  }
-
-  private static func sink(_ items: UnsafeMutableBufferPointer<UInt64>, _ start: Int, _ count: Int) {
-    let item = items[start]
-    var index = start
-    while 2 * index + 1 < count {
-      var child = 2 * index + 1
-      if child + 1 < count, items[child + 1] < items[child] { child += 1 }
-      guard items[child] < item else { break }
-      items[index] = items[child]
-      index = child
-    }
-    items[index] = item
   }
 }

@@ -1,6 +1,7 @@
 import CKernels
 import DPOBase
 import DPOPlatform
+import HeapModule
 
 /// Draws one token from a row of logits.
 struct Sampler {
@@ -64,31 +65,15 @@ struct Sampler {
     return chosen.last ?? 0
   }
 
-  /// The k-th largest probability, by a heap of the k largest.
+  /// The k-th largest probability, of more than k.
   private func smallest(of k: Int, _ count: Int) -> Float {
-    var heap: [Float] = []
-    heap.reserveCapacity(k)
-    func sink(_ start: Int) {
-      var at = start
-      while true {
-        var least = at
-        for child in [2 * at + 1, 2 * at + 2] where child < heap.count && heap[child] < heap[least] { least = child }
-        if least == at { return }
-        heap.swapAt(at, least)
-        at = least
-      }
+    var largest = Heap(probabilities[..<k])
+    var least = largest.min ?? 0
+    for probability in probabilities[k..<count] where probability > least {
+      largest.replaceMin(with: probability)
+      least = largest.min ?? 0
     }
-    for token in 0..<count {
-      let p = probabilities[token]
-      if heap.count < k {
-        heap.append(p)
-        if heap.count == k { for index in (0..<k / 2 + 1).reversed() where index < k { sink(index) } }
-      } else if p > heap[0] {
-        heap[0] = p
-        sink(0)
-      }
-    }
-    return heap.first ?? 0
+    return least
   }
 
   /// From the least likely on, tokens go while their probabilities, with those `removed` already, add up to at most

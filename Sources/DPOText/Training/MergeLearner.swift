@@ -1,4 +1,5 @@
 import DPOBase
+import HeapModule
 
 /// Byte-pair encoding learned from words and their counts (Sennrich et al. 2016): the pair of neighbours that occurs most
 /// often becomes a token, again and again. Of pairs that occur equally often the one with the smaller ids goes first, as in
@@ -38,7 +39,7 @@ struct MergeLearner {
   }
   private var pairs: [Pair] = []
   private var pairIndices: [UInt64: Int] = [:]
-  private var queue = PairQueue()
+  private var queue = Heap<QueuedPair>()
   /// Pairs that the running merge formed.
   private var formed: [Int] = []
 
@@ -75,11 +76,11 @@ struct MergeLearner {
 
   /// Learns until there are `vocabularySize` tokens or no pair occurs `minimumFrequency` times.
   mutating func learn(vocabularySize: Int, minimumFrequency: Int, progress: (Int) throws -> Void) throws {
-    while tokens.count < vocabularySize, let top = queue.pop() {
+    while tokens.count < vocabularySize, let top = queue.popMin() {
       guard let index = pairIndices[top.key] else { continue }
       let priority = pairs[index].priority
       guard top.priority == priority else {
-        if priority > 0, !pairs[index].places.isEmpty { queue.push(priority, top.key) }
+        if priority > 0, !pairs[index].places.isEmpty { queue.insert(QueuedPair(priority: priority, key: top.key)) }
         continue
       }
       if pairs[index].merged == nil {
@@ -153,49 +154,18 @@ struct MergeLearner {
   private mutating func queueFormed() {
     for index in formed {
       pairs[index].isFormed = false
-      if pairs[index].priority > 0 { queue.push(pairs[index].priority, pairs[index].key) }
+      if pairs[index].priority > 0 { queue.insert(QueuedPair(priority: pairs[index].priority, key: pairs[index].key)) }
     }
     formed.removeAll(keepingCapacity: true)
   }
 }
 
-/// A heap of pairs: the highest priority first, of equals the smallest key.
-private struct PairQueue {
-  struct Item {
-    let priority: Int
-    let key: UInt64
-  }
-  private var items: [Item] = []
+/// A pair, and its priority when it was queued. The highest priority comes first, of equals the smallest key.
+private struct QueuedPair: Comparable {
+  let priority: Int
+  let key: UInt64
 
-  private static func precedes(_ a: Item, _ b: Item) -> Bool {
+  static func < (a: QueuedPair, b: QueuedPair) -> Bool {
     a.priority != b.priority ? a.priority > b.priority : a.key < b.key
-  }
-
-  mutating func push(_ priority: Int, _ key: UInt64) {
-    let item = Item(priority: priority, key: key)
-    var index = items.count
-    items.append(item)
-    while index > 0 {
-      let parent = (index - 1) / 2
-      guard PairQueue.precedes(item, items[parent]) else { break }
-      items[index] = items[parent]
-      index = parent
-    }
-    items[index] = item
-  }
-
-  mutating func pop() -> Item? {
-    guard let top = items.first, let item = items.popLast() else { return nil }
-    guard !items.isEmpty else { return top }
-    var index = 0
-    while 2 * index + 1 < items.count {
-      var child = 2 * index + 1
-      if child + 1 < items.count, PairQueue.precedes(items[child + 1], items[child]) { child += 1 }
-      guard PairQueue.precedes(items[child], item) else { break }
-      items[index] = items[child]
-      index = child
-    }
-    items[index] = item
-    return top
   }
 }
