@@ -69,7 +69,7 @@ let package = Package(
     .executableTarget(name: "sentiment-demo", dependencies: ["DPO"], path: "examples/sentiment", exclude: ["run"]),
 
     .target(name: "TestSupport", dependencies: ["DPOStorage"], path: "Tests/TestSupport"),
-    .testTarget(name: "DPOBaseTests", dependencies: ["DPOBase"]),
+    .testTarget(name: "DPOBaseTests", dependencies: ["DPOBase", "DPOPlatform"]),
     .testTarget(name: "DPOKernelsTests", dependencies: ["DPOKernels", "TestSupport"]),
     .testTarget(name: "DPOModelTests", dependencies: ["DPOModel", "DPOStorage", "TestSupport"]),
     .testTarget(name: "DPOTextTests", dependencies: ["DPOText", "TestSupport"]),

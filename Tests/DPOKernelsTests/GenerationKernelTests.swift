@@ -69,7 +69,7 @@ private struct Blocks {
   }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct DecodeKernelTests {
+@Suite(.timeLimit(.minutes(10))) struct GenerationKernelTests {
   @Test(arguments: Engine.available, DType.allCases)
   func rowsAreDecodedToTheBitsOfTheReference(engine: Engine, dtype: DType) {
     let kernels = engine.kernels
@@ -204,7 +204,7 @@ private struct Blocks {
         }
         let expected = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
         var out = [Float](repeating: .nan, count: heads * size)
-        var scores = [Float](repeating: .nan, count: ck_decode_attention_scratch(total, 2))
+        var scores = [Float](repeating: .nan, count: ck_cached_attention_scratch(total, 2))
         keys.withUnsafeBufferPointer { keys in
           values.withUnsafeBufferPointer { values in
             guard let keys = keys.baseAddress, let values = values.baseAddress else { return }
@@ -213,7 +213,7 @@ private struct Blocks {
               ck_cache_part(keys: k, values: v, count: prompt),
               ck_cache_part(keys: k + own * width, values: v + own * width, count: total - prompt),
             ]
-            kernels.pointee.decode_attention(
+            kernels.pointee.cached_attention(
               floats(q), heads, size, parts, 2, width, skip, 1 / Float(size).squareRoot(), &scores, &out)
           }
         }
