@@ -63,7 +63,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     switch targetModules ?? .names(family.defaultLoRATargets) {
     case .allLinear: chosen = modules
     case .regex(let text):
-      let pattern = try Pattern(text, option: "target_modules")
+      let pattern = try ModulePattern(text, option: "target_modules")
       chosen = modules.filter { pattern.matches($0.path) }
     case .names(let names):
       let others = family.parameters(configuration).filter { !$0.part.isLinear && !$0.isBias && $0.shape.count == 2 }
@@ -95,7 +95,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
 
   private static func matches(_ path: String, _ name: String) -> Bool { path == name || path.hasSuffix("." + name) }
 
-  private static func pattern(_ text: String, _ option: String) throws -> Pattern {
-    try Pattern("(?:.*\\.)?(?:\(text))", option: option)
+  private static func pattern(_ text: String, _ option: String) throws -> ModulePattern {
+    try ModulePattern("(?:.*\\.)?(?:\(text))", option: option)
   }
 }

@@ -2,7 +2,7 @@ import CPCRE2
 import DPOBase
 
 /// A regular expression that has to match a whole text, as Python's `re.fullmatch`. Bounded in steps.
-struct Pattern {
+struct ModulePattern {
   private final class Code {
     let pointer: OpaquePointer
     init(_ pointer: OpaquePointer) { self.pointer = pointer }
