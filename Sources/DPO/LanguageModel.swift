@@ -14,7 +14,7 @@ public final class LanguageModel {
   public let adapterFile: AdapterFile?
   public let adapter: LoRAAdapter?
   public private(set) var team: ThreadTeam
-  private var pass: ForwardPass
+  private var runner: ModelRunner
 
   /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file.
   ///
@@ -47,7 +47,7 @@ public final class LanguageModel {
     }
     decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
     team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: engine)
-    pass = ForwardPass(decoder: decoder, team: team)
+    runner = ModelRunner(decoder: decoder, team: team)
   }
 
   private init(beside other: LanguageModel) throws {
@@ -56,7 +56,7 @@ public final class LanguageModel {
     adapter = other.adapter
     decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
     team = try ThreadTeam(threads: other.team.threads, engine: other.team.engine)
-    pass = ForwardPass(decoder: decoder, team: team)
+    runner = ModelRunner(decoder: decoder, team: team)
   }
 
   /// The same mapped weights with working memory of its own, for another thread.
@@ -65,7 +65,7 @@ public final class LanguageModel {
   /// Computes with another engine from now on.
   public func use(_ engine: Engine) throws {
     team = try ThreadTeam(threads: team.threads, engine: engine)
-    pass = ForwardPass(decoder: decoder, team: team)
+    runner = ModelRunner(decoder: decoder, team: team)
   }
 
   public var configuration: DecoderConfiguration { file.configuration }
@@ -79,12 +79,12 @@ public final class LanguageModel {
 
   /// Log-probs of a forest's targets, with the adapter on.
   public func score(_ forest: TokenForest, extras: ScoreExtras = []) throws -> TokenScores {
-    try pass.score(forest, adapter: adapter, extras: extras)
+    try runner.score(forest, adapter: adapter, extras: extras)
   }
 
   /// Scores of this model and of another one, and how far this one's predictions are from the other's.
   public func compare(_ forest: TokenForest, with other: LanguageModel) throws -> ComparedScores {
-    try pass.compare(forest, adapter: adapter, with: other.pass, adapter: other.adapter)
+    try runner.compare(forest, adapter: adapter, with: other.runner, adapter: other.adapter)
   }
 
   /// The same of completions given their prompts, one entry a completion, in order.
@@ -162,7 +162,7 @@ public final class LanguageModel {
   /// What a batch takes beside the weights.
   func scoringPlan() throws -> MemoryPlan {
     let tokens = LanguageModel.batchTokens
-    return try ForwardPass.plan(
+    return try ModelRunner.plan(
       configuration, tokens: tokens, targets: tokens, maxLength: min(tokens, configuration.contextLength), mode: .score,
       threads: team.threads)
   }

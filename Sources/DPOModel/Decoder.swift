@@ -41,17 +41,19 @@ struct NormWeights {
   let bias: WeightVector?
 }
 
-/// Weights of one block. Layers that share their input stand together.
-struct DecoderBlock {
-  let attentionNorm: NormWeights
-  /// q, k, v; or one layer of all three
-  let queryKeyValue: [Linear]
+/// Weights of a branch of a block. Layers that share their input stand together.
+struct DecoderBranch {
+  let mixing: BlockDescription.Mixing
+  let normBefore: NormWeights?
+  /// q, k, v; or one layer of all three. Gate and up; or up alone.
+  let inputs: [Linear]
   let queryNorm, keyNorm: WeightVector?
   let output: Linear
-  let mlpNorm: NormWeights
-  /// gate and up; or up alone
-  let gateUp: [Linear]
-  let down: Linear
+  let normAfter: NormWeights?
+}
+
+struct DecoderBlock {
+  let branches: [DecoderBranch]
 }
 
 /// The weights of a model.
@@ -164,13 +166,15 @@ public final class Decoder: @unchecked Sendable {
     }
     finalNorm = try norm(-1, .finalNorm)
     blocks = try (0..<configuration.layerCount).map { layer in
-      let queryKeyValue: [ModelPart] = configuration.fusedQKV ? [.fusedQueryKeyValue] : [.query, .key, .value]
-      return DecoderBlock(
-        attentionNorm: try norm(layer, .attentionNorm), queryKeyValue: try queryKeyValue.map { try linear(layer, $0) },
-        queryNorm: vector(layer, .queryNorm, ".weight"), keyNorm: vector(layer, .keyNorm, ".weight"),
-        output: try linear(layer, .attentionOutput), mlpNorm: try norm(layer, .mlpNorm),
-        gateUp: try (configuration.gatedMLP ? [.gate, .up] : [.up]).map { try linear(layer, $0) },
-        down: try linear(layer, .down))
+      DecoderBlock(
+        branches: try configuration.block(layer).branches.map { branch in
+          DecoderBranch(
+            mixing: branch.mixing, normBefore: try branch.normBefore.map { try norm(layer, $0) },
+            inputs: try branch.inputs.map { try linear(layer, $0) },
+            queryNorm: branch.headNorms.isEmpty ? nil : vector(layer, .queryNorm, ".weight"),
+            keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"),
+            output: try linear(layer, branch.output), normAfter: try branch.normAfter.map { try norm(layer, $0) })
+        })
     }
   }
 

@@ -1,11 +1,21 @@
 import DPOPlatform
 
-/// Normalisation before attention, before the MLP and after the last block.
+/// Normalisation in the blocks and after the last one.
 public enum NormKind: Sendable, Equatable {
   /// y = w · x / √(mean(x²) + ε)
   case rms
   /// y = w · (x − mean(x)) / √(var(x) + ε) + b
   case layer
+}
+
+/// Where a block has its norms.
+public enum NormPosition: Sendable, Equatable {
+  /// x + f(norm(x)), as Llama and GPT-2.
+  case before
+  /// x + norm(f(x)), as OLMo 2.
+  case after
+  /// x + norm(f(norm(x))), as Gemma 2.
+  case around
 }
 
 /// Non-linearity of the MLP.
@@ -73,6 +83,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
   /// The most positions a sequence may have.
   public var contextLength: Int
   public var norm: NormKind
+  public var normPosition = NormPosition.before
   public var normEpsilon: Float
   /// nil: learned position embeddings instead of rotary ones.
   public var ropeBase: Double?
@@ -91,6 +102,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public var tiedHead: Bool
   /// A token sees itself and the `slidingWindow` − 1 positions before it; nil: all before it.
   public var slidingWindow: Int?
+  /// Blocks that have no window even so, counted from 0.
+  public var layersWithoutWindow: Set<Int> = []
   /// Standard deviation of freshly made weights.
   public var initializerRange: Double
   public var bosToken: Int?

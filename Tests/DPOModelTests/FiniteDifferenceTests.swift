@@ -11,17 +11,17 @@ import Testing
     let decoder = try model.decoder(trainable: !adapted)
     let adapter = adapted ? try model.adapter() : nil
     let parameters = try #require(adapter?.parameters ?? decoder.parameters)
-    let pass = ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2))
-    pass.temperature = adapted ? 1 : 0.7
+    let runner = ModelRunner(decoder: decoder, team: try ThreadTeam(threads: 2))
+    runner.temperature = adapted ? 1 : 0.7
     let forest = model.forest(Array(try #require(model.golden["pairs"]?.array).prefix(2)))
     let weights = forest.targets.indices.map { Float(($0 * 7) % 5 - 2) / 4 }
     /// Σ weight · log-prob
     func score() throws -> Double {
-      zip(weights, try pass.score(forest, adapter: adapter).logProbs).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+      zip(weights, try runner.score(forest, adapter: adapter).logProbs).reduce(0) { $0 + Double($1.0) * Double($1.1) }
     }
 
-    _ = try pass.forward(forest, adapter: adapter)
-    try pass.backward(logProbGradients: weights)
+    _ = try runner.forward(forest, adapter: adapter)
+    try runner.backward(logProbGradients: weights)
     for entry in parameters.entries {
       let gradient = parameters.gradients.slice(entry).map { Double($0) }
       let values = parameters.values.slice(entry).map { $0 }

@@ -23,11 +23,11 @@ import Testing
       }
     }
     let forest = model.forest(pairs, shared: shared)
-    let pass = ForwardPass(decoder: decoder, team: try ThreadTeam(threads: threads, engine: engine))
-    let scores = try pass.forward(
+    let runner = ModelRunner(decoder: decoder, team: try ThreadTeam(threads: threads, engine: engine))
+    let scores = try runner.forward(
       forest, adapter: adapter, extras: [.entropy, .meanLogit, .top1, .logSumSquares],
       dropout: dropout > 0 ? CounterRandom(key: 5) : nil)
-    try pass.backward(logProbGradients: forest.targets.map { 0.01 * Float($0.sequence % 5 - 2) })
+    try runner.backward(logProbGradients: forest.targets.map { 0.01 * Float($0.sequence % 5 - 2) })
     let store = try #require(adapter?.parameters ?? decoder.parameters)
     return (scores, Array(store.gradients.buffer))
   }
@@ -87,7 +87,7 @@ import Testing
     let model = try GoldenModel("llama-tied")
     let configuration = model.file.configuration
     func plan(_ tokens: Int, _ mode: ComputationMode, recomputes: Bool = false) throws -> MemoryPlan {
-      try ForwardPass.plan(
+      try ModelRunner.plan(
         configuration, tokens: tokens, targets: tokens / 2, maxLength: 64, mode: mode, threads: 2,
         recomputesBlocks: recomputes)
     }
@@ -101,17 +101,17 @@ import Testing
   @Test func wrongCallsAreErrors() throws {
     let model = try GoldenModel("llama-tied")
     let team = try ThreadTeam(threads: 1)
-    let pass = ForwardPass(decoder: try model.decoder(trainable: false), team: team)
+    let runner = ModelRunner(decoder: try model.decoder(trainable: false), team: team)
     var forest = TokenForest()
     forest.addCompletion([1, 2, 3], parent: nil)
-    #expect(throws: DPOError.self) { try pass.backward(logProbGradients: []) }
-    #expect(throws: DPOError.self) { try pass.forward(forest) }
+    #expect(throws: DPOError.self) { try runner.backward(logProbGradients: []) }
+    #expect(throws: DPOError.self) { try runner.forward(forest) }
     var outside = TokenForest()
     outside.addCompletion([1, 100_000], parent: nil)
-    #expect(throws: DPOError.self) { try pass.score(outside) }
+    #expect(throws: DPOError.self) { try runner.score(outside) }
     var long = TokenForest()
     long.addCompletion([Int32](repeating: 1, count: model.file.configuration.contextLength + 2), parent: nil)
-    #expect(throws: DPOError.self) { try pass.score(long) }
+    #expect(throws: DPOError.self) { try runner.score(long) }
     #expect(throws: DPOError.self) { try ThreadTeam(threads: 0) }
   }
 }

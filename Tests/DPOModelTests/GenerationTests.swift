@@ -44,7 +44,7 @@ import Testing
       let parent = forest.addPrompt(prompt)
       for completion in completions { forest.addCompletion(completion.tokens, parent: parent) }
     }
-    let scores = try ForwardPass(decoder: decoder, team: team).score(forest, adapter: adapter)
+    let scores = try ModelRunner(decoder: decoder, team: team).score(forest, adapter: adapter)
     #expect(difference(scores.logProbs, found.flatMap { $0.flatMap(\.logProbs) }).error < 1e-4)
     #expect(Set(found[0].map(\.tokens)).count == 3)
   }
@@ -62,7 +62,7 @@ import Testing
       return (plan["key-value cache"] / (8 * c.keyValueWidth * c.layerCount), plan["activations"])
     }
     func pass(_ tokens: Int, longest: Int) throws -> Int {
-      try ForwardPass.plan(c, tokens: tokens, targets: 0, maxLength: longest, mode: .score, threads: 2)["activations"]
+      try ModelRunner.plan(c, tokens: tokens, targets: 0, maxLength: longest, mode: .score, threads: 2)["activations"]
     }
     let small = try plan([10, 16, 33])
     #expect(small.cache == 16 + 16 + 48 + 9 * 32)
@@ -115,7 +115,7 @@ import Testing
       for (prompt, completions) in zip(prompts, all) {
         forest.addCompletion(completions[0].tokens, parent: forest.addPrompt(prompt))
       }
-      let scores = try ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine)).score(forest)
+      let scores = try ModelRunner(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine)).score(forest)
       let error = difference(scores.logProbs, all.flatMap { $0[0].logProbs }).error
       // Eight bits of every operand, also of attention's, in models whose random weights make large logits.
       #expect(error < (precision == .fp32 ? 1e-4 : 0.2))
@@ -137,7 +137,7 @@ import Testing
     for (prompt, completions) in zip(prompts, found) {
       forest.addCompletion(completions[0].tokens, parent: forest.addPrompt(prompt))
     }
-    let scores = try ForwardPass(decoder: decoder, team: team).score(forest, adapter: adapter)
+    let scores = try ModelRunner(decoder: decoder, team: team).score(forest, adapter: adapter)
     let error = difference(scores.logProbs, found.flatMap { $0[0].logProbs }).error
     #expect(error < 0.2)
     #expect(error > 0)

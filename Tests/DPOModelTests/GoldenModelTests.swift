@@ -11,23 +11,23 @@ import Testing
   func logProbsOfPairsEqualTransformers(name: String, trainable: Bool) throws {
     let model = try GoldenModel(name)
     for engine in Engine.available {
-      let pass = ForwardPass(
+      let runner = ModelRunner(
         decoder: try model.decoder(trainable: trainable), team: try ThreadTeam(threads: 2, engine: engine))
-      try check(model, try #require(model.golden["pairs"]?.array), pass, nil)
+      try check(model, try #require(model.golden["pairs"]?.array), runner, nil)
     }
   }
 
   @Test(arguments: GoldenModel.names) func logProbsUnderAnAdapterEqualPEFT(name: String) throws {
     let model = try GoldenModel(name)
     for engine in Engine.available {
-      let pass = ForwardPass(
+      let runner = ModelRunner(
         decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2, engine: engine))
-      try check(model, try #require(model.golden["adapter"]?["pairs"]?.array), pass, try model.adapter())
+      try check(model, try #require(model.golden["adapter"]?["pairs"]?.array), runner, try model.adapter())
     }
   }
 
-  private func check(_ model: GoldenModel, _ pairs: [JSON], _ pass: ForwardPass, _ adapter: LoRAAdapter?) throws {
-    let scores = try pass.score(model.forest(pairs), adapter: adapter)
+  private func check(_ model: GoldenModel, _ pairs: [JSON], _ runner: ModelRunner, _ adapter: LoRAAdapter?) throws {
+    let scores = try runner.score(model.forest(pairs), adapter: adapter)
     for (index, pair) in pairs.enumerated() {
       for (side, key) in ["chosen", "rejected"].enumerated() {
         let expected = try #require(pair[key]?.double)
@@ -41,11 +41,11 @@ import Testing
 
   @Test(arguments: GoldenModel.names) func entropiesAndMeanLogitsEqualTransformers(name: String) throws {
     let model = try GoldenModel(name)
-    let pass = ForwardPass(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2))
+    let runner = ModelRunner(decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2))
     for text in try #require(model.golden["texts"]?.array) {
       var forest = TokenForest()
       forest.addCompletion(text.ids("ids"), parent: nil)
-      let scores = try pass.score(forest, extras: [.entropy, .meanLogit])
+      let scores = try runner.score(forest, extras: [.entropy, .meanLogit])
       #expect(difference(scores.logProbs, text.numbers("logps").map { Float($0) }).error < 5e-5)
       #expect(difference(try #require(scores.entropy), text.numbers("entropies").map { Float($0) }).error < 5e-5)
       #expect(difference(try #require(scores.meanLogit), text.numbers("mean_logits").map { Float($0) }).error < 5e-5)
@@ -57,9 +57,9 @@ import Testing
     let model = try GoldenModel(name)
     for engine in Engine.available {
       let decoder = try model.decoder(trainable: true)
-      let pass = ForwardPass(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine))
-      pass.recomputesBlocks = recomputes
-      try checkStep(model, model.golden, pass, nil)
+      let runner = ModelRunner(decoder: decoder, team: try ThreadTeam(threads: 2, engine: engine))
+      runner.recomputesBlocks = recomputes
+      try checkStep(model, model.golden, runner, nil)
       try checkGradients(model, try #require(decoder.parameters), prefix: "")
     }
   }
@@ -69,23 +69,23 @@ import Testing
     let model = try GoldenModel(name)
     for engine in Engine.available {
       let adapter = try model.adapter()
-      let pass = ForwardPass(
+      let runner = ModelRunner(
         decoder: try model.decoder(trainable: false), team: try ThreadTeam(threads: 2, engine: engine))
-      pass.recomputesBlocks = recomputes
-      try checkStep(model, try #require(model.golden["adapter"]), pass, adapter)
+      runner.recomputesBlocks = recomputes
+      try checkStep(model, try #require(model.golden["adapter"]), runner, adapter)
       try checkGradients(model, adapter.parameters, prefix: "adapter.")
     }
   }
 
   /// loss = mean −log σ(β(…)) against given reference sums, forward and backward.
-  private func checkStep(_ model: GoldenModel, _ golden: JSON, _ pass: ForwardPass, _ adapter: LoRAAdapter?) throws {
+  private func checkStep(_ model: GoldenModel, _ golden: JSON, _ runner: ModelRunner, _ adapter: LoRAAdapter?) throws {
     let step = try #require(golden["step"])
     let pairs = try #require(golden["pairs"]?.array)
     let rows = try #require(step["rows"]?.array).compactMap(\.int)
     let beta = try #require(step["beta"]?.double)
     let references = try #require(step["reference"]?.array).map { ($0.array ?? []).compactMap(\.double) }
     let forest = model.forest(rows.map { pairs[$0] })
-    let scores = try pass.forward(forest, adapter: adapter)
+    let scores = try runner.forward(forest, adapter: adapter)
     var loss = 0.0
     var slopes = [Double](repeating: 0, count: forest.sequenceCount)
     for index in rows.indices {
@@ -96,7 +96,7 @@ import Testing
     }
     let expected = try #require(step["loss"]?.double)
     #expect(abs(loss - expected) <= 1e-5 * expected)
-    try pass.backward(logProbGradients: forest.targets.map { Float(slopes[Int($0.sequence)]) })
+    try runner.backward(logProbGradients: forest.targets.map { Float(slopes[Int($0.sequence)]) })
   }
 
   private func checkGradients(_ model: GoldenModel, _ parameters: ParameterStore, prefix: String) throws {

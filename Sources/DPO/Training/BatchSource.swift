@@ -38,7 +38,7 @@ protocol BatchSource: AnyObject {
 
 /// The models of a run, as a source of batches may use them between two steps.
 struct TrainedModels {
-  let pass: ForwardPass
+  let runner: ModelRunner
   let adapter: LoRAAdapter?
   let reference: ReferenceModel?
   let method: TrainingMethod
@@ -96,7 +96,8 @@ final class DataSource: BatchSource {
   init(_ data: TokenizedDataset, evaluation: TokenizedDataset?, method: TrainingMethod, options: TrainingOptions) throws
   {
     order = try BatchPlan(
-      rows: data.packCount, batchSize: options.batches.perDeviceTrainBatchSize, accumulation: options.batches.gradientAccumulationSteps,
+      rows: data.packCount, batchSize: options.batches.perDeviceTrainBatchSize,
+      accumulation: options.batches.gradientAccumulationSteps,
       length: options.runLength, seed: options.batches.dataSeed ?? options.batches.seed,
       shuffle: options.batches.shuffle && !method.isSequential, packs: data.packs)
     self.data = data
@@ -119,7 +120,7 @@ final class DataSource: BatchSource {
 
   func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
     try Trainer.scores(
-      of: data, pass: models.pass, adapter: models.adapter, reference: models.reference, method: models.method,
+      of: data, runner: models.runner, adapter: models.adapter, reference: models.reference, method: models.method,
       state: models.state, batchSize: options.batches.perDeviceEvalBatchSize, beforeBatch: models.checkCancelled
     ).metrics
   }
@@ -136,10 +137,10 @@ final class DataSource: BatchSource {
 extension TrainedModels {
   /// Seconds that a forward pass takes, by the token.
   func secondsPerToken(_ forest: TokenForest) throws -> Double {
-    _ = try pass.score(forest, adapter: adapter)
+    _ = try runner.score(forest, adapter: adapter)
     let clock = ContinuousClock()
     let start = clock.now
-    _ = try pass.score(forest, adapter: adapter)
+    _ = try runner.score(forest, adapter: adapter)
     return start.duration(to: clock.now) / .seconds(1) / Double(max(1, forest.tokens.count))
   }
 }

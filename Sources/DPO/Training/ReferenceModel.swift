@@ -5,13 +5,13 @@ import DPOModel
 /// off, or with a frozen copy of the adapter that training started from; in full training it is the mapped file that the
 /// policy was read from, or another model.
 final class ReferenceModel {
-  let pass: ForwardPass
+  let runner: ModelRunner
   let adapter: LoRAAdapter?
   /// Sums of rows that are known already, by row of the training data: from columns of the data, or precomputed.
   var known: [[Double]?]
 
-  init(pass: ForwardPass, adapter: LoRAAdapter?, rows: Int) {
-    self.pass = pass
+  init(runner: ModelRunner, adapter: LoRAAdapter?, rows: Int) {
+    self.runner = runner
     self.adapter = adapter
     known = Array(repeating: nil, count: rows)
   }
@@ -20,7 +20,7 @@ final class ReferenceModel {
   func sums(rows: [Int], forest: TokenForest, method: TrainingMethod) throws -> [Double] {
     let found = rows.compactMap { known[$0] }
     if found.count == rows.count { return found.flatMap { $0 } }
-    return try method.referenceSums(pass.score(forest, adapter: adapter, extras: []))
+    return try method.referenceSums(runner.score(forest, adapter: adapter, extras: []))
   }
 
   /// TR-DPO (Gorbatovski et al. 2024): π_ref ← (1 − α)·π_ref + α·π.

@@ -35,7 +35,7 @@ public final class Trainer: @unchecked Sendable {
   let reference: ReferenceModel?
   let source: any BatchSource
   let team: ThreadTeam
-  private let pass: ForwardPass
+  private let runner: ModelRunner
   private let optimizer: Optimizer
   private let schedule: Schedule
   let clock = ContinuousClock()
@@ -104,23 +104,24 @@ public final class Trainer: @unchecked Sendable {
     }
     self.parameters = parameters
     let precision = options.machine.precision
-    func pass(_ decoder: Decoder) -> ForwardPass { ForwardPass(decoder: decoder, team: team, precision: precision) }
-    self.pass = pass(policy)
-    self.pass.recomputesBlocks = options.machine.gradientCheckpointing
+    func runner(_ decoder: Decoder) -> ModelRunner { ModelRunner(decoder: decoder, team: team, precision: precision) }
+    self.runner = runner(policy)
+    self.runner.recomputesBlocks = options.machine.gradientCheckpointing
     if !usesReference {
       reference = nil
     } else if isAdapterOff {
-      reference = ReferenceModel(pass: self.pass, adapter: nil, rows: data.count)
+      reference = ReferenceModel(runner: self.runner, adapter: nil, rows: data.count)
     } else if let referenceModel {
       let decoder = try Decoder(
         configuration: referenceModel.configuration, tensors: referenceModel.tensors, trainable: false)
-      reference = ReferenceModel(pass: pass(decoder), adapter: nil, rows: data.count)
+      reference = ReferenceModel(runner: runner(decoder), adapter: nil, rows: data.count)
     } else if isLoRA {
-      reference = ReferenceModel(pass: self.pass, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
+      reference = ReferenceModel(
+        runner: self.runner, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
     } else {
       let decoder = try Decoder(
         configuration: configuration, tensors: model.tensors, trainable: options.method.syncRefModel)
-      reference = ReferenceModel(pass: pass(decoder), adapter: nil, rows: data.count)
+      reference = ReferenceModel(runner: runner(decoder), adapter: nil, rows: data.count)
     }
     optimizer = try Optimizer(parameters, options.adamW, team: team)
     schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: options.method.defaultLearningRate)
@@ -134,7 +135,7 @@ public final class Trainer: @unchecked Sendable {
     if let reference {
       for row in 0..<data.count { reference.known[row] = data.referenceLogProbs(row) }
     }
-    for each in [self.pass, reference?.pass].compactMap(\.self) { each.temperature = method.temperature }
+    for each in [self.runner, reference?.runner].compactMap(\.self) { each.temperature = method.temperature }
     try setReward(reward)
   }
 
@@ -203,7 +204,7 @@ public final class Trainer: @unchecked Sendable {
         try checkCancelled()
         let forest = forests[index]
         let referenceSums = try referenceSums(planned, rows: rows, forest: forest)
-        let scores = try pass.forward(
+        let scores = try runner.forward(
           forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: index))
         let result = try method.loss(
           MicroBatch(
@@ -213,7 +214,7 @@ public final class Trainer: @unchecked Sendable {
         try checkFinite(result, rows: rows, of: data)
         loss += result.loss
         means.add(result.metrics)
-        try pass.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
+        try runner.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
       }
       let norm = try update(rows: batches.flatMap { $0 }, of: data)
       methodState = state
@@ -256,7 +257,7 @@ public final class Trainer: @unchecked Sendable {
 
   var models: TrainedModels {
     TrainedModels(
-      pass: pass, adapter: adapter, reference: reference, method: method, state: methodState, reward: reward,
+      runner: runner, adapter: adapter, reference: reference, method: method, state: methodState, reward: reward,
       checkCancelled: checkCancelled)
   }
 
@@ -306,7 +307,9 @@ public final class Trainer: @unchecked Sendable {
     }
     optimizer.apply(learningRate: schedule.rate(step: step), norm: norm, maxNorm: options.optimization.maxGradNorm)
     step += 1
-    if options.method.syncRefModel, step % options.method.refModelSyncSteps == 0, let store = reference?.pass.decoder.parameters {
+    if options.method.syncRefModel, step % options.method.refModelSyncSteps == 0,
+      let store = reference?.runner.decoder.parameters
+    {
       ReferenceModel.mix(parameters, into: store, alpha: options.method.refModelMixupAlpha)
     }
     return norm
@@ -336,7 +339,7 @@ public final class Trainer: @unchecked Sendable {
       pending = nil
       let forest = data.forest(rows: rows)
       let sums = try reference?.sums(rows: rows, forest: forest, method: method)
-      let scores = try pass.forward(
+      let scores = try runner.forward(
         forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: accumulated))
       pending = forest
       return BatchScores(policy: scores, reference: sums)
@@ -354,7 +357,7 @@ public final class Trainer: @unchecked Sendable {
         throw DPOError(.nonFinite, "a gradient is NaN or infinite; nothing was added")
       }
       pending = nil
-      try pass.backward(logProbGradients: tokenGradients)
+      try runner.backward(logProbGradients: tokenGradients)
       accumulated += 1
     }
   }

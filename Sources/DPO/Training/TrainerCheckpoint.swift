@@ -36,7 +36,7 @@ extension Trainer {
 
   /// The reference's own numbers, where they are neither the model's file nor the policy with its adapter off.
   private var changingReference: ParameterStore? {
-    reference?.adapter?.parameters ?? reference?.pass.decoder.parameters
+    reference?.adapter?.parameters ?? reference?.runner.decoder.parameters
   }
 
   /// Writes the trained adapter, or the whole model, alone.

@@ -12,7 +12,7 @@ extension Trainer {
   func evaluateNow() throws -> StepRecord {
     guard let evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
     let start = clock.now
-    let metrics = try source.evaluate(evaluation, models).map { (name: "eval_" + $0.name, value: $0.value) }
+    let metrics = try source.evaluate(evaluation, models).evaluated
     return StepRecord(
       step: step, totalSteps: source.totalSteps, epoch: epoch, metrics: metrics,
       seconds: seconds(since: start))
@@ -40,24 +40,17 @@ extension Trainer {
     try check(
       options, method: method, data: data, evaluation: nil, start: nil, model: model, referenceModel: referenceModel)
     let team = try options.team()
-    let precision = options.machine.precision
-    let pass = ForwardPass(
-      decoder: try Decoder(configuration: model.configuration, tensors: model.tensors, trainable: false), team: team,
-      precision: precision)
-    var reference: ReferenceModel?
-    if method.usesReference && !options.method.referenceFree {
-      let decoder = try referenceModel.map {
-        try Decoder(configuration: $0.configuration, tensors: $0.tensors, trainable: false)
-      }
-      reference = ReferenceModel(
-        pass: decoder.map { ForwardPass(decoder: $0, team: team, precision: precision) } ?? pass, adapter: nil,
-        rows: data.count)
-    }
+    let runner = method.runner(try model.decoder(trainable: false), team: team, options: options)
+    let choice = ReferenceChoice(
+      method: method, options: options, model: model, other: referenceModel, trained: .nothing)
     let lora = try adapter.map { try LoRAAdapter($0.configuration, model: model.configuration, tensors: $0.tensors) }
+    let reference = try choice.make(beside: runner, adapter: lora, model: model, data: data) {
+      method.runner($0, team: team, options: options)
+    }
     let clock = ContinuousClock()
     let start = clock.now
     let found = try scores(
-      of: data, pass: pass, adapter: lora, reference: reference, method: method,
+      of: data, runner: runner, adapter: lora, reference: reference, method: method,
       state: method.initialState, batchSize: options.batches.perDeviceEvalBatchSize
     ) {
       if stopRequested?() == true { throw DPOError(.cancelled, "stopped as asked") }
@@ -69,9 +62,9 @@ extension Trainer {
 
   /// The loss is the mean over rows (or as the method weighs batches), the other metrics are means over batches.
   static func scores(
-    of data: TokenizedDataset, pass: ForwardPass, adapter: LoRAAdapter?, reference: ReferenceModel?,
+    of data: TokenizedDataset, runner: ModelRunner, adapter: LoRAAdapter?, reference: ReferenceModel?,
     method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
-  ) throws -> (metrics: [(name: String, value: Double)], standardErrors: [(name: String, value: Double)]) {
+  ) throws -> (metrics: Metrics, standardErrors: Metrics) {
     var means = MetricMeans()
     var rowMetrics = RowMetrics()
     var loss = 0.0
@@ -86,20 +79,21 @@ extension Trainer {
       let sums =
         known.count == rows.count
         ? known.flatMap { $0 }
-        : try reference.map { try method.referenceSums($0.pass.score(forest, adapter: $0.adapter, extras: [])) }
+        : try reference.map { try method.referenceSums($0.runner.score(forest, adapter: $0.adapter, extras: [])) }
       let result = try method.loss(
         MicroBatch(
-          data: data, rows: rows, policy: pass.score(forest, adapter: adapter, extras: method.extras), reference: sums,
+          data: data, rows: rows, policy: runner.score(forest, adapter: adapter, extras: method.extras),
+          reference: sums,
           stepMicroBatches: 1, stepTargets: forest.targets.count, state: state))
       let weight = method.evaluationWeight(packs.count, forest.targets.count)
       loss += result.loss * weight
       weights += weight
       means.add(result.metrics)
       rowNumbers += result.rowNumbers
-      rowMetrics.add(result.rowMetrics)
+      rowMetrics += result.rowMetrics
     }
     return (
-      [("loss", loss / weights)] + means.means + method.overallMetrics(rowNumbers),
+      [.loss: loss / weights] + means.means + method.overallMetrics(rowNumbers),
       rowMetrics.standardErrors(differences: method.rowDifferences)
     )
   }

@@ -74,7 +74,7 @@ public struct TrainingPlan: Sendable {
     memory.add("optimizer", bytes: 8 * trainableParameters)
     if options.method.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
     func pass(_ mode: ComputationMode) throws {
-      let plan = try ForwardPass.plan(
+      let plan = try ModelRunner.plan(
         configuration, tokens: workload.tokens, targets: workload.targets, maxLength: workload.longest, mode: mode,
         threads: threads, recomputesBlocks: options.machine.gradientCheckpointing)
       for part in plan.parts { memory.add(part.name, bytes: part.bytes) }

@@ -142,8 +142,3 @@ public struct Family: Sendable {
     path.split(separator: "#", omittingEmptySubsequences: false).joined(separator: "\(layer)")
   }
 }
-
-extension ModelPart {
-  /// A normalisation over the hidden size.
-  var isNorm: Bool { self == .attentionNorm || self == .mlpNorm || self == .finalNorm }
-}

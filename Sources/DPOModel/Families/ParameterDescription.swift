@@ -12,10 +12,12 @@ public enum ModelPart: String, Sendable, CaseIterable {
   case queryNorm = "attn_q_norm"
   case keyNorm = "attn_k_norm"
   case attentionOutput = "attn_output"
+  case attentionPostNorm = "post_attention_norm"
   case mlpNorm = "ffn_norm"
   case gate = "ffn_gate"
   case up = "ffn_up"
   case down = "ffn_down"
+  case mlpPostNorm = "post_ffw_norm"
   case finalNorm = "output_norm"
   case head = "output"
   /// A reward model's linear layer to one number.
@@ -33,6 +35,14 @@ public enum ModelPart: String, Sendable, CaseIterable {
 
   /// A linear layer from the last norm to one number.
   public var isScalarHead: Bool { self == .scoreHead || self == .valueHead }
+
+  /// A normalisation over the hidden size.
+  var isNorm: Bool {
+    switch self {
+    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .finalNorm: true
+    default: false
+    }
+  }
 
   /// A linear layer within a block: LoRA's "all-linear".
   public var isLinear: Bool {
@@ -88,7 +98,7 @@ extension DecoderConfiguration {
     case .tokenEmbedding, .head: [vocabularySize, hiddenSize]
     case .scoreHead, .valueHead: [1, hiddenSize]
     case .positionEmbedding: [contextLength, hiddenSize]
-    case .attentionNorm, .mlpNorm, .finalNorm: [hiddenSize]
+    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .finalNorm: [hiddenSize]
     case .query: [queryWidth, hiddenSize]
     case .key, .value: [keyValueWidth, hiddenSize]
     case .fusedQueryKeyValue: [queryWidth + 2 * keyValueWidth, hiddenSize]
@@ -101,11 +111,8 @@ extension DecoderConfiguration {
 
   func hasWeight(_ part: ModelPart) -> Bool {
     switch part {
+    case _ where part.isInBlock: branches.contains { $0.parts.contains(part) }
     case .positionEmbedding: ropeBase == nil
-    case .query, .key, .value: !fusedQKV
-    case .fusedQueryKeyValue: fusedQKV
-    case .queryNorm, .keyNorm: queryKeyNorm
-    case .gate: gatedMLP
     case .head: !tiedHead && heads != .score
     case .scoreHead: heads == .score
     case .valueHead: heads == .languageAndValue
@@ -115,7 +122,7 @@ extension DecoderConfiguration {
 
   func hasBias(_ part: ModelPart) -> Bool {
     switch part {
-    case .attentionNorm, .mlpNorm, .finalNorm: norm == .layer
+    case _ where part.isNorm: norm == .layer
     case .query, .key, .value, .fusedQueryKeyValue: queryKeyValueBias
     case .attentionOutput: outputBias
     case .gate, .up, .down: mlpBias

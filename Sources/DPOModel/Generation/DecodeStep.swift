@@ -3,8 +3,8 @@ import DPOBase
 import DPOKernels
 import DPOPlatform
 
-/// One token more for each of some sequences. The same as `Pass`, for few rows: products that read each weight once, as it
-/// is stored; keys and values from the cache.
+/// One token more for each of some sequences: what `ModelRun` does, for few rows. Products read each weight once, as it is
+/// stored; keys and values come from the cache.
 final class DecodeStep {
   /// A sequence that goes on: cached rows of its prompt and its own.
   struct Row {
@@ -14,29 +14,35 @@ final class DecodeStep {
     let ownRow, ownCount: Int
   }
 
-  private struct Block {
-    let queryKeyValue, output, gateUp, down: Projection
+  /// Products of a branch.
+  private struct Branch {
+    let inputs, output: Projection
     let queryBias, keyBias, valueBias: UnsafePointer<Float>?
   }
 
-  private let decoder: Decoder
+  let decoder: Decoder
   private let team: ThreadTeam
   private let cache: KeyValueCache
   private let rotation: RotationTable
   private let rounds: Bool
   private let rounded: RoundedMatrices?
-  private let blocks: [Block]
+  private let blocks: [[Branch]]
   private let head: Projection?
   private var c: DecoderConfiguration { decoder.configuration }
   private var kernels: UnsafePointer<ck_engine> { team.kernels }
 
   private let x, normed, output, queryKeyValue, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
   private let roundedNormed, roundedActivated: FloatBuffer
-  private let positions: FloatBuffer
+  private let positionNumbers: FloatBuffer
   /// [rows, vocabulary]
   let logits: FloatBuffer
   private let scratchCount: Int
   private var rows = 0
+  private var batch = UnsafeBufferPointer<Row>(start: nil, count: 0)
+
+  private var positions: UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(positionNumbers.pointer).assumingMemoryBound(to: Int32.self)
+  }
 
   /// What a step of `rows` sequences takes, at most.
   static func bytes(_ c: DecoderConfiguration, rows: Int, threads: Int, longest: Int) -> Int {
@@ -77,11 +83,12 @@ final class DecodeStep {
         team: team, paired: paired)
     }
     blocks = decoder.blocks.enumerated().map { layer, block in
-      Block(
-        queryKeyValue: projection(layer, block.queryKeyValue), output: projection(layer, [block.output]),
-        gateUp: projection(layer, block.gateUp, paired: c.gatedMLP), down: projection(layer, [block.down]),
-        queryBias: block.queryKeyValueBias(at: 0), keyBias: block.queryKeyValueBias(at: c.queryWidth),
-        valueBias: block.queryKeyValueBias(at: c.queryWidth + c.keyValueWidth))
+      block.branches.map { branch in
+        Branch(
+          inputs: projection(layer, branch.inputs, paired: branch.activates && c.gatedMLP),
+          output: projection(layer, [branch.output]), queryBias: branch.inputBias(at: 0),
+          keyBias: branch.inputBias(at: c.queryWidth), valueBias: branch.inputBias(at: c.queryWidth + c.keyValueWidth))
+      }
     }
     head = decoder.head.map { Projection([($0, nil)], rounded: rounded, team: team) }
 
@@ -96,10 +103,8 @@ final class DecodeStep {
     roundedActivated = try buffer(rounds ? c.intermediateSize : 1)
     statistics = try buffer(2)
     adapterHidden = try buffer(
-      blocks.reduce(1) { most, block in
-        [block.queryKeyValue, block.output, block.gateUp, block.down].reduce(most) { max($0, $1.hiddenWidth) }
-      })
-    positions = try buffer(1)
+      blocks.joined().reduce(1) { most, branch in max(most, branch.inputs.hiddenWidth, branch.output.hiddenWidth) })
+    positionNumbers = try buffer(1)
     logits = try buffer(c.vocabularySize)
     scratchCount = DecodeStep.scratchCount(c, longest: longest)
     scratch = try FloatBuffer(count: team.threads * scratchCount)
@@ -108,19 +113,15 @@ final class DecodeStep {
   /// Logits of each row's next token.
   func run(_ batch: UnsafeBufferPointer<Row>) {
     rows = batch.count
-    let hidden = c.hiddenSize
-    let positions = UnsafeMutableRawPointer(positions.pointer).assumingMemoryBound(to: Int32.self)
+    self.batch = batch
+    defer { self.batch = UnsafeBufferPointer(start: nil, count: 0) }
     for (index, row) in batch.enumerated() {
       positions[index] = Int32(row.position)
-      decoder.embedding.copyRow(Int(row.token), into: x.pointer + index * hidden)
-      if let table = decoder.positions {
-        table.copyRow(row.position, into: output.pointer)
-        kernels.pointee.accumulate(x.pointer + index * hidden, output.pointer, hidden)
-      }
+      decoder.embed(
+        row.token, position: row.position, into: x.pointer + index * c.hiddenSize, room: output.pointer, with: kernels)
     }
-    for layer in blocks.indices { block(layer, batch, positions) }
-    let last = decoder.blocks.last
-    vocabulary(add: last == nil ? nil : output.pointer, bias: last?.down.bias, into: logits.pointer)
+    for layer in blocks.indices { run(layer) }
+    vocabulary(adding: decoder.lastPlace, into: logits.pointer)
   }
 
   /// Logits of rows of the residual stream that a prefill left, from row `first` of `logits` on.
@@ -129,55 +130,45 @@ final class DecodeStep {
     for (index, row) in chosen.enumerated() {
       (x.pointer + index * c.hiddenSize).update(from: residuals + row * c.hiddenSize, count: c.hiddenSize)
     }
-    vocabulary(add: nil, bias: nil, into: logits.pointer + first * c.vocabularySize)
+    vocabulary(adding: nil, into: logits.pointer + first * c.vocabularySize)
   }
 
-  private func vocabulary(add: UnsafePointer<Float>?, bias: WeightVector?, into logits: UnsafeMutablePointer<Float>) {
+  private func vocabulary(adding before: BranchPlace?, into logits: UnsafeMutablePointer<Float>) {
     guard let head else { return }
-    norm(decoder.finalNorm, add: add, bias: bias)
-    project("decode head", head, normedRows(c.hiddenSize), into: logits)
-  }
-
-  private func block(
-    _ layer: Int, _ batch: UnsafeBufferPointer<Row>, _ positions: UnsafeMutablePointer<Int32>
-  ) {
-    let (block, linears) = (decoder.blocks[layer], blocks[layer])
-    let before = layer > 0 ? decoder.blocks[layer - 1] : nil
-    norm(block.attentionNorm, add: before == nil ? nil : output.pointer, bias: before?.down.bias)
-    project("decode q, k, v", linears.queryKeyValue, normedRows(c.hiddenSize), into: queryKeyValue.pointer)
-    attend(layer, batch, positions)
-    project("decode output", linears.output, normedRows(c.queryWidth), into: output.pointer)
-    norm(block.mlpNorm, add: output.pointer, bias: block.output.bias)
-    projectAndActivate(block, linears.gateUp)
-    let inner = c.intermediateSize
-    let activations = ck_activations(
-      x: activated.pointer, rounded: rounds ? halves(roundedActivated) : nil, ld: inner, rows: rows)
-    project("decode down", linears.down, activations, into: output.pointer)
+    norm(decoder.finalNorm, adding: before)
+    project("decode head", head, rows(normed, roundedNormed, c.hiddenSize), into: logits)
   }
 
   private func halves(_ buffer: FloatBuffer) -> UnsafeMutablePointer<UInt16> {
     UnsafeMutableRawPointer(buffer.pointer).assumingMemoryBound(to: UInt16.self)
   }
 
-  private func normedRows(_ width: Int) -> ck_activations {
-    ck_activations(x: normed.pointer, rounded: rounds ? halves(roundedNormed) : nil, ld: width, rows: rows)
+  private func rows(_ x: FloatBuffer, _ rounded: FloatBuffer, _ width: Int) -> ck_activations {
+    ck_activations(x: x.pointer, rounded: rounds ? halves(rounded) : nil, ld: width, rows: rows)
   }
 
-  /// x += add + bias; normed = norm(x)
-  private func norm(_ norm: NormWeights, add: UnsafePointer<Float>?, bias: WeightVector?) {
+  /// x += the output of `before` + its bias; normed = norm(x)
+  private func norm(_ norm: NormWeights, adding before: BranchPlace?) {
     team.measured("decode norm", bytes: Double(rows * c.hiddenSize * 16)) {
-      let rstd = statistics.pointer
-      if let b = norm.bias {
-        kernels.pointee.layer_norm_forward(
-          x.pointer, add, bias?.values, x.pointer, norm.weight.values, b.values, normed.pointer, rstd + rows, rstd,
-          rows,
-          c.hiddenSize, c.normEpsilon)
-      } else {
-        kernels.pointee.rms_forward(
-          x.pointer, add, bias?.values, x.pointer, norm.weight.values, normed.pointer, rstd, rows, c.hiddenSize,
-          c.normEpsilon)
-      }
+      normRows(
+        norm, x.pointer, add: before.map { _ in output.pointer },
+        bias: before.flatMap { decoder.branch($0).biasLeft }, into: normed.pointer)
       if rounds { kernels.pointee.round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize) }
+    }
+  }
+
+  /// x += add + bias; y = norm(x)
+  private func normRows(
+    _ norm: NormWeights, _ x: UnsafeMutablePointer<Float>, add: UnsafePointer<Float>?, bias: WeightVector?,
+    into y: UnsafeMutablePointer<Float>
+  ) {
+    let rstd = statistics.pointer
+    if let b = norm.bias {
+      kernels.pointee.layer_norm_forward(
+        x, add, bias?.values, x, norm.weight.values, b.values, y, rstd + rows, rstd, rows, c.hiddenSize, c.normEpsilon)
+    } else {
+      kernels.pointee.rms_forward(
+        x, add, bias?.values, x, norm.weight.values, y, rstd, rows, c.hiddenSize, c.normEpsilon)
     }
   }
 
@@ -195,49 +186,33 @@ final class DecodeStep {
       }
     }
   }
+}
 
-  /// activated = f(gate) · up, or f(up), of the MLP's input. A piece activates what it has computed.
-  private func projectAndActivate(_ block: DecoderBlock, _ projection: Projection) {
-    let (x, y, inner, width) = (normedRows(c.hiddenSize), gateUp.pointer, c.intermediateSize, projection.width)
-    let (gated, kind) = (c.gatedMLP, c.activation.kernel)
-    let biases = (block.gateUp[0].bias?.values, gated ? block.gateUp[1].bias?.values : nil)
-    let out = activated.pointer
-    team.measured(
-      "decode gate, up", operations: 2 * Double(rows * projection.width * projection.inputSize),
-      bytes: Double(projection.bytes)
-    ) {
-      projection.adapt(team, x, into: adapterHidden.pointer)
-      team.run(gated ? projection.pieces.count / 2 : projection.pieces.count) { index, member in
-        let scratch = scratch.pointer + member * scratchCount
-        let piece = projection.pieces[gated ? 2 * index : index]
-        projection.compute(gated ? 2 * index : index, x, hidden: adapterHidden.pointer, into: y, scratch: scratch)
-        if gated { projection.compute(2 * index + 1, x, hidden: adapterHidden.pointer, into: y, scratch: scratch) }
-        for row in 0..<rows {
-          let (from, to) = (y + row * width + piece.first, out + row * inner + piece.first)
-          if let bias = biases.0 { kernels.pointee.accumulate(from, bias + piece.first, piece.count) }
-          if gated {
-            if let bias = biases.1 { kernels.pointee.accumulate(from + inner, bias + piece.first, piece.count) }
-            kernels.pointee.gated_forward(kind, from, from + inner, width, to, 1, piece.count)
-          } else {
-            kernels.pointee.activation_forward(kind, from, nil, to, 1, piece.count)
-          }
-          if rounds {
-            kernels.pointee.round_to_bf16(to, halves(roundedActivated) + row * inner + piece.first, piece.count)
-          }
-        }
+extension DecodeStep: BlockExecutor {
+  func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> ck_activations {
+    if let norm {
+      self.norm(norm, adding: before)
+      return rows(normed, roundedNormed, c.hiddenSize)
+    }
+    let count = rows * c.hiddenSize
+    if let before {
+      kernels.pointee.accumulate(x.pointer, output.pointer, count)
+      if let bias = decoder.branch(before).biasLeft {
+        kernels.pointee.add_bias(x.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
       }
     }
+    if rounds { kernels.pointee.round_to_bf16(x.pointer, halves(roundedNormed), count) }
+    return rows(x, roundedNormed, c.hiddenSize)
   }
 
   /// Biases, norms and rotation of q and k, then attention, to `normed`. A task has one key head of one row; rows of one
   /// prompt follow each other, so that its keys and values are read from memory once.
-  private func attend(
-    _ layer: Int, _ batch: UnsafeBufferPointer<Row>, _ positions: UnsafeMutablePointer<Int32>
-  ) {
+  func attend(_ place: BranchPlace, _ input: ck_activations, window: Int?) -> ck_activations {
+    let (branch, products, layer) = (decoder.branch(place), blocks[place.layer][place.branch], place.layer)
+    project("decode q, k, v", products.inputs, input, into: queryKeyValue.pointer)
     let (keyHeads, size) = (c.keyValueHeadCount, c.headSize)
-    let (group, width) = (c.headCount / keyHeads, c.queryWidth + 2 * c.keyValueWidth)
-    let window = c.slidingWindow ?? Int.max
-    let (block, linears) = (decoder.blocks[layer], blocks[layer])
+    let (group, width) = (c.headCount / keyHeads, branch.inputWidth)
+    let window = window ?? Int.max
     team.measured("decode attention") {
       team.run(batch.count * keyHeads) { task, member in
         let (head, index) = (task / batch.count, task % batch.count)
@@ -246,17 +221,14 @@ final class DecodeStep {
         let (q, k) = (x + head * group * size, x + c.queryWidth + head * size)
         let v = k + c.keyValueWidth
         let scratch = scratch.pointer + member * scratchCount
-        if let bias = linears.queryBias { kernels.pointee.accumulate(q, bias + head * group * size, group * size) }
-        if let bias = linears.keyBias { kernels.pointee.accumulate(k, bias + head * size, size) }
-        if let bias = linears.valueBias { kernels.pointee.accumulate(v, bias + head * size, size) }
-        if let queryNorm = block.queryNorm, let keyNorm = block.keyNorm {
-          normHeads(q, group, queryNorm, scratch)
-          normHeads(k, 1, keyNorm, scratch)
-        }
-        if let cosines = rotation.cosines, let sines = rotation.sines {
-          kernels.pointee.rope(q, width, cosines.pointer, sines.pointer, positions + index, 1, group, size, 1)
-          kernels.pointee.rope(k, width, cosines.pointer, sines.pointer, positions + index, 1, 1, size, 1)
-        }
+        decoder.prepareHeads(
+          q, width, rows: 1, heads: group, bias: products.queryBias.map { $0 + head * group * size },
+          norm: branch.queryNorm, keeping: (scratch, group * size, scratch + group * size),
+          positions: positions + index, rotation, with: kernels)
+        decoder.prepareHeads(
+          k, width, rows: 1, heads: 1, bias: products.keyBias.map { $0 + head * size }, norm: branch.keyNorm,
+          keeping: (scratch, size, scratch + size), positions: positions + index, rotation, with: kernels)
+        if let bias = products.valueBias { kernels.pointee.accumulate(v, bias + head * size, size) }
         cache.store(layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: k, values: v, with: kernels)
         let total = row.promptCount + row.ownCount + 1
         var parts = (
@@ -281,27 +253,56 @@ final class DecodeStep {
         }
       }
     }
+    return rows(normed, roundedNormed, c.queryWidth)
   }
 
-  private func normHeads(
-    _ x: UnsafeMutablePointer<Float>, _ heads: Int, _ weight: WeightVector, _ scratch: UnsafeMutablePointer<Float>
-  ) {
-    let count = heads * c.headSize
-    memcpy(scratch, x, count * 4)
-    kernels.pointee.head_norm_forward(
-      scratch, count, weight.values, x, count, scratch + count, 1, heads, c.headSize, c.normEpsilon)
-  }
-}
-
-extension DecoderBlock {
-  /// The bias of a column of q, k and v side by side, whether they are one layer or three.
-  fileprivate func queryKeyValueBias(at column: Int) -> UnsafePointer<Float>? {
-    var start = 0
-    for linear in queryKeyValue {
-      if column < start + linear.weight.rows { return linear.bias.map { $0.values + (column - start) } }
-      start += linear.weight.rows
+  /// A piece of gate and up activates what it has computed.
+  func activate(_ place: BranchPlace, _ input: ck_activations) -> ck_activations {
+    let (branch, projection) = (decoder.branch(place), blocks[place.layer][place.branch].inputs)
+    let (y, inner, width) = (gateUp.pointer, c.intermediateSize, projection.width)
+    let (gated, kind) = (c.gatedMLP, c.activation.kernel)
+    let biases = (branch.inputs[0].bias?.values, gated ? branch.inputs[1].bias?.values : nil)
+    let out = activated.pointer
+    team.measured(
+      "decode gate, up", operations: 2 * Double(rows * projection.width * projection.inputSize),
+      bytes: Double(projection.bytes)
+    ) {
+      projection.adapt(team, input, into: adapterHidden.pointer)
+      team.run(gated ? projection.pieces.count / 2 : projection.pieces.count) { index, member in
+        let scratch = scratch.pointer + member * scratchCount
+        let piece = projection.pieces[gated ? 2 * index : index]
+        projection.compute(gated ? 2 * index : index, input, hidden: adapterHidden.pointer, into: y, scratch: scratch)
+        if gated {
+          projection.compute(2 * index + 1, input, hidden: adapterHidden.pointer, into: y, scratch: scratch)
+        }
+        for row in 0..<rows {
+          let (from, to) = (y + row * width + piece.first, out + row * inner + piece.first)
+          if let bias = biases.0 { kernels.pointee.accumulate(from, bias + piece.first, piece.count) }
+          if gated {
+            if let bias = biases.1 { kernels.pointee.accumulate(from + inner, bias + piece.first, piece.count) }
+            kernels.pointee.gated_forward(kind, from, from + inner, width, to, 1, piece.count)
+          } else {
+            kernels.pointee.activation_forward(kind, from, nil, to, 1, piece.count)
+          }
+          if rounds {
+            kernels.pointee.round_to_bf16(to, halves(roundedActivated) + row * inner + piece.first, piece.count)
+          }
+        }
+      }
     }
-    return nil
+    return rows(activated, roundedActivated, inner)
+  }
+
+  func project(_ place: BranchPlace, _ mixed: ck_activations) {
+    let name: StaticString = decoder.branch(place).activates ? "decode down" : "decode output"
+    project(name, blocks[place.layer][place.branch].output, mixed, into: output.pointer)
+  }
+
+  func normOutput(_ place: BranchPlace, _ norm: NormWeights) {
+    if let bias = decoder.branch(place).output.bias {
+      kernels.pointee.add_bias(output.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
+    }
+    normRows(norm, output.pointer, add: nil, bias: nil, into: output.pointer)
   }
 }
 
@@ -309,11 +310,9 @@ extension Decoder {
   /// All matrices that a step multiplies with.
   fileprivate var products: [WeightMatrix] {
     var matrices: [WeightMatrix] = []
-    for block in blocks {
-      for linear in block.queryKeyValue { matrices.append(linear.weight) }
-      for linear in block.gateUp { matrices.append(linear.weight) }
-      matrices.append(block.output.weight)
-      matrices.append(block.down.weight)
+    for branch in blocks.flatMap(\.branches) {
+      matrices += branch.inputs.map(\.weight)
+      matrices.append(branch.output.weight)
     }
     if let head { matrices.append(head) }
     return matrices

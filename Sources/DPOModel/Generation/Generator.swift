@@ -32,7 +32,7 @@ public final class Generator {
     for range in groups(promptLengths.count, options) {
       let lengths = Array(promptLengths[range])
       let layout = Layout(lengths, options, context: configuration.contextLength)
-      var plan = try ForwardPass.plan(
+      var plan = try ModelRunner.plan(
         configuration, tokens: layout.mostTokens, targets: 0, maxLength: lengths.max() ?? 0, mode: .score,
         threads: threads)
       plan.add(
@@ -69,9 +69,9 @@ public final class Generator {
     /// First row of each completion, prompt by prompt.
     var ownRows: [Int] = []
     var cacheRows = 0
-    /// Prompts of each forward pass.
-    var passes: [Range<Int>] = []
-    /// Tokens of the largest pass.
+    /// Prompts that are forwarded together.
+    var prefills: [Range<Int>] = []
+    /// Tokens of the most of them.
     var mostTokens = 0
 
     /// - Parameter lengths: tokens of each prompt.
@@ -96,7 +96,7 @@ public final class Generator {
           tokens += lengths[last]
           last += 1
         }
-        passes.append(first..<last)
+        prefills.append(first..<last)
         mostTokens = max(mostTokens, tokens)
         first = last
       }
@@ -158,11 +158,11 @@ public final class Generator {
       }
     }
     let cache = try KeyValueCache(decoder.configuration, rows: layout.cacheRows)
-    let pass = ForwardPass(decoder: decoder, team: team, precision: options.precision)
+    let runner = ModelRunner(decoder: decoder, team: team, precision: options.precision)
     let step = try DecodeStep(
-      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotation: pass.rotation,
+      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotation: runner.rotation,
       rows: max(range.count * n, 1), longest: layout.longest)
-    try prefill(Array(prompts[range]), layout, pass, cache, step)
+    try prefill(Array(prompts[range]), layout, runner, cache, step)
 
     var logitRows = active.map { $0.prompt - range.lowerBound }
     var rows: [DecodeStep.Row] = []
@@ -203,11 +203,11 @@ public final class Generator {
 
   /// Keys and values of the prompts to the cache, logits of their last tokens to the step.
   private func prefill(
-    _ prompts: [[Int32]], _ layout: Layout, _ pass: ForwardPass, _ cache: KeyValueCache, _ step: DecodeStep
+    _ prompts: [[Int32]], _ layout: Layout, _ runner: ModelRunner, _ cache: KeyValueCache, _ step: DecodeStep
   ) throws {
     let c = decoder.configuration
     let width = c.queryWidth + 2 * c.keyValueWidth
-    for together in layout.passes {
+    for together in layout.prefills {
       var forest = TokenForest()
       var blocks: [(row: Int, count: Int, cacheRow: Int)] = []
       for index in together {
@@ -217,7 +217,7 @@ public final class Generator {
         }
         forest.addPrompt(prompts[index])
       }
-      let residuals = try pass.residuals(forest, adapter: adapter) { layer, qkv in
+      let residuals = try runner.residuals(forest, adapter: adapter) { layer, qkv in
         team.run(blocks.count) { index, _ in
           let block = blocks[index]
           for row in 0..<block.count {

@@ -119,7 +119,7 @@ final class RolloutSource: BatchSource {
     generation.seed = seed
     generation.firstPrompt = first
     var stop: (any Error)?
-    let completions = try Generator(decoder: models.pass.decoder, adapter: models.adapter, team: models.pass.team)
+    let completions = try Generator(decoder: models.runner.decoder, adapter: models.adapter, team: models.runner.team)
       .generate(prompts: rows.map { Array(prompts.prompt($0)) }, options: generation) { _, _, _ in
         do { try models.checkCancelled() } catch { stop = error }
         return stop == nil
@@ -146,8 +146,8 @@ final class RolloutSource: BatchSource {
     try models.checkCancelled()
     let scores = try reward.scores(answers)
     let penalty = method.sampling.missingEosPenalty ?? 0
-    let policy = try score(drawn, models.pass, models.adapter, models)
-    let reference = try models.reference.map { try score(drawn, $0.pass, $0.adapter, models) }
+    let policy = try score(drawn, models.runner, models.adapter, models)
+    let reference = try models.reference.map { try score(drawn, $0.runner, $0.adapter, models) }
     return Samples(
       completionsPerPrompt: method.completionsPerPrompt, rows: drawn, isFinished: answers.map(\.isFinished),
       scores: zip(scores, answers).map { $1.isFinished ? $0 : $0 - penalty }, counts: drawn.map(\.completion.count),
@@ -156,14 +156,14 @@ final class RolloutSource: BatchSource {
 
   /// Log-probs, and values, of every token that was drawn.
   private func score(
-    _ rows: [TokenizedRow], _ pass: ForwardPass, _ adapter: LoRAAdapter?, _ models: TrainedModels
+    _ rows: [TokenizedRow], _ runner: ModelRunner, _ adapter: LoRAAdapter?, _ models: TrainedModels
   ) throws -> (logProbs: [Float], values: [Float]) {
     let data = try TokenizedDataset.drawn(rows)
     var (logProbs, values): ([Float], [Float]) = ([], [])
     let size = options.batches.perDeviceTrainBatchSize
     for first in stride(from: 0, to: rows.count, by: size) {
       try models.checkCancelled()
-      let scores = try pass.score(
+      let scores = try runner.score(
         data.forest(rows: Array(first..<min(rows.count, first + size))), adapter: adapter, extras: [])
       logProbs += scores.logProbs
       values += scores.values
@@ -198,7 +198,7 @@ final class RolloutSource: BatchSource {
     let rows = plan.prompts(ofRollout: 0).map { Array(prompts.prompt($0)) }
     let clock = ContinuousClock()
     let start = clock.now
-    let drawn = try Generator(decoder: models.pass.decoder, adapter: models.adapter, team: models.pass.team)
+    let drawn = try Generator(decoder: models.runner.decoder, adapter: models.adapter, team: models.runner.team)
       .generate(prompts: rows, options: generation)
     let tokens = drawn.reduce(0) { $0 + $1.reduce(0) { $0 + $1.tokens.count } }
     let perDrawn = start.duration(to: clock.now) / .seconds(1) / Double(max(1, tokens))

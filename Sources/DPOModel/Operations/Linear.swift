@@ -2,7 +2,7 @@ import CKernels
 import DPOKernels
 
 /// Linear layers that share their input, with their adapters: y = x Wᵀ + u Bᵀ, u = s · dropout(x) Aᵀ.
-extension Pass {
+extension ModelRun {
   /// Room for the input of layers, to be packed as it is made; nil: the layers pack it themselves.
   func prepareInput(_ linears: [Linear], inputSize: Int) -> PreparedOperand? {
     team.prepare(precision, rows: count, k: inputSize, as: .a, with: linears.map(\.weight.byOutput))
@@ -20,15 +20,15 @@ extension Pass {
     dropout == nil ? team.prepare(precision, rows: inputSize, k: count, as: .b, with: [.columns(at(0), 0)]) : nil
   }
 
-  /// Outputs stand side by side in rows of `width` numbers. Biases are left to the caller. `prepared`: x as it was packed;
-  /// `keepsAdapterHidden`: u is there already.
+  /// y[t, width] from x[t, inputSize]: outputs stand side by side. Biases are left to the caller. `keepsAdapterHidden`: u is
+  /// there already.
   func project(
-    _ layer: Int, _ linears: [Linear], x: Pointer, _ prepared: PreparedOperand?, inputSize: Int, into y: Pointer,
-    _ width: Int, keepsAdapterHidden: Bool = false
+    _ layer: Int, _ linears: [Linear], _ x: Rows, inputSize: Int, into y: Pointer, _ width: Int,
+    keepsAdapterHidden: Bool = false
   ) {
     let adapters = linears.map { adapter?.matrices(layer: layer, part: $0.part) }
-    if !keepsAdapterHidden { adapterHidden(adapters.compactMap { $0 }, x: x, prepared, inputSize: inputSize) }
-    let input = prepared.map { Operand.prepared($0) } ?? .rows(x, inputSize)
+    if !keepsAdapterHidden { adapterHidden(adapters.compactMap { $0 }, x, inputSize: inputSize) }
+    let input = x.prepared.map { Operand.prepared($0) } ?? .rows(x.x, inputSize)
     var products: [Product] = []
     var column = 0
     for (index, linear) in linears.enumerated() {
@@ -44,10 +44,8 @@ extension Pass {
 
   private func hidden(of matrices: LoRAAdapter.Matrices) -> Pointer { at(layout.adapterHidden[matrices.index], 0) }
 
-  /// u = s · dropout(x) Aᵀ
-  private func adapterHidden(
-    _ adapters: [LoRAAdapter.Matrices], x: Pointer, _ prepared: PreparedOperand?, inputSize: Int
-  ) {
+  /// u[t, rank] = s · dropout(x) Aᵀ of each adapter
+  private func adapterHidden(_ adapters: [LoRAAdapter.Matrices], _ x: Rows, inputSize: Int) {
     func product(_ a: LoRAAdapter.Matrices, _ x: Operand, sharing shared: Panels.Side) -> Product {
       Product(
         count, a.rank, into: hidden(of: a), a.rank, sharing: shared,
@@ -55,13 +53,13 @@ extension Pass {
     }
     guard dropout != nil else {
       let (input, shared): (Operand, Panels.Side) =
-        prepared.map { (.prepared($0), .a) } ?? (.rows(x, inputSize), .b)
+        x.prepared.map { (.prepared($0), .a) } ?? (.rows(x.x, inputSize), .b)
       return team.multiply("adapter forward", precision, adapters.map { product($0, input, sharing: shared) })
     }
     for a in adapters {
-      drop(x, inputSize, a)
+      drop(x.x, inputSize, a)
       team.multiply(
-        "adapter forward", precision, keeping: prepared,
+        "adapter forward", precision, keeping: x.prepared,
         [product(a, .rows(at(layout.dropped), inputSize), sharing: .b)])
     }
   }
@@ -82,22 +80,21 @@ extension Pass {
     key &+ UInt64(matrices.index + 1) &* 0xD1B5_4A32_D192_ED03
   }
 
-  /// dx = dy W + mask · (du A) with du = s · dy B, which is kept for the weights' gradients. `dx` nil: du alone.
-  /// `prepared`: dy as it was packed.
+  /// dx[t, inputSize] = dy W + mask · (du A) from dy[t, width], with du = s · dy B, which is kept for the weights' gradients.
+  /// `dx` nil: du alone.
   func inputGradient(
-    _ layer: Int, _ linears: [Linear], dy: Pointer, _ prepared: PreparedOperand?, _ width: Int, inputSize: Int,
-    into dx: Pointer?
+    _ layer: Int, _ linears: [Linear], dy: Rows, _ width: Int, inputSize: Int, into dx: Pointer?
   ) {
     let columns = firstColumns(linears)
     let adapters = adapterGradients(layer, linears)
     func gradient(_ index: Int) -> Operand {
-      prepared.map { .prepared($0, k: columns[index]) } ?? .rows(dy + columns[index], width)
+      dy.prepared.map { .prepared($0, k: columns[index]) } ?? .rows(dy.x + columns[index], width)
     }
     team.multiply(
       "adapter backward", precision,
       adapters.map { a in
         Product(
-          count, a.matrices.rank, into: a.du, a.matrices.rank, sharing: prepared == nil ? .b : .a,
+          count, a.matrices.rank, into: a.du, a.matrices.rank, sharing: dy.prepared == nil ? .b : .a,
           [
             Product.Term(
               gradient(a.linear), .columns(a.matrices.b, a.matrices.rank), k: a.matrices.outputSize,
@@ -126,18 +123,18 @@ extension Pass {
     }
   }
 
-  /// dW += dyᵀ x and the biases' sums; or dB += dyᵀ u, dA += duᵀ dropout(x). After `inputGradient` of the same layers.
-  /// `prepared`: x as it was packed; `keeping`: what a later product reads.
+  /// dW[out, in] += dyᵀ x and the biases' sums, [out]; or dB += dyᵀ u, dA += duᵀ dropout(x). After `inputGradient` of the
+  /// same layers. x is packed by columns, if it is; `keeping`: what a later product reads.
   func weightGradients(
-    _ layer: Int, _ linears: [Linear], dy: Pointer, _ width: Int, x: Pointer, _ prepared: PreparedOperand? = nil,
-    inputSize: Int, keeping kept: PreparedOperand? = nil
+    _ layer: Int, _ linears: [Linear], dy: Pointer, _ width: Int, x: Rows, inputSize: Int,
+    keeping kept: PreparedOperand? = nil
   ) {
     /// dW[out, in] += dy[t, out]ᵀ · x[t, in] with the whole input.
     func product(
-      _ dy: UnsafePointer<Float>, _ width: Int, _ x: Pointer, _ outputSize: Int, into dw: Pointer
+      _ dy: UnsafePointer<Float>, _ width: Int, _ input: Pointer, _ outputSize: Int, into dw: Pointer
     ) -> Product {
-      guard let prepared else {
-        return .weightGradient(count, dy: dy, width, x: x, inputSize: inputSize, outputSize: outputSize, into: dw)
+      guard let prepared = x.prepared else {
+        return .weightGradient(count, dy: dy, width, x: input, inputSize: inputSize, outputSize: outputSize, into: dw)
       }
       return Product(
         outputSize, inputSize, into: dw, inputSize, accumulates: true, sharing: .b,
@@ -149,7 +146,7 @@ extension Pass {
         "linear weight gradient", precision, keeping: kept,
         linears.indices.compactMap { index in
           linears[index].weight.gradient.map {
-            product(dy + columns[index], width, x, linears[index].weight.rows, into: $0)
+            product(dy + columns[index], width, x.x, linears[index].weight.rows, into: $0)
           }
         })
       return biasGradients(linears, dy: dy, width, columns)
@@ -163,11 +160,11 @@ extension Pass {
         count, dy: dy + columns[a.linear], width, x: hidden(of: a.matrices), inputSize: a.matrices.rank,
         outputSize: a.matrices.outputSize, into: a.matrices.gradientB)
     }
-    if dropout == nil { products += adapters.map { productA($0, x) } }
+    if dropout == nil { products += adapters.map { productA($0, x.x) } }
     team.multiply("adapter weight gradient", precision, keeping: kept, products)
     guard dropout != nil else { return }
     for a in adapters {
-      drop(x, inputSize, a.matrices)
+      drop(x.x, inputSize, a.matrices)
       team.multiply("adapter weight gradient", precision, keeping: kept, [productA(a, at(layout.dropped))])
     }
   }

@@ -8,7 +8,7 @@ struct HeadShape {
   /// Widths from which on the packing memory has no room for a tile's smallest panels.
   static let mostWidth = 1 << 15
 
-  /// `rows` of the pass in equal blocks, each of which fits the packing memory together with a tile of weights, whatever the
+  /// `rows` of the run in equal blocks, each of which fits the packing memory together with a tile of weights, whatever the
   /// engine's panels.
   init(rows total: Int, width: Int) {
     let most = max(32, min(1024, PackingMemory.sharedCount * 2 / 5 / (width + 32) - 32))

@@ -1,6 +1,6 @@
 import DPOBase
 
-/// What the kernels need to know of a forest, worked out once a pass.
+/// What the kernels need to know of a forest, worked out once a run.
 struct PreparedForest {
   /// Consecutive rows that are consecutive positions of one sequence.
   struct Run {
@@ -12,8 +12,15 @@ struct PreparedForest {
     let row, count, position: Int
     let runs: Range<Int>
     /// First position that any of the rows sees; the last is position + count − 1.
-    let firstKey: Int
+    var firstKey = 0
     var keys: Int { position + count - firstKey }
+
+    /// The block where rows see at most `window` positions.
+    func within(_ window: Int) -> QueryBlock {
+      QueryBlock(
+        row: row, count: count, position: position, runs: runs,
+        firstKey: position >= window ? position - window + 1 : 0)
+    }
   }
 
   static let queryBlock = 64
@@ -55,7 +62,6 @@ struct PreparedForest {
     var blocks: [QueryBlock] = []
     var roots: [Int] = []
     var rootBlocks: [Int: [Int]] = [:]
-    let window = configuration.slidingWindow ?? Int.max
     var longest = 0
     for (index, segment) in forest.segments.enumerated() {
       longest = max(longest, segment.position + segment.count)
@@ -70,8 +76,7 @@ struct PreparedForest {
         blocks.append(
           QueryBlock(
             row: segment.start + start, count: min(PreparedForest.queryBlock, segment.count - start),
-            position: position,
-            runs: first..<runs.count, firstKey: position >= window ? position - window + 1 : 0))
+            position: position, runs: first..<runs.count))
       }
     }
     guard longest <= configuration.contextLength else {
@@ -82,7 +87,7 @@ struct PreparedForest {
     self.positions = positions
     self.runs = runs
     self.blocks = blocks
-    mostKeys = blocks.reduce(0) { max($0, $1.keys) }
+    mostKeys = blocks.reduce(0) { max($0, $1.within(configuration.widestWindow).keys) }
     var trees: [Range<Int>] = []
     var treeBlocks: [Int] = []
     for root in roots.indices where roots[root] == root {

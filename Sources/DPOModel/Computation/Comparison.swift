@@ -9,13 +9,13 @@ public struct ComparedScores: Sendable {
   public let divergences: [Float]
 }
 
-extension ForwardPass {
+extension ModelRunner {
   /// Scores a forest under this model and another one of the same vocabulary, and measures how far this model's
   /// predictions are from the other's.
   public func compare(
-    _ forest: TokenForest, adapter: LoRAAdapter?, with other: ForwardPass, adapter otherAdapter: LoRAAdapter?
+    _ forest: TokenForest, adapter: LoRAAdapter?, with other: ModelRunner, adapter otherAdapter: LoRAAdapter?
   ) throws -> ComparedScores {
-    guard self !== other else { throw DPOError(.state, "a forward pass cannot be compared with itself") }
+    guard self !== other else { throw DPOError(.state, "a model cannot be compared with itself") }
     let (first, second) = (
       try prepare(forest, adapter: adapter, trains: false, dropout: nil),
       try other.prepare(forest, adapter: otherAdapter, trains: false, dropout: nil)
@@ -30,23 +30,23 @@ extension ForwardPass {
   }
 }
 
-extension Head {
+extension LanguageHead {
   private static let comparedRows = 64
   private static let comparedColumns = 64
 
   /// KL of this head's predictions from another's, row by row. Logits are computed again, tile by tile:
   ///
   ///     KL = Σ e^z (z − z′)/Σ e^z − lse(z) + lse(z′)
-  fileprivate func divergences(from other: Head) -> [Float] {
+  fileprivate func divergences(from other: LanguageHead) -> [Float] {
     let rows = forest.headRows.count
     var result = [Float](repeating: 0, count: rows)
-    let blocks = (rows + Head.comparedRows - 1) / Head.comparedRows
+    let blocks = (rows + LanguageHead.comparedRows - 1) / LanguageHead.comparedRows
     result.withUnsafeMutableBufferPointer { result in
       team.run(blocks) { block, _ in
-        let start = block * Head.comparedRows
-        let count = min(Head.comparedRows, rows - start)
+        let start = block * LanguageHead.comparedRows
+        let count = min(LanguageHead.comparedRows, rows - start)
         var sums = [RowSums](repeating: RowSums(), count: count)
-        let tile = Head.comparedColumns * Head.comparedRows
+        let tile = LanguageHead.comparedColumns * LanguageHead.comparedRows
         withUnsafeTemporaryAllocation(
           of: Float.self, capacity: 2 * tile + TileOfLogits.count(self) + TileOfLogits.count(other)
         ) { memory in
@@ -54,8 +54,8 @@ extension Head {
           let y = z + tile
           let own = TileOfLogits(self, rows: start..<start + count, in: y + tile)
           let others = TileOfLogits(other, rows: start..<start + count, in: y + tile + TileOfLogits.count(self))
-          for first in stride(from: 0, to: weight.rows, by: Head.comparedColumns) {
-            let columns = min(Head.comparedColumns, weight.rows - first)
+          for first in stride(from: 0, to: weight.rows, by: LanguageHead.comparedColumns) {
+            let columns = min(LanguageHead.comparedColumns, weight.rows - first)
             own.compute(first, columns, into: z)
             others.compute(first, columns, into: y)
             for row in 0..<count {
@@ -72,19 +72,19 @@ extension Head {
 
   /// Logits of some rows of a head, a tile of the vocabulary at a time, on the calling thread.
   private struct TileOfLogits {
-    let head: Head
+    let head: LanguageHead
     let products: LocalProducts
     let hidden: LocalProducts.Side
     let decoded, packed: UnsafeMutablePointer<Float>
 
     /// Numbers of scratch memory.
-    static func count(_ head: Head) -> Int {
+    static func count(_ head: LanguageHead) -> Int {
       let width = head.weight.columns
       return LocalProducts.leftCount(rows: comparedRows, k: width) + comparedColumns * width
         + LocalProducts.rightCount(rows: comparedColumns, k: width)
     }
 
-    init(_ head: Head, rows: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
+    init(_ head: LanguageHead, rows: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
       let width = head.weight.columns
       self.head = head
       products = LocalProducts(head.team.engine, .fp32)

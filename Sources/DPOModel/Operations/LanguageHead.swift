@@ -5,7 +5,7 @@ import DPOPlatform
 
 /// The language model head on the rows that predict a target: log-probs and their gradient, one tile of the vocabulary at
 /// a time, so that logits exist only for one tile a thread.
-struct Head {
+struct LanguageHead {
   /// Sums over the vocabulary are made in so many parts, whatever the number of threads.
   static let slots = 16
   static let statisticsFloats = MemoryLayout<ck_logit_statistics>.stride / 4
@@ -79,7 +79,7 @@ struct Head {
   }
 
   private func slotTiles(_ slot: Int) -> Range<Int> {
-    let size = (tileTotal + Head.slots - 1) / Head.slots
+    let size = (tileTotal + LanguageHead.slots - 1) / LanguageHead.slots
     return min(slot * size, tileTotal)..<min((slot + 1) * size, tileTotal)
   }
 
@@ -91,7 +91,7 @@ struct Head {
   ) {
     let count = product.rows
     for row in start..<start + count { scales[row] = -1 }
-    team.run(Head.slots) { slot, member in
+    team.run(LanguageHead.slots) { slot, member in
       let (partial, largest) = (partials + slot * count * width, maxima + slot * count)
       let z = tiles + member * shape.tileCount
       let range = slotTiles(slot)
@@ -114,12 +114,12 @@ struct Head {
           z, tile * shape.columns, columns, into: partial, accumulates: tile > range.lowerBound, member)
       }
     }
-    team.rows("head means", count, bytes: 4 * Head.slots * width) { block, _ in
+    team.rows("head means", count, bytes: 4 * LanguageHead.slots * width) { block, _ in
       for row in block {
         let out = mean + (start + row) * width
         out.update(repeating: 0, count: width)
         let lse = Float(totals(start + row).lse)
-        for slot in 0..<Head.slots where !slotTiles(slot).isEmpty {
+        for slot in 0..<LanguageHead.slots where !slotTiles(slot).isEmpty {
           let (factor, partial) = (exp(maxima[slot * count + row] - lse), partials + (slot * count + row) * width)
           for column in 0..<width { out[column] += factor * partial[column] }
         }
@@ -217,7 +217,7 @@ struct Head {
         "head backward", operations: (weight.gradient == nil ? 2 : 3) * operations * Double(count) / Double(rows)
       ) {
         product.packHidden(transposedToo: weight.gradient != nil)
-        team.run(Head.slots) { slot, member in
+        team.run(LanguageHead.slots) { slot, member in
           let partial = partials + slot * count * width
           let z = tiles + member * shape.tileCount
           let range = slotTiles(slot)
@@ -241,10 +241,10 @@ struct Head {
         }
       }
       let out = dhidden + start * width
-      team.rows("head reduction", count, bytes: 4 * Head.slots * width) { rows, _ in
+      team.rows("head reduction", count, bytes: 4 * LanguageHead.slots * width) { rows, _ in
         let (from, size) = (rows.lowerBound * width, rows.count * width)
         memcpy(out + from, partials + from, size * 4)
-        for slot in 1..<Head.slots {
+        for slot in 1..<LanguageHead.slots {
           kernels.pointee.accumulate(out + from, partials + slot * count * width + from, size)
         }
       }
@@ -262,6 +262,24 @@ struct Head {
       weight.copyRow(Int(forest.targets[index].token), into: team.packing.decoded(0))
       let out = dhidden + Int(forest.headRowOfTarget[index]) * width
       for column in 0..<width { out[column] += gradient * team.packing.decoded(0)[column] }
+    }
+  }
+}
+
+extension WeightMatrix {
+  var frozen: WeightMatrix {
+    WeightMatrix(rows: rows, columns: columns, storage: storage, gradient: nil)
+  }
+
+  /// Some rows as f32: where they are, or decoded into `room`.
+  func rows(
+    _ rows: Range<Int>, in room: UnsafeMutablePointer<Float>, with kernels: UnsafePointer<ck_engine>
+  ) -> UnsafePointer<Float> {
+    switch storage {
+    case .floats(let values): return values + rows.lowerBound * columns
+    case .stored(let tensor):
+      tensor.dequantize(rows: rows, columns: 0..<columns, into: room, with: kernels)
+      return UnsafePointer(room)
     }
   }
 }

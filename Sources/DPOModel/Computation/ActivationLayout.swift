@@ -1,6 +1,6 @@
 import DPOBase
 
-/// Where everything that a pass computes stands in one block of memory, and what each part of it takes. The same code
+/// Where everything that a run computes stands in one block of memory, and what each part of it takes. The same code
 /// plans and places, so a plan is what is allocated.
 struct ActivationLayout {
   /// A matrix per block of the decoder; the blocks from `last` on share one.
@@ -16,10 +16,13 @@ struct ActivationLayout {
   /// Numbers of 4 bytes.
   private(set) var total = 0
 
-  private(set) var input = Slot()
-  private(set) var middle = Slot()
-  private(set) var attentionStatistics = Slot()
-  private(set) var mlpStatistics = Slot()
+  /// x before each branch of a block; the first branch's goes on to what stands behind the last block.
+  private(set) var streams: [Slot] = []
+  /// Of the norm before each branch.
+  private(set) var statistics: [Slot] = []
+  /// What the norm behind a branch reads, and its statistics.
+  private(set) var outputs: [Slot] = []
+  private(set) var outputStatistics: [Slot] = []
   private(set) var queryKeyValue = Slot()
   private(set) var rawQueryKey = Slot()
   private(set) var queryKeyStatistics = Slot()
@@ -56,7 +59,7 @@ struct ActivationLayout {
   let headShape: HeadShape
   private(set) var headRowNumbers = 0
 
-  /// Rows of a matrix and what the pass is for.
+  /// Rows of a matrix and what the run is for.
   init(
     _ c: DecoderConfiguration, tokens: Int, headRows: Int, mostKeys: Int, places: [LoRAConfiguration.Place]?,
     dropout: Bool, trains: Bool, recomputes: Bool, threads: Int
@@ -73,10 +76,18 @@ struct ActivationLayout {
       let last = keeps ? max(0, layers - 1) : 0
       return Slot(offset: self.take("activations", padded * (last + 1)), stride: padded, last: last)
     }
-    input = slot(&self, tokens * hidden, c.layerCount + 1, trains)
-    middle = trains ? slot(&self, tokens * hidden, c.layerCount, keeps) : input
-    attentionStatistics = slot(&self, statistics, c.layerCount, keeps)
-    mlpStatistics = slot(&self, statistics, c.layerCount, keeps)
+    let branches = c.branches
+    streams = [slot(&self, tokens * hidden, c.layerCount + 1, trains)]
+    for _ in branches.dropFirst() {
+      streams.append(trains ? slot(&self, tokens * hidden, c.layerCount, keeps) : streams[0])
+    }
+    for branch in branches {
+      self.statistics.append(branch.normBefore == nil ? Slot() : slot(&self, statistics, c.layerCount, keeps))
+    }
+    for branch in branches {
+      outputs.append(branch.normAfter == nil ? Slot() : slot(&self, tokens * hidden, c.layerCount, keeps))
+      outputStatistics.append(branch.normAfter == nil ? Slot() : slot(&self, statistics, c.layerCount, keeps))
+    }
     queryKeyValue = slot(&self, tokens * qkvWidth, c.layerCount, keeps)
     if c.queryKeyNorm {
       rawQueryKey = slot(&self, tokens * (c.queryWidth + c.keyValueWidth), c.layerCount, keeps)
@@ -114,7 +125,7 @@ struct ActivationLayout {
     if trains, c.heads != .score {
       // The head works between the blocks' passes, when their working memory is free.
       headPartials = working
-      let missing = Head.slots * headShape.rows * hidden - (total - working)
+      let missing = LanguageHead.slots * headShape.rows * hidden - (total - working)
       if missing > 0 { _ = take("head", missing) }
     }
     headInput = take("head", headRows * hidden)
@@ -123,11 +134,11 @@ struct ActivationLayout {
     if trains { headGradient = take("head", headRows * hidden) }
     guard c.heads != .score else { return }
     let tiles = (c.vocabularySize + headShape.columns - 1) / headShape.columns
-    headStatistics = take("head", tiles * headRows * Head.statisticsFloats)
+    headStatistics = take("head", tiles * headRows * LanguageHead.statisticsFloats)
     headTiles = take("head", threads * headShape.tileCount)
     if trains, places != nil {
       headMeans = take("head", headRows * hidden)
-      headMaxima = take("head", Head.slots * headShape.rows)
+      headMaxima = take("head", LanguageHead.slots * headShape.rows)
     }
   }
 

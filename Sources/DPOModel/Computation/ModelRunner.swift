@@ -3,7 +3,7 @@ import DPOBase
 import DPOKernels
 import DPOPlatform
 
-/// What a forward pass is for.
+/// What a run is for.
 public enum ComputationMode: Sendable, Equatable {
   /// Scores only: nothing is kept.
   case score
@@ -15,7 +15,7 @@ public enum ComputationMode: Sendable, Equatable {
 
 /// Forward and backward of one decoder over token forests. Owns the memory that this takes, sized by a plan and reused
 /// from call to call. Not for use from two threads at once.
-public final class ForwardPass {
+public final class ModelRunner {
   public let decoder: Decoder
   public let team: ThreadTeam
   /// Of the linear layers and the head; norms, attention, softmax and sums are f32 in any.
@@ -28,7 +28,7 @@ public final class ForwardPass {
   private var memory: FloatBuffer?
   let rotation: RotationTable
   /// Of the last `forward`, until its `backward`.
-  private var kept: Pass?
+  private var kept: ModelRun?
 
   public init(decoder: Decoder, team: ThreadTeam, precision: Precision = .fp32) {
     self.decoder = decoder
@@ -63,8 +63,8 @@ public final class ForwardPass {
   /// Scores without keeping anything.
   public func score(_ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = []) throws -> TokenScores
   {
-    let pass = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
-    return pass.forward(extras)
+    let run = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
+    return run.forward(extras)
   }
 
   /// Scores, and keeps what `backward` needs. With an adapter its gradients are what backward computes, otherwise those of
@@ -75,9 +75,9 @@ public final class ForwardPass {
     guard adapter != nil || decoder.parameters != nil else {
       throw DPOError(.state, "a frozen model without an adapter has nothing to train")
     }
-    let pass = try prepare(forest, adapter: adapter, trains: true, dropout: dropout)
-    let scores = pass.forward(extras)
-    kept = pass
+    let run = try prepare(forest, adapter: adapter, trains: true, dropout: dropout)
+    let scores = run.forward(extras)
+    kept = run
     return scores
   }
 
@@ -85,31 +85,31 @@ public final class ForwardPass {
   /// target of the last `forward`, which it uses up, and `valueGradients` d loss / d value, one a number of its `values`
   /// or none.
   public func backward(logProbGradients: [Float], valueGradients: [Float] = []) throws {
-    guard let pass = kept else { throw DPOError(.state, "backward without a forward pass before it") }
-    guard logProbGradients.count == pass.forest.targets.count else {
+    guard let run = kept else { throw DPOError(.state, "backward without a forward pass before it") }
+    guard logProbGradients.count == run.forest.targets.count else {
       throw DPOError.argument(
-        "\(logProbGradients.count) log-prob gradients for \(pass.forest.targets.count) targets")
+        "\(logProbGradients.count) log-prob gradients for \(run.forest.targets.count) targets")
     }
-    guard valueGradients.isEmpty || valueGradients.count == pass.forest.headRowOfValue.count else {
-      throw DPOError.argument("\(valueGradients.count) gradients for \(pass.forest.headRowOfValue.count) values")
+    guard valueGradients.isEmpty || valueGradients.count == run.forest.headRowOfValue.count else {
+      throw DPOError.argument("\(valueGradients.count) gradients for \(run.forest.headRowOfValue.count) values")
     }
     kept = nil
     try decoder.checkFiles()
-    pass.backward(logProbGradients, valueGradients)
+    run.backward(logProbGradients, valueGradients)
   }
 
   /// The residual stream after the last block, one row a token, until the next call.
   func residuals(
     _ forest: TokenForest, adapter: LoRAAdapter?, onQueryKeyValue: (Int, UnsafeMutablePointer<Float>) -> Void
   ) throws -> UnsafeMutablePointer<Float> {
-    let pass = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
-    withoutActuallyEscaping(onQueryKeyValue) { pass.runBlocks(onQueryKeyValue: $0) }
-    return pass.at(pass.layout.input, 0)
+    let run = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
+    withoutActuallyEscaping(onQueryKeyValue) { run.runBlocks(onQueryKeyValue: $0) }
+    return run.at(run.layout.streams[0], 0)
   }
 
-  func prepare(_ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?) throws
-    -> Pass
-  {
+  func prepare(
+    _ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?
+  ) throws -> ModelRun {
     kept = nil
     try decoder.checkFiles()
     try decoder.checkStop()
@@ -129,45 +129,12 @@ public final class ForwardPass {
       memory = nil
       memory = try FloatBuffer(count: layout.total)
     }
-    guard let memory else { throw DPOError(.internal, "no memory for the pass") }
+    guard let memory else { throw DPOError(.internal, "no memory for the run") }
     try rotation.extend(to: prepared.longest)
-    return Pass(
+    return ModelRun(
       decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
-      memory: memory,
-      rotation: rotation,
-      trains: trains, recomputes: recomputesBlocks, dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil,
+      memory: memory, rotation: rotation, trains: trains, recomputes: recomputesBlocks,
+      dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil,
       temperature: Float(temperature))
-  }
-}
-
-/// Cosines and sines of the rotary positions, made as transformers does: frequencies and angles rounded to f32.
-final class RotationTable {
-  private let half: Int
-  private let frequencies: [Float]
-  private(set) var cosines: FloatBuffer?
-  private(set) var sines: FloatBuffer?
-
-  init(_ configuration: DecoderConfiguration) {
-    half = configuration.headSize / 2
-    frequencies =
-      configuration.ropeBase.map { base in
-        configuration.ropeScaling.frequencies(base: base, headSize: configuration.headSize).map { Float($0) }
-      } ?? []
-  }
-
-  func extend(to positions: Int) throws {
-    guard !frequencies.isEmpty, (cosines?.count ?? 0) < positions * half else { return }
-    var rows = 64
-    while rows < positions { rows *= 2 }
-    let (cosines, sines) = (try FloatBuffer(count: rows * half), try FloatBuffer(count: rows * half))
-    for position in 0..<rows {
-      for index in 0..<half {
-        let angle = Double(Float(position) * frequencies[index])
-        cosines.pointer[position * half + index] = Float(cos(angle))
-        sines.pointer[position * half + index] = Float(sin(angle))
-      }
-    }
-    self.cosines = cosines
-    self.sines = sines
   }
 }

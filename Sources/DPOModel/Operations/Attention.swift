@@ -8,6 +8,8 @@ struct Attention {
   typealias Pointer = UnsafeMutablePointer<Float>
 
   let configuration: DecoderConfiguration
+  /// Positions that a row sees, its own among them.
+  let window: Int
   let forest: PreparedForest
   let team: ThreadTeam
   let products: LocalProducts
@@ -34,7 +36,6 @@ struct Attention {
   }
 
   private var kernels: UnsafePointer<ck_engine> { team.kernels }
-  private var window: Int { configuration.slidingWindow ?? Int(Int32.max) }
   private var size: Int { configuration.headSize }
   private var scale: Float { 1 / Float(configuration.headSize).squareRoot() }
   private var group: Int { configuration.headCount / configuration.keyValueHeadCount }
@@ -51,7 +52,7 @@ struct Attention {
     let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
     team.measured("attention forward", operations: 2 * operations) {
       team.run(forest.blocks.count * keyHeads) { index, member in
-        let block = forest.blocks[index / keyHeads]
+        let block = forest.blocks[index / keyHeads].within(window)
         let keyHead = index % keyHeads
         let s = scratch(member)
         let (k, v) = seen(block, keyHead, qkv, s)
@@ -77,7 +78,7 @@ struct Attention {
 
   /// Of one product of all scores.
   private var operations: Double {
-    forest.blocks.reduce(0) { $0 + 2 * Double($1.count * $1.keys * configuration.queryWidth) }
+    forest.blocks.reduce(0) { $0 + 2 * Double($1.count * $1.within(window).keys * configuration.queryWidth) }
   }
 
   /// From d out to d q, d k, d v. `delta` is [t, heads] scratch.
@@ -97,7 +98,8 @@ struct Attention {
       team.run(forest.trees.count * keyHeads) { index, member in
         let s = scratch(member)
         for entry in forest.trees[index / keyHeads] {
-          backward(forest.blocks[forest.treeBlocks[entry]], index % keyHeads, qkv, lse, dout, delta, dqkv, s)
+          backward(
+            forest.blocks[forest.treeBlocks[entry]].within(window), index % keyHeads, qkv, lse, dout, delta, dqkv, s)
         }
       }
     }

@@ -1,0 +1,193 @@
+import DPOKernels
+
+/// A branch over the rows of a forest: what `run` calls, and the way back through it.
+extension ModelRun: BlockExecutor {
+  /// Rows of numbers, and the same as they were packed for a product, if they were.
+  struct Rows {
+    let x: Pointer
+    let prepared: PreparedOperand?
+  }
+
+  /// x[t, hidden] at the input of a branch.
+  private func stream(_ place: BranchPlace) -> Pointer { at(layout.streams[place.branch], place.layer) }
+
+  /// The output of a branch before the norm behind it, which the backward pass needs.
+  private func unnormed(_ place: BranchPlace) -> Pointer { at(layout.outputs[place.branch], place.layer) }
+
+  // MARK: Forward
+
+  func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> Rows {
+    let x = stream(place)
+    guard let norm else {
+      if let before { add(before, into: x) }
+      return Rows(x: x, prepared: nil)
+    }
+    let normed = at(layout.normed)
+    let prepared = prepareInput(decoder.branch(place).inputs, inputSize: hidden)
+    normForward(
+      norm, before.map(stream) ?? x, add: before.map { _ in at(layout.output) },
+      bias: before.flatMap { decoder.branch($0).biasLeft }, sum: x, into: normed,
+      statistics: at(layout.statistics[place.branch], place.layer), count, prepared)
+    return Rows(x: normed, prepared: prepared)
+  }
+
+  /// The residual stream behind a branch whose output stands at `output`.
+  func add(_ place: BranchPlace, into sum: Pointer) {
+    addForward(stream(place), at(layout.output), bias: decoder.branch(place).biasLeft, into: sum)
+  }
+
+  func attend(_ place: BranchPlace, _ input: Rows, window: Int?) -> Rows {
+    let branch = decoder.branch(place)
+    let (qkv, attended) = (at(layout.queryKeyValue, place.layer), at(layout.attended, place.layer))
+    project(place.layer, branch.inputs, input, inputSize: hidden, into: qkv, branch.inputWidth)
+    rotationForward(place)
+    attention(window).forward(qkv, out: attended, lse: at(layout.attentionLSE, place.layer))
+    return Rows(x: attended, prepared: nil)
+  }
+
+  func activate(_ place: BranchPlace, _ input: Rows) -> Rows {
+    let branch = decoder.branch(place)
+    let (gateUp, activated) = (at(layout.gateUp, place.layer), at(layout.activated))
+    project(place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth)
+    let prepared = prepareInput([branch.output], inputSize: c.intermediateSize)
+    activationForward(branch, gateUp, into: activated, prepared)
+    return Rows(x: activated, prepared: prepared)
+  }
+
+  func project(_ place: BranchPlace, _ mixed: Rows) {
+    let branch = decoder.branch(place)
+    project(
+      place.layer, [branch.output], mixed, inputSize: branch.output.weight.columns,
+      into: branch.normAfter == nil ? at(layout.output) : unnormed(place), hidden)
+  }
+
+  func normOutput(_ place: BranchPlace, _ norm: NormWeights) {
+    let x = unnormed(place)
+    if let bias = decoder.branch(place).output.bias {
+      team.rows("output bias", count, bytes: 8 * hidden) { rows, _ in
+        kernels.pointee.add_bias(x + rows.lowerBound * hidden, hidden, bias.values, rows.count, hidden)
+      }
+    }
+    normForward(
+      norm, x, add: nil, bias: nil, sum: x, into: at(layout.output),
+      statistics: at(layout.outputStatistics[place.branch], place.layer), count)
+  }
+
+  // MARK: Again
+
+  /// Computes what the backward pass through a block needs and the forward pass has not kept. False: it has kept all.
+  func again(_ layer: Int) -> Bool {
+    let places = decoder.places(layer)
+    guard recomputes else {
+      // The last block's gate and up are still there.
+      guard layer >= layout.keptGateUps, layer < c.layerCount - 1 else { return false }
+      for place in places where decoder.branch(place).activates {
+        gateUpAgain(place, adding: nil, keepsAdapterHidden: true)
+      }
+      return true
+    }
+    for place in places {
+      // x of the first branch is kept.
+      let before = place.branch == 0 ? nil : decoder.place(before: place)
+      let branch = decoder.branch(place)
+      if place.branch == places.count - 1, branch.activates, branch.normAfter == nil {
+        gateUpAgain(place, adding: before, keepsAdapterHidden: false)
+      } else {
+        run(place, adding: before)
+      }
+    }
+    return true
+  }
+
+  /// Gate and up with their biases, which is all that the backward pass through an MLP needs: it makes the activation itself.
+  /// `keepsAdapterHidden`: what adapters made of the input is there already.
+  private func gateUpAgain(_ place: BranchPlace, adding before: BranchPlace?, keepsAdapterHidden: Bool) {
+    let branch = decoder.branch(place)
+    let input = enter(place, branch.normBefore, adding: before)
+    let gateUp = at(layout.gateUp, place.layer)
+    project(
+      place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth,
+      keepsAdapterHidden: keepsAdapterHidden)
+    addBiases(branch, gateUp)
+  }
+
+  // MARK: Backward
+
+  /// dx, the gradient of x behind a branch, becomes that of x before it. `prepared` is dx as it was packed for the output's
+  /// products; the result is the same for the branch before.
+  func backward(_ place: BranchPlace, _ dx: Pointer, _ prepared: PreparedOperand?) -> PreparedOperand? {
+    let branch = decoder.branch(place)
+    let doutput = branch.normAfter.map { normOutputBackward(place, $0, dx) } ?? Rows(x: dx, prepared: prepared)
+    let dinputs =
+      switch branch.mixing {
+      case .attention(let window): attendBackward(place, doutput, window: window)
+      case .activation: activateBackward(place, doutput)
+      }
+    let before = decoder.place(before: place).map(decoder.branch)
+    let needsInput = trainsModel || before != nil
+    let (x, dnormed) = (stream(place), at(layout.gradientOfNormed))
+    let statistics = at(layout.statistics[place.branch], place.layer)
+    inputGradient(
+      place.layer, branch.inputs, dy: dinputs, branch.inputWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
+    var input = Rows(x: x, prepared: nil)
+    if let norm = branch.normBefore {
+      input = Rows(x: at(layout.normed), prepared: prepareInputColumns(inputSize: hidden))
+      normAgain(norm, x, statistics: statistics, into: input.x, input.prepared)
+    }
+    weightGradients(place.layer, branch.inputs, dy: dinputs.x, branch.inputWidth, x: input, inputSize: hidden)
+    guard needsInput else { return nil }
+    let dbefore = before.flatMap { $0.normAfter == nil ? prepareGradient([$0.output]) : nil }
+    if let norm = branch.normBefore {
+      normBackward(norm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count, dbefore)
+    } else {
+      addBackward(dnormed, into: dx, dbefore)
+    }
+    return dbefore
+  }
+
+  /// From dx to d of the output before its norm.
+  private func normOutputBackward(_ place: BranchPlace, _ norm: NormWeights, _ dx: Pointer) -> Rows {
+    let doutput = Rows(x: at(layout.normed), prepared: prepareGradient([decoder.branch(place).output]))
+    normBackward(
+      norm, dy: dx, sum: unnormed(place), statistics: at(layout.outputStatistics[place.branch], place.layer),
+      dx: doutput.x, count, doutput.prepared, overwrites: true)
+    return doutput
+  }
+
+  /// From d of the output to d q, d k and d v.
+  private func attendBackward(_ place: BranchPlace, _ doutput: Rows, window: Int?) -> Rows {
+    let (branch, layer) = (decoder.branch(place), place.layer)
+    let (attended, dattended) = (at(layout.attended, layer), at(layout.gradientOfAttended))
+    let dqkv = at(layout.gradientOfQueryKeyValue)
+    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: c.queryWidth, into: dattended)
+    weightGradients(
+      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: attended, prepared: nil), inputSize: c.queryWidth)
+    attention(window).backward(
+      at(layout.queryKeyValue, layer), out: attended, lse: at(layout.attentionLSE, layer), dout: dattended,
+      delta: at(layout.delta), dqkv: dqkv)
+    // The heads' norms change it once more behind the rotation.
+    let prepared = branch.queryNorm == nil ? prepareGradient(branch.inputs) : nil
+    rotationBackward(place, dqkv, prepared)
+    return Rows(x: dqkv, prepared: prepared)
+  }
+
+  /// From d of the output to d gate and d up.
+  private func activateBackward(_ place: BranchPlace, _ doutput: Rows) -> Rows {
+    let (branch, layer, inner) = (decoder.branch(place), place.layer, c.intermediateSize)
+    let (gateUp, activated) = (at(layout.gateUp, layer), at(layout.activated))
+    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
+    let prepared = prepareGradient(branch.inputs)
+    activationBackward(branch, gateUp, dout: at(layout.gradientOfActivated), out: activated, prepared)
+    weightGradients(
+      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: inner,
+      keeping: prepared)
+    return Rows(x: gateUp, prepared: prepared)
+  }
+
+  private func attention(_ window: Int?) -> Attention {
+    Attention(
+      configuration: c, window: window ?? Int(Int32.max), forest: forest, team: team,
+      products: LocalProducts(team.engine, precision), scratch: at(layout.attentionScratch),
+      scratchCount: layout.attentionScratchCount)
+  }
+}

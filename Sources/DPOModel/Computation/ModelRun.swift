@@ -1,0 +1,139 @@
+import CKernels
+import DPOBase
+import DPOKernels
+import DPOPlatform
+
+/// One run of a decoder over a forest, forward and, where it trains, back. The residual stream x, [t, hidden], goes through
+/// the blocks that `BlockDescription` describes; the operations lie in Operations, each with its backward pass.
+struct ModelRun {
+  typealias Pointer = UnsafeMutablePointer<Float>
+
+  let decoder: Decoder
+  let adapter: LoRAAdapter?
+  let team: ThreadTeam
+  let precision: Precision
+  let forest: PreparedForest
+  let layout: ActivationLayout
+  let memory: FloatBuffer
+  let rotation: RotationTable
+  let trains, recomputes: Bool
+  let dropout: (key: UInt64, rate: Float)?
+  /// The head sees hidden rows / temperature, and with them its logits are.
+  let temperature: Float
+
+  var c: DecoderConfiguration { decoder.configuration }
+  var count: Int { forest.count }
+  var hidden: Int { c.hiddenSize }
+  /// The weights of the model themselves are trained.
+  var trainsModel: Bool { trains && adapter == nil }
+
+  var kernels: UnsafePointer<ck_engine> { team.kernels }
+
+  func at(_ offset: Int) -> Pointer { memory.pointer + offset }
+  func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset(layer) }
+  var positions: UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(at(layout.positions)).assumingMemoryBound(to: Int32.self)
+  }
+  var headRows: UnsafeMutablePointer<Float> { at(layout.headRowNumbers) }
+
+  /// nil in a reward model.
+  var head: LanguageHead? {
+    let rows = forest.headRows.count
+    guard let weight = trainsModel ? decoder.head : decoder.head?.frozen else { return nil }
+    return LanguageHead(
+      team: team, precision: precision, weight: weight, forest: forest, shape: layout.headShape,
+      hidden: UnsafePointer(at(layout.headNormed)),
+      statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
+      tiles: at(layout.headTiles), lse: headRows + 2 * rows, scales: headRows + 3 * rows,
+      partials: at(layout.headPartials),
+      means: layout.headMeans.map { (at($0), at(layout.headMaxima)) })
+  }
+
+  /// The adapter's own where there is one.
+  var scalarHead: ScalarHead? {
+    guard let weight = adapter?.scalarHead ?? decoder.scalarHead else { return nil }
+    return ScalarHead(weight: weight, width: hidden)
+  }
+
+  /// Scores of the forest's targets, and what the scalar head says.
+  func forward(_ extras: ScoreExtras) -> TokenScores {
+    guard count > 0 else { return head?.merge([], extras) ?? TokenScores(forest) }
+    runBlocks()
+    let rows = forest.headRows.count
+    let (input, last) = (at(layout.headInput), at(layout.streams[0], c.layerCount))
+    for (index, row) in forest.headRows.enumerated() {
+      memcpy(input + index * hidden, last + Int(row) * hidden, hidden * 4)
+    }
+    normForward(
+      decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows
+    )
+    let values = scalarHead?.forward(at(layout.headNormed), rows)
+    scaleHeadRows(at(layout.headNormed), 1 / temperature)
+    var scores = head?.scores(extras: extras) ?? TokenScores(forest)
+    if let values { scores.values = forest.headRowOfValue.map { values[Int($0)] } }
+    return scores
+  }
+
+  /// The residual stream after the last block, which stands at the input of the block that would follow.
+  /// `onQueryKeyValue(layer, qkv)` sees each block's q, k and v after the rotation.
+  func runBlocks(onQueryKeyValue: ((Int, Pointer) -> Void)? = nil) {
+    forest.positions.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { positions.update(from: base, count: count) }
+    }
+    embedForward()
+    for layer in 0..<c.layerCount {
+      run(layer)
+      onQueryKeyValue?(layer, at(layout.queryKeyValue, layer))
+    }
+    if let last = decoder.lastPlace { add(last, into: at(layout.streams[0], c.layerCount)) }
+  }
+
+  /// Adds d loss / d weight to the gradients, given d loss / d log-prob of each target and d loss / d value of each
+  /// number of the scalar head (none: 0).
+  func backward(_ logProbGradients: [Float], _ valueGradients: [Float]) {
+    guard count > 0, !forest.headRows.isEmpty else { return }
+    let rows = forest.headRows.count
+    let dx = at(layout.gradient)
+    let dhead = at(layout.headGradient)
+    if let head {
+      head.backward(logProbGradients, into: dhead)
+      scaleHeadRows(dhead, 1 / temperature)
+      scaleHeadRows(at(layout.headNormed), temperature)
+    } else {
+      memset(dhead, 0, rows * hidden * 4)
+    }
+    if let scalarHead, !valueGradients.isEmpty {
+      var perRow = [Float](repeating: 0, count: rows)
+      for (place, gradient) in zip(forest.headRowOfValue, valueGradients) { perRow[Int(place)] += gradient }
+      scalarHead.backward(perRow, at(layout.headNormed), into: dhead)
+    }
+    // d of the rows before the last norm, in place of the normed ones, which nobody needs any more.
+    let dinput = at(layout.headNormed)
+    memset(dinput, 0, rows * hidden * 4)
+    normBackward(decoder.finalNorm, dy: dhead, sum: at(layout.headInput), statistics: headRows, dx: dinput, rows)
+    memset(dx, 0, count * hidden * 4)
+    for (index, row) in forest.headRows.enumerated() {
+      memcpy(dx + Int(row) * hidden, dinput + index * hidden, hidden * 4)
+    }
+    var prepared: PreparedOperand?
+    for layer in (0..<c.layerCount).reversed() {
+      if again(layer) { prepared = nil }
+      for place in decoder.places(layer).reversed() { prepared = backward(place, dx, prepared) }
+    }
+    if trainsModel { embedBackward(dx) }
+  }
+
+  /// Rows that the head reads, or their gradients.
+  private func scaleHeadRows(_ x: Pointer, _ scale: Float) {
+    if scale != 1 { kernels.pointee.scale(x, x, scale, forest.headRows.count * hidden) }
+  }
+}
+
+extension TokenScores {
+  /// No log-probs of any token.
+  fileprivate init(_ forest: PreparedForest) {
+    self.init(
+      logProbs: [], sums: [Double](repeating: 0, count: forest.sequenceCount),
+      counts: [Int](repeating: 0, count: forest.sequenceCount))
+  }
+}

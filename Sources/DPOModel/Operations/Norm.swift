@@ -1,0 +1,72 @@
+import CKernels
+import DPOKernels
+
+/// y = norm(x) over rows of the hidden size: RMS norm, or layer norm where the weights have a bias.
+extension ModelRun {
+  /// sum[t, hidden] = x + add + bias; y[t, hidden] = norm(sum), which goes to `prepared` besides. `statistics` takes 1/σ of
+  /// each row, and behind those the means of a layer norm. Without `add` the sum is x itself, and `sum` is not written.
+  func normForward(
+    _ norm: NormWeights, _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer,
+    statistics: Pointer, _ total: Int, _ prepared: PreparedOperand? = nil
+  ) {
+    team.rows("norm forward", total, bytes: (add == nil ? 8 : 16) * hidden) { rows, _ in
+      let from = rows.lowerBound * hidden
+      let added = add.map { $0 + from }
+      if let b = norm.bias {
+        kernels.pointee.layer_norm_forward(
+          x + from, added, bias?.values, sum + from, norm.weight.values, b.values, y + from,
+          statistics + total + rows.lowerBound, statistics + rows.lowerBound, rows.count, hidden, c.normEpsilon)
+      } else {
+        kernels.pointee.rms_forward(
+          x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound,
+          rows.count, hidden, c.normEpsilon)
+      }
+      prepared?.packRows(y + from, hidden, rows)
+    }
+  }
+
+  /// y[t, hidden] again, from `sum` and the saved statistics.
+  func normAgain(
+    _ norm: NormWeights, _ sum: Pointer, statistics: Pointer, into y: Pointer, _ prepared: PreparedOperand?
+  ) {
+    team.rows("norm again", count, bytes: 8 * hidden) { rows, _ in
+      let from = rows.lowerBound * hidden
+      let rstd = statistics + rows.lowerBound
+      if let b = norm.bias {
+        kernels.pointee.layer_norm_again(
+          sum + from, rstd + count, rstd, norm.weight.values, b.values, y + from, rows.count, hidden)
+      } else {
+        kernels.pointee.rms_again(sum + from, rstd, norm.weight.values, y + from, rows.count, hidden)
+      }
+      prepared?.packColumns(y + from, hidden, rows)
+    }
+  }
+
+  /// dx[t, hidden] += d loss / d sum, or = with `overwrites`; and the norm's own gradients, [hidden].
+  func normBackward(
+    _ norm: NormWeights, dy: Pointer, sum: Pointer, statistics: Pointer, dx: Pointer, _ total: Int,
+    _ prepared: PreparedOperand? = nil, overwrites: Bool = false
+  ) {
+    let w = norm.weight.values
+    team.rows("norm backward", total, bytes: 16 * hidden) { rows, _ in
+      let from = rows.lowerBound * hidden
+      let rstd = statistics + rows.lowerBound
+      if overwrites { (dx + from).update(repeating: 0, count: rows.count * hidden) }
+      if norm.bias != nil {
+        kernels.pointee.layer_norm_backward(dy + from, sum + from, rstd + total, rstd, w, dx + from, rows.count, hidden)
+      } else {
+        kernels.pointee.rms_backward(dy + from, sum + from, rstd, w, dx + from, rows.count, hidden)
+      }
+      prepared?.packRows(dx + from, hidden, rows)
+    }
+    guard trainsModel, let dw = norm.weight.gradient else { return }
+    eachColumnBlock("norm weight gradient", hidden) { from, to in
+      if let db = norm.bias?.gradient {
+        kernels.pointee.layer_norm_weight_gradient(
+          dy, sum, statistics + total, statistics, dw, db, total, hidden, from, to)
+      } else {
+        kernels.pointee.rms_weight_gradient(dy, sum, statistics, dw, total, hidden, from, to)
+      }
+    }
+  }
+}

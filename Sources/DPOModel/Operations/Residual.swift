@@ -1,0 +1,23 @@
+import CKernels
+import DPOKernels
+
+/// x + y + b where no norm follows that would take it along.
+extension ModelRun {
+  /// sum[t, hidden] = x + add + bias; `sum` may be x.
+  func addForward(_ x: Pointer, _ add: Pointer, bias: WeightVector?, into sum: Pointer) {
+    team.rows("residual", count, bytes: 12 * hidden) { rows, _ in
+      let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
+      kernels.pointee.add(sum + from, x + from, add + from, size)
+      if let bias { kernels.pointee.add_bias(sum + from, hidden, bias.values, rows.count, hidden) }
+    }
+  }
+
+  /// dx[t, hidden] += dy, which goes to `prepared` besides.
+  func addBackward(_ dy: Pointer, into dx: Pointer, _ prepared: PreparedOperand?) {
+    team.rows("residual", count, bytes: 12 * hidden) { rows, _ in
+      let from = rows.lowerBound * hidden
+      kernels.pointee.accumulate(dx + from, dy + from, rows.count * hidden)
+      prepared?.packRows(dx + from, hidden, rows)
+    }
+  }
+}
