@@ -68,7 +68,7 @@ public func dpo_model_get_info(_ model: OpaquePointer?, _ info: UnsafeMutablePoi
       values.bos_token = Int32(clamping: configuration.bosToken ?? -1)
       values.has_chat_template = (try? model.file.tokenizer?.chatTemplate) == nil ? 0 : 1
       values.has_adapter = model.adapter == nil ? 0 : 1
-      copyName(configuration.family.rawValue, to: &values.architecture)
+      copyName(configuration.family.name, to: &values.architecture)
       copyName(model.file.format.rawValue, to: &values.format)
       values.is_reward_model = model.isRewardModel ? 1 : 0
       try dpo_model_info.write(values, to: info)

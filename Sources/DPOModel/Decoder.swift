@@ -56,11 +56,12 @@ struct DecoderBlock {
   let branches: [DecoderBranch]
 }
 
-/// The weights of a model.
+/// The weights of a model, for scoring, training and generation.
 public final class Decoder: @unchecked Sendable {
+  /// What kind of model the weights belong to.
   public let configuration: DecoderConfiguration
   /// All weights as f32 under Hugging Face's names, when they are trainable; nil for a frozen model.
-  public let parameters: ParameterStore?
+  package let parameters: ParameterStore?
   let embedding: WeightMatrix
   let positions: WeightMatrix?
   let blocks: [DecoderBlock]
@@ -78,7 +79,7 @@ public final class Decoder: @unchecked Sendable {
   /// A trainable decoder holds all weights as f32 in `parameters`. A frozen one keeps the tensors as they are stored,
   /// mapped and quantised; blocks of rows are dequantised on their way into a product.
   package init(configuration: DecoderConfiguration, tensors: [String: StoredTensor], trainable: Bool) throws {
-    let descriptions = Family.named(configuration.family).parameters(configuration)
+    let descriptions = configuration.family.parameters(configuration)
     for description in descriptions {
       guard let tensor = tensors[description.name] else {
         throw DPOError.mismatch("the model lacks the tensor \(description.name)")

@@ -71,7 +71,7 @@ public enum Heads: Sendable, Equatable {
 
 /// Everything that the decoder needs to know about a model besides its weights. Sizes count elements.
 public struct DecoderConfiguration: Sendable, Equatable {
-  public var family: Family.Name
+  public var family: Family
   public var vocabularySize: Int
   public var hiddenSize: Int
   public var intermediateSize: Int
@@ -113,7 +113,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public var padToken: Int?
 
   public init(
-    family: Family.Name, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
+    family: Family, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
     keyValueHeadCount: Int, headSize: Int, contextLength: Int, norm: NormKind = .rms, normEpsilon: Float = 1e-6,
     ropeBase: Double? = 10_000, ropeScaling: RopeScaling = .none, activation: Activation = .silu, gatedMLP: Bool = true,
     fusedQKV: Bool = false, queryKeyValueBias: Bool = false, outputBias: Bool = false, mlpBias: Bool = false,

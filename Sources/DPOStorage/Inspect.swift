@@ -22,14 +22,14 @@ package func inspectFile(_ path: String) throws -> JSON {
 extension ModelFile {
   /// The model as `inspectFile` shows it.
   package var inspection: JSON {
-    let family = Family.named(configuration.family)
+    let family = configuration.family
     let listed = family.parameters(configuration).compactMap { parameter in
       tensors[parameter.name].map { describe(name: $0.name, dtype: $0.dtype.rawValue, shape: $0.shape) }
     }
     return [
       "kind": "model",
       "format": .string(format.rawValue),
-      "architecture": .string(configuration.family.rawValue),
+      "architecture": .string(configuration.family.name),
       "parameters": .int(parameterCount),
       "bytes": .int(mappedBytes),
       "configuration": family.huggingFaceJSON(configuration),

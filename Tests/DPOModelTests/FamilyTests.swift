@@ -69,7 +69,7 @@ private let removed: JSON? = nil
   @Test func weightDecayLeavesOutNormsAndBiases() throws {
     for name in ["gpt2", "qwen3", "qwen2"] {
       let model = try configuration(name)
-      for parameter in Family.named(model.family).parameters(model) {
+      for parameter in model.family.parameters(model) {
         let isMatrix = parameter.shape.count == 2
         #expect(parameter.decays == isMatrix, "\(parameter.name)")
       }
@@ -78,13 +78,13 @@ private let removed: JSON? = nil
 
   @Test func parametersStandInHuggingFacesOrder() throws {
     let model = try configuration("qwen3")
-    let names = Family.named(model.family).parameters(model).map(\.name)
+    let names = model.family.parameters(model).map(\.name)
     #expect(
       names.prefix(4) == [
         "model.embed_tokens.weight", "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.k_proj.weight",
         "model.layers.0.self_attn.v_proj.weight",
       ])
     #expect(names.contains("model.layers.1.self_attn.q_norm.weight"))
-    #expect(Family.named(.qwen3).linearModules(model).count == 14)
+    #expect(model.family.linearModules(model).count == 14)
   }
 }

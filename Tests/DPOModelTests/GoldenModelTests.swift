@@ -121,6 +121,6 @@ import Testing
 extension GoldenModel {
   /// Parameters that Hugging Face stores transposed.
   var transposed: Set<String> {
-    Set(Family.named(file.configuration.family).parameters(file.configuration).filter(\.transposedInFile).map(\.name))
+    Set(file.configuration.family.parameters(file.configuration).filter(\.transposedInFile).map(\.name))
   }
 }

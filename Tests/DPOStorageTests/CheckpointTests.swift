@@ -55,7 +55,7 @@ import Testing
     #expect((0..<store.count).allSatisfy { loaded.pointer[$0] == moments.pointer[$0] })
     try reader.load("/model", into: store, values: loaded.pointer, model: model.configuration)
     #expect((0..<store.count).allSatisfy { loaded.pointer[$0] == store.values.pointer[$0] })
-    for parameter in Family.named(model.configuration.family).parameters(model.configuration) {
+    for parameter in model.configuration.family.parameters(model.configuration) {
       #expect(try reader.tensors("/model")[parameter.name]?.shape == parameter.fileShape)
     }
 

@@ -18,7 +18,7 @@ private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtu
   @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func aHuggingFaceDirectoryHoldsEveryParameterInOurLayout(name: String) throws {
     let model = try open("models/\(name)")
-    let parameters = Family.named(model.configuration.family).parameters(model.configuration)
+    let parameters = model.configuration.family.parameters(model.configuration)
     #expect(Set(model.tensors.keys) == Set(parameters.map(\.name)))
     for parameter in parameters { #expect(model.tensors[parameter.name]?.shape == parameter.shape) }
   }
@@ -39,7 +39,7 @@ private func open(_ name: String) throws -> ModelFile { try ModelFile.open(Fixtu
   @Test(arguments: ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"])
   func aConfigurationWrittenAsJSONReadsBackEqual(name: String) throws {
     let configuration = try open("models/\(name)").configuration
-    let json = Family.named(configuration.family).huggingFaceJSON(configuration)
+    let json = configuration.family.huggingFaceJSON(configuration)
     #expect(try Family.configuration(huggingFace: JSON.parse(json.pretty, file: "x"), file: "x") == configuration)
   }
 

@@ -31,7 +31,7 @@ import Testing
   @Test(arguments: ["llama", "mistral", "qwen2", "qwen3", "gpt2"])
   func weightsAreDrawnAsTransformersDraws(family: String) throws {
     let model = try ModelFile.make(shape(family), tokenizer: nil, seed: 7)
-    for parameter in Family.named(model.configuration.family).parameters(model.configuration) {
+    for parameter in model.configuration.family.parameters(model.configuration) {
       let values = try values(model, parameter.name)
       if parameter.isBias {
         #expect(values.allSatisfy { $0 == 0 }, "\(parameter.name)")

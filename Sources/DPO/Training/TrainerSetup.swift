@@ -129,7 +129,7 @@ extension TrainingOptions {
     configuration.useRSLoRA = lora.useRslora
     configuration.targetModules =
       lora.targetModules.isEmpty
-      ? .names(Family.named(model.family).defaultLoRATargets)
+      ? .names(model.family.defaultLoRATargets)
       : lora.targetModules == ["all-linear"] ? .allLinear : .names(lora.targetModules)
     configuration.initialization = lora.initLoraWeights
     return configuration

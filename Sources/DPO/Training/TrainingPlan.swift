@@ -62,7 +62,7 @@ public struct TrainingPlan: Sendable {
     let threads = options.machine.threads == 0 ? ThreadTeam.availableProcessors : options.machine.threads
     var memory = MemoryPlan()
     memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
-    let weights = Family.named(configuration.family).parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
+    let weights = configuration.family.parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
     trainableParameters =
       try lora.map {
         try $0.resolve(configuration).reduce(0) { $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize) }

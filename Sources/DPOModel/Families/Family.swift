@@ -1,29 +1,31 @@
 import DPOBase
 import DPOTensor
 
-/// A family of models, one row of a table: how its configuration is read and what its parameters are called. Everything
-/// else about a model is in its `DecoderConfiguration`.
+/// A family of models, one row of a table: how its configuration is read and written, and what its parameters are called.
+/// Everything else about a model is in its `DecoderConfiguration`.
 public struct Family: Sendable {
   /// `model_type` of config.json.
-  public enum Name: String, Sendable, CaseIterable {
-    case llama, mistral, qwen2, qwen3, gpt2
-  }
-
-  public let name: Name
+  public let name: String
+  /// transformers' class of a model with a language head, and of a reward model.
+  let classes: (language: String, score: String)
   /// `general.architecture` of a GGUF file. Mistral's files say "llama".
-  public let ggufArchitecture: String
+  package let ggufArchitecture: String
   /// Modules in Hugging Face's order, "#" standing for the number of the block. A run of parts inside blocks is
   /// repeated for every block.
-  let modules: [(part: ModelPart, path: String)]
+  package var modules: [(part: ModelPart, path: String)]
   /// Hugging Face stores the transpose of linear layers inside blocks.
-  let transposesLinear: Bool
+  var transposesLinear = false
   /// Layers that write to the residual stream start smaller, the more of them there are.
   var scalesResidualLayers = false
   /// GGUF files hold the rows of q and k in llama.cpp's order.
-  let permutesQueryKeyInGGUF: Bool
+  var permutesQueryKeyInGGUF = false
   /// What PEFT adapts if no target is named.
-  public let defaultLoRATargets: [String]
+  package let defaultLoRATargets: [String]
   let readHuggingFace: @Sendable (HuggingFaceReader) throws -> DecoderConfiguration
+  /// Keys of config.json beside those that all families have.
+  let writeHuggingFace: @Sendable (DecoderConfiguration) -> JSONObject
+  /// The same for a model that is yet to be made.
+  let writeShape: @Sendable (ModelShape) throws -> JSONObject
   let readGGUF: @Sendable (GGUFReader) throws -> DecoderConfiguration
 
   /// The same in all families: transformers' name of a reward model's head, and ours of a value head.
@@ -32,38 +34,30 @@ public struct Family: Sendable {
   static let all: [Family] = [llama, mistral, qwen2, qwen3, gpt2]
 
   /// The family of a `model_type`.
-  public static func named(_ name: String, file: String) throws -> Family {
-    guard let family = all.first(where: { $0.name.rawValue == name }) else {
-      let known = all.map(\.name.rawValue).joined(separator: ", ")
+  package static func named(_ name: String, file: String) throws -> Family {
+    guard let family = all.first(where: { $0.name == name }) else {
+      let known = all.map(\.name).joined(separator: ", ")
       throw DPOError(
         .unsupported, "\(file): model_type \"\(DPOError.printable(name))\" is not supported (known: \(known))")
     }
     return family
   }
 
-  public static func named(_ name: Name) -> Family {
-    switch name {
-    case .llama: llama
-    case .mistral: mistral
-    case .qwen2: qwen2
-    case .qwen3: qwen3
-    case .gpt2: gpt2
-    }
-  }
-
   /// The family of a `general.architecture`.
-  public static func gguf(architecture: String, file: String) throws -> Family {
+  static func gguf(architecture: String, file: String) throws -> Family {
     guard let family = all.first(where: { $0.ggufArchitecture == architecture }) else {
-      let known = ["llama", "qwen2", "qwen3", "gpt2"].joined(separator: ", ")
+      var known: [String] = []
+      for family in all where !known.contains(family.ggufArchitecture) { known.append(family.ggufArchitecture) }
       throw DPOError(
         .unsupported,
-        "\(file): general.architecture \"\(DPOError.printable(architecture))\" is not supported (known: \(known))")
+        "\(file): general.architecture \"\(DPOError.printable(architecture))\" is not supported (known: \(known.joined(separator: ", ")))"
+      )
     }
     return family
   }
 
   /// The configuration that a config.json describes; `file` names it in errors.
-  public static func configuration(huggingFace json: JSON, file: String) throws -> DecoderConfiguration {
+  package static func configuration(huggingFace json: JSON, file: String) throws -> DecoderConfiguration {
     let reader = try HuggingFaceReader(json, file: file)
     var configuration = try named(try reader.string("model_type"), file: file).readHuggingFace(reader)
     configuration.heads = try reader.heads()
@@ -81,7 +75,7 @@ public struct Family: Sendable {
   }
 
   /// Every parameter, in Hugging Face's order.
-  public func parameters(_ configuration: DecoderConfiguration) -> [ParameterDescription] {
+  package func parameters(_ configuration: DecoderConfiguration) -> [ParameterDescription] {
     var out: [ParameterDescription] = []
     let head = modules.prefix { !$0.part.isInBlock }
     let block = modules.dropFirst(head.count).prefix { $0.part.isInBlock }
@@ -98,7 +92,7 @@ public struct Family: Sendable {
   }
 
   /// Every linear layer inside blocks, in Hugging Face's order.
-  public func linearModules(_ configuration: DecoderConfiguration) -> [LinearModule] {
+  package func linearModules(_ configuration: DecoderConfiguration) -> [LinearModule] {
     parameters(configuration).compactMap { parameter in
       guard parameter.part.isLinear, !parameter.isBias, let layer = parameter.layer, parameter.shape.count == 2 else {
         return nil
@@ -138,7 +132,17 @@ public struct Family: Sendable {
       })
   }
 
+  /// Hugging Face's name of a module that stands once in a model.
+  package func path(_ part: ModelPart) -> String? {
+    (modules + Family.scalarHeads).first { $0.part == part }?.path
+  }
+
   private static func replaceHash(_ path: String, with layer: Int) -> String {
     path.split(separator: "#", omittingEmptySubsequences: false).joined(separator: "\(layer)")
   }
+}
+
+extension Family: Equatable {
+  /// Names tell families apart.
+  public static func == (a: Family, b: Family) -> Bool { a.name == b.name }
 }

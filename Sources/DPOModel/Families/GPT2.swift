@@ -1,7 +1,9 @@
+import DPOBase
+
 extension Family {
   /// LayerNorm, learned positions, biases everywhere, one matrix for q, k and v, weights stored as [in, out].
-  static let gpt2 = Family(
-    name: .gpt2, ggufArchitecture: "gpt2",
+  static let gpt2: Family = Family(
+    name: "gpt2", classes: ("GPT2LMHeadModel", "GPT2ForSequenceClassification"), ggufArchitecture: "gpt2",
     modules: [
       (.tokenEmbedding, "transformer.wte"),
       (.positionEmbedding, "transformer.wpe"),
@@ -14,7 +16,7 @@ extension Family {
       (.finalNorm, "transformer.ln_f"),
       (.head, "lm_head"),
     ],
-    transposesLinear: true, scalesResidualLayers: true, permutesQueryKeyInGGUF: false, defaultLoRATargets: ["c_attn"],
+    transposesLinear: true, scalesResidualLayers: true, defaultLoRATargets: ["c_attn"],
     readHuggingFace: { reader in
       let hiddenSize = try reader.integer("n_embd", Limits.hiddenSize)
       let headCount = try reader.integer("n_head", Limits.headCount)
@@ -35,6 +37,26 @@ extension Family {
         initializerRange: try reader.initializerRange(),
         bosToken: try reader.token("bos_token_id", default: 50256, vocabularySize),
         eosTokens: try reader.tokens("eos_token_id", default: 50256, vocabularySize))
+    },
+    writeHuggingFace: { configuration in
+      [
+        "n_embd": .int(configuration.hiddenSize), "n_head": .int(configuration.headCount),
+        "n_layer": .int(configuration.layerCount), "n_inner": .int(configuration.intermediateSize),
+        "n_positions": .int(configuration.contextLength),
+        "layer_norm_epsilon": .real(Family.decimal(configuration.normEpsilon)),
+        "activation_function": .string(configuration.activation == .gelu ? "gelu" : "gelu_new"),
+      ]
+    },
+    writeShape: { shape in
+      guard shape.keyValueHeadCount ?? shape.heads == shape.heads else {
+        throw DPOError.argument(
+          "\(ModelShape.place): gpt2 has a key head for every head, \(shape.heads), not \(shape.keyValueHeadCount ?? 0)"
+        )
+      }
+      return [
+        "n_embd": .int(shape.hiddenSize), "n_layer": .int(shape.layerCount), "n_head": .int(shape.heads),
+        "n_inner": .int(shape.intermediateSize ?? 4 * shape.hiddenSize), "n_positions": .int(shape.contextLength),
+      ]
     },
     readGGUF: { reader in
       let hiddenSize = try reader.integer("embedding_length", Limits.hiddenSize)
@@ -57,7 +79,7 @@ extension Family {
     bosToken: Int?, eosTokens: [Int]
   ) -> DecoderConfiguration {
     DecoderConfiguration(
-      family: .gpt2, vocabularySize: vocabularySize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
+      family: gpt2, vocabularySize: vocabularySize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
       layerCount: layerCount, headCount: headCount, keyValueHeadCount: headCount, headSize: headSize,
       contextLength: contextLength, norm: .layer, normEpsilon: normEpsilon, ropeBase: nil, activation: activation,
       gatedMLP: false, fusedQKV: true, queryKeyValueBias: true, outputBias: true, mlpBias: true, tiedHead: tiedHead,

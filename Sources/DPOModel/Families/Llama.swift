@@ -1,3 +1,5 @@
+import DPOBase
+
 extension Family {
   /// Modules of Llama and of all families that took its names over.
   static let llamaModules: [(part: ModelPart, path: String)] = [
@@ -17,22 +19,23 @@ extension Family {
     (.head, "lm_head"),
   ]
 
-  static let llama = Family(
-    name: .llama, ggufArchitecture: "llama", modules: llamaModules, transposesLinear: false,
-    permutesQueryKeyInGGUF: true,
-    defaultLoRATargets: ["q_proj", "v_proj"],
+  package static let llama: Family = Family(
+    name: "llama", classes: ("LlamaForCausalLM", "LlamaForSequenceClassification"), ggufArchitecture: "llama",
+    modules: llamaModules, permutesQueryKeyInGGUF: true, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(.llama)
+      var configuration = try reader.rotary(llama, bosToken: 1, eosToken: 2)
       configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
       configuration.outputBias = configuration.queryKeyValueBias
       try reader.refuse("mlp_bias", unless: false)
       return configuration
     },
+    writeHuggingFace: { $0.rotaryJSON.with(["attention_bias": .bool($0.outputBias)]) },
+    writeShape: \.rotaryJSON,
     readGGUF: { reader in
-      var configuration = try reader.rotary(.llama)
+      var configuration = try reader.rotary(llama)
       configuration.slidingWindow = try reader.optionalInteger(
         "attention.sliding_window", 1...GGUFReader.maximumContext)
-      if configuration.slidingWindow != nil { configuration.family = .mistral }
+      if configuration.slidingWindow != nil { configuration.family = mistral }
       return configuration
     })
 }

@@ -37,7 +37,7 @@ public enum ModelPart: String, Sendable, CaseIterable {
   public var isScalarHead: Bool { self == .scoreHead || self == .valueHead }
 
   /// A normalisation over the hidden size.
-  var isNorm: Bool {
+  package var isNorm: Bool {
     switch self {
     case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .finalNorm: true
     default: false

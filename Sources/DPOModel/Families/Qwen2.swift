@@ -1,16 +1,20 @@
+import DPOBase
+
 extension Family {
   /// Llama with biases of q, k and v.
-  static let qwen2 = Family(
-    name: .qwen2, ggufArchitecture: "qwen2", modules: llamaModules, transposesLinear: false,
-    permutesQueryKeyInGGUF: false, defaultLoRATargets: ["q_proj", "v_proj"],
+  static let qwen2: Family = Family(
+    name: "qwen2", classes: ("Qwen2ForCausalLM", "Qwen2ForSequenceClassification"), ggufArchitecture: "qwen2",
+    modules: llamaModules, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(.qwen2, keyValueHeads: 32)
+      var configuration = try reader.rotary(qwen2, keyValueHeads: 32)
       configuration.queryKeyValueBias = true
       configuration.slidingWindow = try reader.qwenWindow(configuration)
       return configuration
     },
+    writeHuggingFace: { $0.rotaryJSON.with($0.qwenWindowJSON) },
+    writeShape: \.rotaryJSON,
     readGGUF: { reader in
-      var configuration = try reader.rotary(.qwen2)
+      var configuration = try reader.rotary(qwen2)
       configuration.queryKeyValueBias = true
       return configuration
     })

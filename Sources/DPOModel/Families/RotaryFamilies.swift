@@ -1,9 +1,11 @@
 import DPOBase
 
 extension HuggingFaceReader {
-  /// What Llama, Mistral and Qwen have in common. `keyValueHeads` and `headSize` stand in for absent keys; without
-  /// them one key head a query head, and hidden size / heads.
-  func rotary(_ family: Family.Name, keyValueHeads: Int? = nil, headSize: Int? = nil) throws -> DecoderConfiguration {
+  /// What Llama, Mistral and Qwen have in common. `keyValueHeads`, `headSize` and the tokens stand in for absent keys; without
+  /// them one key head a query head, hidden size / heads, and no tokens.
+  func rotary(
+    _ family: Family, keyValueHeads: Int? = nil, headSize: Int? = nil, bosToken: Int? = nil, eosToken: Int? = nil
+  ) throws -> DecoderConfiguration {
     let hiddenSize = try integer("hidden_size", Limits.hiddenSize)
     let headCount = try integer("num_attention_heads", Limits.headCount)
     let explicit = json["head_dim"] == nil ? headSize : try optionalInteger("head_dim", Limits.headSize)
@@ -22,7 +24,6 @@ extension HuggingFaceReader {
     let vocabularySize = try integer("vocab_size", Limits.vocabularySize)
     let contextLength = try integer("max_position_embeddings", Limits.contextLength)
     let (ropeBase, ropeScaling) = try rope(contextLength: contextLength)
-    let llamaTokens = family == .llama || family == .mistral
     return DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: try integer("intermediate_size", Limits.intermediateSize),
@@ -31,8 +32,8 @@ extension HuggingFaceReader {
       normEpsilon: try epsilon("rms_norm_eps", default: 1e-6), ropeBase: ropeBase, ropeScaling: ropeScaling,
       activation: try activation("hidden_act", default: "silu"),
       tiedHead: try bool("tie_word_embeddings", default: false), initializerRange: try initializerRange(),
-      bosToken: try token("bos_token_id", default: llamaTokens ? 1 : nil, vocabularySize),
-      eosTokens: try tokens("eos_token_id", default: llamaTokens ? 2 : nil, vocabularySize))
+      bosToken: try token("bos_token_id", default: bosToken, vocabularySize),
+      eosTokens: try tokens("eos_token_id", default: eosToken, vocabularySize))
   }
 
   /// transformers 4 wrote `rope_theta` beside `rope_scaling`; transformers 5 puts both into `rope_parameters`.
@@ -121,7 +122,7 @@ extension HuggingFaceReader {
 
 extension GGUFReader {
   /// What Llama, Mistral and Qwen have in common.
-  func rotary(_ family: Family.Name) throws -> DecoderConfiguration {
+  func rotary(_ family: Family) throws -> DecoderConfiguration {
     let hiddenSize = try integer("embedding_length", Limits.hiddenSize)
     let headCount = try integer("attention.head_count", Limits.headCount)
     let headSize = try self.headSize(hiddenSize: hiddenSize, headCount: headCount)
@@ -169,5 +170,64 @@ extension GGUFReader {
         "\(file): \(architecture).rope.scaling.type \"\(DPOError.printable(kind))\" is not supported (known: none, linear)"
       )
     }
+  }
+}
+
+extension DecoderConfiguration {
+  /// What config.json says of Llama, Mistral and Qwen alike.
+  var rotaryJSON: JSONObject {
+    let activation =
+      switch activation {
+      case .silu: "silu"
+      case .geluTanh: "gelu_pytorch_tanh"
+      case .gelu: "gelu"
+      }
+    return [
+      "hidden_size": .int(hiddenSize),
+      "intermediate_size": .int(intermediateSize),
+      "num_hidden_layers": .int(layerCount),
+      "num_attention_heads": .int(headCount),
+      "num_key_value_heads": .int(keyValueHeadCount),
+      "head_dim": .int(headSize),
+      "max_position_embeddings": .int(contextLength),
+      "rms_norm_eps": .real(Family.decimal(normEpsilon)),
+      "hidden_act": .string(activation),
+      "rope_theta": ropeBase.map(JSON.real) ?? .null,
+      "rope_scaling": ropeScaling.json,
+    ]
+  }
+
+  /// Qwen's window, which `qwenWindow` reads.
+  var qwenWindowJSON: JSONObject {
+    guard let slidingWindow else { return ["sliding_window": .null] }
+    return ["sliding_window": .int(slidingWindow), "use_sliding_window": true, "max_window_layers": 0]
+  }
+}
+
+extension RopeScaling {
+  fileprivate var json: JSON {
+    switch self {
+    case .none: return .null
+    case .linear(let factor): return ["rope_type": "linear", "factor": .real(factor)]
+    case .llama3(let factor, let low, let high, let original):
+      return [
+        "rope_type": "llama3", "factor": .real(factor), "low_freq_factor": .real(low), "high_freq_factor": .real(high),
+        "original_max_position_embeddings": .int(original),
+      ]
+    case .divisors(let divisors):
+      return ["rope_type": "divisors", "factors": .array(divisors.map { .real(Double($0)) })]
+    }
+  }
+}
+
+extension ModelShape {
+  /// What config.json says of a new Llama, Mistral or Qwen.
+  var rotaryJSON: JSONObject {
+    [
+      "hidden_size": .int(hiddenSize), "num_hidden_layers": .int(layerCount), "num_attention_heads": .int(heads),
+      "num_key_value_heads": .int(keyValueHeadCount ?? heads), "head_dim": .int(hiddenSize / heads),
+      "intermediate_size": .int(intermediateSize ?? (hiddenSize * 8 / 3 + 31) / 32 * 32),
+      "max_position_embeddings": .int(contextLength), "sliding_window": .null,
+    ]
   }
 }

@@ -99,7 +99,7 @@ public final class LoRAAdapter: Sendable {
 
   /// PEFT's name of a model's scalar head, the model's own name of it, and its shape.
   package static func scalarHead(_ model: DecoderConfiguration) -> (name: String, source: String, shape: [Int])? {
-    Family.named(model.family).parameters(model).first(where: \.part.isScalarHead).map {
+    model.family.parameters(model).first(where: \.part.isScalarHead).map {
       ("base_model.model.\($0.name)", $0.name, $0.shape)
     }
   }

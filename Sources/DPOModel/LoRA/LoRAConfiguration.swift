@@ -57,7 +57,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     guard rank >= 1, rank <= 1 << 16 else { throw DPOError.argument("lora_r: \(rank), expected 1 to 65536") }
     guard alpha.isFinite else { throw DPOError.argument("lora_alpha: \(alpha), expected a finite number") }
     guard dropout >= 0, dropout < 1 else { throw DPOError.argument("lora_dropout: \(dropout), expected 0 ≤ p < 1") }
-    let family = Family.named(configuration.family)
+    let family = configuration.family
     let modules = family.linearModules(configuration)
     let chosen: [LinearModule]
     switch targetModules ?? .names(family.defaultLoRATargets) {

@@ -86,8 +86,8 @@ public struct AdapterFile: Sendable {
     if let name = reader.header.configuration["model_type"]?.string {
       // Mistral's GGUF files cannot be told from Llama's.
       let family = try Family.named(name, file: path)
-      guard family.ggufArchitecture == Family.named(model.family).ggufArchitecture else {
-        throw DPOError.mismatch("\(path): an adapter of a \(name) model; this one is \(model.family.rawValue)")
+      guard family.ggufArchitecture == model.family.ggufArchitecture else {
+        throw DPOError.mismatch("\(path): an adapter of a \(name) model; this one is \(model.family.name)")
       }
     }
     let peft = PEFTSettings(json: settings, file: "\(path): attribute adapter_config")

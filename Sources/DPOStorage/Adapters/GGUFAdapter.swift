@@ -13,7 +13,7 @@ extension AdapterFile {
         throw DPOError.format(path, "not a GGUF adapter: \(key) is not \"\(expected)\"")
       }
     }
-    let family = Family.named(model.family)
+    let family = model.family
     guard file.metadata["general.architecture"] == .string(family.ggufArchitecture) else {
       throw DPOError.mismatch(
         "\(path): general.architecture is not \"\(family.ggufArchitecture)\", which the model has")

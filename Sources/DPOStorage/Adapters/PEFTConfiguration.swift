@@ -4,7 +4,7 @@ import DPOModel
 extension LoRAConfiguration {
   /// adapter_config.json as PEFT writes it. Targets are resolved: "all-linear" becomes the list of modules.
   package func peftJSON(model: DecoderConfiguration, basePath: String?) throws -> JSON {
-    let family = Family.named(model.family)
+    let family = model.family
     let targets: JSON =
       switch targetModules ?? .names(family.defaultLoRATargets) {
       case .names(let names): .array(names.sorted().map(JSON.string))

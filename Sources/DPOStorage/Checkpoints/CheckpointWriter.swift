@@ -44,7 +44,7 @@ package struct CheckpointSection {
 
 /// Parameters whose transpose Hugging Face's files hold.
 func transposedNames(_ model: DecoderConfiguration) -> Set<String> {
-  Set(Family.named(model.family).parameters(model).lazy.filter(\.transposedInFile).map(\.name))
+  Set(model.family.parameters(model).lazy.filter(\.transposedInFile).map(\.name))
 }
 
 package enum CheckpointWriter {

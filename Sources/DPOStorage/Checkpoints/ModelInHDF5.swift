@@ -21,7 +21,7 @@ extension ModelFile {
     }
     let assembly = TensorAssembly(
       file: path, source: "its attribute configuration",
-      parameters: Family.named(configuration.family).parameters(configuration))
+      parameters: configuration.family.parameters(configuration))
     // Names and shapes are those of Hugging Face's files.
     let tensors = try assembly(found, format: .huggingFace, ignored: { _ in false })
     return ModelFile(

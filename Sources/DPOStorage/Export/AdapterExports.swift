@@ -77,7 +77,7 @@ func exportGGUFLoRA(
     throw DPOError.unsupported("\(adapter.path): llama.cpp has no adapters of reward models; choose peft or hdf5")
   }
   try checkOutputFile(path, overwrite: overwrite)
-  let family = Family.named(model.family)
+  let family = model.family
   // llama.cpp takes an alpha of 0 for "scale 1".
   let alpha = adapter.configuration.alpha > 0 ? Float(adapter.configuration.alpha) : 1
   var parameters: [String: ParameterDescription] = [:]

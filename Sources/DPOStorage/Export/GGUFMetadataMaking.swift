@@ -50,7 +50,7 @@ private func secondEnd(
 
 private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {
   let configuration = model.configuration
-  let architecture = Family.named(configuration.family).ggufArchitecture
+  let architecture = configuration.family.ggufArchitecture
   var out: [(key: String, value: GGUFValue)] = [
     ("general.architecture", .string(architecture)), ("general.type", .string("model")),
     ("general.name", .string(nameOf(model.path))),

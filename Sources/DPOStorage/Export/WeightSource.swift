@@ -16,7 +16,7 @@ struct WeightSource {
     let model = try model.with(heads: adapter?.heads ?? model.configuration.heads)
     self.model = model
     provenance = adapter.map { ["base": model.provenance, "merged_adapter": .string($0.path)] } ?? model.provenance
-    parameters = Family.named(model.configuration.family).parameters(model.configuration)
+    parameters = model.configuration.family.parameters(model.configuration)
     var deltas: [String: LowRankDelta] = [:]
     if let adapter {
       for place in try adapter.configuration.resolve(model.configuration) {

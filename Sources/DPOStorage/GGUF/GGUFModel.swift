@@ -10,7 +10,7 @@ extension ModelFile {
     var configuration = try Family.configuration(gguf: file.metadata)
     var found = file.tensors
     try configuration.adapt(to: &found)
-    let family = Family.named(configuration.family)
+    let family = configuration.family
     let assembly = TensorAssembly(
       file: path, source: "its metadata (\(family.ggufArchitecture).block_count and others)",
       parameters: family.parameters(configuration))

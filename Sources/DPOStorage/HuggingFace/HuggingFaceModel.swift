@@ -9,7 +9,7 @@ extension ModelFile {
     var configuration = try Family.configuration(huggingFace: json, file: directory.file("config.json"))
     let generation = try directory.optionalJSON("generation_config.json")
     configuration.eosTokens = try eosTokens(generation, configuration, file: directory.file("generation_config.json"))
-    let family = Family.named(configuration.family)
+    let family = configuration.family
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
     let tensors = try assembly(found, format: .huggingFace, ignored: isBuffer)
@@ -40,9 +40,9 @@ extension ModelFile {
   private static func canonicalNames(_ tensors: [FileTensor], family: Family) -> [FileTensor] {
     let prefix = family.bodyPrefix
     guard !tensors.contains(where: { $0.name.hasPrefix(prefix) }) else { return tensors }
+    let heads = [ModelPart.head, .scoreHead].compactMap(family.path)
     return tensors.map { tensor in
-      tensor.name.hasPrefix("lm_head.") || tensor.name.hasPrefix("score.")
-        ? tensor : tensor.renamed(prefix + tensor.name)
+      heads.contains { tensor.name.hasPrefix("\($0).") } ? tensor : tensor.renamed(prefix + tensor.name)
     }
   }
 
@@ -50,16 +50,16 @@ extension ModelFile {
   private static func withHeadTied(_ tensors: [FileTensor], _ configuration: DecoderConfiguration) throws
     -> [FileTensor]
   {
-    guard configuration.tiedHead, let head = tensors.first(where: { $0.name == "lm_head.weight" }) else {
-      return tensors
+    func tensor(_ part: ModelPart) -> FileTensor? {
+      guard let path = configuration.family.path(part) else { return nil }
+      return tensors.first { $0.name == "\(path).weight" }
     }
-    let family = Family.named(configuration.family)
-    let embedding = family.parameters(configuration).first { $0.part == .tokenEmbedding }?.name
-    guard let body = tensors.first(where: { $0.name == embedding }), body.holdsSame(as: head) else {
+    guard configuration.tiedHead, let head = tensor(.head) else { return tensors }
+    guard let body = tensor(.tokenEmbedding), body.holdsSame(as: head) else {
       throw DPOError.format(
-        head.file, "lm_head.weight differs from the embedding, though tie_word_embeddings in config.json is true")
+        head.file, "\(head.name) differs from the embedding, though tie_word_embeddings in config.json is true")
     }
-    return tensors.filter { $0.name != "lm_head.weight" }
+    return tensors.filter { $0.name != head.name }
   }
 
   /// Tables that old versions of transformers saved; they follow from the configuration.

@@ -20,7 +20,7 @@ extension ModelFile {
     let configuration = try shape.configuration(
       vocabularySize: vocabularySize, bosToken: (tokenizer?.bosToken?.id).map(Int.init),
       eosToken: (tokenizer?.eosToken?.id).map(Int.init))
-    let family = Family.named(configuration.family)
+    let family = configuration.family
     let parameters = family.parameters(configuration)
     let bytes = parameters.reduce(0) { $0 + 4 * $1.shape.reduce(1, *) }
     let available = Machine.availableMemory

@@ -19,13 +19,13 @@ extension ModelFile {
       // TRL's rule: the tokenizer's padding token, else EOS. transformers reads the score at the last other token.
       let tokenizer = try tokenizer
       if let pad = tokenizer?.padToken ?? tokenizer?.eosToken { configuration.padToken = Int(pad.id) }
-      json["architectures"] = [.string(Family.named(configuration.family).architectureName(.score))]
+      json["architectures"] = [.string(configuration.family.architectureName(.score))]
       json["id2label"] = ["0": "LABEL_0"]
       json["label2id"] = ["LABEL_0": 0]
       json["pad_token_id"] = configuration.padToken.map(JSON.int) ?? .null
     }
     var kept: [String: StoredTensor] = [:]
-    for parameter in Family.named(configuration.family).parameters(configuration) {
+    for parameter in configuration.family.parameters(configuration) {
       kept[parameter.name] =
         try tensors[parameter.name]
         ?? scalarHead(
