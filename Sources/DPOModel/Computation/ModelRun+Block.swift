@@ -63,11 +63,7 @@ extension ModelRun: BlockExecutor {
 
   func normOutput(_ place: BranchPlace, _ norm: NormWeights) {
     let x = unnormed(place)
-    if let bias = decoder.branch(place).output.bias {
-      team.rows("output bias", count, bytes: 8 * hidden) { rows, _ in
-        kernels.pointee.add_bias(x + rows.lowerBound * hidden, hidden, bias.values, rows.count, hidden)
-      }
-    }
+    addBias(decoder.branch(place).output, to: x)
     normForward(
       norm, x, add: nil, bias: nil, sum: x, into: at(layout.output),
       statistics: at(layout.outputStatistics[place.branch], place.layer), count)

@@ -192,6 +192,16 @@ extension ModelRun {
     }
   }
 
+  /// y[t, out] += b
+  func addBias(_ linear: Linear, to y: Pointer) {
+    guard let bias = linear.bias else { return }
+    let width = linear.weight.rows
+    team.rows("bias", count, bytes: 8 * width) { rows, _ in
+      kernels.pointee.add_bias(y + rows.lowerBound * width, width, bias.values, rows.count, width)
+    }
+  }
+
+  /// db[out] += Σ dy
   private func biasGradients(_ linears: [Linear], dy: Pointer, _ width: Int, _ columns: [Int]) {
     for (index, linear) in linears.enumerated() {
       guard let gradient = linear.bias?.gradient else { continue }
