@@ -30,6 +30,7 @@ public enum Activation: Sendable, Equatable {
 
 /// How the rotary frequencies f_i = base^(−2i/d), i = 0 … d/2 − 1, are changed for contexts longer than first trained on.
 public enum RopeScaling: Sendable, Equatable {
+  /// f_i
   case none
   /// f_i / factor
   case linear(factor: Double)
@@ -41,7 +42,7 @@ public enum RopeScaling: Sendable, Equatable {
   case divisors([Float])
 
   /// The d/2 frequencies for heads of `headSize` = d numbers.
-  public func frequencies(base: Double, headSize: Int) -> [Double] {
+  package func frequencies(base: Double, headSize: Int) -> [Double] {
     (0..<headSize / 2).map { index in
       let frequency = pow(base, -2 * Double(index) / Double(headSize))
       switch self {
@@ -71,48 +72,66 @@ public enum Heads: Sendable, Equatable {
 
 /// Everything that the decoder needs to know about a model besides its weights. Sizes count elements.
 public struct DecoderConfiguration: Sendable, Equatable {
-  public var family: Family
-  public var vocabularySize: Int
-  public var hiddenSize: Int
-  public var intermediateSize: Int
-  public var layerCount: Int
-  public var headCount: Int
-  /// Divides `headCount`.
-  public var keyValueHeadCount: Int
-  public var headSize: Int
+  /// The row of the table of families that the model belongs to.
+  public package(set) var family: Family
+  /// Tokens that the model knows: rows of the embedding, and logits of the head.
+  public package(set) var vocabularySize: Int
+  /// Width of the residual stream, the hidden states.
+  public package(set) var hiddenSize: Int
+  /// Width of the MLP between its two products.
+  public package(set) var intermediateSize: Int
+  /// Number of blocks.
+  public package(set) var layerCount: Int
+  /// Attention heads of a block.
+  public package(set) var headCount: Int
+  /// Heads of keys and of values; a divisor of `headCount`, as many heads share one.
+  public package(set) var keyValueHeadCount: Int
+  /// Width of each head of q, k and v.
+  public package(set) var headSize: Int
   /// The most positions a sequence may have.
-  public var contextLength: Int
-  public var norm: NormKind
-  public var normPosition = NormPosition.before
-  public var normEpsilon: Float
-  /// nil: learned position embeddings instead of rotary ones.
-  public var ropeBase: Double?
-  public var ropeScaling: RopeScaling
-  public var activation: Activation
+  public package(set) var contextLength: Int
+  /// Of all norms but those of heads.
+  public package(set) var norm: NormKind
+  /// Where a block has its norms.
+  public package(set) var normPosition = NormPosition.before
+  /// ε of all norms.
+  public package(set) var normEpsilon: Float
+  /// Base of the rotary frequencies; nil: learned position embeddings instead.
+  public package(set) var ropeBase: Double?
+  /// How those frequencies are changed.
+  public package(set) var ropeScaling: RopeScaling
+  /// Of the MLP.
+  public package(set) var activation: Activation
   /// down(act(gate(x)) · up(x)) rather than down(act(up(x))).
-  public var gatedMLP: Bool
+  public package(set) var gatedMLP: Bool
   /// q, k and v are one linear layer, in this order along its rows.
-  public var fusedQKV: Bool
-  public var queryKeyValueBias: Bool
-  public var outputBias: Bool
-  public var mlpBias: Bool
+  public package(set) var fusedQKV: Bool
+  /// The layers of q, k and v have biases.
+  public package(set) var queryKeyValueBias: Bool
+  /// The layer behind attention has a bias.
+  public package(set) var outputBias: Bool
+  /// The layers of the MLP have biases.
+  public package(set) var mlpBias: Bool
   /// RMS norm over each head of q and k before the rotation.
-  public var queryKeyNorm: Bool
+  public package(set) var queryKeyNorm: Bool
   /// The head is the token embedding.
-  public var tiedHead: Bool
+  public package(set) var tiedHead: Bool
   /// A token sees itself and the `slidingWindow` − 1 positions before it; nil: all before it.
-  public var slidingWindow: Int?
+  public package(set) var slidingWindow: Int?
   /// Blocks that have no window even so, counted from 0.
-  public var layersWithoutWindow: Set<Int> = []
+  public package(set) var layersWithoutWindow: Set<Int> = []
   /// Standard deviation of freshly made weights.
-  public var initializerRange: Double
-  public var bosToken: Int?
-  public var eosTokens: [Int]
-  public var heads = Heads.language
-  /// A reward model reads its score at the last token that is not this one.
-  public var padToken: Int?
+  public package(set) var initializerRange: Double
+  /// Id of the token that begins a text; nil: none.
+  public package(set) var bosToken: Int?
+  /// Ids of the tokens that end a text.
+  public package(set) var eosTokens: [Int]
+  /// What reads the hidden states after the last norm.
+  public package(set) var heads = Heads.language
+  /// Id of the padding token: a reward model reads its score at the last token that is not this one. nil: at the last.
+  public package(set) var padToken: Int?
 
-  public init(
+  package init(
     family: Family, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
     keyValueHeadCount: Int, headSize: Int, contextLength: Int, norm: NormKind = .rms, normEpsilon: Float = 1e-6,
     ropeBase: Double? = 10_000, ropeScaling: RopeScaling = .none, activation: Activation = .silu, gatedMLP: Bool = true,
@@ -148,7 +167,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
   }
 
   /// Width of all query heads together.
-  public var queryWidth: Int { headCount * headSize }
+  package var queryWidth: Int { headCount * headSize }
   /// Width of all key heads together; that of the value heads as well.
-  public var keyValueWidth: Int { keyValueHeadCount * headSize }
+  package var keyValueWidth: Int { keyValueHeadCount * headSize }
 }

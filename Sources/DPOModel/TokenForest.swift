@@ -3,9 +3,11 @@ import DPOBase
 /// Tokens of a micro-batch without padding: segments that continue others. A prompt is one segment, its completions are
 /// its children; a child sees its ancestors and itself, causally.
 public struct TokenForest: Sendable {
+  /// Consecutive tokens.
   public struct Segment: Sendable, Equatable {
     /// First row and number of rows (forwarded tokens).
     public let start, count: Int
+    /// The segment that this one continues, by its index; nil: it begins a text.
     public let parent: Int?
     /// Absolute position of the first token.
     public let position: Int
@@ -15,23 +17,27 @@ public struct TokenForest: Sendable {
   public struct Target: Sendable, Equatable {
     /// Row whose hidden state predicts the token.
     public let row: Int32
+    /// Its id.
     public let token: Int32
     /// Index of the scored sequence.
     public let sequence: Int32
   }
 
-  /// One a row: what is forwarded.
+  /// Ids of what is forwarded, one a row.
   public private(set) var tokens: [Int32] = []
+  /// Parents stand before their children.
   public private(set) var segments: [Segment] = []
-  /// In the order of sequences, then of tokens.
+  /// What is scored, in the order of sequences, then of tokens.
   public private(set) var targets: [Target] = []
+  /// Scored sequences, those without a target among them.
   public private(set) var sequenceCount = 0
   /// Row of each sequence's last forwarded token, its prompt's where it has none of its own; −1 without both.
   public private(set) var lastRows: [Int] = []
 
+  /// No tokens.
   public init() {}
 
-  /// Adds a segment that children may continue. nil if `ids` is empty.
+  /// Adds a segment that children may continue, and returns its index. nil if `ids` is empty.
   @discardableResult
   public mutating func addPrompt(_ ids: some Collection<Int32>, parent: Int? = nil) -> Int? {
     guard !ids.isEmpty else { return nil }
@@ -85,9 +91,11 @@ public struct TokenForest: Sendable {
 
 /// Numbers beside the log-probs that cost a little more.
 public struct ScoreExtras: OptionSet, Sendable {
+  /// The sum of the numbers of the chosen ones.
   public let rawValue: Int
+  /// Those whose numbers `rawValue` is the sum of.
   public init(rawValue: Int) { self.rawValue = rawValue }
-  /// H = lse(z) − Σ p z
+  /// H = lse(z) − Σ p z, in nats
   public static let entropy = ScoreExtras(rawValue: 1)
   /// mean over the vocabulary of z
   public static let meanLogit = ScoreExtras(rawValue: 2)
@@ -99,14 +107,19 @@ public struct ScoreExtras: OptionSet, Sendable {
 
 /// Scores of a forest's targets, in their order.
 public struct TokenScores: Sendable {
-  /// log p(token | everything before it), one a target. NaN or infinite where the model's numbers are.
+  /// log p(token | everything before it), in nats, one a target. NaN or infinite where the model's numbers are.
   public internal(set) var logProbs: [Float]
-  /// Sum of log-probs and number of targets, one a sequence.
+  /// Sum of log-probs, one a sequence.
   public internal(set) var sums: [Double]
+  /// Number of targets, one a sequence.
   public internal(set) var counts: [Int]
+  /// `ScoreExtras.entropy`, one a target; nil where it was not asked for.
   public internal(set) var entropy: [Float]?
+  /// `ScoreExtras.meanLogit`, one a target.
   public internal(set) var meanLogit: [Float]?
+  /// `ScoreExtras.top1`, one a target.
   public internal(set) var top1: [Bool]?
+  /// `ScoreExtras.logSumSquares`, one a target.
   public internal(set) var logSumSquares: [Float]?
   /// What the scalar head says: of a reward model one number a sequence, of a policy with a value head one a target;
   /// empty for others.

@@ -4,7 +4,9 @@ import DPOPlatform
 
 /// What two models say of the same targets.
 public struct ComparedScores: Sendable {
+  /// Of this model, and of the other one.
   public let scores, other: TokenScores
+  /// In nats, one a target:
   /// KL(p‖q) = Σ_v p(v)·(log p(v) − log q(v)) of the two predictions at each target, over the whole vocabulary.
   public let divergences: [Float]
 }
@@ -12,7 +14,7 @@ public struct ComparedScores: Sendable {
 extension ModelRunner {
   /// Scores a forest under this model and another one of the same vocabulary, and measures how far this model's
   /// predictions are from the other's.
-  public func compare(
+  package func compare(
     _ forest: TokenForest, adapter: LoRAAdapter?, with other: ModelRunner, adapter otherAdapter: LoRAAdapter?
   ) throws -> ComparedScores {
     guard self !== other else { throw DPOError(.state, "a model cannot be compared with itself") }

@@ -4,7 +4,7 @@ import DPOKernels
 import DPOPlatform
 
 /// What a run is for.
-public enum ComputationMode: Sendable, Equatable {
+package enum ComputationMode: Sendable, Equatable {
   /// Scores only: nothing is kept.
   case score
   /// Gradients of all weights.
@@ -15,22 +15,22 @@ public enum ComputationMode: Sendable, Equatable {
 
 /// Forward and backward of one decoder over token forests. Owns the memory that this takes, sized by a plan and reused
 /// from call to call. Not for use from two threads at once.
-public final class ModelRunner {
-  public let decoder: Decoder
-  public let team: ThreadTeam
+package final class ModelRunner {
+  package let decoder: Decoder
+  package let team: ThreadTeam
   /// Of the linear layers and the head; norms, attention, softmax and sums are f32 in any.
-  public let precision: Precision
+  package let precision: Precision
   /// Keeps only each block's input and computes the rest again in the backward pass.
-  public var recomputesBlocks = false
+  package var recomputesBlocks = false
   /// Log-probs are those of logits / temperature; more than 0.
-  public var temperature = 1.0
+  package var temperature = 1.0
 
   private var memory: FloatBuffer?
   let rotation: RotationTable
   /// Of the last `forward`, until its `backward`.
   private var kept: ModelRun?
 
-  public init(decoder: Decoder, team: ThreadTeam, precision: Precision = .fp32) {
+  package init(decoder: Decoder, team: ThreadTeam, precision: Precision = .fp32) {
     self.decoder = decoder
     self.team = team
     self.precision = precision
@@ -39,7 +39,7 @@ public final class ModelRunner {
 
   /// Bytes that a forest of at most so many `tokens` and `targets` takes, by part, beside the weights, their gradients
   /// and the optimiser. `maxLength` bounds the positions of any sequence.
-  public static func plan(
+  package static func plan(
     _ configuration: DecoderConfiguration, tokens: Int, targets: Int, maxLength: Int, mode: ComputationMode,
     threads: Int, recomputesBlocks: Bool = false
   ) throws -> MemoryPlan {
@@ -61,7 +61,7 @@ public final class ModelRunner {
   }
 
   /// Scores without keeping anything.
-  public func score(_ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = []) throws -> TokenScores
+  package func score(_ forest: TokenForest, adapter: LoRAAdapter? = nil, extras: ScoreExtras = []) throws -> TokenScores
   {
     let run = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
     return run.forward(extras)
@@ -84,7 +84,7 @@ public final class ModelRunner {
   /// Adds to the gradients of `decoder.parameters` or of the adapter: `logProbGradients` are d loss / d log-prob, one a
   /// target of the last `forward`, which it uses up, and `valueGradients` d loss / d value, one a number of its `values`
   /// or none.
-  public func backward(logProbGradients: [Float], valueGradients: [Float] = []) throws {
+  package func backward(logProbGradients: [Float], valueGradients: [Float] = []) throws {
     guard let run = kept else { throw DPOError(.state, "backward without a forward pass before it") }
     guard logProbGradients.count == run.forest.targets.count else {
       throw DPOError.argument(

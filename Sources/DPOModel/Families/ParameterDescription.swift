@@ -1,7 +1,7 @@
 import DPOTensor
 
 /// A part of the decoder that holds a weight, and perhaps a bias. Raw values are llama.cpp's names of the parts.
-public enum ModelPart: String, Sendable, CaseIterable {
+package enum ModelPart: String, Sendable, CaseIterable {
   case tokenEmbedding = "token_embd"
   case positionEmbedding = "position_embd"
   case attentionNorm = "attn_norm"
@@ -26,7 +26,7 @@ public enum ModelPart: String, Sendable, CaseIterable {
   case valueHead = "value_head"
 
   /// Stands once in every block.
-  public var isInBlock: Bool {
+  package var isInBlock: Bool {
     switch self {
     case .tokenEmbedding, .positionEmbedding, .finalNorm, .head, .scoreHead, .valueHead: false
     default: true
@@ -34,7 +34,7 @@ public enum ModelPart: String, Sendable, CaseIterable {
   }
 
   /// A linear layer from the last norm to one number.
-  public var isScalarHead: Bool { self == .scoreHead || self == .valueHead }
+  package var isScalarHead: Bool { self == .scoreHead || self == .valueHead }
 
   /// A normalisation over the hidden size.
   package var isNorm: Bool {
@@ -45,7 +45,7 @@ public enum ModelPart: String, Sendable, CaseIterable {
   }
 
   /// A linear layer within a block: LoRA's "all-linear".
-  public var isLinear: Bool {
+  package var isLinear: Bool {
     switch self {
     case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .up, .down: true
     default: false
@@ -54,41 +54,41 @@ public enum ModelPart: String, Sendable, CaseIterable {
 }
 
 /// One parameter of a model: where it belongs, what it is called in files, and what it looks like.
-public struct ParameterDescription: Sendable, Equatable {
-  public let part: ModelPart
+package struct ParameterDescription: Sendable, Equatable {
+  package let part: ModelPart
   /// The block, nil outside of blocks.
-  public let layer: Int?
-  public let isBias: Bool
+  package let layer: Int?
+  package let isBias: Bool
   /// Hugging Face's name of the module, such as `model.layers.0.self_attn.q_proj`.
-  public let module: String
+  package let module: String
   /// [out, in] for matrices, whatever the file has; [count] for vectors.
-  public let shape: [Int]
+  package let shape: [Int]
   /// Hugging Face's files hold the transpose (GPT-2's Conv1D).
-  public let transposedInFile: Bool
+  package let transposedInFile: Bool
   /// AdamW's weight decay applies (losses: section 9).
-  public let decays: Bool
+  package let decays: Bool
   /// Order of the rows in a GGUF file.
   package let rowOrderInGGUF: RowOrder
 
   /// Hugging Face's name of the parameter.
-  public var name: String { module + (isBias ? ".bias" : ".weight") }
+  package var name: String { module + (isBias ? ".bias" : ".weight") }
   /// The name in a GGUF file.
-  public var ggufName: String {
+  package var ggufName: String {
     (layer.map { "blk.\($0)." } ?? "") + part.rawValue + (isBias ? ".bias" : ".weight")
   }
   /// The shape in Hugging Face's files.
-  public var fileShape: [Int] { transposedInFile ? shape.reversed() : shape }
+  package var fileShape: [Int] { transposedInFile ? shape.reversed() : shape }
 }
 
 /// A linear layer inside a block, the place of a LoRA adapter.
-public struct LinearModule: Sendable, Equatable {
-  public let path: String
-  public let part: ModelPart
-  public let layer: Int
-  public let inputSize: Int
-  public let outputSize: Int
+package struct LinearModule: Sendable, Equatable {
+  package let path: String
+  package let part: ModelPart
+  package let layer: Int
+  package let inputSize: Int
+  package let outputSize: Int
   /// Hugging Face's files hold the transpose (`fan_in_fan_out` in PEFT's terms).
-  public let transposedInFile: Bool
+  package let transposedInFile: Bool
 }
 
 extension DecoderConfiguration {

@@ -1,31 +1,34 @@
 import DPOBase
 import DPOKernels
 
+/// What was drawn behind a prompt.
 public struct Completion: Sendable, Equatable {
+  /// Why it ends: with a stop token, or at the most tokens that were asked for or fit the context.
   public enum Finish: String, Sendable { case stop, length }
-  /// The stop token included.
+  /// Ids of the drawn tokens, the stop token included.
   public let tokens: [Int32]
+  /// Why it ends.
   public let finish: Finish
-  /// log p of each token under the model itself (temperature 1, no warper).
+  /// In nats, one a token: log p of each token under the model itself (temperature 1, no warper).
   public let logProbs: [Float]
 }
 
 /// Samples completions with a key-value cache. Prompts are forwarded once, whatever the number of their completions.
 ///
 /// A draw depends on (seed, prompt, completion, position) only, not on what else is in the batch.
-public final class Generator {
+package final class Generator {
   let decoder: Decoder
   let adapter: LoRAAdapter?
   let team: ThreadTeam
 
-  public init(decoder: Decoder, adapter: LoRAAdapter? = nil, team: ThreadTeam) {
+  package init(decoder: Decoder, adapter: LoRAAdapter? = nil, team: ThreadTeam) {
     self.decoder = decoder
     self.adapter = adapter
     self.team = team
   }
 
   /// Bytes that completing prompts of these lengths takes beside the weights, by part.
-  public static func plan(
+  package static func plan(
     _ configuration: DecoderConfiguration, promptLengths: [Int], options: GenerationOptions, threads: Int
   ) throws -> MemoryPlan {
     var largest = MemoryPlan()
@@ -107,7 +110,7 @@ public final class Generator {
   /// thread, and returns false to stop everything (the result then holds what there is).
   ///
   /// Throws `.invalidArgument` for an empty prompt or one that fills the context, and for options out of range.
-  public func generate(
+  package func generate(
     prompts: [[Int32]], options: GenerationOptions, onToken: ((Int, Int, Int32) -> Bool)? = nil
   ) throws -> [[Completion]] {
     try options.validate()

@@ -4,8 +4,10 @@ import DPOPlatform
 
 /// Trainable low-rank matrices for some linear layers of a model.
 public final class LoRAAdapter: Sendable {
+  /// Ranks, scale and targets.
   public let configuration: LoRAConfiguration
-  public let places: [LoRAConfiguration.Place]
+  /// The modules that have matrices, in the model's order.
+  package let places: [LoRAConfiguration.Place]
   /// A then B of each place, under PEFT's names: [rank, in] and [out, rank]. The scalar head of a model that has one is
   /// trained whole and stands last ("modules_to_save").
   public let parameters: ParameterStore
@@ -86,14 +88,14 @@ public final class LoRAAdapter: Sendable {
   }
 
   /// The same numbers in memory of their own (a frozen reference).
-  public func copy() throws -> LoRAAdapter {
+  package func copy() throws -> LoRAAdapter {
     let copy = try LoRAAdapter(configuration, model: model)
     memcpy(copy.parameters.values.pointer, parameters.values.pointer, parameters.count * 4)
     return copy
   }
 
   /// PEFT's name of a matrix; `which` is "A" or "B".
-  public static func name(_ module: LinearModule, _ which: String) -> String {
+  package static func name(_ module: LinearModule, _ which: String) -> String {
     "base_model.model.\(module.path).lora_\(which).weight"
   }
 

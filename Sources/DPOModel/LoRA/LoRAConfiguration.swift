@@ -3,6 +3,7 @@ import DPOBase
 /// Low-rank adapters, with PEFT's names, defaults and matching rules: y = W x + b + s·B(A(dropout(x))),
 /// s = alpha/rank, or alpha/√rank with `useRSLoRA`.
 public struct LoRAConfiguration: Sendable, Equatable {
+  /// Which modules get an adapter.
   public enum Targets: Sendable, Equatable {
     /// Modules whose path equals an entry or ends in "." + entry.
     case names([String])
@@ -12,6 +13,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     case allLinear
   }
 
+  /// How the matrices of a fresh adapter start.
   public enum Initialization: String, Sendable, CaseIterable {
     /// A uniform in ±1/√in, B = 0
     case kaiming
@@ -21,39 +23,49 @@ public struct LoRAConfiguration: Sendable, Equatable {
 
   /// A value for the modules whose path matches `(.*\.)?(pattern)`.
   public struct Override<Value: Sendable & Equatable>: Sendable, Equatable {
+    /// A regular expression.
     public var pattern: String
+    /// The rank, or α, of those modules.
     public var value: Value
+
+    /// A value for the modules that match.
     public init(pattern: String, value: Value) {
       self.pattern = pattern
       self.value = value
     }
   }
 
+  /// Rows of A and columns of B, 1 to 65536.
   public var rank = 8
+  /// α of the scale s.
   public var alpha = 8.0
-  /// Applied to the input of A, in training only.
+  /// Share of the numbers of A's input that are dropped, 0 to below 1; in training only.
   public var dropout = 0.0
+  /// s = α/√rank instead of α/rank.
   public var useRSLoRA = false
-  /// nil: the family's usual choice.
+  /// Modules that get an adapter; nil: the family's usual choice.
   public var targetModules: Targets?
-  /// The first matching pattern wins.
+  /// Other ranks of some modules; the first matching pattern wins.
   public var rankPattern: [Override<Int>] = []
+  /// Other α of some modules; the first matching pattern wins.
   public var alphaPattern: [Override<Double>] = []
+  /// How A starts; B is 0.
   public var initialization = Initialization.kaiming
 
+  /// PEFT's defaults.
   public init() {}
 
   /// A module that gets an adapter.
-  public struct Place: Sendable, Equatable {
-    public let module: LinearModule
-    public let rank: Int
+  package struct Place: Sendable, Equatable {
+    package let module: LinearModule
+    package let rank: Int
     /// s
-    public let scale: Float
+    package let scale: Float
   }
 
   /// The modules of a model that get an adapter, in the model's order. Throws `.invalidArgument` for values out of range
   /// and if nothing matches, `.unsupported` for targets that are not linear layers of a block.
-  public func resolve(_ configuration: DecoderConfiguration) throws -> [Place] {
+  package func resolve(_ configuration: DecoderConfiguration) throws -> [Place] {
     guard rank >= 1, rank <= 1 << 16 else { throw DPOError.argument("lora_r: \(rank), expected 1 to 65536") }
     guard alpha.isFinite else { throw DPOError.argument("lora_alpha: \(alpha), expected a finite number") }
     guard dropout >= 0, dropout < 1 else { throw DPOError.argument("lora_dropout: \(dropout), expected 0 ≤ p < 1") }
