@@ -84,8 +84,8 @@ extension DecoderBranch {
 extension Decoder {
   func branch(_ place: BranchPlace) -> DecoderBranch { blocks[place.layer].branches[place.branch] }
 
-  func places(_ layer: Int) -> [BranchPlace] {
-    blocks[layer].branches.indices.map { BranchPlace(layer: layer, branch: $0) }
+  func places(_ layer: Int) -> LazyMapCollection<Range<Int>, BranchPlace> {
+    blocks[layer].branches.indices.lazy.map { BranchPlace(layer: layer, branch: $0) }
   }
 
   /// The branch whose output a branch adds to x; nil: it is the first one.

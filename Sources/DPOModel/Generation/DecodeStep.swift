@@ -159,17 +159,12 @@ final class DecodeStep {
 
   /// x += add + bias; y = norm(x)
   private func normRows(
-    _ norm: NormWeights, _ x: UnsafeMutablePointer<Float>, add: UnsafePointer<Float>?, bias: WeightVector?,
+    _ norm: NormWeights, _ x: UnsafeMutablePointer<Float>, add: UnsafeMutablePointer<Float>?, bias: WeightVector?,
     into y: UnsafeMutablePointer<Float>
   ) {
-    let rstd = statistics.pointer
-    if let b = norm.bias {
-      kernels.pointee.layer_norm_forward(
-        x, add, bias?.values, x, norm.weight.values, b.values, y, rstd + rows, rstd, rows, c.hiddenSize, c.normEpsilon)
-    } else {
-      kernels.pointee.rms_forward(
-        x, add, bias?.values, x, norm.weight.values, y, rstd, rows, c.hiddenSize, c.normEpsilon)
-    }
+    norm.forward(
+      x, add: add, bias: bias, sum: x, into: y, mean: statistics.pointer + rows, rstd: statistics.pointer, rows: rows,
+      width: c.hiddenSize, epsilon: c.normEpsilon, with: kernels)
   }
 
   /// y = W x of all layers of a projection.

@@ -47,7 +47,7 @@ struct Attention {
     Scratch(scratch + member * scratchCount, keys: forest.mostKeys, size: size)
   }
 
-  /// out[t, heads · d]; lse[t, heads].
+  /// out[t, heads · d] and lse[t, heads] from qkv[t, q, k and v side by side].
   func forward(_ qkv: UnsafePointer<Float>, out: Pointer, lse: Pointer) {
     let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
     team.measured("attention forward", operations: 2 * operations) {
@@ -81,7 +81,7 @@ struct Attention {
     forest.blocks.reduce(0) { $0 + 2 * Double($1.count * $1.within(window).keys * configuration.queryWidth) }
   }
 
-  /// From d out to d q, d k, d v. `delta` is [t, heads] scratch.
+  /// dqkv[t, dq, dk and dv side by side] from dout[t, heads · d] and what `forward` left. `delta` is [t, heads] scratch.
   func backward(
     _ qkv: UnsafePointer<Float>, out: UnsafePointer<Float>, lse: UnsafePointer<Float>, dout: UnsafePointer<Float>,
     delta: Pointer, dqkv: Pointer

@@ -45,6 +45,7 @@ struct LanguageHead {
     }
   }
 
+  /// Log-probs and `extras` of all targets, from z[rows, vocabulary] = h Wᵀ, of which a thread holds one tile.
   func scores(extras: ScoreExtras) -> TokenScores {
     var targetLogits = [Float](repeating: 0, count: forest.targets.count)
     targetLogits.withUnsafeMutableBufferPointer { targetLogits in
@@ -204,7 +205,7 @@ struct LanguageHead {
     return scores
   }
 
-  /// Adds to the head's gradient, and writes d loss / d hidden. For a row with targets t and their gradients g:
+  /// Adds to the head's gradient, [vocabulary, hidden], and writes d loss / d hidden, [rows, hidden]. For a row with targets t and their gradients g:
   /// dz = Σ_t g_t (onehot_t − p); dW += dzᵀ h; dh = dz W. Logits are computed again, tile by tile.
   func backward(_ logProbGradients: [Float], into dhidden: UnsafeMutablePointer<Float>) {
     for row in 0..<rows { scales[row] = 0 }

@@ -2,25 +2,37 @@ import CKernels
 import DPOKernels
 
 /// y = norm(x) over rows of the hidden size: RMS norm, or layer norm where the weights have a bias.
+extension NormWeights {
+  typealias Pointer = UnsafeMutablePointer<Float>
+
+  /// sum[rows, width] = x + add + bias; y[rows, width] = norm(sum); 1/σ and, of a layer norm, the mean of each row. Without
+  /// `add` the sum is x itself, and `sum` is not written.
+  func forward(
+    _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer, mean: Pointer, rstd: Pointer,
+    rows: Int, width: Int, epsilon: Float, with kernels: UnsafePointer<ck_engine>
+  ) {
+    if let b = self.bias {
+      kernels.pointee.layer_norm_forward(
+        x, add, bias?.values, sum, weight.values, b.values, y, mean, rstd, rows, width, epsilon)
+    } else {
+      kernels.pointee.rms_forward(x, add, bias?.values, sum, weight.values, y, rstd, rows, width, epsilon)
+    }
+  }
+}
+
 extension ModelRun {
-  /// sum[t, hidden] = x + add + bias; y[t, hidden] = norm(sum), which goes to `prepared` besides. `statistics` takes 1/σ of
-  /// each row, and behind those the means of a layer norm. Without `add` the sum is x itself, and `sum` is not written.
+  /// The same of all rows, [t, hidden]; y goes to `prepared` besides. `statistics` takes 1/σ of each row, and behind those
+  /// the means of a layer norm.
   func normForward(
     _ norm: NormWeights, _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer,
     statistics: Pointer, _ total: Int, _ prepared: PreparedOperand? = nil
   ) {
     team.rows("norm forward", total, bytes: (add == nil ? 8 : 16) * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
-      let added = add.map { $0 + from }
-      if let b = norm.bias {
-        kernels.pointee.layer_norm_forward(
-          x + from, added, bias?.values, sum + from, norm.weight.values, b.values, y + from,
-          statistics + total + rows.lowerBound, statistics + rows.lowerBound, rows.count, hidden, c.normEpsilon)
-      } else {
-        kernels.pointee.rms_forward(
-          x + from, added, bias?.values, sum + from, norm.weight.values, y + from, statistics + rows.lowerBound,
-          rows.count, hidden, c.normEpsilon)
-      }
+      let rstd = statistics + rows.lowerBound
+      norm.forward(
+        x + from, add: add.map { $0 + from }, bias: bias, sum: sum + from, into: y + from, mean: rstd + total,
+        rstd: rstd, rows: rows.count, width: hidden, epsilon: c.normEpsilon, with: kernels)
       prepared?.packRows(y + from, hidden, rows)
     }
   }
