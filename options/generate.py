@@ -480,7 +480,7 @@ def swift_training(table: Table) -> str:
     lines += [
         "  /// A training method with its options: one of the static functions, which have the options that the method has.",
         "  public struct Method: Sendable, Equatable {",
-        "    /// The method's name, as `dpo train --method` takes it.",
+        "    /// The method's name, as options and reports write it.",
         "    public package(set) var name: String",
     ]
     for option in of_method[1:]:

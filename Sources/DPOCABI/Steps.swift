@@ -64,6 +64,7 @@ public func dpo_trainer_create(
         }
       }
     }
+    session.trainer.spelling = \.assignment
     let handle = try HandleKind.trainer.make(session)
     session.trainer.stopRequested = takeCancel(of: handle)
     output.pointee = handle

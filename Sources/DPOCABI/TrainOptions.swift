@@ -8,6 +8,11 @@ func trainingOptions(_ options: UnsafePointer<dpo_train_options>?) throws -> Tra
   try dpo_train_options.read(options, defaults: .defaults).trainingOptions()
 }
 
+extension OptionSetting {
+  /// As a host assigns it: "max_length = 2048".
+  var assignment: String { value.map { "\(option) = \($0)" } ?? option }
+}
+
 @_cdecl("dpo_train_options_init") @implementation
 public func dpo_train_options_init(_ options: UnsafeMutablePointer<dpo_train_options>?, _ struct_size: Int) -> Int32 {
   withStatus { try dpo_train_options.write(.defaults, to: options, size: struct_size) }

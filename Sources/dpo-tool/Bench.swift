@@ -110,7 +110,8 @@ struct Bench: ParsableCommand {
         "unshared": .int((0..<data.count).reduce(0) { $0 + data.attendedTokens($1) }),
       ],
       "gflops": .real(trainer.countedOperations(step: 0) / median / 1e9),
-      "precision": .string(options.machine.precision.rawValue), "lora_r": .int(options.lora.rank), "engine": .string(trainer.engine.name),
+      "precision": .string(options.machine.precision.rawValue), "lora_r": .int(options.lora.rank),
+      "engine": .string(trainer.engine.name),
       "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
     ]
     if profile { object["profile"] = .array(kernelRows(kernels?.entries ?? []).map(JSON.object)) }

@@ -87,6 +87,7 @@ struct Train: ParsableCommand {
       evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) },
       reward: reward(options), options: options)
     if dryRun { return try showPlan(trainer) }
+    trainer.spelling = \.flags
     Interrupt.install { trainer.cancel() }
 
     let resume: ResumePoint = resumeFromCheckpoint.map { $0 == "last" ? .last : .file($0) } ?? .none
@@ -124,7 +125,8 @@ struct Train: ParsableCommand {
     if let rewardModel {
       return try .rewardModel(
         LanguageModel(
-          path: rewardModel, adapter: rewardAdapter, threads: options.machine.threads, engine: Engine(named: options.machine.engine)))
+          path: rewardModel, adapter: rewardAdapter, threads: options.machine.threads,
+          engine: Engine(named: options.machine.engine)))
     }
     if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
     return try command.map { try .command($0, timeout: timeout) { Interrupt.requested } }

@@ -7,7 +7,8 @@ extension TrainingFlags {
     for (name, value) in given { try options.set(name, to: value) }
     if options.machine.threads > ThreadTeam.availableProcessors {
       Terminal.tell(
-        "\(options.machine.threads) threads on \(ThreadTeam.availableProcessors) processors: they will wait for each other")
+        "\(options.machine.threads) threads on \(ThreadTeam.availableProcessors) processors: they will wait for each other"
+      )
     }
     return options
   }

@@ -30,7 +30,7 @@ import Testing
     let idle = try #require(ReportScenario.idle.report.diagnoses().first { $0.rule == .noLearning })
     #expect(idle.severity == .warning)
     #expect(idle.title.contains("hardly moved"))
-    #expect(idle.suggestions.first?.option == "--learning-rate 5e-7")
+    #expect(idle.suggestions.first?.step == .set([OptionSetting("learning_rate", 5e-7)]))
     let noisy = try #require(ReportScenario.noisy.report.diagnoses().first { $0.rule == .noLearning })
     #expect(noisy.title.contains("not towards the chosen"))
     for run in [ReportScenario.healthy, .saturated, .fallingBadly] { #expect(found(run)[.noLearning] == nil) }
@@ -47,7 +47,7 @@ import Testing
   @Test func saturationIsToldFromTheStepOnWhichNothingIsLeft() throws {
     let diagnosis = try #require(ReportScenario.saturated.report.diagnoses().first { $0.rule == .saturation })
     #expect(diagnosis.severity == .warning)
-    #expect(diagnosis.suggestions.contains { $0.option == "--beta 0.3" })
+    #expect(diagnosis.suggestions.contains { $0.step == .set([OptionSetting("beta", 0.3)]) })
     #expect(found(.healthy)[.saturation] == nil)
     #expect(found(.noisy)[.saturation] == nil)
   }
@@ -56,7 +56,7 @@ import Testing
     let diagnosis = try #require(ReportScenario.overfitted.report.diagnoses().first { $0.rule == .overfitting })
     #expect(diagnosis.severity == .warning)
     #expect(diagnosis.title.contains("Over-fitting since step"))
-    #expect(diagnosis.suggestions.contains { $0.option == "--num-train-epochs 1" })
+    #expect(diagnosis.suggestions.contains { $0.step == .set([OptionSetting("num_train_epochs", 1)]) })
     #expect(found(.healthy)[.overfitting] == nil)
     #expect(found(changed(.overfitted) { $0.evaluates = false })[.overfitting] == nil)
     #expect(found(changed(.overfitted) { $0.evaluates = false })[.noEvaluation] == .note)
@@ -86,6 +86,36 @@ import Testing
       #expect(found(changed { $0.data[key] = 300 })[.wastedRows] == .note, "\(key)")
     }
     #expect(found(.healthy)[.wastedRows] == nil)
+  }
+
+  /// Whoever follows a suggestion is not refused.
+  @Test func suggestionsNameOptionsThatTheMethodHasAndValuesThatTheyTake() throws {
+    let runs: [ReportScenario] = [
+      .healthy, .diverged, .idle, .noisy, .saturated, .overfitted, .fallingBadly, changed { $0.evaluates = false },
+      changed(.overfitted) { $0.settings["lora_r"] = 8 }, changed { $0.data["longer_is_chosen"] = 0.8 },
+      changed { $0.data["contradicting_rows"] = 90 }, changed { $0.data["truncated_rows"] = 300 },
+    ]
+    var found: Set<String> = []
+    for suggestion in runs.flatMap({ $0.report.diagnoses() }).flatMap(\.suggestions) {
+      guard case .set(let settings) = suggestion.step else { continue }
+      var options = TrainingOptions()
+      for setting in settings {
+        found.insert(setting.option)
+        #expect(TrainingOptions.field(setting.option)?.belongs(to: "dpo") == true, "\(setting)")
+        if let value = setting.value { try options.set(setting.option, to: value) }
+      }
+    }
+    #expect(
+      found.isSuperset(of: ["eval_steps", "lora_dropout", "disable_dropout", "loss_weights", "max_length", "ld_alpha"]))
+  }
+
+  @Test func thePageSpellsOptionsAsItsHostDoes() {
+    var report = ReportScenario.idle.report
+    #expect(report.html().contains("<code>learning_rate 5e-7</code>"))
+    report.spelling = { "--\($0.option)=\($0.valueText ?? "")" }
+    #expect(report.html().contains("<code>--learning_rate=5e-7</code>"))
+    #expect(OptionSetting("loss_type", ["sigmoid", "sft"]).description == "loss_type sigmoid,sft")
+    #expect(OptionSetting("disable_dropout", false).description == "disable_dropout false")
   }
 
   @Test func aShortRunIsNotJudged() {

@@ -83,7 +83,9 @@ class Verbs(Case):
             )
             losses = [row["loss"] for row in rows(out / "metrics.jsonl")]
             self.assertEqual((done["steps"], len(losses)), (4, 4))
-            self.assertTrue((out / "report.html").read_text().startswith("<!"))
+            report = (out / "report.html").read_text()
+            self.assertTrue(report.startswith("<!"))
+            self.assertIn("<code>--num-train-epochs</code>", report)
 
 
 class Survival(Case):

@@ -2,7 +2,7 @@ import DPOBase
 
 /// A labeller of texts in two classes: tf-idf of word and character n-grams under logistic regression. It stands in for
 /// human judgement in the demo's experiment, as the sentiment classifier does in the DPO paper's, and labels samples for
-/// `dpo label`.
+/// training.
 ///
 /// Training and scoring are deterministic. The model keeps hashes of n-grams, no text.
 public struct TextClassifier: Sendable, Equatable {

@@ -15,7 +15,10 @@ public struct ClosedForm: Sendable, Equatable {
   /// `f_alpha_divergence_coef`.
   public var alphaCoefficient: Double
 
-  public init(beta: Double = TrainingOptions.Method.standard.beta, fDivergence: FDivergence = .reverseKL, alphaCoefficient: Double = TrainingOptions.Method.standard.fAlphaDivergenceCoef) throws {
+  public init(
+    beta: Double = TrainingOptions.Method.standard.beta, fDivergence: FDivergence = .reverseKL,
+    alphaCoefficient: Double = TrainingOptions.Method.standard.fAlphaDivergenceCoef
+  ) throws {
     guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
     guard alphaCoefficient.isFinite else {
       throw DPOError.argument("f_alpha_divergence_coef is \(alphaCoefficient); expected a finite number")

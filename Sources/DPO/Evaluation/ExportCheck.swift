@@ -28,7 +28,8 @@ public struct ExportCheck {
   ///   - data: pairs as JSON lines.
   ///   - beta: factor of the rewards.
   public init(
-    input: String, adapter: String? = nil, referenceModel: String? = nil, data: String, beta: Double = TrainingOptions.Method.standard.beta,
+    input: String, adapter: String? = nil, referenceModel: String? = nil, data: String,
+    beta: Double = TrainingOptions.Method.standard.beta,
     threads: Int = 0
   ) throws {
     guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }

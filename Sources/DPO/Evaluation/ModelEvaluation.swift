@@ -2,7 +2,7 @@ import DPOBase
 import DPOModel
 import DPOStorage
 
-/// Everything that `dpo evaluate` tells.
+/// What an evaluation of a model tells.
 public struct ModelEvaluation: Sendable {
   /// Metrics by TRL's names, with the standard errors of those that are means over rows.
   public let record: StepRecord

@@ -26,7 +26,7 @@ public struct SampleEvaluation: Sendable {
     public let score, chosenScore: Estimate
   }
 
-  /// Keys of the JSON document of `dpo evaluate --samples`.
+  /// What was measured, by name; null where it was not.
   public var json: JSON {
     [
       "prompts": .int(prompts), "samples_per_prompt": .int(samplesPerPrompt), "kl": kl?.json ?? .null,

@@ -112,7 +112,7 @@ struct FeedbackSelection {
     if isOther ?? (records.last?.id ?? 0 < history.trainedTo) {
       throw DPOError.mismatch(
         "\(file): record \(history.trainedTo) is not the one that \(directory) was trained on; give the directory's own "
-          + "file, or train anew with --retrain")
+          + "file, or set retrain to train anew")
     }
     for record in records.current() {
       if record.id > history.trainedTo { new.append(record) } else { old.append(record) }

@@ -6,7 +6,7 @@ import Synchronization
 ///
 /// Any number of threads and processes may record at once. A record is on the disk when the call returns; a crash in the
 /// middle leaves a torn line, which readers pass over and the next writer removes. A file of thumbs alone, or of choices
-/// alone, is data for `dpo train` as it is.
+/// alone, is data for training as it is.
 public final class FeedbackStore: Sendable {
   public let path: String
   /// Longest line that is recorded.

@@ -183,7 +183,8 @@ private struct FeedbackTraining {
   private func trainer(_ stage: FeedbackSession.Stage, from start: String?) throws -> Trainer {
     var training = try TrainingOptions(json: stage.options, file: "\(place.session)/session.json")
     let processors = ThreadTeam.availableProcessors
-    training.machine.threads = options.training.machine.threads > 0 ? options.training.machine.threads : max(1, processors - 1)
+    training.machine.threads =
+      options.training.machine.threads > 0 ? options.training.machine.threads : max(1, processors - 1)
     training.machine.memoryLimitMb = options.training.machine.memoryLimitMb
     let data = try model.dataset(jsonl: place.rows(stage), options: training.dataset())
     return try Trainer(

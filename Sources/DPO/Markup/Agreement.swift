@@ -56,7 +56,7 @@ public func readJudgements(_ path: String) throws -> [AnnotatorJudgements] {
     } else {
       throw DPOError.format(
         place,
-        "expected \"chosen\" and \"rejected\", \"completion\" and \"label\", or a line of a log of `dpo label --serve`")
+        "expected \"chosen\" and \"rejected\", \"completion\" and \"label\", or a line of an annotator's log")
     }
   }
   guard isLog else { return [AnnotatorJudgements(name: nameOf(path), judgements: single)] }

@@ -42,7 +42,7 @@ public struct LabelResult: Sendable, Equatable {
   public internal(set) var failure: String?
 }
 
-/// Labels rows by a judge's scores and writes what `dpo train` takes.
+/// Labels rows by a judge's scores and writes what training takes.
 ///
 /// Scores are kept in OUTPUT.log as they come: a run that was interrupted, or whose judge failed on some rows, goes on where
 /// it stopped. The output is written at the end, whole or not at all, also when the judge failed.

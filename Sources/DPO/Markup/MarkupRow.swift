@@ -1,7 +1,7 @@
 import CKernels
 import DPOBase
 
-/// Answers to one prompt, to be judged: `{"prompt", "completions": […]}`, as `dpo sample` writes them.
+/// Answers to one prompt, to be judged: `{"prompt", "completions": […]}`, as `LanguageModel.sample` writes them.
 public struct MarkupRow: Sendable, Equatable {
   /// XXH3 of prompt and completions in hexadecimal, and a number where a file repeats a row: the same wherever the row stands.
   public let id: String
@@ -13,7 +13,7 @@ public struct MarkupRow: Sendable, Equatable {
 
   func answer(_ index: Int) -> JSON { MarkupRow.answer(completions[index], to: prompt) }
 
-  /// A completion as `dpo train` takes it: where the prompt is chat messages, text becomes the assistant's message.
+  /// A completion as training takes it: where the prompt is chat messages, text becomes the assistant's message.
   static func answer(_ completion: JSON, to prompt: JSON) -> JSON {
     guard prompt.array != nil, completion.string != nil else { return completion }
     return [["role": "assistant", "content": completion]]

@@ -10,7 +10,7 @@ struct ScoreLog {
   init(_ path: String, judge: String, overwrite: Bool) throws {
     file = try OwnedAppendFile(path)
     if overwrite { try file.clear() }
-    let instead = "; give another --output, or --overwrite"
+    let instead = "; give another output, or set overwrite"
     var known: [String: [Double]] = [:]
     try MarkupLog.forEachLine(of: file) { event, place in
       guard let row = event["row"]?.string, let found = event["judge"]?.string, let values = event["scores"]?.array

@@ -22,7 +22,7 @@ struct VerdictBook {
 
   mutating func apply(_ event: JSON, place: String) throws {
     guard let annotator = event["annotator"]?.string else {
-      throw DPOError.mismatch("\(place) is no verdict; expected a line of a log of `dpo label --serve`")
+      throw DPOError.mismatch("\(place) is no verdict; expected a line of an annotator's log")
     }
     if !annotators.contains(annotator) { annotators.append(annotator) }
     events[annotator, default: 0] += 1

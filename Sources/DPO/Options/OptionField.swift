@@ -4,7 +4,7 @@ import DPOBase
 public struct OptionField: Sendable {
   public enum Kind: Sendable, Equatable { case bool, int, real, string, strings, reals }
 
-  /// What an option is about: the headings of `dpo train --help` and docs/options.md.
+  /// What an option is about: the headings of a surface's help and of docs/options.md.
   public enum Group: String, Sendable, CaseIterable {
     case method, reference, rollout, optimization, batches, rows, lora, files, machine
   }
@@ -207,7 +207,7 @@ extension OptionField {
       write: { $0[keyPath: path] = try checked(name, $1, choices) })
   }
 
-  static func choice<Value: RawRepresentable<String>>(
+  static func choice<Value: RawRepresentable<String> & SendableMetatype>(
     _ name: String, _ path: Path<Value>, _ choices: [String], _ about: About
   ) -> OptionField {
     OptionField(

@@ -44,7 +44,7 @@ public struct TrainingOptions: Sendable, Equatable {
 
   /// A training method with its options: one of the static functions, which have the options that the method has.
   public struct Method: Sendable, Equatable {
-    /// The method's name, as `dpo train --method` takes it.
+    /// The method's name, as options and reports write it.
     public package(set) var name: String
     /// The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
     /// simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its

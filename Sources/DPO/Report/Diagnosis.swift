@@ -31,17 +31,28 @@ public struct Diagnosis: Sendable, Equatable {
   public let text: String
   /// The numbers behind it.
   public let evidence: [String]
-  /// Options to try, each with a reason, most promising first.
+  /// What to try, most promising first.
   public internal(set) var suggestions: [Suggestion]
 
+  /// Something to try, with a reason.
   public struct Suggestion: Sendable, Equatable {
-    /// As on the command line.
-    public let option: String
+    public enum Step: Sendable, Equatable {
+      /// Options to give these values, together.
+      case set([OptionSetting])
+      /// What no option does.
+      case act(String)
+    }
+
+    public let step: Step
     public let reason: String
 
-    public init(_ option: String, _ reason: String) {
-      self.option = option
+    public init(_ step: Step, _ reason: String) {
+      self.step = step
       self.reason = reason
+    }
+
+    static func set(_ option: String, to value: JSON? = nil, _ reason: String) -> Suggestion {
+      Suggestion(.set([OptionSetting(option, value)]), reason)
     }
   }
 

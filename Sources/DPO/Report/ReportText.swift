@@ -50,14 +50,15 @@ enum ReportText {
     return fixed(value, size >= 99.95 ? 0 : size >= 9.995 ? 1 : size >= 0.9995 ? 2 : 3)
   }
 
-  /// Two significant digits in ASCII, as one would type them: 0.3, 1.7e-6, 15.
-  static func option(_ value: Double) -> String {
-    guard value.isFinite, value != 0 else { return "0" }
-    if value == value.rounded(), abs(value) < 1e9 { return String(Int(value)) }
-    let text = format("%.*g", 2, value)
-    guard let mark = text.lastIndex(of: "e") else { return text.hasPrefix("−") ? "-" + text.dropFirst() : text }
-    return "\(text[..<mark])e\(Int(text[text.index(after: mark)...].drop { $0 == "+" }) ?? 0)"
+  /// The nearest number of two significant digits; whole numbers stay.
+  static func rounded(_ value: Double) -> Double {
+    guard value.isFinite, value != 0 else { return 0 }
+    if value == value.rounded(), abs(value) < 1e9 { return value }
+    return Double(format("%.*g", 2, value)) ?? value
   }
+
+  /// Two significant digits in ASCII, as one would type them: 0.3, 1.7e-6, 15.
+  static func option(_ value: Double) -> String { setting(rounded(value)) }
 
   /// A value that someone chose: every digit of it, 5e-7 rather than 5.00e-07.
   static func setting(_ value: Double) -> String {

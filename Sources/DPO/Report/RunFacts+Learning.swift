@@ -5,14 +5,14 @@ extension RunFacts {
   private typealias Text = ReportText
 
   private func fasterRate(_ factor: Double) -> [Diagnosis.Suggestion] {
-    guard let rate = learningRate, rate > 0 else { return [.init("--learning-rate", "larger")] }
-    return [.init("--learning-rate \(Text.option(rate * factor))", "\(Text.option(factor)) times the present one")]
+    guard let rate = learningRate, rate > 0 else { return [.set("learning_rate", "larger")] }
+    return [.set("learning_rate", to: Self.about(rate * factor), "\(Text.option(factor)) times the present one")]
   }
 
   private func slowerRate(_ factor: Double) -> Diagnosis.Suggestion {
-    guard let rate = learningRate, rate > 0 else { return .init("--learning-rate", "smaller") }
-    return .init(
-      "--learning-rate \(Text.option(rate / factor))",
+    guard let rate = learningRate, rate > 0 else { return .set("learning_rate", "smaller") }
+    return .set(
+      "learning_rate", to: Self.about(rate / factor),
       "a \(factor == 3 ? "third" : factor == 10 ? "tenth" : "part") of the present one")
   }
 
@@ -53,9 +53,9 @@ extension RunFacts {
       .divergence, .problem, "Training diverged", text, evidence: evidence,
       try: [
         slowerRate(10),
-        .init("--warmup-steps \(max(10, metrics.steps / 10))", "the first steps are the most dangerous"),
-        .init("--max-grad-norm 0.5", "single batches pull less"),
-        .init("--beta \(Text.option(beta * 3))", "a stronger tie to the reference"),
+        .set("warmup_steps", to: .int(max(10, metrics.steps / 10)), "the first steps are the most dangerous"),
+        .set("max_grad_norm", to: 0.5, "single batches pull less"),
+        .set("beta", to: Self.about(beta * 3), "a stronger tie to the reference"),
       ])
   }
 
@@ -70,7 +70,7 @@ extension RunFacts {
         .noLearning, .warning, "Nothing was learned",
         "The loss did not fall by more than it scatters from step to step. The usual cause is a learning rate that is too "
           + "small for so few steps; a model that already knows this text looks the same.",
-        evidence: evidence, try: fasterRate(10) + [.init("--num-train-epochs", "more steps")])
+        evidence: evidence, try: fasterRate(10) + [.set("num_train_epochs", "more steps")])
     }
     guard !hasLearned, margin.mean < max(0.05, 3 * margin.standardError) else { return nil }
     evidence.append("margin \(Self.range(margin)) at the end; it starts at 0")
@@ -87,8 +87,9 @@ extension RunFacts {
           + "The steps were too small or too few. LoRA needs rates 10 to 100 times those of full fine-tuning (1e-4 rather than 1e-6).",
         evidence: evidence,
         try: fasterRate(10) + [
-          .init("--num-train-epochs \(Text.option(max(2, (setting("num_train_epochs") ?? 1) * 3)))", "more steps"),
-          .init("--warmup-steps 0", "if the schedule spends the run warming up"),
+          .set(
+            "num_train_epochs", to: Self.about(max(2, (setting("num_train_epochs") ?? 1) * 3)), "more steps"),
+          .set("warmup_steps", to: 0, "if the schedule spends the run warming up"),
         ])
     }
     return Diagnosis(
@@ -96,10 +97,10 @@ extension RunFacts {
       "Log-probs changed, yet chosen answers gained nothing over rejected ones. Then the labels and the texts do not go "
         + "together: chosen and rejected swapped or random, answers that hardly differ, or preferences that contradict each other.",
       evidence: evidence,
-      try: [.init("dpo inspect DATA --model MODEL", "shows rows, duplicates and contradictions")]
+      try: [.init(.act("inspect the data"), "with the model: its tokens, duplicates and contradictions are told")]
         + (isDPO
-          ? [.init("--loss-type robust --label-smoothing 0.2", "for labels of which about a fifth are wrong")] : [])
-        + [.init("more data", "with clearer differences between chosen and rejected")])
+          ? [smoothed("robust", 0.2, "for labels of which about a fifth are wrong")] : [])
+        + [.init(.act("more data"), "with clearer differences between chosen and rejected")])
   }
 
   var shortRun: Diagnosis? {
@@ -107,7 +108,7 @@ extension RunFacts {
     return Diagnosis(
       .shortRun, .note, "Only \(metrics.steps) step\(metrics.steps == 1 ? "" : "s")",
       "That is too few to tell learning from the scatter between batches, so most of what follows is silent.",
-      evidence: ["\(metrics.steps) optimiser steps recorded"], try: [.init("--num-train-epochs", "a longer run")])
+      evidence: ["\(metrics.steps) optimiser steps recorded"], try: [.set("num_train_epochs", "a longer run")])
   }
 
   /// From some step on every pair is ordered right and the loss is almost zero.
@@ -133,13 +134,13 @@ extension RunFacts {
       )
     }
     var options: [Diagnosis.Suggestion] = [
-      .init("--max-steps \(Text.option(loss.steps[begin]))", "stop where it was learned"),
-      .init("--beta \(Text.option(beta * 3))", "the loss is content with a smaller change of the model"),
+      .set("max_steps", to: Self.whole(loss.steps[begin]), "stop where it was learned"),
+      .set("beta", to: Self.about(beta * 3), "the loss is content with a smaller change of the model"),
       slowerRate(3),
     ]
     options += softerLabels("keeps a finite target margin (cDPO)")
     if isDPO, !lossTypes.contains("ipo") {
-      options.append(.init("--loss-type ipo", "a loss that aims at a margin instead of an ever larger one"))
+      options.append(.set("loss_type", to: "ipo", "a loss that aims at a margin instead of an ever larger one"))
     }
     return Diagnosis(
       .saturation, share >= 0.5 ? .warning : .note, "The training pairs are exhausted",
@@ -174,18 +175,21 @@ extension RunFacts {
     var options: [Diagnosis.Suggestion] = []
     if risesAgain {
       options.append(
-        .init("--max-steps \(Text.option(evaluationLoss.steps[best]))", "or take the checkpoint nearest to it"))
+        .set("max_steps", to: Self.whole(evaluationLoss.steps[best]), "or take the checkpoint nearest to it"))
     }
-    if (setting("num_train_epochs") ?? 1) > 1 { options.append(.init("--num-train-epochs 1", "each pair once")) }
+    if (setting("num_train_epochs") ?? 1) > 1 { options.append(.set("num_train_epochs", to: 1, "each pair once")) }
     options.append(slowerRate(3))
     if isPreference {
-      options.append(.init("--beta \(Text.option(beta * 3))", "stays closer to the reference"))
+      options.append(.set("beta", to: Self.about(beta * 3), "stays closer to the reference"))
       options += softerLabels("trusts single labels less")
     }
     if (setting("lora_r") ?? 0) > 0, (setting("lora_dropout") ?? 0) == 0 {
-      options.append(.init("--lora-dropout 0.1 --no-disable-dropout", "regularises the adapter"))
+      options.append(
+        .init(
+          .set([OptionSetting("lora_dropout", 0.1), OptionSetting("disable_dropout", false)]), "regularises the adapter"
+        ))
     }
-    options.append(.init("more data", "the surest remedy"))
+    options.append(.init(.act("more data"), "the surest remedy"))
     return Diagnosis(
       .overfitting, risesAgain && rise > 0.15 * abs(lowest) || (gap ?? 0) > 0.25 ? .warning : .note,
       risesAgain
@@ -203,7 +207,9 @@ extension RunFacts {
     return Diagnosis(
       .noEvaluation, .note, "No held-out rows",
       "Training metrics alone cannot tell learning from memorising: accuracy near 100 % may be either.",
-      try: [.init("--eval-data FILE --eval-steps \(max(1, metrics.steps / 10))", "rows that are not trained on")])
+      try: [
+        .set("eval_steps", to: .int(max(1, metrics.steps / 10)), "with rows to evaluate on that are not trained on")
+      ])
   }
 
   var learned: Diagnosis? {

@@ -36,15 +36,17 @@ extension RunFacts {
     if isDPO, !lossTypes.contains("sft") {
       options.append(
         .init(
-          "--loss-type \((lossTypes + ["sft"]).joined(separator: ",")) --loss-weights \(lossTypes.map { _ in "1" }.joined(separator: ",")),0.1",
-          "rewards the chosen answers as such"))
+          .set([
+            OptionSetting("loss_type", .array((lossTypes + ["sft"]).map(JSON.string))),
+            OptionSetting("loss_weights", .array(lossTypes.map { _ in 1 } + [0.1])),
+          ]), "rewards the chosen answers as such"))
     }
-    options.append(.init("--beta \(Text.option(beta * 3))", "a stronger tie to the reference"))
+    options.append(.set("beta", to: Self.about(beta * 3), "a stronger tie to the reference"))
     if let rate = learningRate {
-      options.append(.init("--learning-rate \(Text.option(rate / 3))", "a third of the present one"))
+      options.append(.set("learning_rate", to: Self.about(rate / 3), "a third of the present one"))
     }
     if isDPO, !lossTypes.contains("apo_zero") {
-      options.append(.init("--loss-type apo_zero", "pushes chosen answers up explicitly"))
+      options.append(.set("loss_type", to: "apo_zero", "pushes chosen answers up explicitly"))
     }
     if isLarge {
       var reasons: [String] = []
@@ -98,12 +100,12 @@ extension RunFacts {
     let word = (longer ?? 0.5) > 0.5 || growth > 1 && longer == nil ? "longer" : "shorter"
     var options: [Diagnosis.Suggestion] = []
     if isDPO, setting("ld_alpha") == nil {
-      options.append(.init("--ld-alpha 0.5", "tokens beyond the shorter answer count half (LD-DPO)"))
+      options.append(.set("ld_alpha", to: 0.5, "tokens beyond the shorter answer count half (LD-DPO)"))
     }
     if isDPO, !lossTypes.contains("sigmoid_norm") {
-      options.append(.init("--loss-type sigmoid_norm", "log-probs are averaged over tokens"))
+      options.append(.set("loss_type", to: "sigmoid_norm", "log-probs are averaged over tokens"))
     }
-    options.append(.init("more data", "with pairs of similar length"))
+    options.append(.init(.act("more data"), "with pairs of similar length"))
     let separates =
       share > 0.6
       ? "Length alone tells chosen from rejected in \(Text.percent(share)) of the pairs, and sums of log-probs grow with length, so the "
@@ -131,8 +133,8 @@ extension RunFacts {
       "With so few rows the model can learn each by heart; single odd rows weigh a lot, and held-out numbers scatter by several points. "
         + "A few hundred clear pairs are a beginning for a narrow style; broad behaviour takes thousands.",
       evidence: evidence,
-      try: [.init("more data", "for instance from dpo sample and dpo label")]
-        + (isPreference ? [.init("--beta \(Text.option(beta * 3))", "stays close to the reference")] : [])
+      try: [.init(.act("more data"), "for instance samples of the model, labelled")]
+        + (isPreference ? [.set("beta", to: Self.about(beta * 3), "stays close to the reference")] : [])
         + softerLabels("trusts single labels less"))
   }
 
@@ -164,12 +166,10 @@ extension RunFacts {
       evidence: evidence,
       try: (isDPO
         ? [
-          .init(
-            "--loss-type robust --label-smoothing \(Text.option(rounded))",
-            "allows for labels of which that share is flipped")
+          smoothed("robust", rounded, "allows for labels of which that share is flipped")
         ] : [])
         + softerLabels("cDPO: a finite target margin", rate: rounded)
-        + [.init("clean data", "keep the majority's choice for each prompt, or give pairs a weight")])
+        + [.init(.act("clean data"), "keep the majority's choice for each prompt, or give pairs a weight")])
   }
 
   /// Rows that taught nothing or less than they could.
@@ -185,14 +185,14 @@ extension RunFacts {
     }
     tell(
       "identical_rows", over: 0.01, "have chosen equal to rejected and give no gradient",
-      .init("clean data", "drop pairs without a difference"))
-    tell("truncated_rows", over: 0.05, "were cut to max_length", .init("--max-length", "larger, if memory allows"))
+      .init(.act("clean data"), "drop pairs without a difference"))
+    tell("truncated_rows", over: 0.05, "were cut to max_length", .set("max_length", "larger, if memory allows"))
     tell(
       "dropped_rows", over: 0.01, "were left out because the prompt alone fills max_length",
-      .init("--max-length", "larger, or shorter prompts"))
+      .set("max_length", "larger, or shorter prompts"))
     tell(
       "duplicate_rows", over: 0.05, "repeat an earlier row",
-      .init("clean data", "drop repeated rows, or give one a weight"))
+      .init(.act("clean data"), "drop repeated rows, or give one a weight"))
     guard !evidence.isEmpty else { return nil }
     return Diagnosis(
       .wastedRows, .note, "Rows that teach little",

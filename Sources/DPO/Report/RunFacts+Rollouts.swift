@@ -24,12 +24,12 @@ extension RunFacts {
   private var scoreSuggestions: [Diagnosis.Suggestion] {
     var options: [Diagnosis.Suggestion] = []
     if let rate = learningRate, rate > 0 {
-      options.append(.init("--learning-rate \(Text.option(rate * 3))", "three times the present one"))
+      options.append(.set("learning_rate", to: Self.about(rate * 3), "three times the present one"))
     }
     if penaltyWeight > 0 {
-      options.append(.init("--kl-coef \(Text.option(penaltyWeight / 3))", "lets the policy go further"))
+      options.append(.set("kl_coef", to: Self.about(penaltyWeight / 3), "lets the policy go further"))
     }
-    return options + [.init("--max-steps", "more rollouts")]
+    return options + [.set("max_steps", "more rollouts")]
   }
 
   /// The score rose, or did not.
@@ -61,7 +61,7 @@ extension RunFacts {
           + "completions of a prompt hardly differ in what they earn.",
       evidence: evidence,
       try: change < -2 * error
-        ? [.init("--learning-rate", "smaller"), .init("--cliprange 0.1", "smaller steps")] : scoreSuggestions)
+        ? [.set("learning_rate", "smaller"), .set("cliprange", to: 0.1, "smaller steps")] : scoreSuggestions)
   }
 
   /// Far from the reference, or with a policy that always says the same.
@@ -83,10 +83,10 @@ extension RunFacts {
         + "text like the reference's. Read samples; an earlier checkpoint may be the better model.",
       evidence: evidence,
       try: [
-        .init(
-          "--kl-coef \(Text.option(penaltyWeight > 0 ? 3 * penaltyWeight : 0.05))", "a stronger tie to the reference"),
-        .init("--kl-target", "steers the KL of a completion to a number of nats"),
-        .init("--learning-rate", "smaller"),
+        .set(
+          "kl_coef", to: Self.about(penaltyWeight > 0 ? 3 * penaltyWeight : 0.05), "a stronger tie to the reference"),
+        .set("kl_target", "steers the KL of a completion to a number of nats"),
+        .set("learning_rate", "smaller"),
       ])
   }
 
@@ -99,8 +99,9 @@ extension RunFacts {
         + "the others only.",
       evidence: ["clip fraction \(Text.percent(clipped.tail.mean)) at the end"],
       try: [
-        .init("--learning-rate", "smaller"),
-        .init("--num-ppo-epochs \(max(1, Int((setting("num_ppo_epochs") ?? 4) / 2)))", "fewer passes over a rollout"),
+        .set("learning_rate", "smaller"),
+        .set(
+          "num_ppo_epochs", to: Self.whole(max(1, (setting("num_ppo_epochs") ?? 4) / 2)), "fewer passes over a rollout"),
       ])
   }
 
@@ -115,8 +116,8 @@ extension RunFacts {
         + "at zero.",
       evidence: ["explained variance \(Self.range(explained.tail)) at the end; 1 would be perfect"],
       try: [
-        .init("--vf-coef \(Text.option((setting("vf_coef") ?? 0.1) * 5))", "it learns faster"),
-        .init("--max-steps", "a longer run"),
+        .set("vf_coef", to: Self.about((setting("vf_coef") ?? 0.1) * 5), "it learns faster"),
+        .set("max_steps", "a longer run"),
       ])
   }
 }

@@ -21,11 +21,12 @@ struct RunFacts {
     settings["reference_free"]?.bool ?? false || TrainingOptions.field("reference_free")?.belongs(to: method) != true
   }
 
-  /// Whether the method has what a suggestion names. The losses that are suggested are DPO's.
+  /// Whether the method has the options of a suggestion. The losses that are suggested are DPO's.
   func applies(_ suggestion: Diagnosis.Suggestion) -> Bool {
-    suggestion.option.split(separator: " ").filter { $0.hasPrefix("--") }.allSatisfy { flag in
-      let option = String(flag.dropFirst(2).map { $0 == "-" ? "_" : $0 })
-      return option == "loss_type" ? method == "dpo" : TrainingOptions.field(option)?.belongs(to: method) == true
+    guard case .set(let settings) = suggestion.step else { return true }
+    return settings.allSatisfy { setting in
+      setting.option == "loss_type"
+        ? method == "dpo" : TrainingOptions.field(setting.option)?.belongs(to: method) == true
     }
   }
 
@@ -40,7 +41,12 @@ struct RunFacts {
   /// Suggests cDPO where labels are taken at their word.
   func softerLabels(_ reason: String, rate: Double = 0.1) -> [Diagnosis.Suggestion] {
     guard isDPO, labelSmoothing == 0 else { return [] }
-    return [.init("--loss-type conservative --label-smoothing \(ReportText.option(rate))", reason)]
+    return [smoothed("conservative", rate, reason)]
+  }
+  /// A loss that allows for labels of which a share is wrong.
+  func smoothed(_ loss: String, _ rate: Double, _ reason: String) -> Diagnosis.Suggestion {
+    .init(
+      .set([OptionSetting("loss_type", .string(loss)), OptionSetting("label_smoothing", Self.about(rate))]), reason)
   }
   var margins: RunSeries? { metrics["rewards/margins"] }
   var accuracy: RunSeries? { metrics["rewards/accuracies"] }
@@ -67,4 +73,10 @@ extension RunFacts {
   static func range(_ window: RunSeries.Window) -> String {
     ReportText.number(window.mean) + (window.count > 1 ? " ± " + ReportText.number(window.standardError) : "")
   }
+
+  /// A value to suggest: two significant digits, whole numbers whole.
+  static func about(_ value: Double) -> JSON { .real(ReportText.rounded(value)) }
+
+  /// The same for an option that is a whole number.
+  static func whole(_ value: Double) -> JSON { Int(exactly: value.rounded(.down)).map(JSON.int) ?? about(value) }
 }

@@ -130,13 +130,20 @@ extension RunReport {
         let lead = diagnosis.severity >= .warning ? "Try:" : "If you want to change it:"
         out += "<ul class=\"try\">\n<li>\(lead)</li>\n"
         for suggestion in diagnosis.suggestions {
-          out += "<li><code>\(escape(suggestion.option))</code> \(escape(suggestion.reason))</li>\n"
+          out += "<li>\(shown(suggestion.step)) \(escape(suggestion.reason))</li>\n"
         }
         out += "</ul>\n"
       }
       out += "</section>\n"
     }
     return out + "</div>\n"
+  }
+
+  private func shown(_ step: Diagnosis.Suggestion.Step) -> String {
+    switch step {
+    case .set(let settings): settings.map { "<code>\(escape(spelling($0)))</code>" }.joined(separator: " ")
+    case .act(let words): "<strong>\(escape(words))</strong>:"
+    }
   }
 
   // MARK: Before and after

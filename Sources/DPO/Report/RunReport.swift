@@ -42,6 +42,8 @@ public struct RunReport: Sendable {
   /// The run's own conclusion in a sentence, shown under the heading.
   public var verdict: String?
   public var comparisons: [Comparison] = []
+  /// How the page writes the options that it suggests.
+  public var spelling: @Sendable (OptionSetting) -> String = { $0.description }
 
   let facts: RunFacts
 

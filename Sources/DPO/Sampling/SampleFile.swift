@@ -145,7 +145,7 @@ enum SampleRows {
   static func read(_ file: OwnedAppendFile, prompts: [JSON], settings: JSON) throws -> [Int] {
     var indices: [Int] = []
     let name = nameOf(file.path)
-    let instead = "; give another file, or --overwrite"
+    let instead = "; give another file, or set overwrite"
     try file.withLines { bytes in
       guard !bytes.isEmpty else { return }
       try JSONLines(bytes, name: name).forEach { row, line in

@@ -29,7 +29,7 @@ struct RunDirectory: Sendable {
     let names = try directoryNames(path)
     guard resuming || overwrite || names.isEmpty else {
       throw DPOError.argument(
-        "\(path): not empty (it holds \(names[0])); use another --output-dir, --resume-from-checkpoint last, or --overwrite-output-dir"
+        "\(path): not empty (it holds \(names[0])); use another directory, resume from its last checkpoint, or set overwrite_output_dir"
       )
     }
     try AtomicFile(metrics).discard()

@@ -7,24 +7,58 @@ import Synchronization
 
 /// Trains a model on preference pairs or demonstrations, a step at a time or a whole run.
 ///
-/// A trainer may be used from one thread at a time (a second one gets a `.state` error); `cancel()` may be called from any.
+/// Calls may come from any thread, one at a time: a second one at once gets a `.state` error. `cancel()`, and what says "any
+/// thread", may be used meanwhile. (`@unchecked`: `exclusively` keeps all other state to the thread of the running call.)
 public final class Trainer: @unchecked Sendable {
+  /// What the run was asked for.
   public let options: TrainingOptions
+  /// What it will do and take.
   public let plan: TrainingPlan
   /// The trained numbers: every weight, or the adapter's.
   public let parameters: ParameterStore
   /// The adapter that is trained; nil in full training.
   public let adapter: LoRAAdapter?
-  /// Optimiser steps done.
-  public private(set) var step = 0
-  /// Called once a step with the flat gradient before clipping, for an all-reduce over processes.
-  public var reduceGradients: ((UnsafeMutableBufferPointer<Float>) throws -> Void)?
+  /// What other threads may read and set while a call runs.
+  private struct Shared {
+    var step = 0
+    var reduceGradients: (@Sendable (UnsafeMutableBufferPointer<Float>) throws -> Void)?
+    var stopRequested: (@Sendable () -> Bool)?
+    var spelling: @Sendable (OptionSetting) -> String = { $0.description }
+    var reward: Judge?
+  }
 
-  /// Asked between micro-batches: true stops as `cancel()` does. For hosts whose wish to stop lies somewhere else.
-  public var stopRequested: (() -> Bool)?
+  private let shared = Mutex(Shared())
 
-  /// Scores the completions that the policy draws; methods that learn from a data set need none.
-  public private(set) var reward: Judge?
+  /// Optimiser steps done. Any thread.
+  public private(set) var step: Int {
+    get { shared.withLock { $0.step } }
+    set { shared.withLock { $0.step = newValue } }
+  }
+
+  /// Called once a step with the flat gradient before clipping, for an all-reduce over processes. Any thread may set it.
+  public var reduceGradients: (@Sendable (UnsafeMutableBufferPointer<Float>) throws -> Void)? {
+    get { shared.withLock { $0.reduceGradients } }
+    set { shared.withLock { $0.reduceGradients = newValue } }
+  }
+
+  /// Asked between micro-batches: true stops as `cancel()` does. For hosts whose wish to stop lies somewhere else. Any
+  /// thread may set it.
+  public var stopRequested: (@Sendable () -> Bool)? {
+    get { shared.withLock { $0.stopRequested } }
+    set { shared.withLock { $0.stopRequested = newValue } }
+  }
+
+  /// How the report of a run writes the options that it suggests: as the host's users write them. Any thread may set it.
+  public var spelling: @Sendable (OptionSetting) -> String {
+    get { shared.withLock { $0.spelling } }
+    set { shared.withLock { $0.spelling = newValue } }
+  }
+
+  /// Scores the completions that the policy draws; methods that learn from a data set need none. Any thread.
+  public private(set) var reward: Judge? {
+    get { shared.withLock { $0.reward } }
+    set { shared.withLock { $0.reward = newValue } }
+  }
 
   let model: ModelFile
   private let referenceFile: ModelFile?
@@ -69,73 +103,33 @@ public final class Trainer: @unchecked Sendable {
     try Trainer.check(
       options, method: method, data: data, evaluation: evaluation, start: start, model: model,
       referenceModel: referenceModel)
-    guard evaluation != nil || options.files.evalSteps == 0 else {
-      throw DPOError.argument("eval_steps is \(options.files.evalSteps), but there are no rows to evaluate on")
-    }
-    let configuration = model.configuration
-    source =
-      try method.rollout.map {
-        try RolloutSource(data, evaluation: evaluation, model: model, method: $0, options: options)
-      } ?? DataSource(data, evaluation: evaluation, method: method, options: options)
-    let lora = try start?.configuration ?? options.lora(for: configuration)
-    let isLoRA = lora != nil
-    let usesReference = method.usesReference && !options.method.referenceFree
-    let isAdapterOff = isLoRA && referenceModel?.sharesWeights(with: model) == true
+    source = try Trainer.source(data, evaluation: evaluation, model: model, method: method, options: options)
+    let lora = try start?.configuration ?? options.lora(for: model.configuration)
+    let choice = ReferenceChoice(
+      method: method, options: options, model: model, other: referenceModel,
+      trained: lora == nil ? .everyWeight : start == nil ? .newAdapter : .givenAdapter)
     plan = try TrainingPlan(
-      configuration: configuration, lora: lora, rows: data.count, evaluationRows: evaluation?.count ?? 0,
-      source: source, rewardBytes: reward?.memory ?? 0, options: options,
-      separateReference: usesReference && !isAdapterOff && (!isLoRA || referenceModel != nil),
-      mappedBytes: model.mappedBytes)
+      model: model, lora: lora, rows: data.count, evaluationRows: evaluation?.count ?? 0, source: source,
+      rewardBytes: reward?.memory ?? 0, separateReference: choice.isSeparate, options: options)
     try plan.checkMemory()
 
+    (self.options, self.method, methodState) = (options, method, method.initialState)
+    (self.model, referenceFile, self.data, self.evaluation) = (model, referenceModel, data, evaluation)
     let team = try options.team()
     self.team = team
-    policy = try Decoder(configuration: configuration, tensors: model.tensors, trainable: !isLoRA)
-    if let start {
-      adapter = try LoRAAdapter(
-        start.configuration, model: configuration, tensors: start.with(heads: configuration.heads).tensors)
-    } else if let lora {
-      adapter = try LoRAAdapter(lora, model: configuration, seed: UInt64(options.batches.seed), tensors: model.tensors)
-    } else {
-      adapter = nil
-    }
+    policy = try model.decoder(trainable: lora == nil)
+    adapter = try lora.map { try Trainer.adapter($0, from: start, model: model, options: options) }
     guard let parameters = adapter?.parameters ?? policy.parameters else {
       throw DPOError(.internal, "the trainer has nothing to train")
     }
     self.parameters = parameters
-    let precision = options.machine.precision
-    func runner(_ decoder: Decoder) -> ModelRunner { ModelRunner(decoder: decoder, team: team, precision: precision) }
-    self.runner = runner(policy)
-    self.runner.recomputesBlocks = options.machine.gradientCheckpointing
-    if !usesReference {
-      reference = nil
-    } else if isAdapterOff {
-      reference = ReferenceModel(runner: self.runner, adapter: nil, rows: data.count)
-    } else if let referenceModel {
-      let decoder = try Decoder(
-        configuration: referenceModel.configuration, tensors: referenceModel.tensors, trainable: false)
-      reference = ReferenceModel(runner: runner(decoder), adapter: nil, rows: data.count)
-    } else if isLoRA {
-      reference = ReferenceModel(
-        runner: self.runner, adapter: start == nil ? nil : try adapter?.copy(), rows: data.count)
-    } else {
-      let decoder = try Decoder(
-        configuration: configuration, tensors: model.tensors, trainable: options.method.syncRefModel)
-      reference = ReferenceModel(runner: runner(decoder), adapter: nil, rows: data.count)
+    runner = method.runner(policy, team: team, options: options)
+    runner.recomputesBlocks = options.machine.gradientCheckpointing
+    reference = try choice.make(beside: runner, adapter: adapter, model: model, data: data) {
+      method.runner($0, team: team, options: options)
     }
     optimizer = try Optimizer(parameters, options.adamW, team: team)
     schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: options.method.defaultLearningRate)
-    self.options = options
-    self.model = model
-    referenceFile = referenceModel
-    self.method = method
-    methodState = method.initialState
-    self.data = data
-    self.evaluation = evaluation
-    if let reference {
-      for row in 0..<data.count { reference.known[row] = data.referenceLogProbs(row) }
-    }
-    for each in [self.runner, reference?.runner].compactMap(\.self) { each.temperature = method.temperature }
     try setReward(reward)
   }
 
@@ -219,11 +213,9 @@ public final class Trainer: @unchecked Sendable {
       let norm = try update(rows: batches.flatMap { $0 }, of: data)
       methodState = state
       for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
-      var metrics: [(name: String, value: Double)] = [
-        ("loss", loss), ("grad_norm", norm), ("learning_rate", schedule.rate(step: step - 1)),
-      ]
-      metrics += means.means + (planned.rollout?.metrics ?? [])
-      metrics.append(("num_tokens", Double(tokensSeen)))
+      var metrics: Metrics = [.loss: loss, .gradNorm: norm, .learningRate: schedule.rate(step: step - 1)]
+      metrics += means.means + (planned.rollout?.metrics ?? [:])
+      metrics[.numTokens] = Double(tokensSeen)
       return StepRecord(
         step: step, totalSteps: source.totalSteps, epoch: planned.epochAfter, metrics: metrics,
         seconds: secondsOfStep(since: start))
@@ -267,7 +259,7 @@ public final class Trainer: @unchecked Sendable {
     step += 1
     return StepRecord(
       step: step, totalSteps: source.totalSteps, epoch: planned.epochAfter,
-      metrics: [("learning_rate", rate)] + (planned.rollout?.metrics ?? []) + [("num_tokens", Double(tokensSeen))],
+      metrics: [.learningRate: rate] + (planned.rollout?.metrics ?? [:]) + [.numTokens: Double(tokensSeen)],
       seconds: secondsOfStep(since: start))
   }
 
@@ -326,6 +318,7 @@ public final class Trainer: @unchecked Sendable {
     public let reference: [Double]?
   }
 
+  /// Scores rows of the data; the gradients of a loss of one's own then go to `backward`.
   public func forward(rows: [Int]) throws -> BatchScores {
     try exclusively {
       for row in rows where !(0..<data.count).contains(row) {
@@ -353,21 +346,27 @@ public final class Trainer: @unchecked Sendable {
       guard tokenGradients.count == forest.targets.count else {
         throw DPOError.argument("\(tokenGradients.count) gradients for \(forest.targets.count) scored tokens")
       }
-      guard tokenGradients.allSatisfy(\.isFinite) else {
-        throw DPOError(.nonFinite, "a gradient is NaN or infinite; nothing was added")
-      }
-      pending = nil
-      try runner.backward(logProbGradients: tokenGradients)
-      accumulated += 1
+      try accumulate(tokenGradients)
     }
+  }
+
+  private func accumulate(_ tokenGradients: [Float]) throws {
+    guard tokenGradients.allSatisfy(\.isFinite) else {
+      throw DPOError(.nonFinite, "a gradient is NaN or infinite; nothing was added")
+    }
+    pending = nil
+    try runner.backward(logProbGradients: tokenGradients)
+    accumulated += 1
   }
 
   /// Gradients for whole sequences: each scored token gets its sequence's.
   public func backward(sequenceGradients: [Double]) throws {
-    guard let forest = pending, sequenceGradients.count == forest.sequenceCount else {
-      throw DPOError.argument("\(sequenceGradients.count) gradients for \(pending?.sequenceCount ?? 0) sequences")
+    try exclusively {
+      guard let forest = pending, sequenceGradients.count == forest.sequenceCount else {
+        throw DPOError.argument("\(sequenceGradients.count) gradients for \(pending?.sequenceCount ?? 0) sequences")
+      }
+      try accumulate(forest.targets.map { Float(sequenceGradients[Int($0.sequence)]) })
     }
-    try backward(tokenGradients: forest.targets.map { Float(sequenceGradients[Int($0.sequence)]) })
   }
 
   /// An optimiser step with the gradients accumulated so far.
@@ -384,7 +383,7 @@ public final class Trainer: @unchecked Sendable {
       let norm = try update(rows: [], of: data)
       return StepRecord(
         step: step, totalSteps: source.totalSteps, epoch: epoch,
-        metrics: [("grad_norm", norm), ("learning_rate", rate)], seconds: seconds(since: start))
+        metrics: [.gradNorm: norm, .learningRate: rate], seconds: seconds(since: start))
     }
   }
 
@@ -410,6 +409,7 @@ public final class Trainer: @unchecked Sendable {
 
   /// Compute threads in use.
   public var threads: Int { team.threads }
+  /// What computes.
   public var engine: Engine { team.engine }
 
   /// Measures every kernel from now on; see `Profile`.

@@ -103,7 +103,8 @@ extension TrainingOptions {
   /// Throws `.invalidArgument` or `.unsupported` for an engine that is not here.
   func team() throws -> ThreadTeam {
     try ThreadTeam(
-      threads: machine.threads == 0 ? ThreadTeam.availableProcessors : machine.threads, engine: Engine(named: machine.engine))
+      threads: machine.threads == 0 ? ThreadTeam.availableProcessors : machine.threads,
+      engine: Engine(named: machine.engine))
   }
 
   /// Options of a new adapter that are not left at their defaults.

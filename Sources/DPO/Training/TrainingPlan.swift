@@ -99,7 +99,7 @@ public struct TrainingPlan: Sendable {
       separator: ", ")
     throw DPOError(
       .memory,
-      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller: --gradient-checkpointing, --lora-r, --per-device-train-batch-size with --gradient-accumulation-steps, --max-length, --max-completion-length"
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller with gradient_checkpointing, lora_r, per_device_train_batch_size and gradient_accumulation_steps, max_length or max_completion_length"
     )
   }
 }

@@ -119,8 +119,10 @@ extension Trainer {
     var settings = options.json.object ?? [:]
     settings["model"] = .string(model.path)
     settings["plan"] = plan.json
-    return RunReport(
+    var report = RunReport(
       settings: .object(settings), data: data.report(context: model.configuration.contextLength).json, metrics: metrics)
+    report.spelling = spelling
+    return report
   }
 
   private func evaluationDue() -> Bool {

@@ -58,7 +58,8 @@ import Testing
     try trainer.saveCheckpoint(to: "\(folder.path)/c.h5")
 
     for (what, change) in [
-      ("beta", { $0.method.beta = 0.3 }), ("seed", { $0.batches.seed = 1 }), ("loss_type", { $0.method.lossType = ["ipo"] }),
+      ("beta", { $0.method.beta = 0.3 }), ("seed", { $0.batches.seed = 1 }),
+      ("loss_type", { $0.method.lossType = ["ipo"] }),
       ("max_length", { $0.rows.maxLength = 40 }),
     ] as [(String, (inout TrainingOptions) -> Void)] {
       let other = try makeTrainer("full", change: change)

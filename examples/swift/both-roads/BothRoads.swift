@@ -65,7 +65,8 @@ struct BothRoads {
     _ method: TrainingOptions.Method, from model: ModelFile, on rows: String, rate: Double, reward: Judge? = nil
   ) throws -> ModelFile {
     let options = TrainingOptions(
-      method: method, optimization: .init(learningRate: rate), batches: .init(maxSteps: steps), rows: .init(maxLength: 320))
+      method: method, optimization: .init(learningRate: rate), batches: .init(maxSteps: steps),
+      rows: .init(maxLength: 320))
     let data = try model.dataset(jsonl: rows, options: options.dataset())
     let trainer = try Trainer(model: model, data: data, reward: reward, options: options)
     let result = try trainer.run(outputDirectory: "\(out)/\(method.name)")

@@ -37,7 +37,8 @@ extension TrainingOptions {
   func singleLossType(of names: [String]) throws -> String {
     guard method.lossType.count == 1, let name = method.lossType.first, names.contains(name) else {
       throw DPOError.argument(
-        "loss_type \(method.lossType.joined(separator: ",")) is none of method \(method.name): \(names.joined(separator: ", "))")
+        "loss_type \(method.lossType.joined(separator: ",")) is none of method \(method.name): \(names.joined(separator: ", "))"
+      )
     }
     return name
   }
