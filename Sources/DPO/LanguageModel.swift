@@ -45,7 +45,7 @@ public final class LanguageModel {
     self.adapter = try adapterFile.map {
       try LoRAAdapter($0.configuration, model: file.configuration, tensors: $0.tensors)
     }
-    decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+    decoder = try file.decoder(trainable: false)
     team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: engine)
     runner = ModelRunner(decoder: decoder, team: team)
   }
@@ -54,7 +54,7 @@ public final class LanguageModel {
     file = other.file
     adapterFile = other.adapterFile
     adapter = other.adapter
-    decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+    decoder = try file.decoder(trainable: false)
     team = try ThreadTeam(threads: other.team.threads, engine: other.team.engine)
     runner = ModelRunner(decoder: decoder, team: team)
   }

@@ -86,7 +86,7 @@ struct SourceState {
 // MARK: - Rows of a data set
 
 /// The rows of a data set, each once an epoch.
-final class DataSource: BatchSource {
+final class EpochSource: BatchSource {
   let workload: Workload
   let isRestingPlace = true
   private let data: TokenizedDataset

@@ -1,19 +1,17 @@
 import DPOBase
 import DPOModel
 
-/// π_ref: the frozen model that the policy is compared with. With LoRA it is the policy's own weights with the adapter
-/// off, or with a frozen copy of the adapter that training started from; in full training it is the mapped file that the
-/// policy was read from, or another model.
+/// π_ref: the frozen model that the policy is compared with; see `ReferenceChoice`.
 final class ReferenceModel {
   let runner: ModelRunner
   let adapter: LoRAAdapter?
   /// Sums of rows that are known already, by row of the training data: from columns of the data, or precomputed.
   var known: [[Double]?]
 
-  init(runner: ModelRunner, adapter: LoRAAdapter?, rows: Int) {
+  init(runner: ModelRunner, adapter: LoRAAdapter?, data: TokenizedDataset) {
     self.runner = runner
     self.adapter = adapter
-    known = Array(repeating: nil, count: rows)
+    known = (0..<data.count).map(data.referenceLogProbs)
   }
 
   /// log π_ref of the forest's sequences, from what is known or by a forward pass.

@@ -47,6 +47,32 @@ extension Trainer {
     }
   }
 
+  /// Where the steps' rows come from.
+  static func source(
+    _ data: TokenizedDataset, evaluation: TokenizedDataset?, model: ModelFile, method: TrainingMethod,
+    options: TrainingOptions
+  ) throws -> any BatchSource {
+    guard evaluation != nil || options.files.evalSteps == 0 else {
+      throw DPOError.argument("eval_steps is \(options.files.evalSteps), but there are no rows to evaluate on")
+    }
+    guard let rollout = method.rollout else {
+      return try EpochSource(data, evaluation: evaluation, method: method, options: options)
+    }
+    return try RolloutSource(data, evaluation: evaluation, model: model, method: rollout, options: options)
+  }
+
+  /// The adapter that is trained: a new one, or what `start` holds.
+  static func adapter(
+    _ configuration: LoRAConfiguration, from start: AdapterFile?, model: ModelFile, options: TrainingOptions
+  ) throws -> LoRAAdapter {
+    guard let start else {
+      return try LoRAAdapter(
+        configuration, model: model.configuration, seed: UInt64(options.batches.seed), tensors: model.tensors)
+    }
+    return try LoRAAdapter(
+      configuration, model: model.configuration, tensors: start.with(heads: model.configuration.heads).tensors)
+  }
+
   /// Refuses a reference model that the run would not use, and one that cannot read the data.
   private static func checkReference(
     _ options: TrainingOptions, method: TrainingMethod, data: TokenizedDataset, evaluation: TokenizedDataset?,
@@ -86,6 +112,15 @@ extension Trainer {
 
   private static func quoted(_ token: String?) -> String {
     token.map { "\"\(DPOError.printable($0, limit: 40))\"" } ?? "none"
+  }
+}
+
+extension TrainingMethod {
+  /// What computes log-probs as the method takes them.
+  func pass(_ decoder: Decoder, team: ThreadTeam, options: TrainingOptions) -> ForwardPass {
+    let pass = ForwardPass(decoder: decoder, team: team, precision: options.machine.precision)
+    pass.temperature = temperature
+    return pass
   }
 }
 

@@ -1,6 +1,7 @@
 import DPOBase
 import DPOKernels
 import DPOModel
+import DPOStorage
 
 /// What a run will do and take, known before any large memory is asked for.
 public struct TrainingPlan: Sendable {
@@ -44,11 +45,11 @@ public struct TrainingPlan: Sendable {
   /// - Parameters:
   ///   - lora: the adapter's configuration; nil in full training.
   ///   - separateReference: the reference is another decoder than the policy's.
-  ///   - mappedBytes: size of the model's weights in their file.
   init(
-    configuration: DecoderConfiguration, lora: LoRAConfiguration?, rows: Int, evaluationRows: Int,
-    source: any BatchSource, rewardBytes: Int, options: TrainingOptions, separateReference: Bool, mappedBytes: Int
+    model: ModelFile, lora: LoRAConfiguration?, rows: Int, evaluationRows: Int, source: any BatchSource,
+    rewardBytes: Int, separateReference: Bool, options: TrainingOptions
   ) throws {
+    let configuration = model.configuration
     steps = source.totalSteps
     stepsPerEpoch = source.stepsPerEpoch
     self.rows = rows
@@ -68,7 +69,7 @@ public struct TrainingPlan: Sendable {
         try $0.resolve(configuration).reduce(0) { $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize) }
       } ?? weights
     if lora == nil { memory.add("weights", bytes: 4 * weights) }
-    if lora != nil || separateReference { memory.add("mapped model file", bytes: mappedBytes) }
+    if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
     if lora != nil { memory.add("adapter", bytes: 4 * trainableParameters) }
     memory.add("gradients", bytes: 4 * trainableParameters)
     memory.add("optimizer", bytes: 8 * trainableParameters)
