@@ -36,32 +36,6 @@ extension LanguageModel {
       chat(messages, addGenerationPrompt: true, variables: variables), addSpecialTokens: false)
   }
 
-  // MARK: - Training data
-
-  /// Reads and tokenises JSON lines with this model's tokenizer.
-  public func dataset(jsonl path: String, options: DatasetOptions) throws -> TokenizedDataset {
-    try file.dataset(jsonl: path, options: options)
-  }
-
-  /// Reads and tokenises the documents of files and directories for pretraining; see `TextCorpus`.
-  public func dataset(text paths: [String], options: DatasetOptions) throws -> TokenizedDataset {
-    try file.dataset(text: paths, options: options)
-  }
-
-  /// The same from the text of JSON lines; `name` stands for the file in errors.
-  public func dataset(
-    jsonl text: UnsafeRawBufferPointer, name: String = "rows", options: DatasetOptions
-  ) throws -> TokenizedDataset {
-    let data = try TokenizedDataset(lines: JSONLines(text, name: name), tokenizer: tokenizer, options: options)
-    try data.check(vocabularySize: configuration.vocabularySize)
-    return data
-  }
-
-  /// Tokenises rows with the keys of JSON lines.
-  public func dataset(rows: [JSONObject], options: DatasetOptions) throws -> TokenizedDataset {
-    try file.dataset(rows: rows, options: options)
-  }
-
   /// Scores completions of texts, with EOS appended and boundaries as in training.
   public func score(texts: [(prompt: String, completion: String)]) throws -> [CompletionScores] {
     guard !texts.isEmpty else { return [] }
@@ -75,8 +49,7 @@ extension LanguageModel {
   func sequences(texts: [(prompt: String, completion: String)]) throws -> [TokenizedDataset.Sequence] {
     var options = DatasetOptions(.supervised)
     options.maxLength = nil
-    let rows = texts.map { JSONObject(dictionaryLiteral: ("prompt", .string($0)), ("completion", .string($1))) }
-    let data = try dataset(rows: rows, options: options)
+    let data = try file.dataset(.completions(texts), options: options)
     return (0..<data.count).map(data.sequence)
   }
 

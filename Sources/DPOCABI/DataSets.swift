@@ -18,7 +18,7 @@ public func dpo_dataset_open_jsonl(
     let path = try text(path, "path")
     let options = try trainingOptions(options).dataset()
     dataset.pointee = try HandleKind.dataset.make(
-      HandleKind.model.use(model) { try $0.dataset(jsonl: path, options: options) })
+      HandleKind.model.use(model) { try $0.file.dataset(.file(path), options: options) })
   }
 }
 
@@ -32,7 +32,7 @@ public func dpo_dataset_from_jsonl(
     let bytes = UnsafeRawBufferPointer(try array(text, size, "text"))
     let options = try trainingOptions(options).dataset()
     dataset.pointee = try HandleKind.dataset.make(
-      HandleKind.model.use(model) { try $0.dataset(jsonl: bytes, options: options) })
+      HandleKind.model.use(model) { try $0.file.dataset(.lines(bytes, name: "rows"), options: options) })
   }
 }
 
@@ -48,11 +48,9 @@ public func dpo_dataset_from_pairs(
     let chosen = try texts(chosen, count, "chosen")
     let rejected = try texts(rejected, count, "rejected")
     let options = try trainingOptions(options).dataset()
-    let rows: [JSONObject] = (0..<count).map {
-      ["prompt": .string(prompts[$0]), "chosen": .string(chosen[$0]), "rejected": .string(rejected[$0])]
-    }
+    let pairs = (0..<count).map { (prompts[$0], chosen[$0], rejected[$0]) }
     dataset.pointee = try HandleKind.dataset.make(
-      HandleKind.model.use(model) { try $0.dataset(rows: rows, options: options) })
+      HandleKind.model.use(model) { try $0.file.dataset(.pairs(pairs), options: options) })
   }
 }
 
@@ -69,7 +67,7 @@ public func dpo_dataset_from_tokens(
     let rejected = try lists(rejected_ids, rejected_lengths, count, "rejected_ids", "rejected_lengths")
     let rows = (0..<count).map { TokenizedRow(prompt: prompts[$0], completion: chosen[$0], rejected: rejected[$0]) }
     dataset.pointee = try HandleKind.dataset.make(
-      TokenizedDataset(rows: rows, options: trainingOptions(options).dataset()))
+      TokenizedDataset(.tokens(rows), options: trainingOptions(options).dataset()))
   }
 }
 

@@ -82,7 +82,7 @@ struct Bench: ParsableCommand {
     var options = try flags.options()
     let model = try ModelFile.open(model)
     options.rows.maxLength = nil
-    let data = try model.dataset(jsonl: workload, options: options.dataset())
+    let data = try model.dataset(.file(workload), options: options.dataset())
     options.batches.perDeviceTrainBatchSize = max(1, data.count)
     options.batches.maxSteps = steps + 1
     options.optimization.lrSchedulerType = .constant

@@ -42,7 +42,7 @@ struct Inspect: ParsableCommand {
   private func examine(_ model: ModelFile) throws {
     var options = try flags.options().dataset()
     options.purpose = .any
-    let data = try model.dataset(jsonl: path, options: options)
+    let data = try model.dataset(.file(path), options: options)
     let report = data.report(context: model.configuration.contextLength)
     if json { return printJSON(report.json) }
     print(report.text)
@@ -96,7 +96,7 @@ struct Tokenize: ParsableCommand {
     } else {
       var options = DatasetOptions(.any)
       options.maxLength = nil
-      let set = try model.dataset(jsonl: data ?? "", options: options)
+      let set = try model.file.dataset(.file(data ?? ""), options: options)
       for row in 0..<set.count {
         var object: JSONObject = ["prompt_ids": list(Array(set.sequence(row).prompt))]
         for (name, sequence) in zip(set.sequenceNames(row), set.sequences(row)) {

@@ -68,7 +68,7 @@ struct LogProbs: ParsableCommand {
 
   func run() throws {
     let model = try model.open()
-    let data = try model.dataset(jsonl: rows.data, options: rows.options)
+    let data = try model.file.dataset(.file(rows.data), options: rows.options)
     try data.check(contextLength: model.configuration.contextLength)
     var progress = Progress("row")
     var out: [JSON] = []

@@ -83,8 +83,8 @@ struct Train: ParsableCommand {
     let trainer = try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
       referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
-      data: try model.dataset(data, options: options.dataset()),
-      evaluation: evalData.map { try model.dataset([$0], options: options.dataset()) },
+      data: try model.dataset(.files(data), options: options.dataset()),
+      evaluation: evalData.map { try model.dataset(.file($0), options: options.dataset()) },
       reward: reward(options), options: options)
     if dryRun { return try showPlan(trainer) }
     trainer.spelling = \.flags

@@ -72,12 +72,3 @@ public struct TextCorpus: Sendable {
     throw DPOError.format(path, "line \(bad + 1) is not UTF-8; expected plain text")
   }
 }
-
-extension TokenizedDataset {
-  /// Tokenises the documents of a corpus, each with EOS at its end, for pretraining.
-  package convenience init(corpus: TextCorpus, tokenizer: RowTokenizer, options: DatasetOptions) throws {
-    try self.init(name: corpus.name, unit: corpus.unit, tokenizer: tokenizer, options: options) { body in
-      try corpus.forEach { text, number in try body(["text": .string(text)], number) }
-    }
-  }
-}

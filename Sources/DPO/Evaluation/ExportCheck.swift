@@ -42,7 +42,7 @@ public struct ExportCheck {
     self.threads = threads
     var options = DatasetOptions(.preference)
     options.maxLength = nil
-    self.data = try trained.dataset(jsonl: data, options: options)
+    self.data = try trained.file.dataset(.file(data), options: options)
     try self.data.check(contextLength: trained.configuration.contextLength)
     guard !trained.isRewardModel else {
       reference = nil

@@ -6,14 +6,13 @@ import DPOStorage
 public struct ModelEvaluation: Sendable {
   /// Metrics by TRL's names, with the standard errors of those that are means over rows.
   public let record: StepRecord
+  /// What its own answers tell; nil where none were drawn.
   public let samples: SampleEvaluation?
 
   /// Metrics by name, "standard_errors" and, where there are any, "samples".
   public var json: JSON {
-    var (object, errors) = (JSONObject(), JSONObject())
-    for (name, value) in record.metrics { object[name] = .real(value) }
-    for (name, value) in record.standardErrors { errors[name] = .real(value) }
-    object["standard_errors"] = .object(errors)
+    var object = record.metrics.json
+    object["standard_errors"] = .object(record.standardErrors.json)
     if let samples { object["samples"] = samples.json }
     return .object(object)
   }
@@ -36,10 +35,9 @@ extension LanguageModel {
     try samples?.validate()
     let record = try Trainer.evaluate(
       model: file, adapter: adapterFile, referenceModel: reference?.file,
-      data: file.dataset(paths, options: options.dataset()), options: options,
-      stopRequested: stopRequested)
+      data: file.dataset(.files(paths), options: options.dataset()), options: options, stopRequested: stopRequested)
     let drawn = try samples.map { options in
-      let rows = try paths.flatMap { try readChosenAnswers($0) }
+      let rows = try paths.flatMap { try ChosenAnswers.read($0) }
       return try evaluateSamples(
         rows, reference: reference ?? LanguageModel(file, threads: team.threads), options: options, judge: judge
       ) { onProgress($0, rows.count) }

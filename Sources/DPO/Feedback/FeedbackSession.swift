@@ -228,7 +228,7 @@ private struct FeedbackReader {
   func problem(_ record: FeedbackRecord) throws -> String? {
     guard let options = options[record.method] else { return "no method learns from it" }
     do {
-      _ = try model.dataset(rows: [record.trainingRow], options: options)
+      _ = try model.dataset(.rows([record.trainingRow]), options: options)
       return nil
     } catch let error as DPOError where error.code == .format || error.code == .unsupported {
       return error.message

@@ -186,7 +186,7 @@ private struct FeedbackTraining {
     training.machine.threads =
       options.training.machine.threads > 0 ? options.training.machine.threads : max(1, processors - 1)
     training.machine.memoryLimitMb = options.training.machine.memoryLimitMb
-    let data = try model.dataset(jsonl: place.rows(stage), options: training.dataset())
+    let data = try model.dataset(.file(place.rows(stage)), options: training.dataset())
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open($0, for: model) },
       referenceModel: start == nil ? nil : model, data: data, options: training)

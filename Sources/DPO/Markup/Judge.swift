@@ -109,7 +109,7 @@ public struct Judge {
       let rows = answers.map { answer -> JSONObject in
         ["prompt": answer.prompt, "completion": MarkupRow.answer(answer.completion, to: answer.prompt)]
       }
-      let data = try model.dataset(rows: rows, options: options)
+      let data = try model.file.dataset(.rows(rows), options: options)
       try data.check(contextLength: model.configuration.contextLength)
       return try model.rewards(data, rows: Array(0..<data.count))
     }

@@ -25,7 +25,7 @@ import Testing
       tokenizerJSON: Fixtures.json("\(model)/tokenizer.json"), configuration: .object(settings), file: model)
     var options = options
     options.templateTime = day
-    return try TokenizedDataset(jsonl: Fixtures.path("data/\(data).jsonl"), tokenizer: tokenizer, options: options)
+    return try TokenizedDataset(.file(Fixtures.path("data/\(data).jsonl")), tokenizer: tokenizer, options: options)
   }
 
   private func ids(_ row: JSON, _ key: String) -> [Int32] {

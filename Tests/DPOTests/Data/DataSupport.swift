@@ -58,7 +58,7 @@ final class TemporaryFile {
 func load(_ bytes: [UInt8], _ options: DatasetOptions = DatasetOptions()) throws -> TokenizedDataset {
   let file = try TemporaryFile(bytes)
   return try withExtendedLifetime(file) {
-    try TokenizedDataset(jsonl: file.path, tokenizer: byteTokenizer, options: options)
+    try TokenizedDataset(.file(file.path), rowTokenizer: byteTokenizer, options: options)
   }
 }
 

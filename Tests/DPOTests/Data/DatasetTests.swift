@@ -276,16 +276,16 @@ import Testing
 
   @Test func tokenIdsFromAHostAreADataSetToo() throws {
     let data = try TokenizedDataset(
-      rows: [
+      .tokens([
         TokenizedRow(prompt: [1], completion: [2, 3], rejected: [4]),
         TokenizedRow(prompt: [], completion: [2], rejected: [5]),
-      ],
+      ]),
       options: DatasetOptions())
     #expect(Array(data.pair(1).rejected.completion) == [5] && data.pair(1).chosen.targetCount == 0)
     for bad in [TokenizedRow(prompt: [1], completion: [2]), TokenizedRow(prompt: [1], completion: [], rejected: [1])] {
       let found = message {
         _ = try TokenizedDataset(
-          rows: [TokenizedRow(prompt: [1], completion: [2], rejected: [4]), bad], options: DatasetOptions())
+          .tokens([TokenizedRow(prompt: [1], completion: [2], rejected: [4]), bad]), options: DatasetOptions())
       }
       #expect(found.contains("row 2"), "\(found)")
     }

@@ -6,7 +6,7 @@ import Testing
 @Suite(.timeLimit(.minutes(10))) struct PackingTests {
   private func load(_ text: String, _ options: DatasetOptions, name: String = "data.jsonl") throws -> TokenizedDataset {
     let file = try TemporaryFile(Array(text.utf8), name: name)
-    return try TokenizedDataset(corpus: TextCorpus([file.path]), tokenizer: byteTokenizer, options: options)
+    return try TokenizedDataset(.files([file.path]), rowTokenizer: byteTokenizer, options: options)
   }
 
   private func pretraining(_ maxLength: Int) -> DatasetOptions {
@@ -62,7 +62,7 @@ import Testing
       try writeFile("\(directory.path)/\(name)", text)
     }
     let both = try TokenizedDataset(
-      corpus: TextCorpus([directory.path]), tokenizer: byteTokenizer, options: pretraining(64))
+      .files([directory.path]), rowTokenizer: byteTokenizer, options: pretraining(64))
     #expect(both.count == 2)
     #expect(try Array(both.sequence(0).completion) == [1] + ids("first") + [2])
     #expect(both.packCount == 1)
@@ -73,7 +73,7 @@ import Testing
       do {
         let file = try TemporaryFile(bytes, name: name)
         _ = try TokenizedDataset(
-          corpus: TextCorpus([file.path]), tokenizer: byteTokenizer, options: pretraining(8))
+          .file(file.path), rowTokenizer: byteTokenizer, options: pretraining(8))
         return "none"
       } catch { return "\(error)" }
     }
@@ -109,7 +109,7 @@ import Testing
     options.assistantOnlyLoss = true
     change(&options)
     let file = try TemporaryFile(Array(text.utf8))
-    return try TokenizedDataset(jsonl: file.path, tokenizer: byteTokenizer, options: options)
+    return try TokenizedDataset(.file(file.path), rowTokenizer: byteTokenizer, options: options)
   }
 
   private static let turns = #"""

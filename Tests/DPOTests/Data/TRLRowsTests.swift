@@ -24,7 +24,7 @@ import Testing
     var options = DatasetOptions(golden["method"] == "sft" ? .supervised : .preference)
     options.maxLength = golden["options"]?["max_length"]?.int
     let path = Fixtures.path(golden["data"]?.string ?? "")
-    let data = try TokenizedDataset(jsonl: path, tokenizer: tokenizer, options: options)
+    let data = try TokenizedDataset(.file(path), tokenizer: tokenizer, options: options)
     let rows = golden["rows"]?.array ?? []
     #expect(data.count == rows.count && !rows.isEmpty)
     func expected(_ row: JSON, _ key: String) -> [Int32] {

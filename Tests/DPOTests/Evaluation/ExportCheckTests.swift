@@ -56,7 +56,7 @@ import Testing
     let (reference, policy) = (
       try LanguageModel(path: Self.base), try LanguageModel(path: Self.base, adapter: Self.random)
     )
-    let data = try policy.dataset(jsonl: Self.pairs, options: DatasetOptions(.preference))
+    let data = try policy.file.dataset(.file(Self.pairs), options: DatasetOptions(.preference))
     let forest = data.forest(rows: Array(0..<data.count))
     let ratios = zip(try policy.score(forest).sums, try reference.score(forest).sums).map { $0 - $1 }
     let margins = (0..<data.count).map { ratios[2 * $0] - ratios[2 * $0 + 1] }
@@ -94,7 +94,7 @@ import Testing
     options.optimization.learningRate = 1e-3
     options.batches.maxSteps = 2
     let model = try ModelFile.open(Self.base)
-    let data = try model.dataset(jsonl: Self.pairs, options: options.dataset())
+    let data = try model.dataset(.file(Self.pairs), options: options.dataset())
     try Trainer(model: model, data: data, options: options).run(outputDirectory: path("run"))
     let final = path("run/final.h5")
     try export(input: final, to: .safetensors, dtype: .bf16, output: path("out"))

@@ -90,7 +90,7 @@ import Testing
   }
 
   @Test func standardErrorsAreThoseOfRows() throws {
-    let data = try policy.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: TrainingOptions().dataset())
+    let data = try policy.file.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: TrainingOptions().dataset())
     let found = try policy.evaluate([Fixtures.path("data/pairs.jsonl")], options: TrainingOptions())
     let forest = data.forest(rows: Array(0..<data.count))
     let ratios = zip(try policy.score(forest).sums, try reference.score(forest).sums).map { 0.1 * ($0 - $1) }

@@ -190,7 +190,7 @@ import Testing
     let adapter = try AdapterFile.open("\(place.output)/adapter.h5", for: model)
     var run = TrainingOptions()
     run.batches.perDeviceTrainBatchSize = 3
-    let data = try model.dataset(jsonl: place.file, options: run.dataset())
+    let data = try model.dataset(.file(place.file), options: run.dataset())
     let trainer = try Trainer(model: model, adapter: adapter, referenceModel: model, data: data, options: run)
     let scores = try trainer.forward(rows: [0, 1, 2])
     let (policy, reference) = (scores.policy.sums, try #require(scores.reference))

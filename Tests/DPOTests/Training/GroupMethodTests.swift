@@ -128,7 +128,7 @@ import Testing
     try #require(rows.count == 8)
     let offline = try Trainer(
       model: ModelFile.open(Fixtures.path("models/llama-tied")),
-      data: TokenizedDataset(rows: rows, options: options.dataset()), options: options)
+      data: TokenizedDataset(.tokens(rows), options: options.dataset()), options: options)
     for (step, record) in found.enumerated() {
       let expected = try offline.takeStep()
       for name in ["loss", "grad_norm", "rewards/margins", "rewards/accuracies", "logps/chosen", "entropy"] {

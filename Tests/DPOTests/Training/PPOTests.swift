@@ -190,7 +190,7 @@ import Testing
     var options = TrainingOptions()
     options.method.name = "ppo"
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
-    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let data = try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     #expect(throws: DPOError.self) { try Trainer.evaluate(model: model, data: data, options: options) }
   }
 
@@ -237,7 +237,7 @@ import Testing
       options.method.name = method
       options.batches.maxSteps = 2
       let file = try ModelFile.open(lora ? base : final)
-      let data = try file.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+      let data = try file.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
       let next = try Trainer(
         model: file, adapter: lora ? AdapterFile.open(final, for: file) : nil, data: data,
         reward: method == "ppo" ? PPOTests.even : nil, options: options)
@@ -274,7 +274,7 @@ func rolloutTrainer(
   options.batches.maxSteps = 8
   change(&options)
   let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
-  let rows = try model.dataset(jsonl: data.hasPrefix("/") ? data : Fixtures.path(data), options: options.dataset())
+  let rows = try model.dataset(.file(data.hasPrefix("/") ? data : Fixtures.path(data)), options: options.dataset())
   return try Trainer(
     model: model, data: rows, evaluation: evaluates ? rows : nil, reward: reward, options: options)
 }

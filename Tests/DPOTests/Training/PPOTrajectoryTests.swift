@@ -62,7 +62,7 @@ import Testing
     for (name, value) in try #require(golden["options"]?.object).members { try options.set(name, to: value) }
     options.batches.maxSteps = try #require(golden["steps"]?.array).count
     let model = try ModelFile.open(Fixtures.path(try #require(golden["model"]?.string)))
-    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let data = try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     return try Trainer(
       model: model, adapter: golden["adapter"]?.string.map { try AdapterFile.open(Fixtures.path($0), for: model) },
       data: data, reward: reward, options: options)

@@ -14,7 +14,7 @@ import Testing
     options.batches.maxSteps = 50
     change(&options)
     let model = try ModelFile.open(Fixtures.path(name))
-    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let data = try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     return try Trainer(model: model, data: data, options: options)
   }
 

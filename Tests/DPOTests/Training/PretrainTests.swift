@@ -28,7 +28,7 @@ import Testing
         $0.batches.perDeviceEvalBatchSize = batch
         $0.rows.maxLength = length
       }
-      let data = try model.dataset(text: [PretrainTests.documents], options: options.dataset())
+      let data = try model.dataset(.files([PretrainTests.documents]), options: options.dataset())
       let record = try Trainer.evaluate(model: model, data: data, options: options)
       let language = try LanguageModel(path: model.path)
       let scores = try language.score(
@@ -45,7 +45,7 @@ import Testing
   @Test func packingChangesNoNumberOfARow() throws {
     let model = try PretrainTests.model()
     func steps(_ options: TrainingOptions) throws -> [StepRecord] {
-      let data = try model.dataset(jsonl: PretrainTests.documents, options: options.dataset())
+      let data = try model.dataset(.file(PretrainTests.documents), options: options.dataset())
       let trainer = try Trainer(model: model, data: data, options: options)
       return try (0..<3).map { _ in try trainer.takeStep() }
     }
@@ -80,7 +80,7 @@ import Testing
       $0.batches.perDeviceTrainBatchSize = 8
       $0.optimization.learningRate = 1e-2
     }
-    let data = try model.dataset(text: [PretrainTests.documents], options: options.dataset())
+    let data = try model.dataset(.files([PretrainTests.documents]), options: options.dataset())
     let trainer = try Trainer(model: model, data: data, evaluation: data, options: options)
     let first = try trainer.takeStep()
     // Nothing is known at first: the loss is the logarithm of the vocabulary.
@@ -102,11 +102,11 @@ import Testing
     let model = try PretrainTests.model()
     let pretrain = PretrainTests.options("pretrain")
     #expect(throws: DPOError.self) {
-      try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: pretrain.dataset())
+      try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: pretrain.dataset())
     }
     #expect(throws: DPOError.self) {
       try model.dataset(
-        [PretrainTests.documents, PretrainTests.documents], options: PretrainTests.options("sft").dataset())
+        .files([PretrainTests.documents, PretrainTests.documents]), options: PretrainTests.options("sft").dataset())
     }
     #expect(throws: DPOError.self) { try PretrainTests.options("pretrain") { $0.rows.maxLength = nil }.dataset() }
     #expect(throws: DPOError.self) { try PretrainTests.options("sft") { $0.method.lossType = ["ipo"] }.dataset() }
@@ -116,8 +116,9 @@ import Testing
         $0.rows.maxLength = nil
       }.dataset()
     }
-    let two = try model.dataset([PretrainTests.documents, PretrainTests.documents], options: pretrain.dataset())
-    let one = try model.dataset([PretrainTests.documents], options: pretrain.dataset())
+    let two = try model.dataset(
+      .files([PretrainTests.documents, PretrainTests.documents]), options: pretrain.dataset())
+    let one = try model.dataset(.file(PretrainTests.documents), options: pretrain.dataset())
     #expect(two.count == 2 * one.count)
   }
 }

@@ -188,7 +188,7 @@ import Testing
     }
     change(&options)
     let model = try ModelFile.open(Fixtures.path(name))
-    let rows = try model.dataset(jsonl: Fixtures.path(data), options: options.dataset())
+    let rows = try model.dataset(.file(Fixtures.path(data)), options: options.dataset())
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows,
       options: options)

@@ -15,7 +15,7 @@ import Testing
     var options = TrainingOptions()
     options.method.name = "reward"
     options.batches.perDeviceEvalBatchSize = 5
-    let data = try model.dataset(jsonl: path("data"), options: options.dataset())
+    let data = try model.dataset(.file(path("data")), options: options.dataset())
     let adapter = try AdapterFile.open(path("final_adapter"), for: model)
     let record = try Trainer.evaluate(model: model, adapter: adapter, data: data, options: options)
     for name in ["loss", "accuracy", "margin", "min_reward", "mean_reward", "max_reward"] {
@@ -67,7 +67,7 @@ import Testing
       path: Fixtures.path("models/qwen2"), adapter: Fixtures.path("adapters/qwen2-lora-reward-final"))
     var options = DatasetOptions(.preference)
     options.maxLength = nil
-    let data = try model.dataset(jsonl: Fixtures.path("data/shared.jsonl"), options: options)
+    let data = try model.file.dataset(.file(Fixtures.path("data/shared.jsonl")), options: options)
     let together = try model.rewards(data, rows: Array(0..<data.count))
     for row in 0..<data.count {
       let alone = try model.rewards(data, rows: [row])
@@ -89,7 +89,7 @@ import Testing
     options.method.name = "reward"
     options.rows.maxLength = 24
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
-    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let data = try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     #expect(data.report.droppedRows > 0 && data.report.truncatedRows == 0)
     #expect(data.longestRow <= 24)
   }
@@ -106,7 +106,7 @@ import Testing
     // A language model's adapter is none of a reward model, nor the other way round.
     var options = TrainingOptions()
     let file = try ModelFile.open(base)
-    let pairs = try file.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let pairs = try file.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     let ofReward = try AdapterFile.open(adapter, for: file)
     let ofLanguage = try AdapterFile.open(Fixtures.path("adapters/qwen2-random"), for: file)
     #expect(code { _ = try Trainer(model: file, adapter: ofReward, data: pairs, options: options) } == .mismatch)
@@ -131,7 +131,7 @@ import Testing
     options.batches.maxSteps = 6
     change(&options)
     let model = try ModelFile.open(Fixtures.path("models/llama-tied"))
-    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let data = try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     return try Trainer(model: model, data: data, options: options)
   }
 }

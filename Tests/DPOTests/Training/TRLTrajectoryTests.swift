@@ -78,8 +78,8 @@ import Testing
     // CPO's and ORPO's trainers in TRL tokenise by rules of their own.
     let data =
       ["cpo", "orpo"].contains(options.method.name)
-      ? try TokenizedDataset(rows: tokenRows(golden), options: options.dataset())
-      : try model.dataset(jsonl: text("data") ?? "", options: options.dataset())
+      ? try TokenizedDataset(.tokens(tokenRows(golden)), options: options.dataset())
+      : try model.dataset(.file(text("data") ?? ""), options: options.dataset())
     let trainer = try Trainer(
       model: model, adapter: text("adapter").map { try AdapterFile.open($0, for: model) }, data: data, evaluation: data,
       options: options)

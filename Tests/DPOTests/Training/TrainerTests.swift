@@ -58,7 +58,7 @@ import Testing
     let model = try ModelFile.open(path)
     var options = TrainingOptions()
     options.lora.rank = 2
-    let data = try model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset())
+    let data = try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset())
     let trainer = try Trainer(model: model, data: data, options: options)
     let generating = try LanguageModel(path: path, adapter: nil, threads: 1)
     let generator = Generator(decoder: generating.decoder, adapter: nil, team: generating.team)
@@ -105,7 +105,7 @@ import Testing
         row["weight"] = .real(weight)
         return row
       }
-      let data = try model.dataset(rows: rows, options: options.dataset())
+      let data = try model.file.dataset(.rows(rows), options: options.dataset())
       return try Trainer(model: model.file, data: data, options: options).takeStep()
     }
     for name in ["loss", "grad_norm"] {
@@ -165,6 +165,6 @@ import Testing
     return try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open(Fixtures.path($0), for: model) },
       referenceModel: reference.map { try ModelFile.open(Fixtures.path($0)) },
-      data: model.dataset(jsonl: Fixtures.path("data/pairs.jsonl"), options: options.dataset()), options: options)
+      data: model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: options.dataset()), options: options)
   }
 }

@@ -67,7 +67,7 @@ struct BothRoads {
     let options = TrainingOptions(
       method: method, optimization: .init(learningRate: rate), batches: .init(maxSteps: steps),
       rows: .init(maxLength: 320))
-    let data = try model.dataset(jsonl: rows, options: options.dataset())
+    let data = try model.dataset(.file(rows), options: options.dataset())
     let trainer = try Trainer(model: model, data: data, reward: reward, options: options)
     let result = try trainer.run(outputDirectory: "\(out)/\(method.name)")
     print("\(method.name): \(result.steps) steps, loss \(result.last?["loss"] ?? .nan)")

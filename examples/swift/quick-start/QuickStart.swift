@@ -28,7 +28,7 @@ struct QuickStart {
 
     let model = try ModelFile.open(path)
     let trainer = try Trainer(
-      model: model, data: model.dataset(jsonl: pairs, options: options.dataset()), options: options)
+      model: model, data: model.dataset(.file(pairs), options: options.dataset()), options: options)
     print(trainer.plan.summary)
     // The run has a thread of its own. Leaving the loop stops it, and `.last` goes on where it stopped.
     for try await event in trainer.events(outputDirectory: output, resume: .last) {

@@ -249,7 +249,7 @@ extension TokenizedDataset {
   static func drawn(_ rows: [TokenizedRow]) throws -> TokenizedDataset {
     var options = DatasetOptions(.any)
     options.maxLength = nil
-    return try TokenizedDataset(rows: rows, options: options)
+    return try TokenizedDataset(.tokens(rows), options: options)
   }
 }
 

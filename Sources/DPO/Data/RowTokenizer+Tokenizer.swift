@@ -1,27 +1,6 @@
 import DPOBase
 import DPOText
 
-extension TokenizedDataset {
-  /// Reads and tokenises JSON lines, one row at a time: `{"prompt", "chosen", "rejected"}` as text or chat messages, the
-  /// prompt perhaps inside both completions; `{"prompt", "completion"}` with or without `"label"`; `{"text"}`;
-  /// `{"messages"}`. The first row decides which. Optional columns: `weight`, `margin`, `ref_chosen_logps` with
-  /// `ref_rejected_logps`, `tools`, `chat_template_kwargs`; others are ignored.
-  ///
-  /// - Throws: `.format` naming file, line and key of the first bad row; `.io` if the file cannot be read.
-  public convenience init(jsonl path: String, tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
-    try self.init(jsonl: path, tokenizer: RowTokenizer(tokenizer, time: options.templateTime), options: options)
-  }
-
-  convenience init(lines: JSONLines, tokenizer: Tokenizer, options: DatasetOptions) throws {
-    try self.init(lines: lines, tokenizer: RowTokenizer(tokenizer, time: options.templateTime), options: options)
-  }
-
-  /// Tokenises rows that a host holds, as objects with the keys of JSON lines. Errors count rows from 1.
-  public convenience init(rows: [JSONObject], tokenizer: Tokenizer, options: DatasetOptions = DatasetOptions()) throws {
-    try self.init(rows: rows, tokenizer: RowTokenizer(tokenizer, time: options.templateTime), options: options)
-  }
-}
-
 extension RowTokenizer {
   /// The rules of a model's tokenizer: its special tokens around texts, its EOS string, its chat template.
   ///
