@@ -34,7 +34,7 @@ struct Classifier: ParsableCommand {
     var json = false
 
     func run() throws {
-      let (texts, labels) = try readLabelledTexts(data)
+      let (texts, labels) = try LabelledTexts.read(data)
       let training = try TextClassifier.trainCalibrated(
         texts: texts, labels: labels, cost: cost, folds: folds, threads: threads)
       try training.classifier.save(output)
@@ -71,7 +71,7 @@ struct Classifier: ParsableCommand {
 
     func run() throws {
       let model = try TextClassifier.load(classifier)
-      let (texts, labels) = try readLabelledTexts(data)
+      let (texts, labels) = try LabelledTexts.read(data)
       let quality = ClassifierQuality(scores: texts.map(model.logOdds), labels: labels)
       if json { printJSON(quality.json) } else { print(quality.table) }
     }

@@ -31,7 +31,7 @@ struct Generate: ParsableCommand {
     if let prompt {
       prompts = [chat ? [["role": "user", "content": .string(prompt)]] : .string(prompt)]
     } else {
-      prompts = try readPrompts(data ?? "")
+      prompts = try PromptRows.read(data ?? "")
     }
     let tokens = try prompts.map { try model.promptTokens($0) }
     // A single answer is shown as it comes; several would mix.

@@ -46,7 +46,7 @@ struct Label: ParsableCommand {
   var annotator = "me"
 
   @Option(help: "What people are asked: pairs (which of two is better), thumbs (is it good).")
-  var mode: MarkupSession.Mode = .pairs
+  var mode: LabelSession.Mode = .pairs
 
   @Option(
     parsing: .upToNextOption,
@@ -72,7 +72,7 @@ struct Label: ParsableCommand {
   func run() throws {
     guard agreement.isEmpty else { return try showAgreement() }
     let output = output ?? ""
-    let rows = try readMarkupRows(data ?? "")
+    let rows = try LabelRow.read(data ?? "")
     guard !serve else { return try ask(rows, output: output) }
     guard let judge = try judges.judge(adapter: adapter, threads: threads) else { return }
     var options = LabelOptions()
@@ -81,7 +81,7 @@ struct Label: ParsableCommand {
     options.overwrite = overwrite
     Interrupt.install()
     var progress: Progress?
-    let result = try label(rows, judge: judge, options: options, to: output) { done in
+    let result = try LabelRow.label(rows, judge: judge, options: options, to: output) { done in
       var line = progress ?? Progress("row", from: done - 1)
       line.show(done: done, total: rows.count, detail: "")
       progress = line
@@ -114,12 +114,12 @@ struct Label: ParsableCommand {
 }
 
 extension LabelForm: ExpressibleByArgument {}
-extension MarkupSession.Mode: ExpressibleByArgument {}
+extension LabelSession.Mode: ExpressibleByArgument {}
 
 extension Label {
   /// Serves the page until Ctrl-C, then tells what there is.
-  private func ask(_ rows: [MarkupRow], output: String) throws {
-    let session = try MarkupSession(rows: rows, mode: mode, annotator: annotator, output: output)
+  private func ask(_ rows: [LabelRow], output: String) throws {
+    let session = try LabelSession(rows: rows, mode: mode, annotator: annotator, output: output)
     let server = try LabelServer(session: session, port: port)
     Interrupt.install()
     Terminal.tell("\(session.done) of \(session.total) judged. Open this address in a browser; Ctrl-C ends:")
@@ -140,7 +140,7 @@ extension Label {
 
   /// Every two annotators of the files who judged the same questions.
   private func showAgreement() throws {
-    let found = try agreement.flatMap(readJudgements)
+    let found = try agreement.flatMap(AnnotatorJudgements.read)
     var table: [JSON] = []
     for (index, first) in found.enumerated() {
       for second in found.dropFirst(index + 1) {

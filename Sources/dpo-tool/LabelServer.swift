@@ -5,12 +5,12 @@ import DPOPlatform
 /// GET TOKEN/, TOKEN/page.css, TOKEN/page.js, TOKEN/state; POST TOKEN/answer {"question", "verdict", "revision"} and
 /// TOKEN/undo {"revision"}, which give the new state, with status 409 if the page was outdated.
 struct LabelServer {
-  let session: MarkupSession
+  let session: LabelSession
   /// Without it no address answers.
   private let token: String
   private let server: LocalServer
 
-  init(session: MarkupSession, port: UInt16) throws {
+  init(session: LabelSession, port: UInt16) throws {
     self.session = session
     var random = SystemRandomNumberGenerator()  // the kernel's
     token = (0..<32).map { _ in String(UInt8.random(in: 0..<16, using: &random), radix: 16) }.joined()
@@ -61,7 +61,7 @@ struct LabelServer {
     return zip(found.utf8, token.utf8).reduce(0) { $0 | ($1.0 ^ $1.1) } == 0
   }
 
-  private func answer(_ asked: JSON) throws -> MarkupSession.Outcome {
+  private func answer(_ asked: JSON) throws -> LabelSession.Outcome {
     guard let question = asked["question"]?.string, let name = asked["verdict"]?.string,
       let revision = asked["revision"]?.int
     else { throw DPOError.argument("expected \"question\", \"verdict\" and \"revision\"") }
@@ -80,12 +80,12 @@ struct LabelServer {
     return try session.answer(question, verdict, revision: revision)
   }
 
-  private func undo(_ asked: JSON) throws -> MarkupSession.Outcome {
+  private func undo(_ asked: JSON) throws -> LabelSession.Outcome {
     guard let revision = asked["revision"]?.int else { throw DPOError.argument("expected \"revision\"") }
     return try session.undo(revision: revision)
   }
 
-  private func state(_ outcome: MarkupSession.Outcome) -> WebResponse {
+  private func state(_ outcome: LabelSession.Outcome) -> WebResponse {
     var counts = JSONObject()
     for (verdict, count) in session.counts().sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
       counts[verdict.rawValue] = .int(count)

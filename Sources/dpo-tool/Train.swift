@@ -1,6 +1,5 @@
 import ArgumentParser
 import DPO
-import DPOPlatform
 
 struct Train: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -159,23 +158,5 @@ struct Train: ParsableCommand {
     return shown.compactMap { name, title in
       name == "mean_token_accuracy" && isPreference ? nil : record[name].map { "\(title) \(Terminal.short($0))" }
     }.joined(separator: "  ")
-  }
-}
-
-/// Ctrl-C and a polite kill ask for a stop; a second Ctrl-C ends at once.
-enum Interrupt {
-  nonisolated(unsafe) private static var action: (() -> Void)?
-  /// Whether a stop was asked for.
-  nonisolated(unsafe) private(set) static var requested = false
-
-  static func install(_ body: @escaping () -> Void = {}) {
-    action = body
-    for number in [SIGINT, SIGTERM] {
-      signal(number) { number in
-        Interrupt.requested = true
-        Interrupt.action?()
-        signal(number, SIG_DFL)
-      }
-    }
   }
 }

@@ -45,30 +45,32 @@ public struct ChosenAnswers: Sendable, Equatable {
   let variables: JSONObject
 }
 
-/// Prompts of pairs in a JSON-lines file, each once, with every chosen answer.
-public func readChosenAnswers(_ path: String) throws -> [ChosenAnswers] {
-  var found: [ChosenAnswers] = []
-  var places: [String: Int] = [:]
-  var format: RowFormat?
-  try JSONLines(path).forEach { object, line in
-    let place = "\(path): line \(line)"
-    let rows = try format ?? RowFormat(first: object, purpose: .preference, place: place)
-    format = rows
-    var row = try rows.read(object, place: place)
-    try row.extractPrompt(place: place)
-    guard let prompt = row.prompt?.json, let answer = row.completions.first?.json else { return }
-    var variables = row.templateVariables ?? [:]
-    if let tools = row.tools { variables["tools"] = tools }
-    let key = JSON.array([prompt, .object(variables)]).description
-    if let index = places[key] {
-      if !found[index].answers.contains(answer) { found[index].answers.append(answer) }
-    } else {
-      places[key] = found.count
-      found.append(ChosenAnswers(prompt: prompt, answers: [answer], variables: variables))
+extension ChosenAnswers {
+  /// Prompts of pairs in a JSON-lines file, each once, with every chosen answer.
+  public static func read(_ path: String) throws -> [ChosenAnswers] {
+    var found: [ChosenAnswers] = []
+    var places: [String: Int] = [:]
+    var format: RowFormat?
+    try JSONLines(path).forEach { object, line in
+      let place = "\(path): line \(line)"
+      let rows = try format ?? RowFormat(first: object, purpose: .preference, place: place)
+      format = rows
+      var row = try rows.read(object, place: place)
+      try row.extractPrompt(place: place)
+      guard let prompt = row.prompt?.json, let answer = row.completions.first?.json else { return }
+      var variables = row.templateVariables ?? [:]
+      if let tools = row.tools { variables["tools"] = tools }
+      let key = JSON.array([prompt, .object(variables)]).description
+      if let index = places[key] {
+        if !found[index].answers.contains(answer) { found[index].answers.append(answer) }
+      } else {
+        places[key] = found.count
+        found.append(ChosenAnswers(prompt: prompt, answers: [answer], variables: variables))
+      }
     }
+    guard !found.isEmpty else { throw DPOError.format(path, "no rows; expected at least one pair") }
+    return found
   }
-  guard !found.isEmpty else { throw DPOError.format(path, "no rows; expected at least one pair") }
-  return found
 }
 
 extension LanguageModel {
@@ -145,7 +147,7 @@ private struct Contests {
   mutating func add(_ row: ChosenAnswers, _ index: Int, samples: [String], judge: Judge) throws {
     var (won, sampleScores, chosenScores): ([Double], [Double], [Double]) = ([], [], [])
     var random = CounterRandom(stream: [seed, 0x4A75_6467, UInt64(index)])
-    for sample in samples.map({ MarkupRow.answer(.string($0), to: row.prompt) }) {
+    for sample in samples.map({ LabelRow.answer(.string($0), to: row.prompt) }) {
       for chosen in row.answers {
         // A judge may prefer what it sees first.
         let isFirst = random.next() & 1 == 0

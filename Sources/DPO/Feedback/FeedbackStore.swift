@@ -73,7 +73,7 @@ public final class FeedbackStore: Sendable {
     var row: JSONObject = ["time": given["time"] ?? .int(DPOPlatform.time(nil))]
     for (key, value) in given.members where key != "time" {
       let isAnswer = ["completion", "chosen", "rejected"].contains(key)
-      row[key] = isAnswer ? MarkupRow.answer(value, to: given["prompt"] ?? .null) : value
+      row[key] = isAnswer ? LabelRow.answer(value, to: given["prompt"] ?? .null) : value
     }
     do {
       _ = try FeedbackRecord(row, id: 1, place: "the record")

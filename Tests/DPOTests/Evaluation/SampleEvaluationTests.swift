@@ -11,7 +11,7 @@ import Testing
   init() throws {
     policy = try LanguageModel(path: Self.base, adapter: Fixtures.path("adapters/llama-tied-random"))
     reference = try LanguageModel(path: Self.base)
-    rows = try readChosenAnswers(Fixtures.path("data/pairs.jsonl"))
+    rows = try ChosenAnswers.read(Fixtures.path("data/pairs.jsonl"))
   }
 
   private func options(_ samples: Int, tokens: Int) -> GenerationOptions {
@@ -82,11 +82,11 @@ import Testing
       {"prompt": "a", "chosen": " g", "rejected": " b"}
       {"prompt": "a", "chosen": " b", "rejected": " h"}
       """)
-    let text = try readChosenAnswers("\(folder.path)/text.jsonl")
+    let text = try ChosenAnswers.read("\(folder.path)/text.jsonl")
     #expect(text.map(\.prompt) == ["a", "d"] && text[0].answers == [" b", " g"])
-    let implicit = try readChosenAnswers(Fixtures.path("data/chat_implicit.jsonl"))
+    let implicit = try ChosenAnswers.read(Fixtures.path("data/chat_implicit.jsonl"))
     #expect(!implicit.isEmpty && implicit.allSatisfy { $0.prompt.array != nil && $0.answers[0].array?.count == 1 })
-    #expect(throws: DPOError.self) { try readChosenAnswers(Fixtures.path("data/unpaired.jsonl")) }
+    #expect(throws: DPOError.self) { try ChosenAnswers.read(Fixtures.path("data/unpaired.jsonl")) }
   }
 
   @Test func standardErrorsAreThoseOfRows() throws {

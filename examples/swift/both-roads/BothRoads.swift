@@ -31,9 +31,9 @@ struct BothRoads {
     let base = try train(.pretrain(), from: fresh, on: "\(data)/corpus.jsonl", rate: 3e-3)
     let sft = try train(.sft(), from: base, on: "\(data)/demonstrations.jsonl", rate: 1e-3)
 
-    let prompts = try readPrompts("\(data)/prompts.jsonl")
+    let prompts = try PromptRows.read("\(data)/prompts.jsonl")
     let pairs = try markUp(prompts, with: sft, to: "\(out)/pairs.jsonl")
-    let unseen = try markUp(readPrompts("\(data)/test_prompts.jsonl"), with: sft, to: "\(out)/test_pairs.jsonl")
+    let unseen = try markUp(PromptRows.read("\(data)/test_prompts.jsonl"), with: sft, to: "\(out)/test_pairs.jsonl")
 
     let rewardModel = try LanguageModel(train(.reward(), from: sft, on: pairs, rate: 1e-4))
     let ppo = try train(
@@ -43,7 +43,7 @@ struct BothRoads {
 
     for (name, policy) in [("SFT", sft), ("PPO", ppo), ("DPO", dpo)] {
       let found = try LanguageModel(policy).evaluateSamples(
-        readChosenAnswers(unseen), reference: LanguageModel(sft), options: drawing(2), judge: judge)
+        ChosenAnswers.read(unseen), reference: LanguageModel(sft), options: drawing(2), judge: judge)
       print("\(name): win rate \(found.wins?.rate.text ?? "-"), KL from SFT \(found.predictionKL?.text ?? "-")")
     }
   }
@@ -78,7 +78,7 @@ struct BothRoads {
   func markUp(_ prompts: [JSON], with model: ModelFile, to pairs: String) throws -> String {
     let samples = "\(pairs).samples"
     try LanguageModel(model).sample(prompts, options: drawing(4), to: samples)
-    let result = try label(readMarkupRows(samples), judge: judge, options: LabelOptions(), to: pairs)
+    let result = try LabelRow.label(LabelRow.read(samples), judge: judge, options: LabelOptions(), to: pairs)
     print("\(pairs): \(result.written) pairs")
     return pairs
   }
@@ -94,7 +94,7 @@ struct BothRoads {
   /// program can stand here.
   var judge: Judge {
     func words(_ text: JSON) -> [Substring] {
-      MarkupRow.text(text).lowercased().split { !$0.isLetter && !$0.isNumber }
+      LabelRow.text(text).lowercased().split { !$0.isLetter && !$0.isNumber }
     }
     return Judge(identity: "stays with the text") { prompt, answers in
       let known = Set(words(prompt))

@@ -46,7 +46,7 @@ struct QuickStart {
     var generation = GenerationOptions()
     generation.maxNewTokens = 24
     generation.completionsPerPrompt = 4
-    let prompts = try readChosenAnswers(pairs).prefix(8)
+    let prompts = try ChosenAnswers.read(pairs).prefix(8)
     let samples = try after.evaluateSamples(Array(prompts), reference: before, options: generation)
     if let kl = samples.kl { print("KL from the untrained model: \(kl.text) nats a completion") }
 

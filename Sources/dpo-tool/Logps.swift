@@ -1,16 +1,15 @@
 import ArgumentParser
 import DPO
 
-struct Score: ParsableCommand {
+struct Logps: ParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "What a reward model says of answers: one score for each completion.",
-    discussion: """
-      For pairs also the margin (score of chosen - score of rejected). A higher score is a better answer to the same \
-      prompt; zero and unit mean nothing by themselves. Accuracy and calibration over pairs: dpo evaluate --method reward.
-      """)
+    abstract: "Log-probs of completions given their prompts, summed over the completion.")
 
   @OptionGroup var model: ModelArguments
   @OptionGroup var rows: RowArguments
+
+  @Flag(help: "Also the log-prob of every token.")
+  var perToken = false
 
   @Option(help: ArgumentHelp("Rows of a batch.", valueName: "N"))
   var batchSize = 8
@@ -30,20 +29,26 @@ struct Score: ParsableCommand {
     var out: [JSON] = []
     for first in stride(from: 0, to: data.count, by: batchSize) {
       let batch = Array(first..<min(data.count, first + batchSize))
-      let scores = try model.rewards(data, rows: batch)
+      let scores = try model.score(data.forest(rows: batch))
+      var sequence = 0
       var start = 0
       for row in batch {
         var object: JSONObject = ["line": .int(data.lineNumber(row))]
-        let own = scores[start..<start + data.sequenceCount(row)]
-        start = own.endIndex
-        for (name, score) in zip(data.sequenceNames(row), own) { object[name] = .real(score) }
-        if data.isPaired, let chosen = own.first, let rejected = own.last {
-          object["margin"] = .real(chosen - rejected)
+        for (name, tokens) in zip(data.sequenceNames(row), data.sequences(row)) {
+          let end = start + scores.counts[sequence]
+          guard scores.sums[sequence].isFinite else {
+            throw DPOError(.nonFinite, "\(data.place(row)): the log-prob is \(scores.sums[sequence])")
+          }
+          object[name] = .real(scores.sums[sequence])
+          object[name + "_tokens"] = .int(tokens.completionCount)
+          if perToken { object[name + "_logps"] = .array(scores.logProbs[start..<end].map { .real(Double($0)) }) }
+          sequence += 1
+          start = end
         }
         out.append(.object(object))
-        if !json { print(JSON.object(object)) }
       }
       if json { progress.show(done: out.count, total: data.count, detail: "") }
+      if !json { for row in out.suffix(batch.count) { print(row) } }
     }
     if json { printJSON(["rows": .array(out)]) }
   }

@@ -6,7 +6,7 @@ import DPOPlatform
 /// returns; the output can be made from the log at any time.
 ///
 /// Not for use from two threads at once.
-public final class MarkupSession {
+public final class LabelSession {
   public enum Mode: String, Sendable, CaseIterable {
     /// Which of two answers is better; a row's answers are compared two by two, the first with the second and so on.
     case pairs
@@ -17,7 +17,7 @@ public final class MarkupSession {
   /// Two answers of a row, or one, in the order in which they are shown.
   public struct Question: Sendable, Equatable {
     public let id: String
-    public let row: MarkupRow
+    public let row: LabelRow
     public let shown: [Int]
   }
 
@@ -37,26 +37,26 @@ public final class MarkupSession {
   ///
   /// - Parameter annotator: whose verdicts these are: 1 to 60 bytes.
   /// - Throws: `.state` while another process labels to the same output; `.mismatch` if the log is a judge's.
-  public init(rows: [MarkupRow], mode: Mode, annotator: String, output: String) throws {
+  public init(rows: [LabelRow], mode: Mode, annotator: String, output: String) throws {
     guard (1...60).contains(annotator.utf8.count) else {
       throw DPOError.argument("the annotator's name has \(annotator.utf8.count) bytes, expected 1 to 60")
     }
     self.mode = mode
     self.annotator = annotator
     self.output = output
-    questions = rows.flatMap { MarkupSession.questions($0, mode: mode, annotator: annotator) }
+    questions = rows.flatMap { LabelSession.questions($0, mode: mode, annotator: annotator) }
     guard !questions.isEmpty else {
       throw DPOError.argument("there is nothing to compare: no row has two different answers")
     }
     try AtomicFile(output).discard()
-    log = try OwnedAppendFile(MarkupLog.path(of: output))
+    log = try OwnedAppendFile(LabelLog.path(of: output))
     var found = VerdictBook()
-    try MarkupLog.forEachLine(of: log) { event, place in try found.apply(event, place: place) }
+    try LabelLog.forEachLine(of: log) { event, place in try found.apply(event, place: place) }
     book = found
     skipAnswered()
   }
 
-  private static func questions(_ row: MarkupRow, mode: Mode, annotator: String) -> [Question] {
+  private static func questions(_ row: LabelRow, mode: Mode, annotator: String) -> [Question] {
     switch mode {
     case .thumbs:
       return distinct(row.completions.map(\.description)).map {
@@ -161,9 +161,9 @@ public final class MarkupSession {
       let row =
         switch mode {
         case .pairs:
-          MarkupOutput.pair(
+          LabelOutput.pair(
             question.row, chosen: balance > 0 ? shown[0] : shown[1], rejected: balance > 0 ? shown[1] : shown[0])
-        case .thumbs: MarkupOutput.thumb(question.row, shown[0], up: balance > 0)
+        case .thumbs: LabelOutput.thumb(question.row, shown[0], up: balance > 0)
         }
       try file.write(JSON.object(row).description + "\n")
       written += 1

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Rows of a file that lives as long as the value.
-struct MarkupPlace {
+struct LabelPlace {
   let directory: TemporaryDirectory
   var data: String { directory.path + "/samples.jsonl" }
   var output: String { directory.path + "/out.jsonl" }
@@ -14,8 +14,8 @@ struct MarkupPlace {
     try writeFile(data, lines.map { $0 + "\n" }.joined())
   }
 
-  static func numbered(_ count: Int) throws -> MarkupPlace {
-    try MarkupPlace((0..<count).map { #"{"prompt": "p\#($0)", "completions": ["a", "bb", "a", "ccc"]}"# })
+  static func numbered(_ count: Int) throws -> LabelPlace {
+    try LabelPlace((0..<count).map { #"{"prompt": "p\#($0)", "completions": ["a", "bb", "a", "ccc"]}"# })
   }
 
   func rows() throws -> [JSONObject] {
@@ -26,46 +26,46 @@ struct MarkupPlace {
   }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct MarkupRowTests {
+@Suite(.timeLimit(.minutes(10))) struct LabelRowTests {
   @Test func aRowIsKnownWhereverItStandsAndRepeatedRowsAreTold() throws {
     let one = #"{"prompt": "p", "completions": ["a", "b"], "index": 4}"#
-    let place = try MarkupPlace([one, #"{"completions": ["b", "a"], "prompt": "p"}"#, one])
-    let rows = try readMarkupRows(place.data)
+    let place = try LabelPlace([one, #"{"completions": ["b", "a"], "prompt": "p"}"#, one])
+    let rows = try LabelRow.read(place.data)
     #expect(rows.map(\.line) == [1, 2, 3])
     #expect(rows[2].id == rows[0].id + "-2" && rows[0].id != rows[1].id)
-    let other = try MarkupPlace([#"{"prompt": "q", "completions": ["a"]}"#, one])
-    #expect(try readMarkupRows(other.data)[1].id == rows[0].id)
+    let other = try LabelPlace([#"{"prompt": "q", "completions": ["a"]}"#, one])
+    #expect(try LabelRow.read(other.data)[1].id == rows[0].id)
   }
 }
 
 @Suite(.timeLimit(.minutes(10))) struct LabellingTests {
   /// Scores are the lengths of the answers.
-  let judge = Judge(identity: "length") { _, completions in completions.map { Double(MarkupRow.text($0).utf8.count) } }
+  let judge = Judge(identity: "length") { _, completions in completions.map { Double(LabelRow.text($0).utf8.count) } }
 
   @Test func scoresBecomeRowsAndAreNotAskedForAgain() throws {
-    let place = try MarkupPlace.numbered(4)
-    let rows = try readMarkupRows(place.data)
+    let place = try LabelPlace.numbered(4)
+    let rows = try LabelRow.read(place.data)
     var asked = 0
     let counting = Judge(identity: judge.identity) { prompt, completions in
       asked += 1
       return try judge.scores(prompt, completions)
     }
     var options = LabelOptions()
-    let result = try label(rows, judge: counting, options: options, to: place.output)
+    let result = try LabelRow.label(rows, judge: counting, options: options, to: place.output)
     #expect(result.judged == 4 && result.written == 4 && result.ties == 0 && result.kept == 0)
     let first = try place.rows()[0]
     #expect(first["chosen"] == "ccc" && first["rejected"] == "a" && first["score_chosen"] == 3.0)
     options.form = .allPairs
-    #expect(try label(rows, judge: counting, options: options, to: place.output).written == 20)
+    #expect(try LabelRow.label(rows, judge: counting, options: options, to: place.output).written == 20)
     #expect(asked == 4)
     #expect(throws: DPOError.self) {
-      try label(rows, judge: Judge(identity: "another") { _, _ in [] }, options: options, to: place.output)
+      try LabelRow.label(rows, judge: Judge(identity: "another") { _, _ in [] }, options: options, to: place.output)
     }
   }
 
   @Test func failuresKeepRowsForLaterAndThreeInARowEndTheWork() throws {
-    let place = try MarkupPlace.numbered(8)
-    let rows = try readMarkupRows(place.data)
+    let place = try LabelPlace.numbered(8)
+    let rows = try LabelRow.read(place.data)
     var fails: [JSON] = []
     var asked = 0
     let judge = Judge(identity: "failing") { prompt, completions in
@@ -74,41 +74,43 @@ struct MarkupPlace {
       return try self.judge.scores(prompt, completions)
     }
     fails = ["p1", "p5"]
-    let some = try label(rows, judge: judge, options: LabelOptions(), to: place.output)
+    let some = try LabelRow.label(rows, judge: judge, options: LabelOptions(), to: place.output)
     #expect(some.judged == 6 && some.kept == 2 && some.failure == "line 2: gone" && asked == 8)
     fails = []
-    #expect(try label(rows, judge: judge, options: LabelOptions(), to: place.output).written == 8)
+    #expect(try LabelRow.label(rows, judge: judge, options: LabelOptions(), to: place.output).written == 8)
     #expect(asked == 10)
     fails = (0..<8).map { .string("p\($0)") }
     var options = LabelOptions()
     options.overwrite = true
-    #expect(try label(rows, judge: judge, options: options, to: place.output).kept == 8)
+    #expect(try LabelRow.label(rows, judge: judge, options: options, to: place.output).kept == 8)
     #expect(asked == 13)
   }
 
   @Test func scoresThatAreNoNumbersAreFailures() throws {
-    let place = try MarkupPlace.numbered(1)
+    let place = try LabelPlace.numbered(1)
     for scores in [[1.0], [1, 2, 3, .nan]] {
       let judge = Judge(identity: "x") { _, _ in scores }
-      #expect(try label(readMarkupRows(place.data), judge: judge, options: LabelOptions(), to: place.output).kept == 1)
+      #expect(
+        try LabelRow.label(LabelRow.read(place.data), judge: judge, options: LabelOptions(), to: place.output).kept == 1
+      )
     }
   }
 }
 
-@Suite(.timeLimit(.minutes(10))) struct MarkupSessionTests {
-  func session(_ place: MarkupPlace, _ annotator: String = "a", mode: MarkupSession.Mode = .pairs) throws
-    -> MarkupSession
+@Suite(.timeLimit(.minutes(10))) struct LabelSessionTests {
+  func session(_ place: LabelPlace, _ annotator: String = "a", mode: LabelSession.Mode = .pairs) throws
+    -> LabelSession
   {
-    try MarkupSession(rows: readMarkupRows(place.data), mode: mode, annotator: annotator, output: place.output)
+    try LabelSession(rows: LabelRow.read(place.data), mode: mode, annotator: annotator, output: place.output)
   }
 
-  func say(_ verdict: Verdict, _ session: MarkupSession) throws {
+  func say(_ verdict: Verdict, _ session: LabelSession) throws {
     let question = try #require(session.current)
     #expect(try session.answer(question.id, verdict, revision: session.revision) == .done)
   }
 
   @Test func answersAreComparedTwoByTwoAndShownInARandomOrder() throws {
-    let place = try MarkupPlace.numbered(200)
+    let place = try LabelPlace.numbered(200)
     let session = try session(place)
     // "a", "bb", "a" again, "ccc": one pair of different answers and one left over.
     #expect(session.total == 200)
@@ -124,8 +126,8 @@ struct MarkupPlace {
   }
 
   @Test func verdictsSurviveTheProcessAndUndoGoesBackStepByStep() throws {
-    let place = try MarkupPlace.numbered(5)
-    var session: MarkupSession? = try session(place)
+    let place = try LabelPlace.numbered(5)
+    var session: LabelSession? = try session(place)
     for verdict in [Verdict.first, .tie, .second, .skip] { try say(verdict, #require(session)) }
     session = nil
     // A crash in the middle of a line.
@@ -145,7 +147,7 @@ struct MarkupPlace {
   }
 
   @Test func aPageThatIsOutdatedChangesNothing() throws {
-    let session = try session(MarkupPlace.numbered(3))
+    let session = try session(LabelPlace.numbered(3))
     let question = try #require(session.current)
     #expect(try session.answer(question.id, .first, revision: 0) == .done)
     #expect(try session.answer(question.id, .second, revision: 0) == .outdated)
@@ -155,14 +157,14 @@ struct MarkupPlace {
   }
 
   @Test func oneProcessAtATimeLabelsToAFile() throws {
-    let place = try MarkupPlace.numbered(3)
+    let place = try LabelPlace.numbered(3)
     let first = try session(place)
     #expect { try session(place, "b") } throws: { ($0 as? DPOError)?.code == .state }
     withExtendedLifetime(first) {}
   }
 
   @Test func annotatorsVoteAndTheirAgreementIsKnown() throws {
-    let place = try MarkupPlace.numbered(4)
+    let place = try LabelPlace.numbered(4)
     for (name, verdicts) in [
       ("a", [Verdict.first, .first, .second, .tie]), ("b", [.first, .second, .second, .first]),
     ] {
@@ -176,13 +178,13 @@ struct MarkupPlace {
     // Equal in two of four; chance: first ½·½ + second ¼·½ = 3/8.
     #expect(found.annotator == "b" && found.agreement.count == 4 && found.agreement.observed == 0.5)
     #expect(abs((try #require(found.agreement.kappa)) - (0.5 - 0.375) / (1 - 0.375)) < 1e-12)
-    let logged = try readJudgements(place.log)
+    let logged = try AnnotatorJudgements.read(place.log)
     #expect(logged.map(\.name) == ["a", "b"])
     #expect(Agreement(logged[0].judgements, logged[1].judgements) == found.agreement)
   }
 
   @Test func thumbsMakeRowsForKTO() throws {
-    let place = try MarkupPlace([
+    let place = try LabelPlace([
       #"{"prompt": [{"role": "user", "content": "p"}], "completions": ["a", "b", "a", "c"]}"#
     ])
     let session = try session(place, mode: .thumbs)

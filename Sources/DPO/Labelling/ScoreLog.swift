@@ -12,7 +12,7 @@ struct ScoreLog {
     if overwrite { try file.clear() }
     let instead = "; give another output, or set overwrite"
     var known: [String: [Double]] = [:]
-    try MarkupLog.forEachLine(of: file) { event, place in
+    try LabelLog.forEachLine(of: file) { event, place in
       guard let row = event["row"]?.string, let found = event["judge"]?.string, let values = event["scores"]?.array
       else { throw DPOError.mismatch("\(place) is no judge's score\(instead)") }
       guard found == judge else {
@@ -23,7 +23,7 @@ struct ScoreLog {
     scores = known
   }
 
-  mutating func record(_ row: MarkupRow, judge: String, _ values: [Double]) throws {
+  mutating func record(_ row: LabelRow, judge: String, _ values: [Double]) throws {
     scores[row.id] = values
     let event: JSON = ["row": .string(row.id), "judge": .string(judge), "scores": .array(values.map(JSON.real))]
     try file.append(event.description)
@@ -33,7 +33,7 @@ struct ScoreLog {
 }
 
 /// The log beside a labelling's output: what was judged, line by line.
-enum MarkupLog {
+enum LabelLog {
   static func path(of output: String) -> String { output + ".log" }
 
   /// Calls `body` with every line and its place for errors.

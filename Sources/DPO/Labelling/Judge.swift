@@ -87,7 +87,7 @@ public struct Judge {
   public static func classifier(_ classifier: TextClassifier, completionOnly: Bool = false) -> Judge {
     Judge(identity: "classifier \(classifier.fingerprint)\(completionOnly ? " of completions" : "")") { answers in
       answers.map {
-        classifier.logOdds((completionOnly ? "" : $0.prompt.string ?? "") + MarkupRow.text($0.completion))
+        classifier.logOdds((completionOnly ? "" : $0.prompt.string ?? "") + LabelRow.text($0.completion))
       }
     }
   }
@@ -107,7 +107,7 @@ public struct Judge {
       var options = DatasetOptions(.any)
       options.maxLength = nil
       let rows = answers.map { answer -> JSONObject in
-        ["prompt": answer.prompt, "completion": MarkupRow.answer(answer.completion, to: answer.prompt)]
+        ["prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt)]
       }
       let data = try model.file.dataset(.rows(rows), options: options)
       try data.check(contextLength: model.configuration.contextLength)

@@ -1,0 +1,69 @@
+import DPOBase
+
+/// How far two annotators agree on what both have judged.
+public struct Agreement: Sendable, Equatable {
+  public let count: Int
+  /// Share of equal judgements.
+  public let observed: Double
+  /// Cohen's κ = (observed − chance)/(1 − chance), chance the agreement of independent annotators with the same shares of each
+  /// judgement; nil where that is 1, or nothing was judged by both.
+  public let kappa: Double?
+
+  public init(_ judgements: [(first: String, second: String)]) {
+    count = judgements.count
+    let total = Double(max(count, 1))
+    observed = Double(judgements.count { $0.first == $0.second }) / total
+    var (first, second) = ([String: Double](), [String: Double]())
+    for judgement in judgements {
+      first[judgement.first, default: 0] += 1 / total
+      second[judgement.second, default: 0] += 1 / total
+    }
+    let chance = first.reduce(0) { $0 + $1.value * (second[$1.key] ?? 0) }
+    kappa = count > 0 && chance < 1 - 1e-12 ? (observed - chance) / (1 - chance) : nil
+  }
+
+  /// Of two annotators' judgements by question.
+  public init(_ first: [String: String], _ second: [String: String]) {
+    self.init(first.compactMap { key, judgement in second[key].map { (judgement, $0) } })
+  }
+}
+
+/// What one annotator judged: a judgement by question.
+public struct AnnotatorJudgements: Sendable, Equatable {
+  public let name: String
+  public let judgements: [String: String]
+}
+
+extension AnnotatorJudgements {
+  /// Reads what annotators judged from labelled rows (`{"prompt", "chosen", "rejected"}` or `{"prompt", "completion", "label"}`; one
+  /// annotator, named after the file), or from the log beside people's labels (ties too, and every annotator in it).
+  public static func read(_ path: String) throws -> [AnnotatorJudgements] {
+    var single: [String: String] = [:]
+    var log = VerdictBook()
+    var isLog = false
+    try JSONLines(path).forEach { row, line in
+      let place = "\(path): line \(line)"
+      let prompt = row["prompt"] ?? .null
+      if row["annotator"] != nil {
+        isLog = true
+        try log.apply(.object(row), place: place)
+      } else if let chosen = row["chosen"], let rejected = row["rejected"] {
+        // The two answers in an order of their own, so that files can be compared and chance is one half.
+        let answers = [chosen.description, rejected.description].sorted()
+        single[([prompt.description] + answers).joined(separator: "\n")] =
+          chosen.description == answers[0] ? "first" : "second"
+      } else if let completion = row["completion"], let label = row["label"]?.bool {
+        single[prompt.description + "\n" + completion.description] = label ? "up" : "down"
+      } else {
+        throw DPOError.format(
+          place,
+          "expected \"chosen\" and \"rejected\", \"completion\" and \"label\", or a line of an annotator's log")
+      }
+    }
+    guard isLog else { return [AnnotatorJudgements(name: nameOf(path), judgements: single)] }
+    return log.annotators.map { name in
+      AnnotatorJudgements(
+        name: name, judgements: log.verdicts(of: name).filter { $0.value != .skip }.mapValues(\.rawValue))
+    }
+  }
+}

@@ -1,0 +1,73 @@
+import CKernels
+import DPOBase
+
+/// Answers to one prompt, to be judged: `{"prompt", "completions": […]}`, as `LanguageModel.sample` writes them.
+public struct LabelRow: Sendable, Equatable {
+  /// XXH3 of prompt and completions in hexadecimal, and a number where a file repeats a row: the same wherever the row stands.
+  public let id: String
+  public let line: Int
+  /// Text, or chat messages.
+  public let prompt: JSON
+  /// At least one; text, or chat messages.
+  public let completions: [JSON]
+
+  func answer(_ index: Int) -> JSON { LabelRow.answer(completions[index], to: prompt) }
+
+  /// A completion as training takes it: where the prompt is chat messages, text becomes the assistant's message.
+  static func answer(_ completion: JSON, to prompt: JSON) -> JSON {
+    guard prompt.array != nil, completion.string != nil else { return completion }
+    return [["role": "assistant", "content": completion]]
+  }
+
+  /// What people and classifiers read.
+  public static func text(_ content: JSON) -> String {
+    content.string ?? (content.array ?? []).compactMap { $0["content"]?.string }.joined(separator: "\n\n")
+  }
+}
+
+extension LabelRow {
+  /// Rows to be judged of a JSON-lines file.
+  ///
+  /// - Throws: `.format` with the line of a row that is not like `LabelRow`; `.format` for a file without rows.
+  public static func read(_ path: String) throws -> [LabelRow] {
+    var rows: [LabelRow] = []
+    var copies: [String: Int] = [:]
+    try JSONLines(path).forEach { row, line in
+      func content(_ value: JSON?, _ name: String) throws -> JSON {
+        guard let value, value.string != nil || value.array?.allSatisfy({ $0["content"] != nil }) == true else {
+          throw DPOError.format(
+            path, "line \(line): \"\(name)\" is \(value?.kind ?? "missing"), expected text or chat messages")
+        }
+        return value
+      }
+      guard let found = row["completions"]?.array, !found.isEmpty else {
+        throw DPOError.format(
+          path,
+          "line \(line): \"completions\" is \(row["completions"]?.kind ?? "missing"), expected at least one answer")
+      }
+      let prompt = try content(row["prompt"], "prompt")
+      let completions = try found.map { try content($0, "completions") }
+      let text = JSON.array([prompt] + completions).description
+      let hash = Array(text.utf8).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }
+      let id = String(hash, radix: 16)
+      let copy = copies[id, default: 0] + 1
+      copies[id] = copy
+      rows.append(LabelRow(id: copy == 1 ? id : "\(id)-\(copy)", line: line, prompt: prompt, completions: completions))
+    }
+    guard !rows.isEmpty else { throw DPOError.format(path, "no rows; expected at least one") }
+    return rows
+  }
+}
+
+/// What a judgement makes of a row.
+enum LabelOutput {
+  /// `{"prompt", "chosen", "rejected"}`
+  static func pair(_ row: LabelRow, chosen: Int, rejected: Int) -> JSONObject {
+    ["prompt": row.prompt, "chosen": row.answer(chosen), "rejected": row.answer(rejected)]
+  }
+
+  /// `{"prompt", "completion", "label"}`
+  static func thumb(_ row: LabelRow, _ index: Int, up: Bool) -> JSONObject {
+    ["prompt": row.prompt, "completion": row.answer(index), "label": .bool(up)]
+  }
+}
