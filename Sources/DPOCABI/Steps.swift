@@ -94,26 +94,26 @@ public func dpo_trainer_plan(
 extension dpo_metrics {
   /// NaN where the method has none. `prefix`: of the record's names.
   init(_ record: StepRecord, prefix: String = "") {
-    func value(_ name: String) -> Double { record[prefix + name] ?? .nan }
+    func value(_ name: Metrics.Name) -> Double { record["\(prefix)\(name)"] ?? .nan }
     self.init()
     struct_size = MemoryLayout<dpo_metrics>.stride
     step = Int64(record.step)
     total_steps = Int64(record.totalSteps)
     epoch = record.epoch
-    loss = value("loss")
-    grad_norm = value("grad_norm")
-    learning_rate = value("learning_rate")
-    rewards_chosen = value("rewards/chosen")
-    rewards_rejected = value("rewards/rejected")
-    rewards_accuracies = value("rewards/accuracies")
-    rewards_margins = value("rewards/margins")
-    logps_chosen = value("logps/chosen")
-    logps_rejected = value("logps/rejected")
-    logits_chosen = value("logits/chosen")
-    logits_rejected = value("logits/rejected")
-    entropy = value("entropy")
-    mean_token_accuracy = value("mean_token_accuracy")
-    num_tokens = value("num_tokens")
+    loss = value(.loss)
+    grad_norm = value(.gradNorm)
+    learning_rate = value(.learningRate)
+    rewards_chosen = value(.rewardsChosen)
+    rewards_rejected = value(.rewardsRejected)
+    rewards_accuracies = value(.rewardsAccuracies)
+    rewards_margins = value(.rewardsMargins)
+    logps_chosen = value(.logpsChosen)
+    logps_rejected = value(.logpsRejected)
+    logits_chosen = value(.logitsChosen)
+    logits_rejected = value(.logitsRejected)
+    entropy = value(.entropy)
+    mean_token_accuracy = value(.meanTokenAccuracy)
+    num_tokens = value(.numTokens)
     seconds = record.seconds
   }
 }

@@ -112,7 +112,7 @@ struct Bench: ParsableCommand {
       "gflops": .real(trainer.countedOperations(step: 0) / median / 1e9),
       "precision": .string(options.machine.precision.rawValue), "lora_r": .int(options.lora.rank),
       "engine": .string(trainer.engine.name),
-      "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0["loss"] ?? .nan) }),
+      "threads": .int(trainer.threads), "losses": .array(([first] + records).map { .real($0[.loss] ?? .nan) }),
     ]
     if profile { object["profile"] = .array(kernelRows(kernels?.entries ?? []).map(JSON.object)) }
     if json {

@@ -74,8 +74,8 @@ struct Evaluate: ParsableCommand {
 
   private func show(_ record: StepRecord) {
     for (name, value) in record.metrics {
-      let error = record.standardErrors.first { $0.name == name && $0.value.isFinite }
-      print("\(name)\t\(value)" + (error.map { "\t± \(Terminal.short($0.value))" } ?? ""))
+      let error = record.standardErrors[name].flatMap { $0.isFinite ? $0 : nil }
+      print("\(name)\t\(value)" + (error.map { "\t± \(Terminal.short($0))" } ?? ""))
     }
   }
 

@@ -150,7 +150,7 @@ extension Feedback {
         case .step(let record):
           progress.show(
             done: record.step, total: record.totalSteps,
-            detail: record["rewards/margins"].map { "margin \(Terminal.short($0))" } ?? "")
+            detail: record[.rewardsMargins].map { "margin \(Terminal.short($0))" } ?? "")
         case .saved(let path): Terminal.tell("saved \(path)")
         case .note(let text): Terminal.tell(text)
         case .evaluation, .progress: break

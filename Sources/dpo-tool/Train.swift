@@ -148,15 +148,15 @@ struct Train: ParsableCommand {
   }
 
   private func summary(_ record: StepRecord) -> String {
-    let shown = [
-      ("loss", "loss"), ("eval_loss", "loss"), ("rewards/margins", "margin"), ("eval_rewards/margins", "margin"),
-      ("rewards/accuracies", "accuracy"), ("eval_rewards/accuracies", "accuracy"),
-      ("mean_token_accuracy", "token accuracy"), ("eval_perplexity", "perplexity"), ("objective/scores", "score"),
-      ("objective/kl", "KL"), ("eval_objective/scores", "score"), ("eval_objective/kl", "KL"),
+    let shown: [(Metrics.Name, String)] = [
+      (.loss, "loss"), (.loss.evaluated, "loss"), (.rewardsMargins, "margin"), (.rewardsMargins.evaluated, "margin"),
+      (.rewardsAccuracies, "accuracy"), (.rewardsAccuracies.evaluated, "accuracy"),
+      (.meanTokenAccuracy, "token accuracy"), (.perplexity.evaluated, "perplexity"), (.objectiveScores, "score"),
+      (.objectiveKl, "KL"), (.objectiveScores.evaluated, "score"), (.objectiveKl.evaluated, "KL"),
     ]
-    let isPreference = record["rewards/margins"] != nil
+    let isPreference = record[.rewardsMargins] != nil
     return shown.compactMap { name, title in
-      name == "mean_token_accuracy" && isPreference ? nil : record[name].map { "\(title) \(Terminal.short($0))" }
+      name == .meanTokenAccuracy && isPreference ? nil : record[name].map { "\(title) \(Terminal.short($0))" }
     }.joined(separator: "  ")
   }
 }

@@ -77,7 +77,7 @@ struct Experiment {
 
     print("3. DPO with a LoRA adapter over the quantised file")
     let options = Experiment.options
-    let data = try model.dataset(.rows(rows), options: options.dataset())
+    let data = try model.file.dataset(.rows(rows), options: options.dataset())
     let trainer = try Trainer(model: model.file, data: data, options: options)
     print("  \(trainer.plan.summary)")
     var progress = Phase("training step", total: trainer.plan.steps)

@@ -107,8 +107,8 @@ func addNLL(
     }
   }
   result.loss = result.losses.mean
-  result.metrics.append(("nll_loss", term?.nll ?? 0))
-  result.rowMetrics.append(("nll_loss", term?.values ?? sums.map { _ in 0 }))
+  result.metrics[.nllLoss] = term?.nll ?? 0
+  result.rowMetrics += [.nllLoss: term?.values ?? sums.map { _ in 0 }]
 }
 
 /// NLL = −(Σ w_i sum_i) / (Σ n_i) of the completions of B pairs.

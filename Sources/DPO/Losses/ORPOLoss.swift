@@ -41,8 +41,8 @@ public func orpoLoss(
     logSigmoids.append(logSigmoid(odds))
   }
   addNLL(sums: full, counts: fullCounts, weights, factor: 1, to: &result)
-  let odds = [("log_odds_ratio", logSigmoids), ("log_odds_chosen", logOdds)]
+  let odds: RowMetrics = [.logOddsRatio: logSigmoids, .logOddsChosen: logOdds]
   result.rowMetrics += odds
-  result.metrics += odds.map { ($0, $1.mean) }
+  result.metrics += odds.means
   return result
 }

@@ -68,9 +68,9 @@ public struct PairLossResult: Sendable {
   /// Implicit rewards, without gradient; for the DPO family β log π/π_ref.
   public var chosenRewards, rejectedRewards: [Double]
   /// Metrics beyond the rewards, by TRL's names.
-  public var metrics: [(name: String, value: Double)] = []
+  public var metrics: Metrics = [:]
   /// What `metrics` are the means of, one number a pair.
-  var rowMetrics: [(name: String, values: [Double])] = []
+  var rowMetrics: RowMetrics = [:]
   /// What each pair adds to the likelihood term beyond its mean: the term is a ratio of sums, the same for all pairs, and
   /// this its linearisation at the batch (`LikelihoodTerm`), which standard errors need. Mean 0.
   var likelihoodDeviations: [Double]

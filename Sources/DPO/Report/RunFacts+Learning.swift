@@ -40,7 +40,7 @@ extension RunFacts {
         "loss \(Text.number(risen.head)) in the first tenth of the steps, \(Self.range(risen.tail)) in the last; lowest \(Text.number(risen.low))"
       )
     }
-    if let gradient = metrics["grad_norm"], let largest = gradient.values.max() {
+    if let gradient = metrics[.gradNorm], let largest = gradient.values.max() {
       evidence.append("largest gradient norm \(Text.number(largest)), typical \(Text.number(gradient.median))")
     }
     let text =
@@ -75,7 +75,7 @@ extension RunFacts {
     guard !hasLearned, margin.mean < max(0.05, 3 * margin.standardError) else { return nil }
     evidence.append("margin \(Self.range(margin)) at the end; it starts at 0")
     if let accuracy { evidence.append("accuracy \(Text.percent(accuracy.tail.mean)) at the end; guessing gives 50 %") }
-    let moved = [drift("rewards/chosen"), drift("rewards/rejected")].compactMap { $0.map { abs($0.mean) } }.max() ?? 0
+    let moved = [drift(.rewardsChosen), drift(.rewardsRejected)].compactMap { $0.map { abs($0.mean) } }.max() ?? 0
     evidence.append("log-probs of whole completions moved by \(Text.number(moved)) nats against the reference")
     if let rate = learningRate {
       evidence.append("learning rate \(Text.option(rate)), \(Text.grouped(metrics.steps)) steps")
@@ -125,7 +125,7 @@ extension RunFacts {
       "accuracy \(Text.percent(accuracy.tail.mean)) and loss \(Text.number(loss.tail.mean)) at the end (\(Text.number(start)) at the start)",
       "this has held since step \(Text.number(loss.steps[begin])): \(Text.percent(share)) of the run",
     ]
-    if let gradient = metrics["grad_norm"] {
+    if let gradient = metrics[.gradNorm] {
       evidence.append("gradient norm \(Text.number(gradient.head.mean)) → \(Text.number(gradient.tail.mean))")
     }
     if let margin = margins?.tail {
@@ -169,7 +169,7 @@ extension RunFacts {
         "accuracy \(Text.percent(training)) on training pairs, \(Text.percent(held)) on held-out ones: a gap of \(Text.number(gap * 100)) points"
       )
     }
-    if let held = metrics["eval_rewards/margins"]?.last, let training = margins?.tail.mean {
+    if let held = metrics[.rewardsMargins.evaluated]?.last, let training = margins?.tail.mean {
       evidence.append("margin \(Text.number(training)) on training pairs, \(Text.number(held)) on held-out ones")
     }
     var options: [Diagnosis.Suggestion] = []
@@ -203,7 +203,7 @@ extension RunFacts {
   }
 
   var noEvaluation: Diagnosis? {
-    guard evaluationLoss == nil, metrics["eval_objective/scores"] == nil, metrics.steps >= 10 else { return nil }
+    guard evaluationLoss == nil, metrics[.objectiveScores.evaluated] == nil, metrics.steps >= 10 else { return nil }
     return Diagnosis(
       .noEvaluation, .note, "No held-out rows",
       "Training metrics alone cannot tell learning from memorising: accuracy near 100 % may be either.",

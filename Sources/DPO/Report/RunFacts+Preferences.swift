@@ -6,8 +6,8 @@ extension RunFacts {
 
   /// Chosen answers lose probability while margins rise: the question asked most, answered with the run's own numbers.
   var chosenFalls: Diagnosis? {
-    guard divergence == nil, !isReferenceFree, hasLearned, metrics.steps >= 10, let chosen = drift("rewards/chosen"),
-      let rejected = drift("rewards/rejected")
+    guard divergence == nil, !isReferenceFree, hasLearned, metrics.steps >= 10, let chosen = drift(.rewardsChosen),
+      let rejected = drift(.rewardsRejected)
     else { return nil }
     var evidence = [
       "against the reference, chosen completions changed by \(Self.range(chosen)) nats and rejected ones by \(Self.range(rejected)) nats (reward ÷ β)"
@@ -17,7 +17,7 @@ extension RunFacts {
       evidence.append(
         "a typical chosen completion has \(Text.number(chosenTokens)) tokens: \(Text.number(perToken)) nats a token")
     }
-    if let entropy = metrics["entropy"] {
+    if let entropy = metrics[.entropy] {
       evidence.append("entropy \(Text.number(entropy.head.mean)) → \(Text.number(entropy.tail.mean)) nats a token")
     }
     guard chosen.mean < -max(0.1, 2 * chosen.standardError) else {
@@ -26,7 +26,7 @@ extension RunFacts {
         "The margin grew without the model turning away from the chosen answers themselves.", evidence: evidence)
     }
     let togetherShare = rejected.mean < 0 ? chosen.mean / rejected.mean : 1
-    let entropyRise = metrics["entropy"].map { $0.head.mean > 0 ? $0.tail.mean / $0.head.mean - 1 : 0 } ?? 0
+    let entropyRise = metrics[.entropy].map { $0.head.mean > 0 ? $0.tail.mean / $0.head.mean - 1 : 0 } ?? 0
     let isLarge = (perToken ?? 0) < -0.3 || togetherShare > 0.75 && chosen.mean < -5 || entropyRise > 0.3
     let cause =
       "DPO asks only for the difference between chosen and rejected. Pushing a rejected answer down also lowers whatever "

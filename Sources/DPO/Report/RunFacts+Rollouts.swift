@@ -4,11 +4,11 @@ import DPOBase
 extension RunFacts {
   private typealias Text = ReportText
 
-  var isRollout: Bool { metrics["objective/scores"] != nil }
+  var isRollout: Bool { metrics[.objectiveScores] != nil }
 
   /// A metric of the rollouts, once a rollout: every step that learned from one repeats it.
-  private func rollouts(_ name: String) -> RunSeries? {
-    guard let series = metrics[name], let episodes = metrics["episode"] else { return metrics[name] }
+  private func rollouts(_ name: Metrics.Name) -> RunSeries? {
+    guard let series = metrics[name], let episodes = metrics[.episode] else { return metrics[name] }
     let episodeOf = Dictionary(zip(episodes.steps, episodes.values), uniquingKeysWith: { $1 })
     var last: Double?
     let points = zip(series.steps, series.values).filter { step, _ in
@@ -19,7 +19,7 @@ extension RunFacts {
   }
 
   /// β as given, else the run's last one.
-  private var penaltyWeight: Double { setting("kl_coef") ?? metrics["objective/kl_coef"]?.last ?? 0 }
+  private var penaltyWeight: Double { setting("kl_coef") ?? metrics[.objectiveKlCoef]?.last ?? 0 }
 
   private var scoreSuggestions: [Diagnosis.Suggestion] {
     var options: [Diagnosis.Suggestion] = []
@@ -34,16 +34,17 @@ extension RunFacts {
 
   /// The score rose, or did not.
   var rewardChange: Diagnosis? {
-    guard let scores = rollouts("objective/scores"), scores.count >= 6 else { return nil }
+    guard let scores = rollouts(.objectiveScores), scores.count >= 6 else { return nil }
     let (head, tail) = (scores.head, scores.tail)
     let error = (head.standardError * head.standardError + tail.standardError * tail.standardError).squareRoot()
     let change = tail.mean - head.mean
     var evidence = ["score \(Self.range(head)) → \(Self.range(tail)) over \(Text.grouped(scores.count)) rollouts"]
-    if let held = metrics["eval_objective/scores"], let first = held.values.first, let last = held.last, held.count > 1
+    if let held = metrics[.objectiveScores.evaluated], let first = held.values.first, let last = held.last,
+      held.count > 1
     {
       evidence.append("on held-out prompts \(Text.number(first)) → \(Text.number(last))")
     }
-    if let kl = rollouts("objective/kl")?.tail {
+    if let kl = rollouts(.objectiveKl)?.tail {
       evidence.append("paid with a KL of \(Self.range(kl)) nats a completion from the reference")
     }
     if change > 2 * error, change > 1e-3 * max(1, abs(head.mean)) {
@@ -66,10 +67,10 @@ extension RunFacts {
 
   /// Far from the reference, or with a policy that always says the same.
   var overOptimization: Diagnosis? {
-    guard let kl = rollouts("objective/kl"), kl.count >= 6 else { return nil }
-    let length = metrics["completions/mean_length"]?.tail.mean ?? setting("max_completion_length") ?? 1
+    guard let kl = rollouts(.objectiveKl), kl.count >= 6 else { return nil }
+    let length = metrics[.completionsMeanLength]?.tail.mean ?? setting("max_completion_length") ?? 1
     let perToken = kl.tail.mean / max(1, length)
-    let entropy = metrics["policy/entropy_avg"]
+    let entropy = metrics[.policyEntropyAvg]
     let collapsed = entropy.map { $0.head.mean > 0.1 && $0.tail.mean < 0.1 * $0.head.mean } ?? false
     guard perToken > 0.5 || collapsed else { return nil }
     var evidence = ["KL \(Self.range(kl.tail)) nats a completion, \(Text.number(perToken)) a token"]
@@ -92,7 +93,7 @@ extension RunFacts {
 
   /// Many tokens at the edge of the clip range.
   var largeSteps: Diagnosis? {
-    guard let clipped = metrics["policy/clipfrac_avg"], clipped.count >= 6, clipped.tail.mean > 0.3 else { return nil }
+    guard let clipped = metrics[.policyClipfracAvg], clipped.count >= 6, clipped.tail.mean > 0.3 else { return nil }
     return Diagnosis(
       .largeSteps, .warning, "Steps are larger than the clip range",
       "At more than three tokens in ten the update had gone as far as it may, so that later passes over a rollout learned from "
@@ -107,7 +108,7 @@ extension RunFacts {
 
   /// A value function that knows less than the mean.
   var poorValues: Diagnosis? {
-    guard let explained = rollouts("val/explained_variance"), explained.count >= 6, explained.tail.mean < 0 else {
+    guard let explained = rollouts(.valExplainedVariance), explained.count >= 6, explained.tail.mean < 0 else {
       return nil
     }
     return Diagnosis(

@@ -14,7 +14,7 @@ struct RunFacts {
     settings["loss_type"]?.array?.compactMap(\.string) ?? settings["loss_type"]?.string.map { [$0] } ?? ["sigmoid"]
   }
   /// As given, else the largest of the run.
-  var learningRate: Double? { setting("learning_rate") ?? metrics["learning_rate"]?.values.max() }
+  var learningRate: Double? { setting("learning_rate") ?? metrics[.learningRate]?.values.max() }
   var method: String { settings["method"]?.string ?? "dpo" }
   /// Rewards are not log-ratios to a reference.
   var isReferenceFree: Bool {
@@ -35,7 +35,7 @@ struct RunFacts {
   /// Tokens of a typical chosen completion.
   var chosenTokens: Double? { data["chosen_tokens"]?["median"]?.double ?? data["completion_tokens"]?["median"]?.double }
 
-  var isPreference: Bool { metrics["rewards/margins"] != nil }
+  var isPreference: Bool { metrics[.rewardsMargins] != nil }
   /// The options of DPO's losses apply.
   var isDPO: Bool { (settings["method"]?.string ?? "dpo") == "dpo" }
   /// Suggests cDPO where labels are taken at their word.
@@ -48,14 +48,14 @@ struct RunFacts {
     .init(
       .set([OptionSetting("loss_type", .string(loss)), OptionSetting("label_smoothing", Self.about(rate))]), reason)
   }
-  var margins: RunSeries? { metrics["rewards/margins"] }
-  var accuracy: RunSeries? { metrics["rewards/accuracies"] }
-  var loss: RunSeries? { metrics["loss"] }
-  var evaluationLoss: RunSeries? { metrics["eval_loss"] }
-  var evaluationAccuracy: RunSeries? { metrics["eval_rewards/accuracies"] }
+  var margins: RunSeries? { metrics[.rewardsMargins] }
+  var accuracy: RunSeries? { metrics[.rewardsAccuracies] }
+  var loss: RunSeries? { metrics[.loss] }
+  var evaluationLoss: RunSeries? { metrics[.loss.evaluated] }
+  var evaluationAccuracy: RunSeries? { metrics[.rewardsAccuracies.evaluated] }
 
   /// Change of a completion's log-prob against the reference, in nats: reward / β.
-  func drift(_ metric: String) -> RunSeries.Window? {
+  func drift(_ metric: Metrics.Name) -> RunSeries.Window? {
     guard let series = metrics[metric], beta > 0 else { return nil }
     let tail = series.tail
     return RunSeries.Window(mean: tail.mean / beta, standardError: tail.standardError / beta, count: tail.count)

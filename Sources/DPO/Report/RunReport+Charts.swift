@@ -3,11 +3,11 @@ extension RunReport {
   /// Charts of a run: the main ones first; those without data are left out.
   func plots() -> (main: [Plot], more: [Plot]) {
     let metrics = facts.metrics
-    func lines(_ parts: [(String, String, Plot.Color)]) -> [Plot.Line] {
+    func lines(_ parts: [(Metrics.Name, String, Plot.Color)]) -> [Plot.Line] {
       parts.flatMap { name, label, color -> [Plot.Line] in
         var lines: [Plot.Line] = []
         if let series = metrics[name] { lines.append(Plot.Line(label: label, color: color, series: series)) }
-        if let series = metrics["eval_\(name)"] {
+        if let series = metrics[name.evaluated] {
           let isAlone = parts.count == 1
           lines.append(
             Plot.Line(
@@ -17,57 +17,59 @@ extension RunReport {
         return lines
       }
     }
-    func plot(_ title: String, _ parts: [(String, String, Plot.Color)]) -> Plot? {
+    func plot(_ title: String, _ parts: [(Metrics.Name, String, Plot.Color)]) -> Plot? {
       let found = lines(parts)
       return found.isEmpty ? nil : Plot(title: title, lines: found)
     }
-    func pair(_ title: String, _ chosen: String, _ rejected: String) -> Plot? {
+    func pair(_ title: String, _ chosen: Metrics.Name, _ rejected: Metrics.Name) -> Plot? {
       plot(title, [(chosen, "chosen", .green), (rejected, "rejected", .orange)])
     }
-    var margin = plot("Reward margin (chosen − rejected)", [("rewards/margins", "training", .blue)])
+    var margin = plot("Reward margin (chosen − rejected)", [(.rewardsMargins, "training", .blue)])
     margin?.reference = (0, "")
-    var accuracy = plot("Accuracy: chosen above rejected", [("rewards/accuracies", "training", .blue)])
+    var accuracy = plot("Accuracy: chosen above rejected", [(.rewardsAccuracies, "training", .blue)])
     accuracy?.range = 0...1
     accuracy?.reference = (0.5, "guessing")
-    var loss = plot("Loss", [("loss", "training", .blue)])
+    var loss = plot("Loss", [(.loss, "training", .blue)])
     if facts.isPreference, facts.lossTypes == ["sigmoid"] {
       loss?.reference = (0.6931471805599453, "ln 2: no preference")
     }
-    var rewards = pair("Implicit rewards: β·log π/π_ref", "rewards/chosen", "rewards/rejected")
+    var rewards = pair("Implicit rewards: β·log π/π_ref", .rewardsChosen, .rewardsRejected)
     rewards?.reference = (0, "reference")
-    var gradient = plot("Gradient norm", [("grad_norm", "before clipping", .blue)])
+    var gradient = plot("Gradient norm", [(.gradNorm, "before clipping", .blue)])
     if let values = gradient?.lines.first?.series.values, let low = values.min(), let high = values.max(), low > 0,
       high > 30 * low
     {
       gradient?.isLogarithmic = true
     }
-    let score = plot("Score of the completions", [("objective/scores", "training", .blue)])
+    let score = plot("Score of the completions", [(.objectiveScores, "training", .blue)])
     var ratio = plot(
-      "Clip fraction", [("policy/clipfrac_avg", "policy", .blue), ("val/clipfrac_avg", "value", .orange)])
+      "Clip fraction", [(.policyClipfracAvg, "policy", .blue), (.valClipfracAvg, "value", .orange)])
     ratio?.range = 0...1
-    var explained = plot("Explained variance of the returns", [("val/explained_variance", "training", .blue)])
+    var explained = plot("Explained variance of the returns", [(.valExplainedVariance, "training", .blue)])
     explained?.reference = (0, "the mean")
-    let divergence = ["objective/kl", "kl"].compactMap { plot("KL to the reference (nats)", [($0, "training", .blue)]) }
-      .first
+    let divergence = [Metrics.Name.objectiveKl, .kl].compactMap {
+      plot("KL to the reference (nats)", [($0, "training", .blue)])
+    }
+    .first
     let main = [
       score, margin, accuracy, facts.isRollout ? nil : loss, rewards,
-      pair("Log-probs of whole answers", "logps/chosen", "logps/rejected"), divergence,
-      facts.isRollout ? plot("Entropy (nats a token)", [("policy/entropy_avg", "training", .blue)]) : nil, ratio,
+      pair("Log-probs of whole answers", .logpsChosen, .logpsRejected), divergence,
+      facts.isRollout ? plot("Entropy (nats a token)", [(.policyEntropyAvg, "training", .blue)]) : nil, ratio,
       explained,
       gradient,
     ]
     let more = [
-      plot("Learning rate", [("learning_rate", "learning rate", .blue)]),
-      plot("Entropy (nats a token)", [("entropy", "training", .blue)]),
-      plot("Token accuracy", [("mean_token_accuracy", "training", .blue)]),
-      pair("Mean logits", "logits/chosen", "logits/rejected"),
+      plot("Learning rate", [(.learningRate, "learning rate", .blue)]),
+      plot("Entropy (nats a token)", [(.entropy, "training", .blue)]),
+      plot("Token accuracy", [(.meanTokenAccuracy, "training", .blue)]),
+      pair("Mean logits", .logitsChosen, .logitsRejected),
       facts.isRollout ? loss : nil,
       plot(
         "Reward: score less the KL penalty",
-        [("objective/rlhf_reward", "reward", .blue), ("objective/non_score_reward", "penalty", .orange)]),
-      plot("β", [("objective/kl_coef", "weight of the penalty", .blue)]),
-      plot("Loss of the value function", [("loss/value_avg", "training", .blue)]),
-      plot("Length (tokens)", [("completions/mean_length", "training", .blue)]),
+        [(.objectiveRlhfReward, "reward", .blue), (.objectiveNonScoreReward, "penalty", .orange)]),
+      plot("β", [(.objectiveKlCoef, "weight of the penalty", .blue)]),
+      plot("Loss of the value function", [(.lossValueAvg, "training", .blue)]),
+      plot("Length (tokens)", [(.completionsMeanLength, "training", .blue)]),
     ]
     return (main.compactMap(\.self), more.compactMap(\.self))
   }

@@ -80,22 +80,22 @@ extension RunReport {
           metrics.lastEpoch.map { "\(ReportText.number($0)) epoch\($0 == 1 ? "" : "s")" } ?? ""
         ))
     }
-    func tile(_ name: String, _ metric: String, asPercent: Bool = false) {
+    func tile(_ name: String, _ metric: Metrics.Name, asPercent: Bool = false) {
       guard let series = metrics[metric] else { return }
       func show(_ value: Double) -> String { asPercent ? ReportText.percent(value) : ReportText.number(value) }
-      let held = metrics["eval_\(metric)"]?.last.map { "held out \(show($0))" } ?? "at first \(show(series.head.mean))"
+      let held = metrics[metric.evaluated]?.last.map { "held out \(show($0))" } ?? "at first \(show(series.head.mean))"
       tiles.append((name, show(series.tail.mean), held))
     }
-    tile("Accuracy", "rewards/accuracies", asPercent: true)
-    tile("Margin", "rewards/margins")
-    tile("Score", "objective/scores")
-    tile("KL", "objective/kl")
-    if !facts.isRollout { tile("Loss", "loss") }
-    if !facts.isPreference { tile("Token accuracy", "mean_token_accuracy", asPercent: true) }
-    if let perplexity = metrics["eval_perplexity"]?.last {
+    tile("Accuracy", .rewardsAccuracies, asPercent: true)
+    tile("Margin", .rewardsMargins)
+    tile("Score", .objectiveScores)
+    tile("KL", .objectiveKl)
+    if !facts.isRollout { tile("Loss", .loss) }
+    if !facts.isPreference { tile("Token accuracy", .meanTokenAccuracy, asPercent: true) }
+    if let perplexity = metrics[.perplexity.evaluated]?.last {
       tiles.append(("Perplexity", ReportText.number(perplexity), "of the held-out text"))
     }
-    if let chosen = facts.drift("rewards/chosen"), let rejected = facts.drift("rewards/rejected"),
+    if let chosen = facts.drift(.rewardsChosen), let rejected = facts.drift(.rewardsRejected),
       !facts.isReferenceFree
     {
       tiles.append(
@@ -197,7 +197,7 @@ extension RunReport {
         guard let series = metrics[name] else { continue }
         let cells: [Double] = [series.head.mean, series.tail.mean, series.values.min() ?? 0, series.values.max() ?? 0]
         out +=
-          "<tr><td>\(escape(ReportText.cut(name, 80)))</td>"
+          "<tr><td>\(escape(ReportText.cut(name.text, 80)))</td>"
           + cells.map { "<td class=\"n\">\(escape(ReportText.number($0)))</td>" }.joined() + "</tr>\n"
       }
       out += "</table></div>\n"

@@ -2,11 +2,11 @@ import DPOBase
 
 /// One metric over the steps of a run.
 struct RunSeries {
-  let name: String
+  let name: Metrics.Name
   private(set) var steps: [Double] = []
   private(set) var values: [Double] = []
 
-  init(name: String, points: [(step: Double, value: Double)]) {
+  init(name: Metrics.Name, points: [(step: Double, value: Double)]) {
     self.name = name
     // A resumed run may have written a step twice: the later one counts.
     var latest: [Double: Double] = [:]
@@ -63,24 +63,25 @@ struct RunSeries {
 
 /// All metrics of a run by name, from the rows of metrics.jsonl.
 struct RunMetrics {
-  private(set) var series: [String: RunSeries] = [:]
+  private(set) var series: [Metrics.Name: RunSeries] = [:]
   /// In order of first appearance.
-  private(set) var names: [String] = []
+  private(set) var names: [Metrics.Name] = []
   /// Steps whose loss or gradient norm was not finite (written as null).
   private(set) var brokenSteps: [Double] = []
   private(set) var lastEpoch: Double?
 
   init(_ rows: [JSON]) {
-    var points: [String: [(step: Double, value: Double)]] = [:]
+    var points: [Metrics.Name: [(step: Double, value: Double)]] = [:]
     var broken: Set<Double> = []
     for (index, row) in rows.enumerated() {
       guard let object = row.object else { continue }
       let step = object["step"]?.double ?? Double(index + 1)
       guard step.isFinite else { continue }
       lastEpoch = object["epoch"]?.double ?? lastEpoch
-      for (name, value) in object.members where name != "step" && name != "epoch" {
+      for (key, value) in object.members where key != "step" && key != "epoch" {
+        let name = Metrics.Name(key)
         guard let number = value.double, number.isFinite else {
-          if name == "loss" || name == "grad_norm", value.isNull || value.double != nil { broken.insert(step) }
+          if name == .loss || name == .gradNorm, value.isNull || value.double != nil { broken.insert(step) }
           continue
         }
         if points[name] == nil { names.append(name) }
@@ -91,9 +92,9 @@ struct RunMetrics {
     brokenSteps = broken.sorted()
   }
 
-  subscript(name: String) -> RunSeries? { series[name] }
+  subscript(name: Metrics.Name) -> RunSeries? { series[name] }
 
   /// Optimiser steps that were recorded.
-  var steps: Int { max(self["loss"]?.count ?? 0, self["rewards/margins"]?.count ?? 0) }
+  var steps: Int { max(self[.loss]?.count ?? 0, self[.rewardsMargins]?.count ?? 0) }
   var lastStep: Double { series.values.compactMap(\.steps.last).max() ?? 0 }
 }

@@ -26,7 +26,7 @@ protocol BatchSource: AnyObject {
   func batches(_ k: Int) throws -> StepBatches
 
   /// Metrics of the evaluation data, without "eval_".
-  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)]
+  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> Metrics
   /// Seconds that the whole run takes, from timing a little of it.
   func estimateSeconds(_ models: TrainedModels) throws -> Double
 
@@ -118,7 +118,7 @@ final class EpochSource: BatchSource {
     return StepBatches(data: data, microBatches: step.microBatches, epochAfter: step.epochAfter)
   }
 
-  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
+  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> Metrics {
     try Trainer.scores(
       of: data, runner: models.runner, adapter: models.adapter, reference: models.reference, method: models.method,
       state: models.state, batchSize: options.batches.perDeviceEvalBatchSize, beforeBatch: models.checkCancelled

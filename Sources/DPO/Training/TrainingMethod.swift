@@ -35,9 +35,9 @@ struct TrainingMethod: Sendable {
   /// How it learns from completions that the policy draws; nil: from the rows of a data set.
   var rollout: RolloutMethod?
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
-  var overallMetrics: @Sendable ([Double]) -> [(name: String, value: Double)] = { _ in [] }
+  var overallMetrics: @Sendable ([Double]) -> Metrics = { _ in [:] }
   /// Metrics that are differences of the means of two metrics of different rows (`MethodLoss.rowMetrics`).
-  var rowDifferences: [(name: String, of: String, and: String)] = []
+  var rowDifferences: [RowMetrics.Difference] = []
 }
 
 /// Log-probs of some rows of the data, and what they are a part of.
@@ -67,7 +67,7 @@ struct MethodLoss {
   var tokenGradients: [Float] = []
   /// d step loss / d number of the scalar head; empty: 0.
   var valueGradients: [Float] = []
-  var metrics: [(name: String, value: Double)]
+  var metrics: Metrics
   /// Rows whose loss is NaN or infinite.
   var nonFiniteRows: [Int] = []
   /// As many numbers for each row, for `overallMetrics`.
@@ -75,7 +75,7 @@ struct MethodLoss {
   /// What the next micro-batch of training gets; nil: the same as this one.
   var state: [Double]?
   /// What metrics of the same names are the means of, one number a row: an evaluation tells their standard errors.
-  var rowMetrics: [(name: String, values: [Double])] = []
+  var rowMetrics: RowMetrics = [:]
 }
 
 extension TrainingMethod {

@@ -97,7 +97,7 @@ import Testing
     let margins = (0..<data.count).map { ratios[2 * $0] - ratios[2 * $0 + 1] }
     let mean = margins.reduce(0, +) / 12
     let error = (margins.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / 11 / 12).squareRoot()
-    let told = try #require(found.record.standardErrors.first { $0.name == "rewards/margins" }?.value)
+    let told = try #require(found.record.standardErrors[.rewardsMargins])
     #expect(abs(told - error) < 1e-4 * error, "\(told) \(error)")
     #expect(found.json["standard_errors"]?["loss"]?.double != nil && found.json["samples"] == nil)
   }
@@ -123,28 +123,25 @@ import Testing
       try writeFile("\(folder.path)/\(index).jsonl", String(line))
       return try policy.evaluate(["\(folder.path)/\(index).jsonl"], options: options).record
     }
-    func error(_ name: String) -> Double {
+    func error(_ name: Metrics.Name) -> Double {
       let values = alone.compactMap { $0[name] }
       return (squares(values) / Double(values.count - 1) / Double(values.count)).squareRoot()
     }
     // ORPO's loss is a ratio of sums over rows, BCO's compares with the other rows.
-    let names =
-      ["rewards/chosen", "rewards/rejected", "logps/chosen", "logps/rejected"]
-      + (["orpo", "bco"].contains(method) ? [] : ["loss"])
-      + (file == "unpaired" ? [] : ["rewards/accuracies", "rewards/margins"])
-      + (method == "orpo" ? ["log_odds_ratio", "log_odds_chosen"] : [])
-    func told(_ name: String) throws -> Double {
-      try #require(found.standardErrors.first { $0.name == name }?.value, "\(name)")
-    }
+    var names: [Metrics.Name] = [.rewardsChosen, .rewardsRejected, .logpsChosen, .logpsRejected]
+    if !["orpo", "bco"].contains(method) { names.append(.loss) }
+    if file != "unpaired" { names += [.rewardsAccuracies, .rewardsMargins] }
+    if method == "orpo" { names += [.logOddsRatio, .logOddsChosen] }
+    func told(_ name: Metrics.Name) throws -> Double { try #require(found.standardErrors[name], "\(name)") }
     for name in names {
       let (told, expected) = (try told(name), error(name))
       #expect(abs(told - expected) < 1e-3 * expected + 1e-7, "\(name): \(told), expected \(expected)")
     }
     if file == "unpaired" {
-      let expected = hypot(error("rewards/chosen"), error("rewards/rejected"))
-      #expect(abs(try told("rewards/margins") - expected) < 1e-3 * expected)
+      let expected = hypot(error(.rewardsChosen), error(.rewardsRejected))
+      #expect(abs(try told(.rewardsMargins) - expected) < 1e-3 * expected)
     }
-    #expect(try told("loss") > 0)
+    #expect(try told(.loss) > 0)
   }
 
   /// The likelihood term is a ratio of sums: its error agrees with the jackknife's.
@@ -162,10 +159,10 @@ import Testing
       try writeFile("\(folder.path)/rest.jsonl", rest.joined(separator: "\n"))
       return try policy.evaluate(["\(folder.path)/rest.jsonl"], options: options).record
     }
-    for name in ["loss", "nll_loss"] {
+    for name in [Metrics.Name.loss, .nllLoss] {
       let values = without.compactMap { $0[name] }
       let jackknife = (squares(values) * 11 / 12).squareRoot()
-      let told = try #require(found.standardErrors.first { $0.name == name }?.value)
+      let told = try #require(found.standardErrors[name])
       #expect(jackknife > 0 && abs(told - jackknife) < 0.15 * jackknife, "\(name): \(told), jackknife \(jackknife)")
     }
   }

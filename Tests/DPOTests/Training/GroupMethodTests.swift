@@ -131,7 +131,7 @@ import Testing
       data: TokenizedDataset(.tokens(rows), options: options.dataset()), options: options)
     for (step, record) in found.enumerated() {
       let expected = try offline.takeStep()
-      for name in ["loss", "grad_norm", "rewards/margins", "rewards/accuracies", "logps/chosen", "entropy"] {
+      for name in [Metrics.Name.loss, .gradNorm, .rewardsMargins, .rewardsAccuracies, .logpsChosen, .entropy] {
         let (a, b) = (record[name] ?? .nan, expected[name] ?? .nan)
         #expect(abs(a - b) <= 1e-4 * abs(b) + 1e-5, "step \(step + 1), \(name): \(a), DPO's is \(b)")
       }

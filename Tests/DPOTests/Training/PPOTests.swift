@@ -71,7 +71,7 @@ import Testing
   @Test func aStepTellsWhatTRLTells() throws {
     let trainer = try rolloutTrainer { $0.method.missingEosPenalty = 1 }
     let record = try trainer.takeStep()
-    for name in [
+    for name: Metrics.Name in [
       "loss", "grad_norm", "learning_rate", "objective/kl", "objective/entropy", "objective/non_score_reward",
       "objective/rlhf_reward", "objective/scores", "policy/approxkl_avg", "policy/clipfrac_avg", "policy/entropy_avg",
       "loss/policy_avg", "loss/value_avg", "val/clipfrac_avg", "val/ratio", "val/num_eos_tokens",

@@ -31,7 +31,7 @@ import Testing
       let tolerance = index == 0 ? 1e-5 : 1e-3
       for (metric, value) in expected.object?.members ?? [] {
         let want = try #require(value.double)
-        let found = try #require(record[metric], "step \(index + 1) \(metric)")
+        let found = try #require(record[Metrics.Name(metric)], "step \(index + 1) \(metric)")
         #expect(
           abs(found - want) <= tolerance * max(1, abs(want)), "step \(index + 1) \(metric): \(found), torch \(want)")
       }

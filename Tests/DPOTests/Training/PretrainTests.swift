@@ -61,7 +61,7 @@ import Testing
         $0.batches.perDeviceTrainBatchSize = 1000
       })
     for (a, b) in zip(packed, plain) {
-      for name in ["loss", "grad_norm", "entropy", "num_tokens"] {
+      for name in [Metrics.Name.loss, .gradNorm, .entropy, .numTokens] {
         #expect(abs((a[name] ?? 0) - (b[name] ?? 1)) < 1e-5 * max(1, b[name] ?? 0), "\(name) in step \(a.step)")
       }
     }

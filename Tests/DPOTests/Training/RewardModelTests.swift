@@ -18,7 +18,7 @@ import Testing
     let data = try model.dataset(.file(path("data")), options: options.dataset())
     let adapter = try AdapterFile.open(path("final_adapter"), for: model)
     let record = try Trainer.evaluate(model: model, adapter: adapter, data: data, options: options)
-    for name in ["loss", "accuracy", "margin", "min_reward", "mean_reward", "max_reward"] {
+    for name in [Metrics.Name.loss, .accuracy, .margin, .minReward, .meanReward, .maxReward] {
       let want = try #require(golden["evaluation"]?["eval_\(name)"]?.double)
       let found = try #require(record[name])
       #expect(abs(found - want) < 1e-5, "\(name): \(found), TRL \(want)")

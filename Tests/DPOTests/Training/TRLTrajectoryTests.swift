@@ -115,7 +115,7 @@ import Testing
   private func compare(_ record: StepRecord, _ expected: JSON, tolerance: Double, _ place: String) {
     for (name, value) in expected.object?.members ?? [] {
       guard let want = value.double, name != "step", name != "epoch", name != "eval_num_tokens" else { continue }
-      guard let found = record[name] else {
+      guard let found = record[Metrics.Name(name)] else {
         Issue.record("\(place): no metric \(name)")
         continue
       }

@@ -108,7 +108,7 @@ import Testing
       let data = try model.file.dataset(.rows(rows), options: options.dataset())
       return try Trainer(model: model.file, data: data, options: options).takeStep()
     }
-    for name in ["loss", "grad_norm"] {
+    for name in [Metrics.Name.loss, .gradNorm] {
       let (one, three) = (try #require(records[0][name]), try #require(records[1][name]))
       #expect(abs(three - 3 * one) < 1e-5 * three)
     }

@@ -70,7 +70,7 @@ struct BothRoads {
     let data = try model.dataset(.file(rows), options: options.dataset())
     let trainer = try Trainer(model: model, data: data, reward: reward, options: options)
     let result = try trainer.run(outputDirectory: "\(out)/\(method.name)")
-    print("\(method.name): \(result.steps) steps, loss \(result.last?["loss"] ?? .nan)")
+    print("\(method.name): \(result.steps) steps, loss \(result.last?[.loss] ?? .nan)")
     return try ModelFile.open(result.modelPath)
   }
 

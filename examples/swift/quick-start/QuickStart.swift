@@ -34,7 +34,7 @@ struct QuickStart {
     for try await event in trainer.events(outputDirectory: output, resume: .last) {
       switch event {
       case .step(let record):
-        print("step \(record.step) of \(record.totalSteps): margin \(record["rewards/margins"] ?? 0)")
+        print("step \(record.step) of \(record.totalSteps): margin \(record[.rewardsMargins] ?? 0)")
       case .note(let text): print(text)
       default: break
       }

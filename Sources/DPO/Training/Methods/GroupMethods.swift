@@ -23,7 +23,7 @@ extension TrainingMethod {
           logProbs: batch.policy.logProbs, counts: batch.policy.counts, rollout: rollout.tokens(of: batch.rows),
           normalizer: Double(max(1, normalizer)), options)
         var metrics = policyMetrics(result, batch.policy)
-        if options.klCoefficient != 0 { metrics.append(("kl", result.referenceKL)) }
+        if options.klCoefficient != 0 { metrics[.kl] = result.referenceKL }
         return MethodLoss(
           loss: result.loss, tokenGradients: result.logProbGradients.map { Float($0) }, metrics: metrics,
           nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })
@@ -50,7 +50,7 @@ extension TrainingMethod {
         referenceLogProbs: samples.referenceLogProbs),
       divergence: samples.divergences.mean,
       metrics: samples.metrics(penalties: penalties)
-        + [("frac_reward_zero_std", Double(equal) / Double(max(1, groups.count)))])
+        + [.fracRewardZeroStd: Double(equal) / Double(max(1, groups.count))])
   }
 }
 

@@ -17,7 +17,7 @@ extension TrainingMethod {
       let result = try DPO.ktoLoss(
         logRatios: Array(ratios[..<count]), labels: labels, klLogRatios: Array(ratios[count...]), weights: weights,
         options)
-      return (result, [("kl", result.baseline)], nil)
+      return (result, [.kl: result.baseline], nil)
     }
     guard options.kind == .kto else { return method }
     method.isSequential = true
@@ -37,7 +37,7 @@ extension TrainingMethod {
       let result = try bcoLoss(
         logRatios: ratios, labels: labels, weights: weights, beta: beta, baseline: &baseline,
         isTraining: batch.isTraining || baseline.rows == 0)
-      return (result, [("delta", result.baseline)], [baseline.mean, baseline.rows])
+      return (result, [.delta: result.baseline], [baseline.mean, baseline.rows])
     }
     method.initialState = [0, 0]
     return method
@@ -49,7 +49,7 @@ extension TrainingMethod {
     _ name: String,
     loss:
       @escaping @Sendable (_ batch: MicroBatch, _ labels: [Bool], _ logRatios: [Double], _ weights: [Double]?) throws
-      -> (UnpairedLossResult, metrics: [(name: String, value: Double)], state: [Double]?)
+      -> (UnpairedLossResult, metrics: Metrics, state: [Double]?)
   ) -> TrainingMethod {
     TrainingMethod(
       name: name, purpose: .unpaired, usesReference: true, extras: [.entropy, .meanLogit],
@@ -66,9 +66,11 @@ extension TrainingMethod {
           tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
           metrics: metrics + unpairedMetrics(batch.policy, labels: labels, rows: rows),
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] }, state: state,
-          rowMetrics: [("loss", result.losses)] + rows)
+          rowMetrics: [.loss: result.losses] + rows)
       },
-      rowDifferences: [("rewards/margins", "rewards/chosen", "rewards/rejected")])
+      rowDifferences: [
+        RowMetrics.Difference(name: .rewardsMargins, of: .rewardsChosen, and: .rewardsRejected)
+      ])
   }
 }
 
@@ -99,17 +101,18 @@ extension KTOLossOptions {
 /// What some of the metrics of labelled rows are the means of: one number a row with a thumb up (chosen) or down (rejected).
 private func unpairedRowMetrics(
   sums: [Double], labels: [Bool], rewards: [Double]
-) -> [(name: String, values: [Double])] {
-  [(true, "chosen"), (false, "rejected")].flatMap { label, side in
-    let rows = labels.indices.filter { labels[$0] == label }
-    return [("rewards/\(side)", rows.map { rewards[$0] }), ("logps/\(side)", rows.map { sums[$0] })]
-  }
+) -> RowMetrics {
+  func rows(_ label: Bool) -> [Int] { labels.indices.filter { labels[$0] == label } }
+  return [
+    .rewardsChosen: rows(true).map { rewards[$0] }, .logpsChosen: rows(true).map { sums[$0] },
+    .rewardsRejected: rows(false).map { rewards[$0] }, .logpsRejected: rows(false).map { sums[$0] },
+  ]
 }
 
 /// TRL's metrics of labelled rows: means over rows with a thumb up (chosen) and down (rejected), where there are any.
 private func unpairedMetrics(
-  _ scores: TokenScores, labels: [Bool], rows: [(name: String, values: [Double])]
-) -> [(name: String, value: Double)] {
+  _ scores: TokenScores, labels: [Bool], rows: RowMetrics
+) -> Metrics {
   var logits = [0.0, 0.0]
   var tokens = [0, 0]
   var entropy = 0.0
@@ -122,12 +125,13 @@ private func unpairedMetrics(
     tokens[label ? 0 : 1] += scores.counts[row]
     start += scores.counts[row]
   }
-  var metrics = rows.filter { !$0.values.isEmpty }.map { (name: $0.name, value: $0.values.mean) }
-  for (side, name) in ["chosen", "rejected"].enumerated() where labels.contains(side == 0) {
-    metrics.append(("logits/\(name)", logits[side] / Double(max(1, tokens[side]))))
+  var metrics = rows.means
+  for (side, name) in [Metrics.Name.logitsChosen, .logitsRejected].enumerated() where labels.contains(side == 0) {
+    metrics[name] = logits[side] / Double(max(1, tokens[side]))
   }
-  let rewards = ["chosen", "rejected"].map { side in metrics.first { $0.name == "rewards/\(side)" }?.value }
-  if let chosen = rewards[0], let rejected = rewards[1] { metrics.append(("rewards/margins", chosen - rejected)) }
-  metrics.append(("entropy", entropy / Double(max(1, start))))
+  if let chosen = metrics[.rewardsChosen], let rejected = metrics[.rewardsRejected] {
+    metrics[.rewardsMargins] = chosen - rejected
+  }
+  metrics[.entropy] = entropy / Double(max(1, start))
   return metrics
 }

@@ -42,7 +42,7 @@ extension TrainingMethod {
       referenceSums: rows.indices.map { Array(sums[2 * $0..<2 * $0 + 2]) },
       divergence: samples.divergences.mean,
       metrics: samples.metrics(penalties: samples.divergences.map { -options.beta * $0 })
-        + [("val/ties", Double(prompts - rows.count) / Double(max(1, prompts)))],
+        + [.valTies: Double(prompts - rows.count) / Double(max(1, prompts))],
       notes: rows.isEmpty
         ? [
           "the judge told none of the answers to \(prompts) prompts apart; there is nothing to learn, the step is skipped"

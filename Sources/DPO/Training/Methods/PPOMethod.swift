@@ -29,7 +29,7 @@ extension TrainingMethod {
           loss: result.loss * share, tokenGradients: result.logProbGradients.map { Float($0 * share) },
           valueGradients: result.valueGradients.map { Float($0 * share) },
           metrics: policyMetrics(result, batch.policy) + [
-            ("loss/value_avg", result.valueLoss), ("val/clipfrac_avg", result.valueClipFraction),
+            .lossValueAvg: result.valueLoss, .valClipfracAvg: result.valueClipFraction,
           ],
           nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })
       },
@@ -58,16 +58,16 @@ extension TrainingMethod {
         logProbs: samples.logProbs, values: samples.values, advantages: whitened(advantages).map { Float($0) },
         returns: returns.map { Float($0) }),
       divergence: samples.divergences.mean,
-      metrics: samples.metrics(penalties: penalties) + [("val/explained_variance", explained)])
+      metrics: samples.metrics(penalties: penalties) + [.valExplainedVariance: explained])
   }
 }
 
 /// TRL's metrics of a policy's step.
-func policyMetrics(_ result: PPOLossResult, _ scores: TokenScores) -> [(name: String, value: Double)] {
+func policyMetrics(_ result: PPOLossResult, _ scores: TokenScores) -> Metrics {
   let entropy = scores.entropy.map { $0.map(Double.init).mean } ?? 0
   return [
-    ("policy/approxkl_avg", result.approximateKL), ("policy/clipfrac_avg", result.clipFraction),
-    ("policy/entropy_avg", entropy), ("loss/policy_avg", result.policyLoss), ("val/ratio", result.ratio),
+    .policyApproxklAvg: result.approximateKL, .policyClipfracAvg: result.clipFraction, .policyEntropyAvg: entropy,
+    .lossPolicyAvg: result.policyLoss, .valRatio: result.ratio,
   ]
 }
 

@@ -67,27 +67,27 @@ func spread(_ sequences: [Double], over counts: [Int]) -> [Float] {
 }
 
 /// TRL's metrics of pairs. Log-probs and scores: chosen and rejected in turn; sequences after the pairs do not count.
-func pairMetrics(_ pairs: PairLossResult, logps: [Double], _ scores: TokenScores) -> [(name: String, value: Double)] {
-  rewardRowMetrics(pairs, logps: logps).map { ($0.name, $0.values.mean) } + tokenMetrics(scores, sequences: logps.count)
+func pairMetrics(_ pairs: PairLossResult, logps: [Double], _ scores: TokenScores) -> Metrics {
+  rewardRowMetrics(pairs, logps: logps).means + tokenMetrics(scores, sequences: logps.count)
 }
 
 /// What the loss and the metrics of pairs are the means of, one number a pair.
-func pairRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> [(name: String, values: [Double])] {
-  [("loss", pairs.rowLosses)] + rewardRowMetrics(pairs, logps: logps) + pairs.rowMetrics
+func pairRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> RowMetrics {
+  [.loss: pairs.rowLosses] + rewardRowMetrics(pairs, logps: logps) + pairs.rowMetrics
 }
 
-private func rewardRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> [(name: String, values: [Double])] {
+private func rewardRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> RowMetrics {
   func side(_ first: Int) -> [Double] { stride(from: first, to: logps.count, by: 2).map { logps[$0] } }
   let rewards = zip(pairs.chosenRewards, pairs.rejectedRewards)
   return [
-    ("rewards/chosen", pairs.chosenRewards), ("rewards/rejected", pairs.rejectedRewards),
-    ("rewards/accuracies", rewards.map { $0 > $1 ? 1.0 : 0 }), ("rewards/margins", rewards.map { $0 - $1 }),
-    ("logps/chosen", side(0)), ("logps/rejected", side(1)),
+    .rewardsChosen: pairs.chosenRewards, .rewardsRejected: pairs.rejectedRewards,
+    .rewardsAccuracies: rewards.map { $0 > $1 ? 1.0 : 0 }, .rewardsMargins: rewards.map { $0 - $1 },
+    .logpsChosen: side(0), .logpsRejected: side(1),
   ]
 }
 
 /// TRL's per-token metrics of pairs: entropy over both sides, mean logit of each side, accuracy over chosen tokens.
-private func tokenMetrics(_ scores: TokenScores, sequences: Int) -> [(name: String, value: Double)] {
+private func tokenMetrics(_ scores: TokenScores, sequences: Int) -> Metrics {
   var start = 0
   var tokens = [0.0, 0.0]
   var logits = [0.0, 0.0]
@@ -105,7 +105,7 @@ private func tokenMetrics(_ scores: TokenScores, sequences: Int) -> [(name: Stri
   }
   func ratio(_ value: Double, _ count: Double) -> Double { count > 0 ? value / count : 0 }
   return [
-    ("logits/chosen", ratio(logits[0], tokens[0])), ("logits/rejected", ratio(logits[1], tokens[1])),
-    ("entropy", ratio(entropy, tokens[0] + tokens[1])), ("mean_token_accuracy", ratio(Double(right), tokens[0])),
+    .logitsChosen: ratio(logits[0], tokens[0]), .logitsRejected: ratio(logits[1], tokens[1]),
+    .entropy: ratio(entropy, tokens[0] + tokens[1]), .meanTokenAccuracy: ratio(Double(right), tokens[0]),
   ]
 }

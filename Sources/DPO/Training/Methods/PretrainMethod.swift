@@ -20,7 +20,7 @@ extension TrainingMethod {
       overallMetrics: { numbers in
         let sums = stride(from: 0, to: numbers.count, by: 2).reduce(0.0) { $0 + numbers[$1] }
         let tokens = stride(from: 1, to: numbers.count, by: 2).reduce(0.0) { $0 + numbers[$1] }
-        return [("perplexity", exp(-sums / max(1, tokens)))]
+        return [.perplexity: exp(-sums / max(1, tokens))]
       })
   }()
 }

@@ -18,18 +18,18 @@ extension TrainingMethod {
         return MethodLoss(
           loss: result.loss * share,
           tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
-          metrics: rows.filter { !$0.values.isEmpty }.map { ($0.name, $0.values.mean) } + entropy(batch.policy),
+          metrics: rows.means + entropy(batch.policy),
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] },
-          rowMetrics: [("loss", result.losses)] + rows)
+          rowMetrics: [.loss: result.losses] + rows)
       })
   }
 }
 
 /// What the metrics of pairs are the means of: a row's mean over every two of its completions that rank differently, of which
 /// chosen is the better one. Rows in which all tie have none.
-private func rankedRowMetrics(_ batch: MicroBatch, rewards: [Double]) -> [(name: String, values: [Double])] {
-  let names = [
-    "rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins", "logps/chosen", "logps/rejected",
+private func rankedRowMetrics(_ batch: MicroBatch, rewards: [Double]) -> RowMetrics {
+  let names: [Metrics.Name] = [
+    .rewardsChosen, .rewardsRejected, .rewardsAccuracies, .rewardsMargins, .logpsChosen, .logpsRejected,
   ]
   var table: [[Double]] = []
   var start = 0
@@ -49,9 +49,9 @@ private func rankedRowMetrics(_ batch: MicroBatch, rewards: [Double]) -> [(name:
     if compared > 0 { table.append(sums.map { $0 / compared }) }
     start += ranks.count
   }
-  return names.enumerated().map { column, name in (name, table.map { $0[column] }) }
+  return RowMetrics(names.enumerated().map { column, name in (name, table.map { $0[column] }) })
 }
 
-private func entropy(_ scores: TokenScores) -> [(name: String, value: Double)] {
-  scores.entropy.map { [("entropy", $0.map(Double.init).mean)] } ?? []
+private func entropy(_ scores: TokenScores) -> Metrics {
+  scores.entropy.map { [.entropy: $0.map(Double.init).mean] } ?? [:]
 }

@@ -30,16 +30,16 @@ extension TrainingMethod {
             [Float($0 * share), Float($1 * share)]
           },
           metrics: [
-            ("min_reward", scores.min() ?? .nan), ("mean_reward", scores.mean), ("max_reward", scores.max() ?? .nan),
-            ("accuracy", margins.map { $0 > 0 ? 1.0 : 0 }.mean), ("margin", margins.mean),
+            .minReward: scores.min() ?? .nan, .meanReward: scores.mean, .maxReward: scores.max() ?? .nan,
+            .accuracy: margins.map { $0 > 0 ? 1.0 : 0 }.mean, .margin: margins.mean,
           ],
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] },
           rowNumbers: margins,
           rowMetrics: [
-            ("loss", result.losses), ("accuracy", margins.map { $0 > 0 ? 1 : 0 }), ("margin", margins),
+            .loss: result.losses, .accuracy: margins.map { $0 > 0 ? 1 : 0 }, .margin: margins,
           ])
       },
-      overallMetrics: { [("calibration_error", pairCalibrationError(margins: $0))] })
+      overallMetrics: { [.calibrationError: pairCalibrationError(margins: $0)] })
   }
 }
 

@@ -14,12 +14,12 @@ extension TrainingMethod {
           batch.data.weights == nil ? nil : spread(batch.rows.map(batch.data.weight), over: batch.policy.counts)
         let result = try sftLoss(
           logProbs: batch.policy.logProbs, weights: weights, normalizer: Double(batch.stepTargets), kind: kind)
-        var metrics: [(String, Double)] = []
+        var metrics = Metrics()
         let count = Double(max(1, batch.policy.logProbs.count))
         if let entropy = batch.policy.entropy {
-          metrics.append(("entropy", entropy.reduce(0) { $0 + Double($1) } / count))
+          metrics[.entropy] = entropy.reduce(0) { $0 + Double($1) } / count
         }
-        if let top1 = batch.policy.top1 { metrics.append(("mean_token_accuracy", Double(top1.count { $0 }) / count)) }
+        if let top1 = batch.policy.top1 { metrics[.meanTokenAccuracy] = Double(top1.count { $0 }) / count }
         return MethodLoss(
           loss: result.loss, tokenGradients: result.tokenGradients, metrics: metrics,
           nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })

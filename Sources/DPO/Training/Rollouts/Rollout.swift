@@ -71,14 +71,13 @@ struct Samples {
   }
 
   /// TRL's metrics of a rollout. `penalties`: Σ of each completion's rewards without its score.
-  func metrics(penalties: [Double]) -> [(name: String, value: Double)] {
+  func metrics(penalties: [Double]) -> Metrics {
     let entropy = -logProbs.reduce(0) { $0 + Double($1) } / Double(max(1, counts.count))
     return [
-      ("objective/kl", divergences.mean), ("objective/entropy", entropy),
-      ("objective/non_score_reward", penalties.mean), ("objective/rlhf_reward", penalties.mean + scores.mean),
-      ("objective/scores", scores.mean), ("objective/scores_std", sampleVariance(scores).squareRoot()),
-      ("val/num_eos_tokens", Double(isFinished.count { $0 })),
-      ("completions/mean_length", counts.map(Double.init).mean),
+      .objectiveKl: divergences.mean, .objectiveEntropy: entropy, .objectiveNonScoreReward: penalties.mean,
+      .objectiveRlhfReward: penalties.mean + scores.mean, .objectiveScores: scores.mean,
+      .objectiveScoresStd: sampleVariance(scores).squareRoot(), .valNumEosTokens: Double(isFinished.count { $0 }),
+      .completionsMeanLength: counts.map(Double.init).mean,
     ]
   }
 }
@@ -93,7 +92,7 @@ struct Rollout {
   var referenceSums: [[Double]]?
   /// Mean over the completions of Σ k.
   let divergence: Double
-  var metrics: [(name: String, value: Double)]
+  var metrics: Metrics
   /// What the user should know of it.
   var notes: [String] = []
 

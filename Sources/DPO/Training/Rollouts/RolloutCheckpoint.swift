@@ -6,9 +6,7 @@ import DPOStorage
 /// gone.
 extension Rollout {
   func store(in state: inout SourceState) {
-    var object = JSONObject()
-    for (name, value) in metrics { object[name] = .real(value) }
-    state.attributes["rollout_metrics"] = .object(object)
+    state.attributes["rollout_metrics"] = .object(metrics.json)
     state.attributes["rollout_divergence"] = .real(divergence)
     state.attributes["rollout_is_paired"] = .int(data?.isPaired == true ? 1 : 0)
     guard let data else { return }
@@ -47,7 +45,7 @@ extension Rollout {
       let metrics = state.attributes["rollout_metrics"]?.object
     else { throw wrong("its metrics are missing") }
     self.divergence = divergence
-    self.metrics = metrics.members.map { ($0.0, $0.1.double ?? .nan) }
+    self.metrics = Metrics(json: metrics)
     guard let ids = try column("ids", \.integers), let lengths = try column("lengths", \.integers) else {
       data = nil
       return

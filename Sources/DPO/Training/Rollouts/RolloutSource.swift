@@ -85,8 +85,8 @@ final class RolloutSource: BatchSource {
           .diverged,
           "the policy has left its reference: KL \(rollout.divergence) nats a completion, the limit max_kl is \(limit)")
       }
-      rollout.metrics.append(("objective/kl_coef", coefficient))
-      rollout.metrics.append(("episode", Double((index + 1) * plan.promptsPerRollout * method.completionsPerPrompt)))
+      rollout.metrics[.objectiveKlCoef] = coefficient
+      rollout.metrics[.episode] = Double((index + 1) * plan.promptsPerRollout * method.completionsPerPrompt)
       coefficient = method.kl.next(coefficient, kl: rollout.divergence, batch: samples.counts.count)
       current = (index, rollout)
       isRestingPlace = k % plan.stepsPerRollout == 0
@@ -177,15 +177,15 @@ final class RolloutSource: BatchSource {
   // MARK: - Evaluation and time
 
   /// Completions of the evaluation prompts, the same draws at every evaluation.
-  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> [(name: String, value: Double)] {
+  func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> Metrics {
     var means = MetricMeans()
     let size = max(1, options.batches.perDeviceEvalBatchSize / method.completionsPerPrompt)
     for first in stride(from: 0, to: data.count, by: size) {
       let rows = Array(first..<min(data.count, first + size))
       let samples = try draw(
         data, rows: rows, first: first, seed: UInt64(options.batches.seed) ^ 0x4556_414C, models)
-      let metrics = try method.learn(samples, coefficient).metrics.filter { $0.name.hasPrefix("objective/") }
-      means.add(metrics, weight: Double(rows.count))
+      let metrics = try method.learn(samples, coefficient).metrics.filter { $0.name.text.hasPrefix("objective/") }
+      means.add(Metrics(metrics), weight: Double(rows.count))
     }
     return means.means
   }
