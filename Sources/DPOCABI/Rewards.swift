@@ -10,6 +10,8 @@ public func dpo_trainer_set_reward(
   _ trainer: OpaquePointer?, _ callback: dpo_reward_callback?, _ user_data: UnsafeMutableRawPointer?
 ) -> Int32 {
   withStatus {
+    // What it points to is the host's, as are the threads that it is used from.
+    nonisolated(unsafe) let user_data = user_data
     try HandleKind.trainer.use(trainer) { session in
       try session.trainer.setReward(
         callback.map { callback in
@@ -32,8 +34,7 @@ public func dpo_trainer_set_reward(
 public func dpo_trainer_set_reward_model(_ trainer: OpaquePointer?, _ reward_model: OpaquePointer?) -> Int32 {
   withStatus {
     try HandleKind.trainer.use(trainer) { session in
-      // The handle stays usable from other threads.
-      let judge = try HandleKind.model.use(reward_model, as: "reward_model") { try Judge.rewardModel($0.copy()) }
+      let judge = try HandleKind.model.use(reward_model, as: "reward_model", Judge.rewardModel)
       try session.trainer.setReward(judge)
     }
   }

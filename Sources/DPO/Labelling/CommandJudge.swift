@@ -12,20 +12,22 @@ extension Judge {
   ///
   /// - Parameter isCancelled: asked a few times a second while the program works; true ends the wait with `.cancelled`.
   public static func command(
-    _ command: String, timeout: Double, isCancelled: @escaping () -> Bool = { false }
+    _ command: String, timeout: Double, isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws -> Judge {
     guard timeout > 0, timeout.isFinite else {
       throw DPOError.argument("timeout is \(timeout); expected seconds > 0")
     }
-    var child: ChildProcess?
+    let child = Guarded<ChildProcess?>(nil)
     return Judge(identity: "command \(command)") { prompt, completions in
-      let current = try child ?? ChildProcess(command)
-      child = nil  // kept only if the row ends well
       let request = JSON.object(["prompt": prompt, "completions": .array(completions)]).description
-      let line = try current.exchange(request, timeout: timeout, isCancelled: isCancelled)
-      let scores = try answer(line, completions: completions.count)
-      child = current
-      return scores
+      return try child.use { child in
+        let current = try child ?? ChildProcess(command)
+        child = nil  // kept only if the row ends well
+        let line = try current.exchange(request, timeout: timeout, isCancelled: isCancelled)
+        let scores = try answer(line, completions: completions.count)
+        child = current
+        return scores
+      }
     }
   }
 

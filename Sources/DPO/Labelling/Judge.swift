@@ -19,7 +19,7 @@ public struct Answer: Sendable {
 }
 
 /// Whoever says how good an answer is by giving it a number: a classifier, a reward model, a program or function of one's own.
-public struct Judge {
+public struct Judge: Sendable {
   /// Tells this judge from others, in the log of its judgements.
   public let identity: String
   /// Whether it reads texts; one that looks at tokens alone does for a model without tokenizer.
@@ -28,12 +28,12 @@ public struct Judge {
   public let tokenizer: Tokenizer?
   /// Bytes that it takes while it judges.
   public let memory: Int
-  private let judge: ([Answer]) throws -> [Double]
+  private let judge: @Sendable ([Answer]) throws -> [Double]
 
-  /// - Parameter answers: one score an answer, higher is better.
+  /// - Parameter answers: one score an answer, higher is better. Any thread may call it, and several at once.
   public init(
     identity: String, readsText: Bool = true, tokenizer: Tokenizer? = nil, memory: Int = 0,
-    answers: @escaping ([Answer]) throws -> [Double]
+    answers: @escaping @Sendable ([Answer]) throws -> [Double]
   ) {
     self.identity = identity
     self.readsText = readsText
@@ -43,7 +43,9 @@ public struct Judge {
   }
 
   /// A judge that sees the answers to one prompt at a time.
-  public init(identity: String, scores: @escaping (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]) {
+  public init(
+    identity: String, scores: @escaping @Sendable (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]
+  ) {
     self.init(identity: identity) { answers in
       var all: [Double] = []
       while all.count < answers.count {
@@ -92,7 +94,8 @@ public struct Judge {
     }
   }
 
-  /// A reward model's scores, tokenised as in training.
+  /// A reward model's scores, tokenised as in training. The judge computes with a copy of its own, beside which the model may
+  /// be used from other threads.
   ///
   /// - Throws: `.unsupported` if the model is none.
   public static func rewardModel(_ model: LanguageModel) throws -> Judge {
@@ -100,6 +103,7 @@ public struct Judge {
       throw DPOError.unsupported("\(model.file.path): a language model, which has no score; expected a reward model")
     }
     let adapter = model.adapterFile.map { " \(String($0.fingerprint(), radix: 16))" } ?? ""
+    let copy = Guarded(try model.copy())
     return Judge(
       identity: "reward model \(String(model.file.fingerprint(), radix: 16))\(adapter)", tokenizer: try model.tokenizer,
       memory: try model.file.mappedBytes + model.scoringPlan().total
@@ -109,9 +113,11 @@ public struct Judge {
       let rows = answers.map { answer -> JSONObject in
         ["prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt)]
       }
-      let data = try model.file.dataset(.rows(rows), options: options)
-      try data.check(contextLength: model.configuration.contextLength)
-      return try model.rewards(data, rows: Array(0..<data.count))
+      return try copy.use { model in
+        let data = try model.file.dataset(.rows(rows), options: options)
+        try data.check(contextLength: model.configuration.contextLength)
+        return try model.rewards(data, rows: Array(0..<data.count))
+      }
     }
   }
 }

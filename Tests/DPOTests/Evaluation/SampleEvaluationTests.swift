@@ -55,7 +55,7 @@ import Testing
   }
 
   @Test func winRatesAreFairToEveryJudge() throws {
-    func wins(_ scores: @escaping (JSON, [JSON]) -> [Double]) throws -> SampleEvaluation.Wins {
+    func wins(_ scores: @escaping @Sendable (JSON, [JSON]) -> [Double]) throws -> SampleEvaluation.Wins {
       let judge = Judge(identity: "test") { scores($0, $1) }
       return try #require(
         policy.evaluateSamples(rows, reference: nil, options: options(8, tokens: 3), judge: judge).wins)

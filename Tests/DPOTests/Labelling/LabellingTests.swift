@@ -45,7 +45,7 @@ struct LabelPlace {
   @Test func scoresBecomeRowsAndAreNotAskedForAgain() throws {
     let place = try LabelPlace.numbered(4)
     let rows = try LabelRow.read(place.data)
-    var asked = 0
+    nonisolated(unsafe) var asked = 0
     let counting = Judge(identity: judge.identity) { prompt, completions in
       asked += 1
       return try judge.scores(prompt, completions)
@@ -66,8 +66,8 @@ struct LabelPlace {
   @Test func failuresKeepRowsForLaterAndThreeInARowEndTheWork() throws {
     let place = try LabelPlace.numbered(8)
     let rows = try LabelRow.read(place.data)
-    var fails: [JSON] = []
-    var asked = 0
+    nonisolated(unsafe) var fails: [JSON] = []
+    nonisolated(unsafe) var asked = 0
     let judge = Judge(identity: "failing") { prompt, completions in
       asked += 1
       if fails.contains(prompt) { throw DPOError(.io, "gone") }
@@ -84,6 +84,14 @@ struct LabelPlace {
     options.overwrite = true
     #expect(try LabelRow.label(rows, judge: judge, options: options, to: place.output).kept == 8)
     #expect(asked == 13)
+  }
+
+  @Test func aJudgeServesSeveralThreads() async throws {
+    let judge = try Judge.command(#"while read line; do echo '{"choice": 0}'; done"#, timeout: 20)
+    try await withThrowingTaskGroup(of: [Double].self) { group in
+      for _ in 0..<8 { group.addTask { try judge.scores("p", ["a", "b"]) } }
+      for try await scores in group { #expect(scores == [1, -1]) }
+    }
   }
 
   @Test func scoresThatAreNoNumbersAreFailures() throws {

@@ -7,7 +7,7 @@ import Testing
 /// PPOTrajectoryTests.
 @Suite(.timeLimit(.minutes(10))) struct PPOTests {
   /// The share of a completion's tokens that are even.
-  nonisolated(unsafe) static let even = Judge(identity: "even", readsText: false) { answers in
+  static let even = Judge(identity: "even", readsText: false) { answers in
     answers.map { Double($0.completionTokens.count { $0 % 2 == 0 }) / Double($0.completionTokens.count) }
   }
 

@@ -11,7 +11,7 @@ import Testing
   @Test(arguments: runs) func everyStepIsThatOfThePlainLoop(name: String) throws {
     let golden = try Fixtures.json("golden/ppo/\(name).json")
     let rollouts = try #require(golden["rollouts"]?.array)
-    var drawn = 0
+    nonisolated(unsafe) var drawn = 0
     let reward = Judge(identity: "golden", readsText: false) { answers in
       // The loop's numbers are those of its own completions: ours have to be the same ones.
       let expected = try #require(rollouts[drawn].array)
