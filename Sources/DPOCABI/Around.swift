@@ -130,7 +130,7 @@ public func dpo_export(
       throw DPOError.argument("dtype is \(DPOError.printable(dtypeName)); expected f32, f16, bf16 or q8_0")
     }
     let (input, adapter) = try options.source(text(input, "input"))
-    try export(
+    try ModelFile.export(
       input: input, adapter: adapter, to: exportFormat(format), dtype: dtype,
       merge: options.merge != 0, output: text(output, "output"), overwrite: options.overwrite != 0)
   }

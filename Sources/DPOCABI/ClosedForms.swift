@@ -62,6 +62,6 @@ public func dpo_bradley_terry(
     let probabilities = try required(probabilities, "probabilities")
     let pairs = zip(
       try array(first_rewards, count, "first_rewards"), try array(second_rewards, count, "second_rewards"))
-    write(pairs.map { bradleyTerry($0, over: $1) }, to: probabilities)
+    write(pairs.map { ClosedForm.bradleyTerry($0, over: $1) }, to: probabilities)
   }
 }

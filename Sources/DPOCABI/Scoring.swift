@@ -89,7 +89,7 @@ public func dpo_inspect(_ path: UnsafePointer<CChar>?, _ json: UnsafeMutablePoin
 {
   withStatus {
     let json = try required(json, "json")
-    json.pointee = try copiedText(inspect(text(path, "path")).description).text
+    json.pointee = try copiedText(Inspection.of(text(path, "path")).description).text
   }
 }
 

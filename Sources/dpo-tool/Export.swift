@@ -62,7 +62,7 @@ struct Export: ParsableCommand {
       try ExportCheck(
         input: input, adapter: adapter, referenceModel: refModel, data: $0, beta: beta, threads: threads)
     }
-    try export(
+    try ModelFile.export(
       input: input, adapter: adapter, to: to, dtype: type, merge: merge, output: output, overwrite: overwrite)
     let result = try check?.measure(output)
     if json {

@@ -24,7 +24,7 @@ struct Inspect: ParsableCommand {
     if let model {
       try examine(try ModelFile.open(model))
     } else {
-      let found = try DPO.inspect(path)
+      let found = try Inspection.of(path)
       if json { printJSON(found) } else { describe(found) }
     }
   }

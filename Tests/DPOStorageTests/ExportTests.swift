@@ -32,7 +32,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
     [ExportFormat.safetensors, .hdf5, .gguf])
   func aModelInAnotherFormatHasTheSameWeights(name: String, format: ExportFormat) throws {
     let source = Fixtures.path("models/\(name)")
-    try export(input: source, to: format, output: path("out"))
+    try ModelFile.export(input: source, to: format, output: path("out"))
     let (before, after) = (try ModelFile.open(source), try ModelFile.open(path("out")))
     try expectSameWeights(before, after)
     var expected = before.configuration
@@ -48,7 +48,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   @Test(arguments: [DType.f16, .bf16, .q8_0])
   func aModelInALowerPrecisionIsItsRounding(dtype: DType) throws {
     let source = Fixtures.path("models/llama-tied")
-    try export(input: source, to: .gguf, dtype: dtype, output: path("out.gguf"))
+    try ModelFile.export(input: source, to: .gguf, dtype: dtype, output: path("out.gguf"))
     let (before, after) = (try ModelFile.open(source), try ModelFile.open(path("out.gguf")))
     for (name, tensor) in before.tensors {
       let (exact, rounded) = (try numbers(tensor), try numbers(after.tensors[name]))
@@ -76,7 +76,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   @Test(arguments: ["llama-tied", "llama-untied-q4_1", "gpt2", "qwen3"])
   func aGGUFFileKeepsItsMetadata(name: String) throws {
     let source = Fixtures.path("gguf/\(name).gguf")
-    try export(input: source, to: .gguf, output: path("out.gguf"))
+    try ModelFile.export(input: source, to: .gguf, output: path("out.gguf"))
     let (before, after) = (try ModelFile.open(source), try ModelFile.open(path("out.gguf")))
     try expectSameWeights(before, after)
     let changed = ["general.file_type", "general.quantization_version"]
@@ -87,7 +87,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
 
   @Test(arguments: ["qwen2", "qwen3"])
   func aGGUFFileNamesRowsOfTheEmbeddingThatTheTokenizerLacks(name: String) throws {
-    try export(input: Fixtures.path("models/\(name)"), to: .gguf, output: path("out.gguf"))
+    try ModelFile.export(input: Fixtures.path("models/\(name)"), to: .gguf, output: path("out.gguf"))
     let model = try ModelFile.open(path("out.gguf"))
     guard case .strings(let tokens) = model.metadata?["tokenizer.ggml.tokens"] else {
       Issue.record("no tokens")
@@ -99,7 +99,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
 
   @Test func aGGUFFileKeepsBothTokensThatEndAnAnswer() throws {
     let source = Fixtures.path("models/llama-tied")
-    try export(input: source, to: .gguf, output: path("out.gguf"))
+    try ModelFile.export(input: source, to: .gguf, output: path("out.gguf"))
     let ends = (try ModelFile.open(source)).configuration.eosTokens
     #expect(ends.count == 2)
     #expect((try ModelFile.open(path("out.gguf"))).configuration.eosTokens.sorted() == ends.sorted())
@@ -109,9 +109,9 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   func anAdapterSurvivesEveryFormat(name: String) throws {
     let model = Fixtures.path("models/\(name)")
     let source = Fixtures.path("adapters/\(name)-random")
-    try export(input: model, adapter: source, to: .hdf5, output: path("a.h5"))
-    try export(input: path("a.h5"), to: .peft, output: path("peft"))
-    try export(input: path("a.h5"), to: .ggufLoRA, output: path("a.gguf"))
+    try ModelFile.export(input: model, adapter: source, to: .hdf5, output: path("a.h5"))
+    try ModelFile.export(input: path("a.h5"), to: .peft, output: path("peft"))
+    try ModelFile.export(input: path("a.h5"), to: .ggufLoRA, output: path("a.gguf"))
     let configuration = try ModelFile.open(model).configuration
     let before = try AdapterFile.open(source, for: configuration)
     for copy in ["a.h5", "peft", "a.gguf"] {
@@ -136,7 +136,7 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   func mergingAddsTheScaledProductToTheWeights(name: String) throws {
     let model = try ModelFile.open(Fixtures.path("models/\(name)"))
     let adapter = try AdapterFile.open(Fixtures.path("adapters/\(name)-random"), for: model.configuration)
-    try export(input: model.path, adapter: adapter.path, to: .safetensors, merge: true, output: path("out"))
+    try ModelFile.export(input: model.path, adapter: adapter.path, to: .safetensors, merge: true, output: path("out"))
     let merged = try ModelFile.open(path("out"))
     var changed = 0
     for place in try adapter.configuration.resolve(model.configuration) {
@@ -162,12 +162,14 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
   @Test func outputsThatExistAreLeftAloneUnlessTold() throws {
     let model = Fixtures.path("models/llama-tied")
     for (format, name) in [(ExportFormat.gguf, "m.gguf"), (.hdf5, "m.h5"), (.safetensors, "m")] {
-      try export(input: model, to: format, output: path(name))
-      #expect(throws: DPOError.self) { try export(input: model, to: format, output: path(name)) }
-      try export(input: model, to: format, output: path(name), overwrite: true)
+      try ModelFile.export(input: model, to: format, output: path(name))
+      #expect(throws: DPOError.self) { try ModelFile.export(input: model, to: format, output: path(name)) }
+      try ModelFile.export(input: model, to: format, output: path(name), overwrite: true)
     }
-    #expect(throws: DPOError.self) { try export(input: model, to: .gguf, output: path("m"), overwrite: true) }
-    #expect(throws: DPOError.self) { try export(input: model, to: .safetensors, output: path("m.h5"), overwrite: true) }
+    #expect(throws: DPOError.self) { try ModelFile.export(input: model, to: .gguf, output: path("m"), overwrite: true) }
+    #expect(throws: DPOError.self) {
+      try ModelFile.export(input: model, to: .safetensors, output: path("m.h5"), overwrite: true)
+    }
     #expect(try directoryNames(directory.path) == ["m", "m.gguf", "m.h5"])
   }
 
@@ -175,14 +177,14 @@ private func numbers(_ tensor: StoredTensor?) throws -> [Float] {
     let model = Fixtures.path("models/llama-tied")
     let adapter = Fixtures.path("adapters/llama-tied-random")
     let attempts: [() throws -> Void] = [
-      { try export(input: model, to: .peft, output: path("x")) },
-      { try export(input: model, to: .gguf, merge: true, output: path("x")) },
-      { try export(input: model, adapter: adapter, to: .gguf, output: path("x")) },
-      { try export(input: model, adapter: adapter, to: .peft, merge: true, output: path("x")) },
-      { try export(input: model, to: .safetensors, dtype: .q8_0, output: path("x")) },
-      { try export(input: model, to: .hdf5, dtype: .f16, output: path("x")) },
-      { try export(input: model, to: .gguf, dtype: .q4_k, output: path("x")) },
-      { try export(input: Fixtures.path("models/gpt2"), adapter: adapter, to: .hdf5, output: path("x")) },
+      { try ModelFile.export(input: model, to: .peft, output: path("x")) },
+      { try ModelFile.export(input: model, to: .gguf, merge: true, output: path("x")) },
+      { try ModelFile.export(input: model, adapter: adapter, to: .gguf, output: path("x")) },
+      { try ModelFile.export(input: model, adapter: adapter, to: .peft, merge: true, output: path("x")) },
+      { try ModelFile.export(input: model, to: .safetensors, dtype: .q8_0, output: path("x")) },
+      { try ModelFile.export(input: model, to: .hdf5, dtype: .f16, output: path("x")) },
+      { try ModelFile.export(input: model, to: .gguf, dtype: .q4_k, output: path("x")) },
+      { try ModelFile.export(input: Fixtures.path("models/gpt2"), adapter: adapter, to: .hdf5, output: path("x")) },
     ]
     for attempt in attempts { #expect(throws: DPOError.self, performing: attempt) }
     #expect(try directoryNames(directory.path).isEmpty)

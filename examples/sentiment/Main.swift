@@ -202,8 +202,8 @@ struct Experiment {
   }
 
   private func export(_ adapter: String) throws {
-    try DPO.export(input: adapter, to: .peft, output: "\(output)/adapter-peft", overwrite: true)
-    try DPO.export(input: adapter, to: .ggufLoRA, output: "\(output)/adapter.gguf", overwrite: true)
+    try ModelFile.export(input: adapter, to: .peft, output: "\(output)/adapter-peft", overwrite: true)
+    try ModelFile.export(input: adapter, to: .ggufLoRA, output: "\(output)/adapter.gguf", overwrite: true)
     print(
       """
 

@@ -107,29 +107,32 @@ public struct ClosedForm: Sendable, Equatable {
   private func score(_ t: Double) -> Double { fDivergence.apply(t, alphaCoefficient: alphaCoefficient).value }
 }
 
-/// KL(p‖q) = Σ p·(log p − log q) from log-probs of the same answers; ∞ where q lacks an answer of p.
-public func klDivergence(_ p: [Double], _ q: [Double]) throws -> Double {
-  try ClosedForm().divergence(policy: p, reference: q)
-}
-
-/// Bradley and Terry 1952: the probability that an answer of reward `first` is preferred to one of reward `second`,
-/// σ(first − second).
-public func bradleyTerry(_ first: Double, over second: Double) -> Double { sigmoid(first - second) }
-
-private func check(_ found: Int, _ what: String, _ expected: Int) throws {
-  guard found == expected else {
-    throw DPOError.argument("\(found) \(what) for \(expected) answers of the reference; expected one each")
+extension ClosedForm {
+  /// KL(p‖q) = Σ p·(log p − log q) from log-probs of the same answers; ∞ where q lacks an answer of p.
+  public static func klDivergence(_ p: [Double], _ q: [Double]) throws -> Double {
+    try ClosedForm().divergence(policy: p, reference: q)
   }
-}
 
-/// Log-probs whose probabilities sum to 1 to the last digit.
-private func distribution(_ logProbs: [Double], _ name: String) throws -> [Double] {
-  if let bad = logProbs.firstIndex(where: { !($0 < .infinity) }) {
-    throw DPOError.argument("\(name): log-prob \(bad) is \(logProbs[bad]); expected the logarithm of a probability")
+  /// Bradley and Terry 1952: the probability that an answer of reward `first` is preferred to one of reward `second`,
+  /// σ(first − second).
+  public static func bradleyTerry(_ first: Double, over second: Double) -> Double { sigmoid(first - second) }
+
+  private func check(_ found: Int, _ what: String, _ expected: Int) throws {
+    guard found == expected else {
+      throw DPOError.argument("\(found) \(what) for \(expected) answers of the reference; expected one each")
+    }
   }
-  let total = logSumExp(logProbs)
-  guard abs(total) < 1e-4 else {
-    throw DPOError.argument("\(name): the probabilities of \(logProbs.count) answers sum to \(exp(total)); expected 1")
+
+  /// Log-probs whose probabilities sum to 1 to the last digit.
+  private func distribution(_ logProbs: [Double], _ name: String) throws -> [Double] {
+    if let bad = logProbs.firstIndex(where: { !($0 < .infinity) }) {
+      throw DPOError.argument("\(name): log-prob \(bad) is \(logProbs[bad]); expected the logarithm of a probability")
+    }
+    let total = logSumExp(logProbs)
+    guard abs(total) < 1e-4 else {
+      throw DPOError.argument(
+        "\(name): the probabilities of \(logProbs.count) answers sum to \(exp(total)); expected 1")
+    }
+    return logProbs.map { $0 - total }
   }
-  return logProbs.map { $0 - total }
 }

@@ -6,33 +6,33 @@ import DPOBase
 /// it is cut into micro-batches of `batchSize` rows and these into groups of `accumulation`, one group a step. The last
 /// micro-batch and the last group of an epoch may be short; no group reaches into the next epoch. Where rows are packed,
 /// packs take the place of rows, and a step names the rows in its packs.
-public struct BatchPlan: Sendable {
+package struct BatchPlan: Sendable {
   /// How long a run is.
-  public enum Length: Sendable, Equatable {
+  package enum Length: Sendable, Equatable {
     case epochs(Double)
     case steps(Int)
   }
 
   /// The rows of one optimiser step.
-  public struct Step: Sendable, Equatable {
-    public let epoch: Int
+  package struct Step: Sendable, Equatable {
+    package let epoch: Int
     /// Row indices of each micro-batch; their number is what each micro-loss is divided by.
-    public let microBatches: [[Int]]
+    package let microBatches: [[Int]]
     /// Epochs done after this step, as transformers logs them.
-    public let epochAfter: Double
+    package let epochAfter: Double
   }
 
-  public let rows, batchSize, accumulation: Int
-  public let seed: Int
-  public let shuffle: Bool
+  package let rows, batchSize, accumulation: Int
+  package let seed: Int
+  package let shuffle: Bool
   /// S: optimiser steps of the run.
-  public let totalSteps: Int
+  package let totalSteps: Int
   private let packs: [[Int]]?
   private var order: (epoch: Int, rows: [Int])?
 
   /// - Parameter packs: the rows of each pack; `rows` is then the number of packs.
   /// - Throws: `.invalidArgument` for no rows or sizes out of range.
-  public init(
+  package init(
     rows: Int, batchSize: Int, accumulation: Int = 1, length: Length, seed: Int = 42, shuffle: Bool = true,
     packs: [[Int]]? = nil
   ) throws {
@@ -66,11 +66,11 @@ public struct BatchPlan: Sendable {
     }
   }
 
-  public var batchesPerEpoch: Int { (rows + batchSize - 1) / batchSize }
-  public var stepsPerEpoch: Int { (batchesPerEpoch + accumulation - 1) / accumulation }
+  package var batchesPerEpoch: Int { (rows + batchSize - 1) / batchSize }
+  package var stepsPerEpoch: Int { (batchesPerEpoch + accumulation - 1) / accumulation }
 
   /// Step k = 0, 1, … Steps of one epoch in a row share its permutation; a jump computes it anew.
-  public mutating func step(_ k: Int) -> Step {
+  package mutating func step(_ k: Int) -> Step {
     let epoch = k / stepsPerEpoch
     let first = (k % stepsPerEpoch) * accumulation
     let last = min(first + accumulation, batchesPerEpoch)

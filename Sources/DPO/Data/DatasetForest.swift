@@ -6,7 +6,7 @@ extension TokenizedDataset {
   public func forest(rows: [Int]) -> TokenForest { forest(of: rows.flatMap(sequences)) }
 
   /// The same for a reward model: whole sequences, of which no token is predicted.
-  public func scoringForest(rows: [Int]) -> TokenForest {
+  package func scoringForest(rows: [Int]) -> TokenForest {
     forest(of: rows.flatMap(sequences), labels: [], keepLast: true)
   }
 

@@ -3,7 +3,7 @@ import DPOPlatform
 
 /// The rows of a JSON-lines file: one object a line, UTF-8, blank lines skipped. Parsed one at a time, so that the file
 /// is never in memory twice.
-public struct JSONLines {
+package struct JSONLines {
   /// A longer line is refused before it is parsed.
   static let longestLine = 128 << 20
 
@@ -12,7 +12,7 @@ public struct JSONLines {
   /// The name in errors: the path's last component.
   let name: String
 
-  public init(_ path: String) throws {
+  package init(_ path: String) throws {
     let file = try MappedFile(path)
     owner = file
     bytes = file.bytes
@@ -27,7 +27,7 @@ public struct JSONLines {
   }
 
   /// Calls `body` with every row and its line number, counted from 1. Errors name the file and the line.
-  public func forEach(_ body: (_ row: JSONObject, _ line: Int) throws -> Void) throws {
+  package func forEach(_ body: (_ row: JSONObject, _ line: Int) throws -> Void) throws {
     defer { withExtendedLifetime(owner) {} }
     guard let base = bytes.baseAddress else { throw DPOError.format(name, "the file is empty") }
     var position = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? 3 : 0

@@ -72,7 +72,7 @@ private struct OpenPacks {
 
 extension TokenizedDataset {
   /// What a batch counts: packs, or rows where each stands alone.
-  public var packCount: Int { packs?.count ?? count }
+  package var packCount: Int { packs?.count ?? count }
 
   func rows(ofPacks range: Range<Int>) -> [Int] {
     packs.map { $0[range].flatMap { $0 } } ?? Array(range)

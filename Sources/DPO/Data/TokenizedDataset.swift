@@ -127,7 +127,7 @@ public final class TokenizedDataset: Sendable {
   /// KTO's mismatched rows: each prompt with the completion of the row before it. As in TRL, completions rotate within
   /// consecutive groups of `group` rows of the data, whatever micro-batch a row is in: a group's first prompt gets its last
   /// completion.
-  public func mismatched(_ rows: [Int], group: Int) -> [Sequence] {
+  package func mismatched(_ rows: [Int], group: Int) -> [Sequence] {
     rows.map { row in
       let start = row / group * group
       return cut(segment(row, 0), segment(row == start ? min(start + group, count) - 1 : row - 1, 1))
@@ -148,16 +148,16 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// Tokens of each sequence of a row, prompt included, after truncation.
-  public func sequenceLengths(_ row: Int) -> [Int] {
+  package func sequenceLengths(_ row: Int) -> [Int] {
     kind == .prompts ? [prompt(row).count] : sequences(row).map(\.count)
   }
   /// Tokens of a row as trainers without shared prompts count them.
-  public func attendedTokens(_ row: Int) -> Int { sequenceLengths(row).reduce(0, +) }
+  package func attendedTokens(_ row: Int) -> Int { sequenceLengths(row).reduce(0, +) }
   /// Tokens of the longest sequence.
-  public var longestRow: Int { (0..<count).lazy.map(longestSequence).max() ?? 0 }
+  package var longestRow: Int { (0..<count).lazy.map(longestSequence).max() ?? 0 }
 
   /// Distinct tokens of a row (a common prompt once) and the number that is predicted.
-  public func size(_ row: Int) -> (tokens: Int, targets: Int) {
+  package func size(_ row: Int) -> (tokens: Int, targets: Int) {
     guard kind != .prompts else { return (prompt(row).count, 0) }
     let sequences = sequences(row)
     let prompts = Set(sequences.map(\.prompt.indices)).reduce(0) { $0 + $1.count }
@@ -201,7 +201,7 @@ public final class TokenizedDataset: Sendable {
   var distinctTokens: [Int32] { Set(tokens).sorted() }
 
   /// Tokens of a row's longest sequence, after truncation.
-  public func longestSequence(_ row: Int) -> Int {
+  package func longestSequence(_ row: Int) -> Int {
     sequenceLengths(row).max() ?? 0
   }
 

@@ -196,7 +196,7 @@ private struct FeedbackTraining {
   private func publish(_ progress: Progress, tell: (TrainingEvent) throws -> Bool) throws {
     guard let save = progress.save else { return }
     try save(place.adapter)
-    try export(input: place.adapter, to: .ggufLoRA, output: place.ggufAdapter, overwrite: true)
+    try ModelFile.export(input: place.adapter, to: .ggufLoRA, output: place.ggufAdapter, overwrite: true)
     for file in [place.adapter, place.ggufAdapter] { _ = try tell(.saved(path: file)) }
   }
 }

@@ -31,7 +31,7 @@ public enum KLEstimator: String, CaseIterable, Sendable {
 ///   - logRatios: log π − log π_ref of every token, completion after completion.
 ///   - counts: tokens of each completion.
 ///   - scores: one a completion; one without tokens earns nothing.
-public func tokenRewards(
+package func tokenRewards(
   logRatios: [Double], counts: [Int], scores: [Double], klCoefficient beta: Double, estimator: KLEstimator = .k1
 ) throws -> [Double] {
   let ranges = try tokenRanges(counts, total: logRatios.count)
@@ -72,7 +72,7 @@ public func generalizedAdvantages(
 }
 
 /// (x − mean) / √(var + 1e-8), var with n − 1 below it; `keepsMean`: the mean is added again.
-public func whitened(_ values: [Double], keepsMean: Bool = false) -> [Double] {
+package func whitened(_ values: [Double], keepsMean: Bool = false) -> [Double] {
   let mean = values.mean
   let scale = 1 / (sampleVariance(values) + 1e-8).squareRoot()
   return values.map { ($0 - mean) * scale + (keepsMean ? mean : 0) }

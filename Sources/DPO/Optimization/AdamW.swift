@@ -3,16 +3,16 @@ import DPOBase
 import DPOPlatform
 
 /// AdamW (Loshchilov and Hutter 2019) with torch's defaults and torch's order of operations.
-public struct AdamWOptions: Sendable, Equatable {
-  public var beta1 = 0.9
-  public var beta2 = 0.999
+package struct AdamWOptions: Sendable, Equatable {
+  package var beta1 = 0.9
+  package var beta2 = 0.999
   /// Outside the root, after the bias correction.
-  public var epsilon = 1e-8
-  public var weightDecay = 0.0
+  package var epsilon = 1e-8
+  package var weightDecay = 0.0
 
-  public init() {}
+  package init() {}
 
-  public func validate() throws {
+  package func validate() throws {
     for (name, value) in [("adam_beta1", beta1), ("adam_beta2", beta2)] {
       guard value >= 0, value < 1 else { throw DPOError.argument("\(name) is \(value); expected a number in [0, 1)") }
     }
@@ -26,11 +26,11 @@ public struct AdamWOptions: Sendable, Equatable {
 }
 
 /// The flat memory of one optimiser: equally long, not overlapping.
-public struct AdamWBuffers: @unchecked Sendable {
-  public let values, gradients, firstMoments, secondMoments: UnsafeMutablePointer<Float>
-  public let count: Int
+package struct AdamWBuffers: @unchecked Sendable {
+  package let values, gradients, firstMoments, secondMoments: UnsafeMutablePointer<Float>
+  package let count: Int
 
-  public init(
+  package init(
     values: UnsafeMutablePointer<Float>, gradients: UnsafeMutablePointer<Float>,
     firstMoments: UnsafeMutablePointer<Float>, secondMoments: UnsafeMutablePointer<Float>, count: Int
   ) {
@@ -50,7 +50,7 @@ public struct AdamWBuffers: @unchecked Sendable {
 ///     g ← 0
 ///
 /// Elements do not depend on each other: any cut of 0..<count into ranges, on any threads, gives the same bits.
-public struct AdamWStep: Sendable {
+package struct AdamWStep: Sendable {
   /// Sorted ranges of elements that decay; all others do not.
   let decayRanges: [Range<Int>]
   let decaying, plain: ck_adamw_step
@@ -59,7 +59,7 @@ public struct AdamWStep: Sendable {
   ///   - step: t, counted from 1.
   ///   - gradientScale: the factor of clipping, 1 without.
   ///   - decayRanges: sorted, not overlapping; weight decay goes to these elements only.
-  public init(
+  package init(
     _ options: AdamWOptions, step: Int, learningRate: Double, gradientScale: Double, decayRanges: [Range<Int>]
   ) {
     let t = Double(step)
@@ -77,7 +77,7 @@ public struct AdamWStep: Sendable {
   }
 
   /// Updates the elements of `range`.
-  public func apply(to buffers: AdamWBuffers, range: Range<Int>) {
+  package func apply(to buffers: AdamWBuffers, range: Range<Int>) {
     forEachPart(of: range.clamped(to: 0..<buffers.count)) { part, decays in
       withUnsafePointer(to: decays ? decaying : plain) { constants in
         Engine.best.kernels.pointee.adamw(

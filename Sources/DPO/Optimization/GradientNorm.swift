@@ -4,32 +4,32 @@ import DPOPlatform
 
 /// √(Σ g²) over flat memory, in double, added up in an order that does not depend on threads: each block of
 /// `blockSize` elements has its own sum, and the sums are added in block order.
-public enum GradientNorm {
-  public static let blockSize = 1 << 16
+package enum GradientNorm {
+  package static let blockSize = 1 << 16
 
-  public static func blockCount(_ count: Int) -> Int { (count + blockSize - 1) / blockSize }
+  package static func blockCount(_ count: Int) -> Int { (count + blockSize - 1) / blockSize }
 
   /// The sum of squares of one block; blocks may be computed on any threads.
-  public static func sumOfSquares(_ gradients: UnsafePointer<Float>, count: Int, block: Int) -> Double {
+  package static func sumOfSquares(_ gradients: UnsafePointer<Float>, count: Int, block: Int) -> Double {
     let start = min(block * blockSize, count)
     return Engine.best.kernels.pointee.sum_of_squares(gradients + start, min(blockSize, count - start))
   }
 
   /// The norm from all blocks' sums, in block order. NaN or infinite exactly when an element is.
-  public static func norm(ofBlocks sums: some Sequence<Double>) -> Double { sums.reduce(0, +).squareRoot() }
+  package static func norm(ofBlocks sums: some Sequence<Double>) -> Double { sums.reduce(0, +).squareRoot() }
 
   /// The norm, on the calling thread.
-  public static func norm(_ gradients: UnsafePointer<Float>, count: Int) -> Double {
+  package static func norm(_ gradients: UnsafePointer<Float>, count: Int) -> Double {
     norm(ofBlocks: (0..<blockCount(count)).lazy.map { sumOfSquares(gradients, count: count, block: $0) })
   }
 
   /// min(1, max_grad_norm / (norm + 1e−6)); 1 when `maximum` is 0, which turns clipping off.
-  public static func clipFactor(norm: Double, maximum: Double) -> Double {
+  package static func clipFactor(norm: Double, maximum: Double) -> Double {
     maximum > 0 ? min(1, maximum / (norm + 1e-6)) : 1
   }
 
   /// The first element that is NaN or infinite.
-  public static func firstNonFinite(_ gradients: UnsafePointer<Float>, count: Int) -> Int? {
+  package static func firstNonFinite(_ gradients: UnsafePointer<Float>, count: Int) -> Int? {
     (0..<count).first { !gradients[$0].isFinite }
   }
 }

@@ -20,23 +20,23 @@ public enum ScheduleKind: String, CaseIterable, Sendable {
 }
 
 /// The learning rate of every optimiser step k = 0, 1, … of a run.
-public struct Schedule: Sendable, Equatable {
-  public var kind: ScheduleKind
+package struct Schedule: Sendable, Equatable {
+  package var kind: ScheduleKind
   /// The peak rate.
-  public var learningRate: Double
+  package var learningRate: Double
   /// W. With warmup the first step has rate 0 and step W the peak.
-  public var warmupSteps: Int
+  package var warmupSteps: Int
   /// S.
-  public var totalSteps: Int
+  package var totalSteps: Int
   /// `num_cycles` of cosine_with_restarts.
-  public var cycles = 1
+  package var cycles = 1
   /// `lr_end` and `power` of polynomial.
-  public var finalLearningRate = 1e-7
-  public var power = 1.0
+  package var finalLearningRate = 1e-7
+  package var power = 1.0
   /// Of inverse_sqrt; nil means W, or 10000 without warmup.
-  public var timescale: Int?
+  package var timescale: Int?
 
-  public init(_ kind: ScheduleKind, learningRate: Double, warmupSteps: Int = 0, totalSteps: Int) {
+  package init(_ kind: ScheduleKind, learningRate: Double, warmupSteps: Int = 0, totalSteps: Int) {
     self.kind = kind
     self.learningRate = learningRate
     self.warmupSteps = warmupSteps
@@ -44,14 +44,14 @@ public struct Schedule: Sendable, Equatable {
   }
 
   /// W from the option `warmup_steps`: a count when ≥ 1, below 1 the fraction of S, rounded up.
-  public static func warmupSteps(_ option: Double, totalSteps: Int) throws -> Int {
+  package static func warmupSteps(_ option: Double, totalSteps: Int) throws -> Int {
     guard option >= 0, option <= 1e15 else {
       throw DPOError.argument("warmup_steps is \(option); expected a count, or a fraction of all steps below 1")
     }
     return option >= 1 ? Int(option) : Int((Double(totalSteps) * option).rounded(.up))
   }
 
-  public func validate() throws {
+  package func validate() throws {
     guard learningRate.isFinite, learningRate >= 0 else {
       throw DPOError.argument("learning_rate is \(learningRate); expected a finite number ≥ 0")
     }
@@ -65,10 +65,10 @@ public struct Schedule: Sendable, Equatable {
   }
 
   /// The rate that step k uses.
-  public func rate(step: Int) -> Double { learningRate * factor(step: step) }
+  package func rate(step: Int) -> Double { learningRate * factor(step: step) }
 
   /// rate(k) / learningRate.
-  public func factor(step: Int) -> Double {
+  package func factor(step: Int) -> Double {
     let k = Double(step)
     let warmup = Double(warmupSteps)
     if kind == .constant { return 1 }

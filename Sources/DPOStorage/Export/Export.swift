@@ -16,64 +16,67 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   case ggufLoRA = "gguf-lora"
 }
 
-/// Writes a model or adapter in another format. The output appears whole or not at all.
-///
-/// - Parameters:
-///   - input: a model, or an adapter (PEFT directory, HDF5, GGUF), whose base model is then looked up where it says.
-///   - adapter: an adapter for the model at `input`.
-///   - dtype: of matrices in safetensors and adapters (F32, F16, BF16) and GGUF (these and Q8_0); vectors in a GGUF file
-///     stay F32. HDF5 is F32.
-///   - merge: adds the adapter to the weights: W + s·B·A.
-///   - overwrite: replace a file, or files in a directory that is not empty.
-/// - Throws: `.invalidArgument` for combinations that make no sense and for outputs that exist, `.mismatch` for an adapter
-///   of another model, `.io`, and what opening the input throws.
-public func export(
-  input: String, adapter: String? = nil, to format: ExportFormat, dtype: DType = .f32, merge: Bool = false,
-  output: String, overwrite: Bool = false
-) throws {
-  let subject = try ExportSubject(input: input, adapter: adapter)
-  let wantsAdapter = format == .peft || format == .ggufLoRA
-  guard subject.adapterPath != nil || !(wantsAdapter || merge) else {
-    throw DPOError.argument("\(input): there is no adapter to \(merge ? "merge" : "write as \(format.rawValue)")")
-  }
-  guard !(merge && wantsAdapter) else {
-    throw DPOError.argument("a merged model cannot be written as \(format.rawValue); choose safetensors, gguf or hdf5")
-  }
-  guard subject.adapterPath == nil || merge || wantsAdapter || format == .hdf5 else {
-    throw DPOError.argument(
-      "\(format.rawValue) holds whole models: merge the adapter, or write it as peft or gguf-lora")
-  }
-  guard dtype == .f32 || format != .hdf5 else {
-    throw DPOError.argument("hdf5 is always written as F32, not \(dtype.rawValue)")
-  }
-  guard dtype != .q8_0 || !wantsAdapter else {
-    throw DPOError.argument("\(format.rawValue) is written as F32, F16 or BF16, not \(dtype.rawValue)")
-  }
-
-  if let adapterPath = subject.adapterPath, !merge {
-    var model = try subject.configuration()
-    let adapter = try AdapterFile.open(adapterPath, for: model).inference(for: format)
-    model.heads = adapter.heads
-    switch format {
-    case .peft:
-      try exportPEFT(
-        adapter, model: model, basePath: subject.basePath, to: output, dtype: dtype, overwrite: overwrite)
-    case .ggufLoRA: try exportGGUFLoRA(adapter, model: model, to: output, dtype: dtype, overwrite: overwrite)
-    default:
-      let header = try subject.adapterHeader(adapter)
-      try exportHDF5(adapter, header: header, model: model, to: output, overwrite: overwrite)
+extension ModelFile {
+  /// Writes a model or adapter in another format. The output appears whole or not at all.
+  ///
+  /// - Parameters:
+  ///   - input: a model, or an adapter (PEFT directory, HDF5, GGUF), whose base model is then looked up where it says.
+  ///   - adapter: an adapter for the model at `input`.
+  ///   - dtype: of matrices in safetensors and adapters (F32, F16, BF16) and GGUF (these and Q8_0); vectors in a GGUF file
+  ///     stay F32. HDF5 is F32.
+  ///   - merge: adds the adapter to the weights: W + s·B·A.
+  ///   - overwrite: replace a file, or files in a directory that is not empty.
+  /// - Throws: `.invalidArgument` for combinations that make no sense and for outputs that exist, `.mismatch` for an adapter
+  ///   of another model, `.io`, and what opening the input throws.
+  public static func export(
+    input: String, adapter: String? = nil, to format: ExportFormat, dtype: DType = .f32, merge: Bool = false,
+    output: String, overwrite: Bool = false
+  ) throws {
+    let subject = try ExportSubject(input: input, adapter: adapter)
+    let wantsAdapter = format == .peft || format == .ggufLoRA
+    guard subject.adapterPath != nil || !(wantsAdapter || merge) else {
+      throw DPOError.argument("\(input): there is no adapter to \(merge ? "merge" : "write as \(format.rawValue)")")
     }
-    return
-  }
-  var model = try subject.model()
-  if format != .hdf5, model.configuration.heads == .languageAndValue { model = try model.with(heads: .language) }
-  let weights = try WeightSource(
-    model,
-    adapter: subject.adapterPath.map { try AdapterFile.open($0, for: model.configuration).inference(for: format) })
-  switch format {
-  case .safetensors: try exportHuggingFace(weights, to: output, dtype: dtype, overwrite: overwrite)
-  case .gguf: try exportGGUF(weights, to: output, dtype: dtype, overwrite: overwrite)
-  default: try exportHDF5(weights, to: output, overwrite: overwrite)
+    guard !(merge && wantsAdapter) else {
+      throw DPOError.argument(
+        "a merged model cannot be written as \(format.rawValue); choose safetensors, gguf or hdf5")
+    }
+    guard subject.adapterPath == nil || merge || wantsAdapter || format == .hdf5 else {
+      throw DPOError.argument(
+        "\(format.rawValue) holds whole models: merge the adapter, or write it as peft or gguf-lora")
+    }
+    guard dtype == .f32 || format != .hdf5 else {
+      throw DPOError.argument("hdf5 is always written as F32, not \(dtype.rawValue)")
+    }
+    guard dtype != .q8_0 || !wantsAdapter else {
+      throw DPOError.argument("\(format.rawValue) is written as F32, F16 or BF16, not \(dtype.rawValue)")
+    }
+
+    if let adapterPath = subject.adapterPath, !merge {
+      var model = try subject.configuration()
+      let adapter = try AdapterFile.open(adapterPath, for: model).inference(for: format)
+      model.heads = adapter.heads
+      switch format {
+      case .peft:
+        try exportPEFT(
+          adapter, model: model, basePath: subject.basePath, to: output, dtype: dtype, overwrite: overwrite)
+      case .ggufLoRA: try exportGGUFLoRA(adapter, model: model, to: output, dtype: dtype, overwrite: overwrite)
+      default:
+        let header = try subject.adapterHeader(adapter)
+        try exportHDF5(adapter, header: header, model: model, to: output, overwrite: overwrite)
+      }
+      return
+    }
+    var model = try subject.model()
+    if format != .hdf5, model.configuration.heads == .languageAndValue { model = try model.with(heads: .language) }
+    let weights = try WeightSource(
+      model,
+      adapter: subject.adapterPath.map { try AdapterFile.open($0, for: model.configuration).inference(for: format) })
+    switch format {
+    case .safetensors: try exportHuggingFace(weights, to: output, dtype: dtype, overwrite: overwrite)
+    case .gguf: try exportGGUF(weights, to: output, dtype: dtype, overwrite: overwrite)
+    default: try exportHDF5(weights, to: output, overwrite: overwrite)
+    }
   }
 }
 

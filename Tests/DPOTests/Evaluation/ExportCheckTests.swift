@@ -16,7 +16,7 @@ import Testing
   /// The random adapter with its scale multiplied.
   private func adapter(times factor: Double) throws -> String {
     let output = path("adapter")
-    try export(input: Self.base, adapter: Self.random, to: .peft, output: output, overwrite: true)
+    try ModelFile.export(input: Self.base, adapter: Self.random, to: .peft, output: output, overwrite: true)
     let file = "\(output)/adapter_config.json"
     var settings = try #require(JSON.parse(readFile(file, limit: 1 << 20), file: file).object)
     settings["lora_alpha"] = .real(factor * (try #require(settings["lora_alpha"]?.double)))
@@ -28,7 +28,7 @@ import Testing
     _ base: String, _ adapter: String, _ format: ExportFormat, merge: Bool, _ dtype: DType
   ) throws -> ExportCheck.Result {
     let check = try ExportCheck(input: base, adapter: adapter, data: Self.pairs)
-    try export(
+    try ModelFile.export(
       input: base, adapter: adapter, to: format, dtype: dtype, merge: merge, output: path("out"), overwrite: true)
     return try check.measure(path("out"))
   }
@@ -78,7 +78,7 @@ import Testing
   /// Weights that are Q8_0 already are rounded to what they were: what is lost is what was learnt.
   @Test func overQuantisedWeightsAllOfItIsLost() throws {
     let base = path("base.gguf")
-    try export(input: Self.base, to: .gguf, dtype: .q8_0, output: base)
+    try ModelFile.export(input: Self.base, to: .gguf, dtype: .q8_0, output: base)
     let found = try check(base, adapter(times: 1e-4), .gguf, merge: true, .q8_0)
     let lost = try #require(found.lost)
     #expect(abs(lost - 1) < 0.2 && !found.survives, "\(found)")
@@ -97,7 +97,7 @@ import Testing
     let data = try model.dataset(.file(Self.pairs), options: options.dataset())
     try Trainer(model: model, data: data, options: options).run(outputDirectory: path("run"))
     let final = path("run/final.h5")
-    try export(input: final, to: .safetensors, dtype: .bf16, output: path("out"))
+    try ModelFile.export(input: final, to: .safetensors, dtype: .bf16, output: path("out"))
     let found = try ExportCheck(input: final, data: Self.pairs).measure(path("out"))
     #expect(found.trained.margin > 0 && found.survives, "\(found)")
     #expect(try ExportCheck(input: final, referenceModel: Self.base, data: Self.pairs).measure(path("out")) == found)
@@ -114,7 +114,8 @@ import Testing
     let adapter = Fixtures.path(try #require(golden["final_adapter"]?.string))
     let data = Fixtures.path(try #require(golden["data"]?.string))
     let check = try ExportCheck(input: Self.base, adapter: adapter, data: data)
-    try export(input: Self.base, adapter: adapter, to: .safetensors, dtype: .bf16, merge: true, output: path("out"))
+    try ModelFile.export(
+      input: Self.base, adapter: adapter, to: .safetensors, dtype: .bf16, merge: true, output: path("out"))
     let found = try check.measure(path("out"))
     #expect(found.divergence == nil && found.json["trained"]?["margin"] == .real(found.trained.margin))
     #expect(found.trained.margin != found.exported.margin && found.survives, "\(found)")

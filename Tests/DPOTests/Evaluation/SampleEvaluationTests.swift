@@ -30,13 +30,13 @@ import Testing
       try policy.score(prompts: [prompt], completions: all).map(\.logProb),
       try reference.score(prompts: [prompt], completions: all).map(\.logProb)
     )
-    let exact = try klDivergence(p, q)
+    let exact = try ClosedForm.klDivergence(p, q)
     let compared = try policy.compare(prompts: [prompt], completions: [all[3], all[9]], with: reference)
     #expect(exact > 1e-3)
     for found in compared { #expect(abs(found.divergence - exact) < 1e-4 * exact, "\(found.divergence) \(exact)") }
     #expect(abs(compared[1].logProb - p[9]) < 1e-5 && abs(compared[1].otherLogProb - q[9]) < 1e-5)
     let backwards = try reference.compare(prompts: [prompt], completions: [all[3]], with: policy)[0].divergence
-    #expect(abs(backwards - (try klDivergence(q, p))) < 1e-4 * exact)
+    #expect(abs(backwards - (try ClosedForm.klDivergence(q, p))) < 1e-4 * exact)
     let twin = try LanguageModel(path: Self.base)
     #expect(try reference.compare(prompts: [prompt], completions: [all[3]], with: twin)[0].divergence < 1e-9)
   }

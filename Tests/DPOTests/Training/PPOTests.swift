@@ -217,13 +217,13 @@ import Testing
     let score = try trained.score(prompts: [[1, 2]], completions: [(0, [3, 4])])[0].logProb
 
     // Exported, the policy is a language model like any other.
-    try export(input: final, to: .safetensors, merge: lora, output: "\(folder.path)/hf")
+    try ModelFile.export(input: final, to: .safetensors, merge: lora, output: "\(folder.path)/hf")
     var others = [try LanguageModel(path: "\(folder.path)/hf")]
-    try export(input: final, to: .gguf, merge: lora, output: "\(folder.path)/m.gguf")
+    try ModelFile.export(input: final, to: .gguf, merge: lora, output: "\(folder.path)/m.gguf")
     others.append(try LanguageModel(path: "\(folder.path)/m.gguf"))
     if lora {
-      try export(input: final, to: .peft, output: "\(folder.path)/peft")
-      try export(input: final, to: .ggufLoRA, output: "\(folder.path)/l.gguf")
+      try ModelFile.export(input: final, to: .peft, output: "\(folder.path)/peft")
+      try ModelFile.export(input: final, to: .ggufLoRA, output: "\(folder.path)/l.gguf")
       others.append(try LanguageModel(path: base, adapter: "\(folder.path)/peft"))
     }
     for other in others {

@@ -39,12 +39,12 @@ import Testing
     let scores = try trained.rewards(texts: texts)
     #expect(Set(scores).count == 3)
 
-    try export(input: final, to: .safetensors, merge: lora, output: "\(folder.path)/hf")
-    try export(input: final, to: .hdf5, merge: lora, output: "\(folder.path)/whole.h5")
+    try ModelFile.export(input: final, to: .safetensors, merge: lora, output: "\(folder.path)/hf")
+    try ModelFile.export(input: final, to: .hdf5, merge: lora, output: "\(folder.path)/whole.h5")
     var others = try ["\(folder.path)/hf", "\(folder.path)/whole.h5"].map { try LanguageModel(path: $0) }
     if lora {
-      try export(input: final, to: .peft, output: "\(folder.path)/peft")
-      try export(input: "\(folder.path)/peft", adapter: nil, to: .hdf5, output: "\(folder.path)/again.h5")
+      try ModelFile.export(input: final, to: .peft, output: "\(folder.path)/peft")
+      try ModelFile.export(input: "\(folder.path)/peft", adapter: nil, to: .hdf5, output: "\(folder.path)/again.h5")
       for adapter in ["peft", "again.h5"] {
         others.append(try LanguageModel(path: base, adapter: "\(folder.path)/\(adapter)"))
       }
@@ -56,7 +56,7 @@ import Testing
     // llama.cpp has no place for a score.
     for format in [ExportFormat.gguf] + (lora ? [.ggufLoRA] : []) {
       let error = #expect(throws: DPOError.self) {
-        try export(input: final, to: format, merge: lora && format == .gguf, output: "\(folder.path)/x.gguf")
+        try ModelFile.export(input: final, to: format, merge: lora && format == .gguf, output: "\(folder.path)/x.gguf")
       }
       #expect(error?.code == .unsupported)
     }
@@ -115,7 +115,7 @@ import Testing
     #expect(code { _ = try Trainer.evaluate(model: file, data: pairs, options: options) } == .invalidArgument)
     // Scores of a model with more than one label are not rewards.
     let folder = try TemporaryDirectory()
-    try export(input: base, adapter: adapter, to: .safetensors, merge: true, output: "\(folder.path)/hf")
+    try ModelFile.export(input: base, adapter: adapter, to: .safetensors, merge: true, output: "\(folder.path)/hf")
     let config = "\(folder.path)/hf/config.json"
     var json = try JSON.parse(readFile(config, limit: 1 << 20), file: config).object ?? [:]
     json["id2label"] = ["0": "a", "1": "b"]

@@ -50,7 +50,7 @@ struct QuickStart {
     let samples = try after.evaluateSamples(Array(prompts), reference: before, options: generation)
     if let kl = samples.kl { print("KL from the untrained model: \(kl.text) nats a completion") }
 
-    try export(input: adapter, to: .ggufLoRA, output: "\(output)/adapter.gguf", overwrite: true)
+    try ModelFile.export(input: adapter, to: .ggufLoRA, output: "\(output)/adapter.gguf", overwrite: true)
     let check = try ExportCheck(input: adapter, data: pairs).measure("\(output)/adapter.gguf")
     print(check.warning ?? "the exported adapter ranks \(check.exported.accuracy * 100) % of the pairs right")
   }

@@ -48,7 +48,7 @@ extension TrainingMethod {
 /// distance of that probability from the share of pairs in which it is right, by parts, each weighted with its pairs.
 ///
 /// - Parameter margins: score of the chosen answer − score of the rejected one; 0 counts as half right.
-public func pairCalibrationError(margins: [Double], bins: Int = 10) -> Double {
+package func pairCalibrationError(margins: [Double], bins: Int = 10) -> Double {
   guard !margins.isEmpty, bins > 0 else { return 0 }
   var confidence = [Double](repeating: 0, count: bins)
   var right = confidence
