@@ -7,12 +7,15 @@ import DPOStorage
 ///
 /// Not for use from two threads at once; a training run of the same model does not disturb it.
 public final class LanguageModel {
+  /// What was opened.
   public let file: ModelFile
   /// The weights, as they are stored.
   public let decoder: Decoder
   /// The adapter's file and its weights, when one was put on the model.
   public let adapterFile: AdapterFile?
+  /// Its weights; nil without an adapter.
   public let adapter: LoRAAdapter?
+  /// The threads that compute.
   public private(set) var team: ThreadTeam
   private var runner: ModelRunner
 
@@ -68,6 +71,7 @@ public final class LanguageModel {
     runner = ModelRunner(decoder: decoder, team: team)
   }
 
+  /// Shape and constants of the model.
   public var configuration: DecoderConfiguration { file.configuration }
 
   /// Asked before each pass over the model and each generated token: true ends the running call with `.cancelled`. For hosts

@@ -4,11 +4,15 @@ import DPOBase
 public struct Metrics: Sendable, ExpressibleByDictionaryLiteral {
   /// What a number tells: TRL's name of it. The static members are those names in camel case.
   public struct Name: Hashable, Sendable, ExpressibleByStringInterpolation, CustomStringConvertible {
+    /// As it stands in files.
     public let text: String
 
+    /// Any name, of a metric that is known or not.
     public init(_ text: String) { self.text = text }
+    /// The same from a literal.
     public init(stringLiteral text: String) { self.text = text }
 
+    /// The name itself.
     public var description: String { text }
     /// The same number of the evaluation data.
     public var evaluated: Name { "eval_\(text)" }
@@ -16,6 +20,7 @@ public struct Metrics: Sendable, ExpressibleByDictionaryLiteral {
 
   private var entries: [(name: Name, value: Double)] = []
 
+  /// No numbers.
   public init() {}
 
   /// A name that stands twice has its last value.
@@ -23,6 +28,7 @@ public struct Metrics: Sendable, ExpressibleByDictionaryLiteral {
     for (name, value) in entries { self[name] = value }
   }
 
+  /// Names and numbers in order.
   public init(dictionaryLiteral elements: (Name, Double)...) {
     for (name, value) in elements { self[name] = value }
   }
@@ -54,13 +60,18 @@ public struct Metrics: Sendable, ExpressibleByDictionaryLiteral {
   /// Reads what `json` gives; NaN for a number that is none.
   init(json: JSONObject) { self.init(json.members.map { (Name($0.key), $0.value.double ?? .nan) }) }
 
+  /// The second's after the first's; a number of both is the second's, in the first's place.
   public static func + (first: Metrics, second: Metrics) -> Metrics { Metrics(first.entries + second.entries) }
+  /// The same in place.
   public static func += (first: inout Metrics, second: Metrics) { first = first + second }
 }
 
 extension Metrics: RandomAccessCollection {
+  /// 0.
   public var startIndex: Int { 0 }
+  /// The number of metrics.
   public var endIndex: Int { entries.count }
+  /// The metric that is shown there.
   public subscript(position: Int) -> (name: Name, value: Double) { entries[position] }
 }
 

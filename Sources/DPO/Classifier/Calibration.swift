@@ -2,8 +2,10 @@ import DPOPlatform
 
 /// Platt's scaling: p = σ(slope · score + intercept) makes probabilities of scores.
 public struct Calibration: Sendable, Equatable {
+  /// Platt's two numbers.
   public let slope, intercept: Double
 
+  /// The calibrated log-odds of a score.
   public func logOdds(_ score: Double) -> Double { slope * score + intercept }
 
   /// The maximum of the likelihood with Platt's smoothed targets t = (N₊ + 1)/(N₊ + 2) and 1/(N₋ + 2), by Newton's method

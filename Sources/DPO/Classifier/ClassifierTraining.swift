@@ -5,6 +5,7 @@ import DPOKernels
 public struct ClassifierTraining: Sendable {
   /// Trained on all texts; its log-odds are calibrated.
   public let classifier: TextClassifier
+  /// What made the probabilities of the classifier those of held-out texts.
   public let calibration: Calibration
   /// Of texts that were held out, each scored by a classifier of the other folds: as that classifier says, and with a
   /// calibration made without the text's own fold.

@@ -11,10 +11,12 @@ import DPOPlatform
 public struct ClosedForm: Sendable, Equatable {
   /// How strongly the policy is held to the reference. Finite, > 0.
   public var beta: Double
+  /// How the distance from the reference is measured.
   public var fDivergence: FDivergence
   /// `f_alpha_divergence_coef`.
   public var alphaCoefficient: Double
 
+  /// - Throws: `.invalidArgument` for values out of range.
   public init(
     beta: Double = TrainingOptions.Method.standard.beta, fDivergence: FDivergence = .reverseKL,
     alphaCoefficient: Double = TrainingOptions.Method.standard.fAlphaDivergenceCoef

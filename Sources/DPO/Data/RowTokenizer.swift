@@ -16,9 +16,11 @@ public enum TruncationMode: String, CaseIterable, Sendable {
 
 /// How rows become tokens; defaults are TRL's.
 public struct DatasetOptions: Sendable, Equatable {
+  /// What the rows are for.
   public var purpose = DatasetPurpose.preference
   /// Longest sequence of prompt and completion, in tokens; nil keeps everything.
   public var maxLength: Int? = 1024
+  /// Which end goes when a sequence is too long.
   public var truncation = TruncationMode.keepStart
   /// Supervised rows with prompt and completion: whether only the completion is learned.
   public var completionOnlyLoss = true
@@ -32,7 +34,9 @@ public struct DatasetOptions: Sendable, Equatable {
   /// What `strftime_now` tells a chat template, in seconds since 1970; nil: the system's clock.
   public var templateTime: Int?
 
+  /// Rows for a method on pairs.
   public init() {}
+  /// Rows for another purpose.
   public init(_ purpose: DatasetPurpose) { self.purpose = purpose }
 
   /// The assistant's tokens have to be found.
@@ -40,6 +44,7 @@ public struct DatasetOptions: Sendable, Equatable {
   /// Rows share places.
   var packs: Bool { packing || purpose == .pretraining }
 
+  /// Throws `.invalidArgument` for values out of range and for options that do not go together.
   public func validate() throws {
     if let maxLength, maxLength < 1 { throw DPOError.argument("max_length is \(maxLength); expected at least 1") }
     if purpose == .unpaired, truncation == .keepEnd {

@@ -5,6 +5,7 @@ import DPOBase
 public final class TokenizedDataset: Sendable {
   /// A prompt and what comes after it, cut to the length limit.
   public struct Sequence: Sendable {
+    /// Token ids; an empty prompt where rows have none.
     public let prompt, completion: ArraySlice<Int32>
     /// Whether each token of the completion is learned; nil: all are.
     public var labels: ArraySlice<Bool>?
@@ -16,16 +17,21 @@ public final class TokenizedDataset: Sendable {
       let unpredicted = prompt.isEmpty && !completion.isEmpty ? 1 : 0
       return labels?.dropFirst(unpredicted).count { $0 } ?? completion.count - unpredicted
     }
+    /// Tokens of both.
     public var count: Int { prompt.count + completion.count }
   }
 
   /// Chosen and rejected of a pair. Under `keepEnd` their prompts may be cut differently; otherwise they are equal.
   public struct Pair: Sendable {
+    /// The better and the worse answer.
     public let chosen, rejected: Sequence
+    /// Whether one prompt stands before both.
     public var sharesPrompt: Bool { chosen.prompt.indices == rejected.prompt.indices }
   }
 
+  /// What the rows hold.
   public let kind: RowKind
+  /// How the rows became tokens.
   public let options: DatasetOptions
   /// What the data doctor found; `report(context:)` also tells of rows that a model cannot read.
   public let report: DataReport
@@ -43,6 +49,7 @@ public final class TokenizedDataset: Sendable {
   private let ranks: [Double]?
   /// Factors on the rows' losses; nil when no row has any.
   public let weights: [Double]?
+  /// By how much the chosen answer is better, of pairs that say it; nil when no row does.
   public let margins: [Double]?
   /// Of rows that are prompts: the text or messages; null where a host gave token ids.
   public let prompts: [JSON]?
@@ -112,6 +119,7 @@ public final class TokenizedDataset: Sendable {
     (0..<sequenceCount(row)).map { cut(segment(row, 0), segment(row, $0 + 1)) }
   }
 
+  /// Number of a row's `sequences`.
   public func sequenceCount(_ row: Int) -> Int { firstSegments[row + 1] - firstSegments[row] - 1 }
 
   /// What a row's `sequences` are called.
@@ -136,6 +144,7 @@ public final class TokenizedDataset: Sendable {
 
   /// "data.jsonl: line 7", for messages about a row.
   public func place(_ row: Int) -> String { "\(name): \(unit) \(lines[row])" }
+  /// The row's entry of `lines`.
   public func lineNumber(_ row: Int) -> Int { lines[row] }
 
   /// Factor on a row's loss.

@@ -2,13 +2,18 @@ import DPOBase
 
 /// Token ids of a row, for hosts that tokenise themselves; EOS is included where it shall count.
 public struct TokenizedRow: Sendable, Equatable {
+  /// What comes before the completion; may be empty.
   public var prompt: [Int32]
   /// The chosen completion of a pair, or the only one.
   public var completion: [Int32]
+  /// The rejected completion of a pair.
   public var rejected: [Int32]?
+  /// Desirable or not, of a labelled completion.
   public var label: Bool?
+  /// Factor on the row's loss; nil: 1.
   public var weight: Double?
 
+  /// A row of one kind: with `rejected` a pair, with `label` a labelled completion, otherwise a completion.
   public init(
     prompt: [Int32], completion: [Int32], rejected: [Int32]? = nil, label: Bool? = nil, weight: Double? = nil
   ) {

@@ -63,6 +63,7 @@ public struct ExportCheck {
 
   /// What the pairs came to.
   public struct Result: Sendable, Equatable {
+    /// The pairs under one of the models.
     public struct Side: Sendable, Equatable {
       /// Share of pairs whose chosen answer has the higher reward.
       public let accuracy: Double
@@ -70,7 +71,9 @@ public struct ExportCheck {
       public let margin: Double
     }
 
+    /// Number of pairs.
     public let pairs: Int
+    /// The trained model and the exported one.
     public let trained, exported: Side
     /// Mean over the completions' tokens of |log p(exported) − log p(trained)|. nil for reward models.
     public let logProbChange: Double?
@@ -82,6 +85,7 @@ public struct ExportCheck {
     /// An export that loses more of what was learnt is warned of.
     public static let limit = 0.25
 
+    /// Whether no more is lost than `limit`.
     public var survives: Bool { lost.map { $0 <= Result.limit } ?? true }
 
     /// What the user should know; nil if all is well.
@@ -93,6 +97,7 @@ public struct ExportCheck {
         + "(more than \(percent(Result.limit))); choose a dtype of more bits, do not merge, or train further"
     }
 
+    /// The same by name.
     public var json: JSON {
       func side(_ side: Side) -> JSON {
         let (accuracy, margin) = divergence == nil ? ("accuracy", "margin") : ("rewards/accuracies", "rewards/margins")

@@ -14,6 +14,7 @@ public struct SampleEvaluation: Sendable {
   public let predictionKL: Estimate?
   /// Tokens of an answer, end of sequence included, and the share of answers that ended by themselves.
   public let length, finished: Estimate
+  /// nil without a judge.
   public let wins: Wins?
 
   /// What a judge says of samples beside the chosen answers to the same prompts.
@@ -41,6 +42,7 @@ public struct SampleEvaluation: Sendable {
 public struct ChosenAnswers: Sendable, Equatable {
   /// Text, or chat messages.
   public let prompt: JSON
+  /// Text, or chat messages; each once.
   public internal(set) var answers: [JSON]
   let variables: JSONObject
 }

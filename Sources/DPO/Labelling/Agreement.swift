@@ -2,6 +2,7 @@ import DPOBase
 
 /// How far two annotators agree on what both have judged.
 public struct Agreement: Sendable, Equatable {
+  /// Questions that both have judged.
   public let count: Int
   /// Share of equal judgements.
   public let observed: Double
@@ -9,6 +10,7 @@ public struct Agreement: Sendable, Equatable {
   /// judgement; nil where that is 1, or nothing was judged by both.
   public let kappa: Double?
 
+  /// Of judgements of the same questions, one pair a question.
   public init(_ judgements: [(first: String, second: String)]) {
     count = judgements.count
     let total = Double(max(count, 1))
@@ -30,7 +32,9 @@ public struct Agreement: Sendable, Equatable {
 
 /// What one annotator judged: a judgement by question.
 public struct AnnotatorJudgements: Sendable, Equatable {
+  /// Who judged.
   public let name: String
+  /// A verdict, or what stands for one in labelled rows, by question.
   public let judgements: [String: String]
 }
 

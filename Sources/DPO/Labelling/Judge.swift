@@ -6,12 +6,16 @@ import DPOText
 public struct Answer: Sendable {
   /// Text, or chat messages; null where only tokens are known.
   public var prompt: JSON
+  /// Text, or chat messages; null where only tokens are known.
   public var completion: JSON
   /// What the policy read and drew, of answers that it gave itself: the tokens, and whether the last one ends the answer.
   public var promptTokens: [Int32] = []
+  /// What the policy drew.
   public var completionTokens: [Int32] = []
+  /// Whether the last token ends the answer.
   public var isFinished = true
 
+  /// An answer of which the tokens are not known.
   public init(prompt: JSON, completion: JSON) {
     self.prompt = prompt
     self.completion = completion

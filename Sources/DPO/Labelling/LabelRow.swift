@@ -5,6 +5,7 @@ import DPOBase
 public struct LabelRow: Sendable, Equatable {
   /// XXH3 of prompt and completions in hexadecimal, and a number where a file repeats a row: the same wherever the row stands.
   public let id: String
+  /// Line of the file.
   public let line: Int
   /// Text, or chat messages.
   public let prompt: JSON

@@ -7,6 +7,7 @@ import DPOPlatform
 ///
 /// Not for use from two threads at once.
 public final class LabelSession {
+  /// What people are asked.
   public enum Mode: String, Sendable, CaseIterable {
     /// Which of two answers is better; a row's answers are compared two by two, the first with the second and so on.
     case pairs
@@ -16,16 +17,22 @@ public final class LabelSession {
 
   /// Two answers of a row, or one, in the order in which they are shown.
   public struct Question: Sendable, Equatable {
+    /// Tells questions apart in the log.
     public let id: String
+    /// The row that it is of.
     public let row: LabelRow
+    /// Indices of the answers.
     public let shown: [Int]
   }
 
   /// Whether a verdict was taken.
   public enum Outcome: Sendable { case done, outdated }
 
+  /// What is asked.
   public let mode: Mode
+  /// Whose verdicts are taken.
   public let annotator: String
+  /// Where the labelled rows go.
   public let output: String
   private let questions: [Question]
   private let log: OwnedAppendFile
@@ -79,13 +86,16 @@ public final class LabelSession {
 
   // MARK: - What is to be judged
 
+  /// Questions there are.
   public var total: Int { questions.count }
   /// Questions that this annotator has answered or skipped.
   public var done: Int {
     let verdicts = book.verdicts(of: annotator)
     return questions.count { verdicts[$0.id] != nil }
   }
+  /// The question to be answered; nil when all are.
   public var current: Question? { next < questions.count ? questions[next] : nil }
+  /// Whether this annotator has given a verdict that can be taken back.
   public var canUndo: Bool { book.last(of: annotator) != nil }
   /// Grows with every event: a page that shows an older one is outdated.
   public var revision: Int { book.revision(of: annotator) }

@@ -14,13 +14,16 @@ public enum LabelForm: String, Sendable, CaseIterable {
   case thumbs
 }
 
+/// How scores become rows.
 public struct LabelOptions: Sendable {
+  /// Which rows they become.
   public var form = LabelForm.bestWorst
   /// Scores (for thumbs: a score and 0) that are not further apart than this are a tie, which makes no row. `best` has none.
   public var gap = 0.0
   /// Forget earlier judgements.
   public var overwrite = false
 
+  /// Best against worst, without a gap.
   public init() {}
 
   func validate() throws {
@@ -30,9 +33,11 @@ public struct LabelOptions: Sendable {
 
 /// What labelling came to.
 public struct LabelResult: Sendable, Equatable {
+  /// Rows there are.
   public let rows: Int
   /// Rows that were judged, and comparisons (for thumbs: answers) that were ties.
   public internal(set) var judged = 0
+  /// Comparisons (for thumbs: answers) that were ties.
   public internal(set) var ties = 0
   /// Rows of the output.
   public internal(set) var written = 0

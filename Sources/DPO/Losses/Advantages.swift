@@ -8,6 +8,7 @@ public enum KLEstimator: String, CaseIterable, Sendable {
   /// e^−k − 1 + k, which is never negative
   case k3
 
+  /// The estimate from k = log π − log π_ref of a token that π drew.
   public func callAsFunction(_ k: Double) -> Double {
     switch self {
     case .k1: k

@@ -3,6 +3,7 @@ import DPOPlatform
 
 /// CPO (Xu et al. 2024), SimPO (Meng et al. 2024) and AlphaPO (Gupta et al. 2025): no reference model.
 public struct CPOLossOptions: Sendable, Equatable {
+  /// The losses of the method.
   public enum Kind: String, CaseIterable, Sendable {
     case sigmoid, hinge, ipo, simpo
 
@@ -10,7 +11,9 @@ public struct CPOLossOptions: Sendable, Equatable {
     var isPerToken: Bool { self == .ipo || self == .simpo }
   }
 
+  /// Which of them.
   public var kind = Kind.sigmoid
+  /// β, more than 0.
   public var beta = TrainingOptions.Method.standard.beta
   /// ε, for sigmoid and simpo.
   public var labelSmoothing = TrainingOptions.Method.standard.labelSmoothing
@@ -21,8 +24,10 @@ public struct CPOLossOptions: Sendable, Equatable {
   /// Factor on the chosen completions' negative log-likelihood; 0 for pure SimPO.
   public var cpoAlpha = TrainingOptions.Method.standard.cpoAlpha
 
+  /// CPO with the defaults of the option table.
   public init() {}
 
+  /// Throws `.invalidArgument` for values out of range.
   public func validate() throws {
     guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
     guard labelSmoothing >= 0, labelSmoothing <= 1 else {

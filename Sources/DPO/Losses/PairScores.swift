@@ -11,12 +11,14 @@ public struct PairScores: Sendable {
   /// What the sft term sees when it differs from `chosen` and `chosenCounts`: sums without `ldAlpha`, and the number of
   /// predicted tokens.
   public var chosenTotals: [Double]?
+  /// Predicted tokens of the chosen completions.
   public var chosenTargets: [Int]?
   /// Data weights: a pair's loss ℓ is multiplied by its weight before the mean over B (never renormalised).
   public var weights: [Double]?
   /// WPO's w_chosen · w_rejected for each pair, constants of the loss; see `wpoWeight`.
   public var wpoWeights: [Double]?
 
+  /// Columns of one length, which the losses check.
   public init(
     chosen: [Double], rejected: [Double], referenceChosen: [Double]? = nil, referenceRejected: [Double]? = nil,
     chosenCounts: [Int], rejectedCounts: [Int]
@@ -29,6 +31,7 @@ public struct PairScores: Sendable {
     self.rejectedCounts = rejectedCounts
   }
 
+  /// B: number of pairs.
   public var count: Int { chosen.count }
 
   func validate() throws {

@@ -2,6 +2,7 @@ import DPOBase
 
 /// One row of the option table. `options/*.toml` are its source.
 public struct OptionField: Sendable {
+  /// What a value is.
   public enum Kind: Sendable, Equatable { case bool, int, real, string, strings, reals }
 
   /// What an option is about: the headings of a surface's help and of docs/options.md.
@@ -9,6 +10,7 @@ public struct OptionField: Sendable {
     case method, reference, rollout, optimization, batches, rows, lora, files, machine
   }
 
+  /// What may become of an option when a run goes on.
   public enum OnResume: Sendable {
     /// Another value makes it another run, and is refused.
     case fixed
@@ -37,7 +39,9 @@ public struct OptionField: Sendable {
     }
   }
 
+  /// As in the table, in C and in Python.
   public let name: String
+  /// What its values are.
   public let kind: Kind
   /// Values a `string` or `strings` may take; empty when any will do.
   public let choices: [String]
@@ -45,6 +49,7 @@ public struct OptionField: Sendable {
   fileprivate let read: @Sendable (TrainingOptions) -> JSON
   fileprivate let write: @Sendable (inout TrainingOptions, JSON) throws -> Void
 
+  /// What it is about.
   public var group: Group { about.group }
   /// Methods that have the option; empty: all.
   public var methods: [String] { about.methods }
@@ -62,6 +67,7 @@ public struct OptionField: Sendable {
   /// The value that an option has where nobody sets it; null: decided when the run starts, as `unset` tells.
   public var defaultValue: JSON { read(TrainingOptions()) }
 
+  /// The option's value in some options.
   public func value(in options: TrainingOptions) -> JSON { read(options) }
 
   /// Whether a method has the option.
@@ -69,6 +75,7 @@ public struct OptionField: Sendable {
 }
 
 extension TrainingOptions {
+  /// The row of an option; nil where there is none of that name.
   public static func field(_ name: String) -> OptionField? { fieldsByName[name] }
 
   private static let fieldsByName = Dictionary(uniqueKeysWithValues: fields.map { ($0.name, $0) })
@@ -130,6 +137,7 @@ extension TrainingOptions {
     return .object(object)
   }
 
+  /// Reads what `json` gives. `file` names it in errors.
   public init(json: JSON, file: String) throws {
     self.init()
     for (name, value) in json.object?.members ?? [] {

@@ -2,6 +2,7 @@ import DPOBase
 
 /// An option as a message names it, by its name in the table. Who shows the message spells it as its users write options.
 public struct OptionSetting: Sendable, Equatable, CustomStringConvertible {
+  /// Its name in the table.
   public let option: String
   /// nil: which value is for the user to find.
   public let value: JSON?

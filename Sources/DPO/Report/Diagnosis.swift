@@ -1,7 +1,9 @@
 /// One thing that a run's own numbers tell, in words.
 public struct Diagnosis: Sendable, Equatable {
+  /// How much it matters.
   public enum Severity: Int, Sendable, Comparable {
     case good, note, warning, problem
+    /// The less serious one comes first.
     public static func < (a: Severity, b: Severity) -> Bool { a.rawValue < b.rawValue }
   }
 
@@ -24,8 +26,11 @@ public struct Diagnosis: Sendable, Equatable {
     case learned
   }
 
+  /// What was found.
   public let rule: Rule
+  /// How much it matters.
   public let severity: Severity
+  /// It in a few words.
   public let title: String
   /// What happened, why, and whether it matters.
   public let text: String
@@ -36,6 +41,7 @@ public struct Diagnosis: Sendable, Equatable {
 
   /// Something to try, with a reason.
   public struct Suggestion: Sendable, Equatable {
+    /// What can be done.
     public enum Step: Sendable, Equatable {
       /// Options to give these values, together.
       case set([OptionSetting])
@@ -43,9 +49,12 @@ public struct Diagnosis: Sendable, Equatable {
       case act(String)
     }
 
+    /// What to do.
     public let step: Step
+    /// Why, as the rest of a sentence.
     public let reason: String
 
+    /// A step and why it may help.
     public init(_ step: Step, _ reason: String) {
       self.step = step
       self.reason = reason

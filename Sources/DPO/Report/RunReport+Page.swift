@@ -7,6 +7,7 @@ extension RunReport {
 
   private func escape(_ text: String) -> String { ReportText.escape(text) }
 
+  /// The page.
   public func html() -> String {
     let plots = plots()
     var page = """

@@ -5,14 +5,18 @@ import DPOBase
 public struct RunReport: Sendable {
   /// One prompt with the model's answers before and after training.
   public struct Sample: Sendable, Equatable {
+    /// What the model was asked.
     public var prompt: String
     /// The untrained model's answer, where there is one to compare with.
     public var before: String?
+    /// The trained model's answer.
     public var after: String
     /// What a judge or classifier gives the answers.
     public var beforeScore: Double?
+    /// The same of the trained model's.
     public var afterScore: Double?
 
+    /// An answer, alone or beside the one from before.
     public init(
       prompt: String, before: String? = nil, after: String, beforeScore: Double? = nil, afterScore: Double? = nil
     ) {
@@ -26,10 +30,14 @@ public struct RunReport: Sendable {
 
   /// A quantity measured before and after training on held-out prompts, each with a 95 % interval.
   public struct Comparison: Sendable, Equatable {
+    /// What was measured.
     public var name: String
+    /// nil where nothing was measured before.
     public var before: Estimate?
+    /// After training.
     public var after: Estimate
 
+    /// A quantity and its two measurements.
     public init(name: String, before: Estimate?, after: Estimate) {
       self.name = name
       self.before = before
@@ -41,6 +49,7 @@ public struct RunReport: Sendable {
   public var title = "Training report"
   /// The run's own conclusion in a sentence, shown under the heading.
   public var verdict: String?
+  /// Shown in a table before the curves.
   public var comparisons: [Comparison] = []
   /// How the page writes the options that it suggests.
   public var spelling: @Sendable (OptionSetting) -> String = { $0.description }

@@ -8,14 +8,17 @@ public struct SamplingProgress: Sendable {
   public let prompts, total: Int
   /// Drawn in this call, and the seconds that took.
   public let tokens: Int
+  /// Wall time of this call.
   public let seconds: Double
 }
 
 /// What a file of samples holds.
 public struct SamplingResult: Sendable, Equatable {
+  /// Prompts in the file.
   public let prompts: Int
   /// Prompts that were there before.
   public let resumedAt: Int
+  /// Rows in the file.
   public let rows: Int
   /// Drawn in this call.
   public let tokens: Int

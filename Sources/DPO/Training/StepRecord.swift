@@ -4,7 +4,9 @@ import DPOBase
 public struct StepRecord: Sendable {
   /// Optimiser steps done, from 1.
   public var step: Int
+  /// Of the whole plan.
   public var totalSteps: Int
+  /// Epochs done, as transformers logs them.
   public var epoch: Double
   /// Metrics by TRL's names, in the order in which they are shown: loss, grad_norm, learning_rate, rewards/…, logps/…
   public var metrics: Metrics
@@ -13,6 +15,7 @@ public struct StepRecord: Sendable {
   /// Wall time of the step.
   public var seconds: Double
 
+  /// One of the metrics; nil where there is none of that name.
   public subscript(name: Metrics.Name) -> Double? { metrics[name] }
 
   /// The line of metrics.jsonl.

@@ -5,9 +5,13 @@ import DPOStorage
 
 /// What a run will do and take, known before any large memory is asked for.
 public struct TrainingPlan: Sendable {
+  /// Optimiser steps of the run.
   public let steps: Int
+  /// Steps in which every row is seen once.
   public let stepsPerEpoch: Int
+  /// Rows to train on.
   public let rows: Int
+  /// Rows to evaluate on.
   public let evaluationRows: Int
   /// Tokens of one epoch that are computed: a prompt counts once for all its completions in a micro-batch.
   public let distinctTokens: Int
@@ -15,8 +19,11 @@ public struct TrainingPlan: Sendable {
   public let paddedTokens: Int
   /// Sizes of the largest micro-batch.
   public let largestTokens: Int
+  /// Predicted tokens of it.
   public let largestTargets: Int
+  /// Numbers that are trained.
   public let trainableParameters: Int
+  /// What the run takes, part by part.
   public let memory: MemoryPlan
   /// Bytes that the run may take.
   public let memoryLimit: Int
@@ -30,6 +37,7 @@ public struct TrainingPlan: Sendable {
       + "\(memory.total >> 20) MiB planned of \(memoryLimit >> 20) MiB"
   }
 
+  /// The same by name.
   public var json: JSON {
     var parts = JSONObject()
     for part in memory.parts { parts[part.name] = .int(part.bytes) }

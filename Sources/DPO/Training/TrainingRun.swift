@@ -13,9 +13,11 @@ public enum ResumePoint: Sendable, Equatable {
 
 /// How a run ended.
 public struct TrainingResult: Sendable {
+  /// Optimiser steps done.
   public let steps: Int
   /// The adapter, or the whole model.
   public let modelPath: String
+  /// The report as an HTML page.
   public let reportPath: String
   /// The last step's record; nil if nothing was left to do.
   public let last: StepRecord?
