@@ -66,24 +66,27 @@ struct LabelPlace {
   @Test func failuresKeepRowsForLaterAndThreeInARowEndTheWork() throws {
     let place = try LabelPlace.numbered(8)
     let rows = try LabelRow.read(place.data)
-    nonisolated(unsafe) var fails: [JSON] = []
-    nonisolated(unsafe) var asked = 0
+    final class Mood: @unchecked Sendable {
+      var fails: [JSON] = []
+      var asked = 0
+    }
+    let mood = Mood()
     let judge = Judge(identity: "failing") { prompt, completions in
-      asked += 1
-      if fails.contains(prompt) { throw DPOError(.io, "gone") }
+      mood.asked += 1
+      if mood.fails.contains(prompt) { throw DPOError(.io, "gone") }
       return try self.judge.scores(prompt, completions)
     }
-    fails = ["p1", "p5"]
+    mood.fails = ["p1", "p5"]
     let some = try LabelRow.label(rows, judge: judge, options: LabelOptions(), to: place.output)
-    #expect(some.judged == 6 && some.kept == 2 && some.failure == "line 2: gone" && asked == 8)
-    fails = []
+    #expect(some.judged == 6 && some.kept == 2 && some.failure == "line 2: gone" && mood.asked == 8)
+    mood.fails = []
     #expect(try LabelRow.label(rows, judge: judge, options: LabelOptions(), to: place.output).written == 8)
-    #expect(asked == 10)
-    fails = (0..<8).map { .string("p\($0)") }
+    #expect(mood.asked == 10)
+    mood.fails = (0..<8).map { .string("p\($0)") }
     var options = LabelOptions()
     options.overwrite = true
     #expect(try LabelRow.label(rows, judge: judge, options: options, to: place.output).kept == 8)
-    #expect(asked == 13)
+    #expect(mood.asked == 13)
   }
 
   @Test func aJudgeServesSeveralThreads() async throws {

@@ -107,7 +107,7 @@ import Testing
         })
     }
     #expect(error?.code == .memory)
-    #expect(error?.message.contains("--per-device-train-batch-size") == true)
+    #expect(error?.message.contains("per_device_train_batch_size") == true)
   }
 
   @Test func aHostsOwnLossTakesTheSameStep() throws {
