@@ -15,7 +15,9 @@ VENV := .cache/venv
 VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* //p' include/dpo.h | paste -sd.)
 ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
-SWIFT_BUILD := $(SWIFT) build -c release
+# Nothing uses the regular expressions of Swift's library, which would make up a tenth of libdpo.so.
+export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-processing-module-import
+SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
 .PHONY: help options deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
 .DEFAULT_GOAL := help

@@ -24,6 +24,10 @@ TIMEOUT = 1800
 SUMMARY = re.compile(r"^(\d+) passed, (\d+) failed$", re.MULTILINE)
 
 
+#: Those of `make build`: with others, everything would be compiled again.
+SWIFT_FLAGS = os.environ.get("SWIFT_FLAGS", "").split()
+
+
 def run(command: "list[str]", **options: object) -> "subprocess.CompletedProcess[str]":
     """With the output so far and exit status 124 if it does not end in time."""
     options.setdefault("timeout", TIMEOUT)
@@ -77,7 +81,7 @@ def swift() -> "tuple[int, int]":
     # SwiftPM would compile its C targets with CC, which is for the hosts of the C suite and need not be clang.
     environment = {name: value for name, value in os.environ.items() if name not in ("CC", "CXX")}
     built = run(
-        [tool, "build", "-c", "release", "--build-tests", "-q"],
+        [tool, "build", "-c", "release", *SWIFT_FLAGS, "--build-tests", "-q"],
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
     )
     if built.returncode:
@@ -86,7 +90,7 @@ def swift() -> "tuple[int, int]":
     with tempfile.TemporaryDirectory() as directory:
         report = pathlib.Path(directory) / "report.xml"
         tested = run(
-            [tool, "test", "-c", "release", "--skip-build", "--xunit-output", str(report)],
+            [tool, "test", "-c", "release", *SWIFT_FLAGS, "--skip-build", "--xunit-output", str(report)],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment,
         )
         passed = failed = 0

@@ -63,8 +63,9 @@ enum ReportText {
   /// A value that someone chose: every digit of it, 5e-7 rather than 5.00e-07.
   static func setting(_ value: Double) -> String {
     let text = "\(value)"
-    return text.hasSuffix(".0")
-      ? String(text.dropLast(2)) : text.contains("e-0") ? text.split(separator: "e-0").joined(separator: "e-") : text
+    if text.hasSuffix(".0") { return String(text.dropLast(2)) }
+    guard let mark = text.firstIndex(of: "e"), text[mark...].starts(with: "e-0") else { return text }
+    return text[..<mark] + "e-" + text[mark...].dropFirst(3)
   }
 
   static func grouped(_ value: Int) -> String {
