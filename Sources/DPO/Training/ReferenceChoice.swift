@@ -46,19 +46,19 @@ enum ReferenceChoice {
   /// - Parameters:
   ///   - policy: what computes the policy of `model`.
   ///   - adapter: the policy's.
-  ///   - pass: what computes another decoder.
+  ///   - runner: what computes another decoder.
   func make(
-    beside policy: ForwardPass, adapter: LoRAAdapter?, model: ModelFile, data: TokenizedDataset,
-    pass: (Decoder) -> ForwardPass
+    beside policy: ModelRunner, adapter: LoRAAdapter?, model: ModelFile, data: TokenizedDataset,
+    runner: (Decoder) -> ModelRunner
   ) throws -> ReferenceModel? {
     switch self {
     case .none: return nil
-    case .adapterOff: return ReferenceModel(pass: policy, adapter: nil, data: data)
-    case .frozenAdapter: return ReferenceModel(pass: policy, adapter: try adapter?.copy(), data: data)
+    case .adapterOff: return ReferenceModel(runner: policy, adapter: nil, data: data)
+    case .frozenAdapter: return ReferenceModel(runner: policy, adapter: try adapter?.copy(), data: data)
     case .sameFile(let follows):
-      return ReferenceModel(pass: pass(try model.decoder(trainable: follows)), adapter: nil, data: data)
+      return ReferenceModel(runner: runner(try model.decoder(trainable: follows)), adapter: nil, data: data)
     case .other(let other):
-      return ReferenceModel(pass: pass(try other.decoder(trainable: false)), adapter: nil, data: data)
+      return ReferenceModel(runner: runner(try other.decoder(trainable: false)), adapter: nil, data: data)
     }
   }
 }

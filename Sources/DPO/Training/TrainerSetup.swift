@@ -117,10 +117,10 @@ extension Trainer {
 
 extension TrainingMethod {
   /// What computes log-probs as the method takes them.
-  func pass(_ decoder: Decoder, team: ThreadTeam, options: TrainingOptions) -> ForwardPass {
-    let pass = ForwardPass(decoder: decoder, team: team, precision: options.machine.precision)
-    pass.temperature = temperature
-    return pass
+  func runner(_ decoder: Decoder, team: ThreadTeam, options: TrainingOptions) -> ModelRunner {
+    let runner = ModelRunner(decoder: decoder, team: team, precision: options.machine.precision)
+    runner.temperature = temperature
+    return runner
   }
 }
 
@@ -145,7 +145,7 @@ extension TrainingOptions {
   /// Options of a new adapter that are not left at their defaults.
   var givenLoRAOptions: [String] {
     TrainingOptions.fields.filter {
-      $0.name.contains("lora") && $0.value(in: self) != $0.defaultValue
+      $0.group == .lora && $0.name != "disable_dropout" && $0.value(in: self) != $0.defaultValue
     }.map(\.name)
   }
 
