@@ -17,17 +17,27 @@ extension LanguageModel {
   /// The model's chat template over messages ({"role", "content"}), as text.
   ///
   /// - Parameter variables: more names that the template may use, such as `tools`.
-  public func chat(_ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject = [:]) throws -> String {
+  package func chat(_ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject = [:]) throws -> String {
     guard let template = try tokenizer.chatTemplate else {
       throw DPOError.unsupported("\(file.path) has no chat template")
     }
     return try template.render(messages: messages, addGenerationPrompt: addGenerationPrompt, variables: variables)
   }
 
+  /// The model's chat template over messages, as text.
+  ///
+  /// - Throws: `.unsupported` without a template, `.format` if it refuses the messages.
+  public func text(of messages: [Chat.Message], addGenerationPrompt: Bool = true) throws -> String {
+    try chat(messages.map(\.json), addGenerationPrompt: addGenerationPrompt)
+  }
+
+  /// Tokens of a prompt: text with the tokenizer's special tokens, or messages in the chat template.
+  public func tokens(of prompt: Prompt) throws -> [Int32] { try promptTokens(prompt.json) }
+
   /// Tokens of a prompt: text with the tokenizer's special tokens, or messages in the chat template.
   ///
   /// - Parameter variables: more names that the template may use, such as `tools`.
-  public func promptTokens(_ prompt: JSON, variables: JSONObject = [:]) throws -> [Int32] {
+  package func promptTokens(_ prompt: JSON, variables: JSONObject = [:]) throws -> [Int32] {
     if let text = prompt.string { return try tokenizer.encode(text, addSpecialTokens: true) }
     guard let messages = prompt.array else {
       throw DPOError.argument("a prompt is \(prompt.kind); expected text or an array of messages")
@@ -70,8 +80,47 @@ extension LanguageModel {
       .generate(prompts: prompts, options: options, onToken: onToken)
   }
 
+  /// Answers to a prompt, token by token as they are drawn, from a thread of its own; this model may be used meanwhile.
+  ///
+  ///     for try await token in try model.answers(to: .chat([.user("Why is the sky blue?")])) { print(token.text) }
+  ///
+  /// - Parameter options: `completionsPerPrompt` answers grow together.
+  /// - Returns: the tokens. Leaving the loop stops the drawing, cancelling its task as well (`CancellationError`).
+  /// - Throws: what `tokens(of:)` throws; `.invalidArgument` for options out of range.
+  public func answers(to prompt: Prompt, options: GenerationOptions = GenerationOptions()) throws -> EventStream<
+    GeneratedToken
+  > {
+    try options.validate()
+    let ids = try tokens(of: prompt)
+    let tokenizer = try tokenizer
+    let isStopped = StopFlag()
+    // Made here, used by the thread alone.
+    nonisolated(unsafe) let model = try copy()
+    model.stopRequested = { isStopped.isSet }
+    return EventStream(stop: isStopped.set) { tell in
+      var texts = [StreamingDecoder](repeating: StreamingDecoder(tokenizer), count: options.completionsPerPrompt)
+      do {
+        _ = try model.generate([ids], options: options) { _, answer, token in
+          let text = texts[answer].append(token)
+          tell(GeneratedToken(answer: answer, token: token, text: model.isStop(token) ? "" : text))
+          return !isStopped.isSet
+        }
+      } catch let error as DPOError where error.code == .cancelled {}
+    }
+  }
+
   /// A completion's text, without special tokens.
   public func text(_ completion: Completion) throws -> String {
     try tokenizer.decode(completion.tokens, skipSpecialTokens: true)
   }
+}
+
+/// A token of an answer, as it is drawn.
+public struct GeneratedToken: Sendable, Equatable {
+  /// Which of the answers to the prompt, from 0.
+  public let answer: Int
+  /// The token's id.
+  public let token: Int32
+  /// What it adds to the answer's text; empty for special tokens, and while a character is incomplete.
+  public let text: String
 }

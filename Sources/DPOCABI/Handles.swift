@@ -5,8 +5,8 @@ import DPOPlatform
 
 /// Whether the handle's _cancel function was called since it was last asked: takes the wish, so that one cancel stops one
 /// call.
-func takeCancel(of handle: OpaquePointer?) -> () -> Bool {
-  let flag = ch_cancel_flag(UnsafeRawPointer(handle))
+func takeCancel(of handle: OpaquePointer?) -> @Sendable () -> Bool {
+  nonisolated(unsafe) let flag = ch_cancel_flag(UnsafeRawPointer(handle))
   return {
     guard let flag, ch_flag_load(flag) != 0 else { return false }
     ch_flag_clear(flag)

@@ -335,11 +335,14 @@ public func dpo_trainer_set_reduce(
 ) -> Int32 {
   withStatus {
     try HandleKind.trainer.use(trainer) { session in
-      session.trainer.reduceGradients = callback.map { callback in
-        { gradients in
-          guard onCallersThread({ callback(gradients.baseAddress, gradients.count, user_data) }) == 0 else {
-            throw DPOError(.cancelled, "the reduce callback asked to stop")
-          }
+      guard let callback else {
+        session.trainer.reduceGradients = nil
+        return
+      }
+      nonisolated(unsafe) let userData = user_data
+      session.trainer.reduceGradients = { gradients in
+        guard onCallersThread({ callback(gradients.baseAddress, gradients.count, userData) }) == 0 else {
+          throw DPOError(.cancelled, "the reduce callback asked to stop")
         }
       }
     }

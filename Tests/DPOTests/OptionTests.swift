@@ -52,7 +52,9 @@ import Testing
     var options = TrainingOptions(method: .sft())
     try options.set("beta", to: 0.5)
     let error = #expect(throws: DPOError.self) { try options.validate() }
-    #expect(error?.message == "beta is 0.5, but method sft has no such option; it is one of dpo, ranked, kto, bco, cpo, orpo, online_dpo")
+    #expect(
+      error?.message
+        == "beta is 0.5, but method sft has no such option; it is one of dpo, ranked, kto, bco, cpo, orpo, online_dpo")
   }
 
   @Test func valuesOutOfRangeSetFromSwiftAreErrors() throws {

@@ -43,14 +43,29 @@ public final class FeedbackStore: Sendable {
   /// - Returns: the record's number.
   @discardableResult
   public func record(
-    prompt: JSON, answer: JSON, thumbUp: Bool, weight: Double = 1, time: Int? = nil
+    prompt: Prompt, answer: String, thumbUp: Bool, weight: Double = 1, time: Int? = nil
   ) throws -> Int {
-    try record(["prompt": prompt, "completion": answer, "label": .bool(thumbUp)], weight: weight, time: time)
+    try record(prompt: prompt.json, answer: .string(answer), thumbUp: thumbUp, weight: weight, time: time)
   }
 
   /// Records that one answer was liked better than another.
   @discardableResult
   public func record(
+    prompt: Prompt, chosen: String, rejected: String, weight: Double = 1, time: Int? = nil
+  ) throws -> Int {
+    try record(
+      prompt: prompt.json, chosen: .string(chosen), rejected: .string(rejected), weight: weight, time: time)
+  }
+
+  @discardableResult
+  package func record(
+    prompt: JSON, answer: JSON, thumbUp: Bool, weight: Double = 1, time: Int? = nil
+  ) throws -> Int {
+    try record(["prompt": prompt, "completion": answer, "label": .bool(thumbUp)], weight: weight, time: time)
+  }
+
+  @discardableResult
+  package func record(
     prompt: JSON, chosen: JSON, rejected: JSON, weight: Double = 1, time: Int? = nil
   ) throws -> Int {
     try record(["prompt": prompt, "chosen": chosen, "rejected": rejected], weight: weight, time: time)

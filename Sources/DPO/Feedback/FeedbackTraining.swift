@@ -19,7 +19,7 @@ extension FeedbackStore {
   @discardableResult
   public func train(
     model: ModelFile, into directory: String, options: FeedbackOptions = FeedbackOptions(),
-    stopRequested: @escaping () -> Bool = { false }, onEvent: (TrainingEvent) throws -> Bool = { _ in true }
+    stopRequested: @escaping @Sendable () -> Bool = { false }, onEvent: (TrainingEvent) throws -> Bool = { _ in true }
   ) throws -> FeedbackResult {
     try options.check()
     guard model.configuration.heads != .score else {
@@ -44,7 +44,7 @@ private struct FeedbackTraining {
   let place: FeedbackDirectory
   let model: ModelFile
   let options: FeedbackOptions
-  let stopRequested: () -> Bool
+  let stopRequested: @Sendable () -> Bool
   let deadline: ContinuousClock.Instant?
 
   private func history() throws -> FeedbackHistory {
@@ -73,7 +73,11 @@ private struct FeedbackTraining {
     return result
   }
 
-  private var isOver: Bool { deadline.map { ContinuousClock.now >= $0 } ?? false }
+  private var isOver: Bool { FeedbackTraining.isPast(deadline) }
+
+  private static func isPast(_ deadline: ContinuousClock.Instant?) -> Bool {
+    deadline.map { ContinuousClock.now >= $0 } ?? false
+  }
 
   func run(log: OwnedAppendFile, tell: (TrainingEvent) throws -> Bool) throws -> FeedbackResult {
     let fingerprint = hexadecimal(model.fingerprint())
@@ -157,14 +161,14 @@ private struct FeedbackTraining {
         continue
       }
       let trainer = try trainer(stage, from: start)
-      var asked = false
-      trainer.stopRequested = {
-        asked = asked || stopRequested()
-        return asked || isOver
+      let asked = StopFlag()
+      trainer.stopRequested = { [stopRequested, deadline] in
+        if !asked.isSet, stopRequested() { asked.set() }
+        return asked.isSet || FeedbackTraining.isPast(deadline)
       }
       var (steps, last) = (0, progress.last)
       defer {
-        progress.wasAsked = asked
+        progress.wasAsked = asked.isSet
         progress.steps += steps
         progress.last = last
         if steps > 0 { progress.save = { try trainer.saveModel(to: $0) } }
@@ -173,8 +177,8 @@ private struct FeedbackTraining {
       try trainer.run(outputDirectory: directory.path, resume: isResumed ? .last : .none) { event in
         if case .saved = event { return true }
         if case .step(let record) = event { (steps, last) = (steps + 1, record) }
-        if try !tell(event) { asked = true }
-        return !asked
+        if try !tell(event) { asked.set() }
+        return !asked.isSet
       }
       progress.save = { try copyFile(result, to: $0) }
     }

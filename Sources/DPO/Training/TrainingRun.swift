@@ -188,26 +188,17 @@ extension Trainer {
     try ReferenceCache.write(directory.referenceCache, key: key, values: reference.known.compactMap { $0 })
   }
 
-  /// Runs in a thread of its own and delivers the events. Ending the loop early cancels the run.
+  /// Runs in a thread of its own and delivers the events. Leaving the loop, or cancelling its task, stops the run after a
+  /// checkpoint; `EventStream.ended()` waits for that.
   ///
   ///     for try await event in trainer.events(outputDirectory: "run") { … }
   public func events(
     outputDirectory: String, resume: ResumePoint = .none, allowMismatch: Bool = false
-  ) -> AsyncThrowingStream<TrainingEvent, any Error> {
-    AsyncThrowingStream { continuation in
-      continuation.onTermination = { [weak self] reason in
-        if case .cancelled = reason { self?.cancel() }
-      }
-      startThread { [self] in
-        do {
-          try run(outputDirectory: outputDirectory, resume: resume, allowMismatch: allowMismatch) { event in
-            continuation.yield(event)
-            return true
-          }
-          continuation.finish()
-        } catch {
-          continuation.finish(throwing: error)
-        }
+  ) -> EventStream<TrainingEvent> {
+    EventStream(stop: { [weak self] in self?.cancel() }) { [self] tell in
+      try run(outputDirectory: outputDirectory, resume: resume, allowMismatch: allowMismatch) { event in
+        tell(event)
+        return true
       }
     }
   }
@@ -220,26 +211,4 @@ private struct WrittenCheckpoints {
   var good: String?
   /// Of the latest.
   var step: Int
-}
-
-/// Runs `body` on a new thread. A run blocks for hours, which the cooperative pool's threads must not.
-private func startThread(_ body: @escaping @Sendable () -> Void) {
-  final class Box: Sendable {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
-  }
-  var thread = pthread_t()
-  var attributes = pthread_attr_t()
-  pthread_attr_init(&attributes)
-  pthread_attr_setstacksize(&attributes, 8 << 20)
-  pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
-  let box = Unmanaged.passRetained(Box(body))
-  let failed = pthread_create(
-    &thread, &attributes,
-    { pointer in
-      if let pointer { Unmanaged<Box>.fromOpaque(pointer).takeRetainedValue().body() }
-      return nil
-    }, box.toOpaque())
-  pthread_attr_destroy(&attributes)
-  if failed != 0 { box.takeRetainedValue().body() }
 }

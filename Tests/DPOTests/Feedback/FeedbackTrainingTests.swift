@@ -1,4 +1,5 @@
 import DPO
+import Synchronization
 import TestSupport
 import Testing
 
@@ -272,16 +273,18 @@ import Testing
     try recordChoices(Self.topics)
     var options = options
     options.training.batches.gradientAccumulationSteps = 4
-    var asked = 0
+    let asked = Mutex(0)
     let error = #expect(throws: DPOError.self) {
       try store.train(
         model: model, into: place.output, options: options,
         stopRequested: {
-          asked += 1
-          return asked == 3
+          asked.withLock { asked in
+            asked += 1
+            return asked == 3
+          }
         })
     }
-    #expect(error?.code == .cancelled && asked == 3)
+    #expect(error?.code == .cancelled && asked.withLock { $0 } == 3)
     #expect(try train(options).steps == 4)
   }
 

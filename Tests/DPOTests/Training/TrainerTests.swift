@@ -146,6 +146,42 @@ import Testing
     #expect(trainer.step < 100_000)
   }
 
+  @Test func cancellingTheTaskThatReadsIsACancellationAndTheEndCanBeAwaited() async throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer { $0.batches.maxSteps = 100_000 }
+    let events = trainer.events(outputDirectory: "\(folder.path)/run")
+    let reader = Task {
+      for try await event in events {
+        if case .step(let record) = event, record.step == 2 { withUnsafeCurrentTask { $0?.cancel() } }
+      }
+    }
+    await #expect(throws: CancellationError.self) { try await reader.value }
+    await events.ended()
+    // Nothing of the run is under way any more: its last step is in the file, and the trainer is free.
+    #expect(try inspectFile("\(folder.path)/run/autosave.h5")["kind"]?.string == "checkpoint")
+    try trainer.saveCheckpoint(to: "\(folder.path)/c.h5")
+    #expect((2..<100_000).contains(trainer.step))
+  }
+
+  @Test func sharedStateMayBeReadWhileARunIsUnderWay() async throws {
+    let folder = try TemporaryDirectory()
+    let trainer = try makeTrainer { $0.batches.maxSteps = 20 }
+    let events = trainer.events(outputDirectory: "\(folder.path)/run")
+    let watcher = Task {
+      var seen = 0
+      while !Task.isCancelled {
+        seen = max(seen, trainer.step)
+        trainer.stopRequested = { false }
+        await Task.yield()
+      }
+      return seen
+    }
+    for try await _ in events {}
+    watcher.cancel()
+    #expect(await watcher.value <= 20)
+    #expect(trainer.step == 20)
+  }
+
   @Test func errorsEndTheStream() async throws {
     let folder = try TemporaryDirectory()
     let trainer = try makeTrainer()

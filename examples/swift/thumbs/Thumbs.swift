@@ -24,13 +24,13 @@ struct Thumbs {
   static func learn(model path: String, directory: String) async throws {
     mkdir(directory, 0o755)
     let feedback = try FeedbackStore("\(directory)/feedback.jsonl")
-    let messages: [JSON] = [["role": "user", "content": "How do I boil an egg?"]]
-    let question = JSON.array(messages)
+    let messages: [Chat.Message] = [.user("How do I boil an egg?")]
+    let question = Prompt.chat(messages)
     let (warm, curt) = ("With pleasure! Bring water to the boil first.", "Look it up.")
     // Any thread may record, and any process.
-    try feedback.record(prompt: question, answer: .string(warm), thumbUp: true)
-    try feedback.record(prompt: question, answer: .string(curt), thumbUp: false)
-    try feedback.record(prompt: question, chosen: .string(warm), rejected: .string(curt))
+    try feedback.record(prompt: question, answer: warm, thumbUp: true)
+    try feedback.record(prompt: question, answer: curt, thumbUp: false)
+    try feedback.record(prompt: question, chosen: warm, rejected: curt)
 
     var options = FeedbackOptions()
     options.minRecords = 3
@@ -46,7 +46,7 @@ struct Thumbs {
 
     guard let adapter = result.adapter else { return }
     for model in [try LanguageModel(path: path), try LanguageModel(path: path, adapter: adapter)] {
-      let prompt = try model.chat(messages, addGenerationPrompt: true)
+      let prompt = try model.text(of: messages)
       let scores = try model.score(texts: [(prompt, warm), (prompt, curt)])
       print("log p(warm) - log p(curt): \(scores[0].logProb - scores[1].logProb)")
     }
