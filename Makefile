@@ -19,7 +19,7 @@ RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
 export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-processing-module-import
 SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
-.PHONY: help options deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
+.PHONY: help options docs deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -29,6 +29,9 @@ help: ## this list
 
 options: ## write what is made of the tables in options/: structs, flags, Python classes, docs/options.md
 	@python3 options/generate.py
+
+docs: build ## the reference of the Swift API as a static site, in build/docs/swift
+	@SWIFT="$(SWIFT)" $(VENV)/bin/python scripts/docs
 
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
 	@scripts/deps "$(PYTHON)" "$(VENV)"

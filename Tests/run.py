@@ -1,6 +1,6 @@
 """Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
 
-Usage: Tests/run.py [SUITE...]    suites: style swift kernels arm64-kernels c sanitize python hostile (all without arguments)
+Usage: Tests/run.py [SUITE...]    suites: style swift docs kernels arm64-kernels c sanitize python hostile (all without arguments)
 """
 
 import os
@@ -103,6 +103,15 @@ def swift() -> "tuple[int, int]":
         print(tested.stdout)
         failed = max(failed, 1)
     return passed, failed
+
+
+def docs() -> "tuple[int, int]":
+    """Every public symbol of the Swift API has a comment, and the code of its articles compiles; after swift."""
+    checked = run([sys.executable, "scripts/docs", "--check"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    found = re.search(r"(\d+) passed, (\d+) failed\n*$", checked.stdout)
+    if not found or checked.returncode:
+        print(checked.stdout)
+    return (int(found.group(1)), int(found.group(2))) if found else (0, 1)
 
 
 def kernels() -> "tuple[int, int]":
@@ -250,7 +259,7 @@ def add(
     return counts[0] + passed, counts[1] + failed
 
 
-SUITES = {"style": style, "swift": swift, "kernels": kernels, "arm64-kernels": arm64_kernels, "c": c, "sanitize": sanitize,
+SUITES = {"style": style, "swift": swift, "docs": docs, "kernels": kernels, "arm64-kernels": arm64_kernels, "c": c, "sanitize": sanitize,
           "python": python, "hostile": hostile}
 
 
