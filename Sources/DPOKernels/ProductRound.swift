@@ -178,6 +178,8 @@ struct ProductRound {
     var sharedOperand: Operand { side == .a ? term.a : term.b }
     var ownRows: Int { side == .a ? product.n : product.m }
     var ownOperand: Operand { side == .a ? term.b : term.a }
+    /// B takes the factor, whichever side is shared: so that the rounding does not depend on it.
+    func alpha(of side: Panels.Side) -> Float { side == .b ? term.alpha : 1 }
   }
 
   struct PackTask {
@@ -202,6 +204,7 @@ struct ProductRound {
     let k: Range<Int>
     let rows: Int
     let side: Panels.Side
+    let alpha: Float
     let offset: Int
   }
 
@@ -273,7 +276,7 @@ struct ProductRound {
     func entry(_ offset: Int) -> Packed {
       Packed(
         address: address, distance: distance, isTransposed: piece.sharedOperand.isTransposed, k: piece.k,
-        rows: piece.sharedRows, side: piece.side, offset: offset)
+        rows: piece.sharedRows, side: piece.side, alpha: piece.alpha(of: piece.side), offset: offset)
     }
     for known in packed where known == entry(known.offset) { return known.offset }
     let size = panels.count(piece.side, rows: piece.sharedRows, k: piece.k.count)
@@ -299,7 +302,7 @@ struct ProductRound {
     let isTransposed = piece.sharedOperand.isTransposed
     panels.pack(
       piece.side, x + (isTransposed ? k * distance + row : row * distance + k), distance, transposed: isTransposed,
-      rows: task.rows.count, part: task.k, of: piece.k.count,
+      alpha: piece.alpha(of: piece.side), rows: task.rows.count, part: task.k, of: piece.k.count,
       into: memory.shared + piece.offset + panels.count(piece.side, rows: row, k: piece.k.count))
   }
 
@@ -334,7 +337,7 @@ struct ProductRound {
     let (k, side, isTransposed) = (piece.k, piece.side.other, piece.ownOperand.isTransposed)
     func pack(_ x: UnsafePointer<Float>, _ distance: Int, _ some: Range<Int>, _ part: Range<Int>) {
       panels.pack(
-        side, x, distance, transposed: isTransposed, alpha: piece.term.alpha, rows: some.count,
+        side, x, distance, transposed: isTransposed, alpha: piece.alpha(of: side), rows: some.count,
         part: part.lowerBound - k.lowerBound..<part.upperBound - k.lowerBound, of: k.count,
         into: memory.block(member) + panels.count(side, rows: some.lowerBound - rows.lowerBound, k: k.count))
     }
