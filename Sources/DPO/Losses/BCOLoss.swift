@@ -2,15 +2,20 @@ import DPOBase
 
 /// BCO's running mean δ of all rewards seen, desirable and undesirable; a value of the run, kept in checkpoints.
 public struct BCOBaseline: Sendable, Equatable {
+  /// δ: mean of β log π/π_ref over the rows seen; 0 before the first.
   public private(set) var mean = 0.0
+  /// Rows seen.
   public private(set) var rows = 0.0
 
+  /// No rows seen.
   public init() {}
+  /// Goes on from a run's δ over so many rows, as a checkpoint keeps them.
   public init(mean: Double, rows: Double) {
     self.mean = mean
     self.rows = rows
   }
 
+  /// Takes the rewards β log π/π_ref of more rows into the mean.
   public mutating func add(_ rewards: [Double]) {
     guard !rewards.isEmpty else { return }
     rows += Double(rewards.count)

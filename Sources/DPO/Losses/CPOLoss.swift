@@ -5,7 +5,14 @@ import DPOPlatform
 public struct CPOLossOptions: Sendable, Equatable {
   /// The losses of the method.
   public enum Kind: String, CaseIterable, Sendable {
-    case sigmoid, hinge, ipo, simpo
+    /// −(1−ε) log σ(βd) − ε log σ(−βd) on summed log-probs (CPO, Xu et al. 2024).
+    case sigmoid
+    /// max(0, 1 − βd) on summed log-probs (SLiC, Zhao et al. 2023).
+    case hinge
+    /// (d − 1/(2β))² on means per token (IPO, Azar et al. 2023).
+    case ipo
+    /// The sigmoid form with d − γ/β on means per token (SimPO, Meng et al. 2024).
+    case simpo
 
     /// Compares means per token instead of sums.
     var isPerToken: Bool { self == .ipo || self == .simpo }

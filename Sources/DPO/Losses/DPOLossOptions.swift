@@ -15,9 +15,12 @@ extension LossType {
 public struct DPOLossOptions: Sendable, Equatable {
   /// One loss of a sum and its factor (any sign; factors are not normalised).
   public struct Term: Sendable, Equatable {
+    /// Which loss.
     public var type: LossType
+    /// Factor on its mean over the pairs; finite.
     public var weight: Double
 
+    /// A loss and its factor.
     public init(_ type: LossType, weight: Double = 1) {
       self.type = type
       self.weight = weight
@@ -30,9 +33,11 @@ public struct DPOLossOptions: Sendable, Equatable {
   public var losses = [Term(.sigmoid)]
   /// ε: the probability that a label is flipped, for exo_pair, robust, aot, aot_unpaired and conservative.
   public var labelSmoothing = TrainingOptions.Method.standard.labelSmoothing
+  /// `f_divergence_type` (f-DPO, Wang et al. 2023): the divergence that holds the policy to the reference.
   public var fDivergence = FDivergence.reverseKL
   /// `f_alpha_divergence_coef`.
   public var alphaCoefficient = TrainingOptions.Method.standard.fAlphaDivergenceCoef
+  /// τ of discopop's μ = σ(u/τ), `discopop_tau` (Lu et al. 2024). Finite, > 0.
   public var discopopTau = TrainingOptions.Method.standard.discopopTau
   /// `use_weighting` (WPO, Zhou et al. 2024): pairs likely under the policy weigh more.
   public var useWeighting = false
@@ -41,8 +46,10 @@ public struct DPOLossOptions: Sendable, Equatable {
   /// The losses see a reference that gives every completion the same probability (log-prob 0).
   public var referenceFree = false
 
+  /// DPO's sigmoid loss, every option at its default.
   public init() {}
 
+  /// One loss with its β; every other option at its default.
   public init(_ type: LossType, beta: Double = TrainingOptions.Method.standard.beta) {
     losses = [Term(type)]
     self.beta = beta

@@ -37,12 +37,14 @@ public struct GroupPolicyLossOptions: Sendable, Equatable {
     case completion
   }
 
+  /// What has one ratio.
   public var unit = Unit.token
   /// ε
   public var clipRange = TrainingOptions.Method.standard.cliprange
   /// β of k3(log π − log π_ref) at every token, added to the loss.
   public var klCoefficient = 0.0
 
+  /// GRPO's: every option at its default.
   public init() {}
 }
 

@@ -4,6 +4,7 @@ import DPOBase
 public struct UnpairedLossResult: Sendable {
   /// Mean over the rows.
   public var loss = 0.0
+  /// ℓ of each row, its weights included.
   public var losses: [Double] = []
   /// ∂loss/∂(summed policy log-prob) of each row, the 1/rows of the mean included.
   public var gradients: [Double] = []
@@ -15,19 +16,27 @@ public struct UnpairedLossResult: Sendable {
 
 /// KTO (Ethayarajh et al. 2024), on unpaired rows.
 public struct KTOLossOptions: Sendable, Equatable {
+  /// The losses of the method, `loss_type`.
   public enum Kind: String, CaseIterable, Sendable {
+    /// Rewards are compared with K, the KL estimate from mismatched rows.
     case kto
     /// APO-zero on unpaired rows: K = 0.
     case apoZeroUnpaired = "apo_zero_unpaired"
   }
 
+  /// Which of them.
   public var kind = Kind.kto
+  /// β: how strongly the policy is held to the reference. Finite, > 0.
   public var beta = TrainingOptions.Method.standard.beta
+  /// w_D: factor on ℓ of desirable rows. At least 0.
   public var desirableWeight = TrainingOptions.Method.standard.desirableWeight
+  /// w_U: factor on ℓ of undesirable rows. At least 0.
   public var undesirableWeight = TrainingOptions.Method.standard.undesirableWeight
 
+  /// KTO, every option at its default.
   public init() {}
 
+  /// Throws `.invalidArgument` for values out of range.
   public func validate() throws {
     guard beta.isFinite, beta > 0 else { throw DPOError.argument("beta is \(beta); expected a finite number > 0") }
     for (name, value) in [("desirable_weight", desirableWeight), ("undesirable_weight", undesirableWeight)] {

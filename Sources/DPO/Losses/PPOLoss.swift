@@ -10,8 +10,10 @@ public struct PPOLossOptions: Sendable, Equatable {
   /// c_v, `vf_coef`
   public var valueCoefficient = TrainingOptions.Method.standard.vfCoef
 
+  /// Every option at its default.
   public init() {}
 
+  /// Throws `.invalidArgument` for a value that is below 0 or not finite.
   public func validate() throws {
     for (name, value) in [
       ("cliprange", clipRange), ("cliprange_value", valueClipRange), ("vf_coef", valueCoefficient),
@@ -27,12 +29,14 @@ public struct RolloutTokens: Sendable, Equatable {
   public var logProbs: [Float]
   /// v when it was drawn; empty without a value function.
   public var values: [Float]
+  /// A of each token: how much better than expected it was.
   public var advantages: [Float]
   /// G; empty without a value function.
   public var returns: [Float]
   /// log π_ref; empty where the loss does not look at it.
   public var referenceLogProbs: [Float]
 
+  /// One number a token in every column; a column that the loss does not look at may stay empty.
   public init(
     logProbs: [Float], values: [Float] = [], advantages: [Float], returns: [Float] = [], referenceLogProbs: [Float] = []
   ) {
@@ -43,21 +47,27 @@ public struct RolloutTokens: Sendable, Equatable {
     self.referenceLogProbs = referenceLogProbs
   }
 
+  /// Tokens.
   public var count: Int { logProbs.count }
 }
 
+/// A policy's loss over drawn tokens, its gradients, and how far the policy has moved.
 public struct PPOLossResult: Sendable {
   /// L_p + c_v L_v; of a group, L_p + β·KL
   public var loss = 0.0
+  /// L_p: the mean over the tokens, or over completions where they have one ratio each.
   public var policyLoss = 0.0
+  /// L_v; 0 without a value function.
   public var valueLoss = 0.0
-  /// ∂loss/∂log π(y_t) and ∂loss/∂V(t); the latter empty without a value function.
+  /// ∂loss/∂log π(y_t) of each token.
   public var logProbGradients: [Double] = []
+  /// ∂loss/∂V(t) of each token; empty without a value function.
   public var valueGradients: [Double] = []
   /// ½ mean (log ρ)²: how far the policy has moved since it drew the tokens.
   public var approximateKL = 0.0
-  /// Share of the tokens on whose clipped branch the loss is.
+  /// Share of the tokens, or of completions where they have one ratio each, on whose clipped branch the loss is.
   public var clipFraction = 0.0
+  /// The same of L_v; 0 without a value function.
   public var valueClipFraction = 0.0
   /// mean ρ
   public var ratio = 0.0

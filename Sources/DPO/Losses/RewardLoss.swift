@@ -2,8 +2,12 @@ import DPOBase
 
 /// Bradley–Terry on a reward model's scores of pairs, and its gradient by each score.
 public struct RewardLossResult: Sendable {
+  /// Mean over the pairs.
   public var loss: Double
+  /// w (ℓ + c (s_w + s_l)²) of each pair, w its weight.
   public var losses: [Double]
+  /// `chosenGradients` and `rejectedGradients`: ∂loss/∂s_w and ∂loss/∂s_l of each pair, the 1/pairs of the mean
+  /// included.
   public var chosenGradients, rejectedGradients: [Double]
 }
 

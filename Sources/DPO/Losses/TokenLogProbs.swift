@@ -3,8 +3,9 @@ import DPOPlatform
 
 /// Log-probs of the predicted completion tokens of several sequences, one after the other.
 public struct TokenLogProbs: Sendable {
-  /// Sequence s holds `values[offsets[s]..<offsets[s + 1]]`.
+  /// log π of every token, in nats. Sequence s holds `values[offsets[s]..<offsets[s + 1]]`.
   public var values: [Float]
+  /// Where each sequence begins in `values`, and after the last one where that ends.
   public var offsets: [Int]
   /// log Σ_v p_v² at each value, for WPO.
   public var logSumSquares: [Float]?
@@ -26,7 +27,9 @@ public struct TokenLogProbs: Sendable {
     self.logSumSquares = logSumSquares
   }
 
+  /// Sequences there are.
   public var sequenceCount: Int { offsets.count - 1 }
+  /// Predicted tokens of a sequence; sequences count from 0.
   public func count(_ sequence: Int) -> Int { offsets[sequence + 1] - offsets[sequence] }
 
   /// Σ lp over the first `head` tokens + α Σ lp over the rest, in double.
@@ -65,6 +68,7 @@ public struct TokenLogProbs: Sendable {
 
 /// A loss over pairs with the gradient of each token's log-prob.
 public struct TokenLossResult: Sendable {
+  /// The loss, and its gradients by the sums of the sequences.
   public var pairs: PairLossResult
   /// C_0, R_0, C_1, R_1, …: the policy's sums as the loss saw them.
   public var sums: [Double]

@@ -3,10 +3,19 @@ import DPOPlatform
 
 /// How the learning rate changes over a run; names and formulas are those of transformers' `lr_scheduler_type`.
 public enum ScheduleKind: String, CaseIterable, Sendable {
-  case linear, cosine, constant
+  /// From the peak down to 0 in a straight line.
+  case linear
+  /// From the peak down to 0 along half a cosine.
+  case cosine
+  /// The peak throughout; `warmup_steps` is not looked at.
+  case constant
+  /// The peak throughout, after the warm-up.
   case constantWithWarmup = "constant_with_warmup"
+  /// Half a cosine down to 0, once: transformers' default of one cycle.
   case cosineWithRestarts = "cosine_with_restarts"
+  /// From the peak down to 1e-7 with power 1, transformers' defaults.
   case polynomial
+  /// Falls as 1/√step after the warm-up; without one, as 1/√(1 + step/10000).
   case inverseSquareRoot = "inverse_sqrt"
 
   /// The schedule of this name; the error lists the names there are.

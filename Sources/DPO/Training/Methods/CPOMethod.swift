@@ -51,7 +51,14 @@ extension CPOLossOptions {
 
 /// What `loss_type` may be for the method cpo.
 public enum CPOLossName: String, CaseIterable, Sendable {
-  case sigmoid, hinge, ipo, simpo
+  /// CPO on summed log-probs (Xu et al. 2024).
+  case sigmoid
+  /// SLiC's hinge on summed log-probs (Zhao et al. 2023).
+  case hinge
+  /// IPO on means per token (Azar et al. 2023).
+  case ipo
+  /// SimPO on means per token, with the margin `simpo_gamma` (Meng et al. 2024); as published `cpo_alpha` is 0.
+  case simpo
   /// simpo without the likelihood term (`cpo_alpha` 0) and with AlphaPO's reward shape.
   case alphapo
 }
