@@ -404,7 +404,10 @@ def parameter_docs(pairs: "list[tuple[str, str]]", indent: str) -> "list[str]":
 
 def swift_initializer(options: "list[Option]", indent: str) -> "list[str]":
     parameters = [parameter(option) for option in options]
-    lines = [f"{indent}public init("]
+    lines = [
+        f"{indent}/// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.",
+        f"{indent}public init(",
+    ]
     lines += wrap_items(parameters, indent + "  ")
     lines += [f"{indent}) {{"]
     lines += [f"{indent}  self.{option.swift_name()} = {option.swift_name()}" for option in options]
@@ -472,7 +475,10 @@ def swift_training(table: Table) -> str:
     ]
     for name, (kind, doc) in SWIFT_GROUPS.items():
         lines += [f"  /// {doc}", f"  public var {name}: {kind}"]
-    lines += ["", "  public init("]
+    lines += [
+        "", "  /// Groups that are left out have their defaults. `validate()` checks ranges, and what goes together.",
+        "  public init(",
+    ]
     arguments = ["method: Method = .dpo()"] + [f"{name}: {kind} = .init()" for name, (kind, _) in SWIFT_GROUPS.items()]
     lines += wrap_items(arguments, "    ")
     lines += ["  ) {", "    self.method = method"] + [f"    self.{name} = {name}" for name in SWIFT_GROUPS]

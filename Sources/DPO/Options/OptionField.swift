@@ -3,11 +3,41 @@ import DPOBase
 /// One row of the option table. `options/*.toml` are its source.
 public struct OptionField: Sendable {
   /// What a value is.
-  public enum Kind: Sendable, Equatable { case bool, int, real, string, strings, reals }
+  public enum Kind: Sendable, Equatable {
+    /// True or false.
+    case bool
+    /// A whole number.
+    case int
+    /// A number.
+    case real
+    /// A text, or one of `choices`.
+    case string
+    /// A list of texts, each one of `choices` where there are any.
+    case strings
+    /// A list of numbers.
+    case reals
+  }
 
   /// What an option is about: the headings of a surface's help and of docs/options.md.
   public enum Group: String, Sendable, CaseIterable {
-    case method, reference, rollout, optimization, batches, rows, lora, files, machine
+    /// Method and loss.
+    case method
+    /// The reference model.
+    case reference
+    /// Rollouts: methods that learn from the policy's own answers.
+    case rollout
+    /// AdamW and the learning rate's schedule.
+    case optimization
+    /// What a step learns from, and how many steps there are.
+    case batches
+    /// How rows are cut.
+    case rows
+    /// The adapter that is trained instead of every weight.
+    case lora
+    /// When a run evaluates, and what it writes.
+    case files
+    /// How the run uses the machine.
+    case machine
   }
 
   /// What may become of an option when a run goes on.

@@ -29,6 +29,7 @@ public struct TrainingOptions: Sendable, Equatable {
   /// How the run uses the machine. Changes no result but by rounding.
   public var machine: Machine
 
+  /// Groups that are left out have their defaults. `validate()` checks ranges, and what goes together.
   public init(
     method: Method = .dpo(), optimization: Optimization = .init(), batches: Batches = .init(), rows: Rows = .init(),
     lora: LoRA = .init(), files: Files = .init(), machine: Machine = .init()
@@ -569,6 +570,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Gradients are scaled down to this global norm; 0: never. At least 0.
     public var maxGradNorm: Double
 
+    /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       learningRate: Double? = nil, lrSchedulerType: ScheduleKind = .linear, warmupSteps: Double = 0.0,
       weightDecay: Double = 0.0, adamBeta1: Double = 0.9, adamBeta2: Double = 0.999, adamEpsilon: Double = 1e-8,
@@ -604,6 +606,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Seed of the row order alone. 0 to 4294967295. nil: seed.
     public var dataSeed: Int?
 
+    /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       perDeviceTrainBatchSize: Int = 8, perDeviceEvalBatchSize: Int = 8, gradientAccumulationSteps: Int = 1,
       numTrainEpochs: Double = 3.0, maxSteps: Int = -1, shuffle: Bool = true, seed: Int = 42, dataSeed: Int? = nil
@@ -627,6 +630,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Which end of a row longer than max_length is kept.
     public var truncationMode: TruncationMode
 
+    /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       maxLength: Int? = 1024, truncationMode: TruncationMode = .keepStart
     ) {
@@ -653,6 +657,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// No dropout in policy and reference model.
     public var disableDropout: Bool
 
+    /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       rank: Int = 0, alpha: Double? = nil, dropout: Double = 0.0, targetModules: [String] = [], useRslora: Bool = false,
       initLoraWeights: LoRAConfiguration.Initialization = .kaiming, disableDropout: Bool = true
@@ -681,6 +686,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Start anew in a directory that holds an earlier run.
     public var overwriteOutputDir: Bool
 
+    /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       evalSteps: Int = 0, saveSteps: Int = 500, saveTotalLimit: Int? = nil, autosaveSteps: Int = -1,
       overwriteOutputDir: Bool = false
@@ -708,6 +714,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// results.
     public var engine: String
 
+    /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       gradientCheckpointing: Bool = false, precision: Precision = .fp32, threads: Int = 0, memoryLimitMb: Int = 0,
       engine: String = "auto"
