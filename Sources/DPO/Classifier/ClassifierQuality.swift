@@ -4,11 +4,13 @@ import DPOPlatform
 public struct ClassifierQuality: Sendable, Equatable {
   /// Rows whose probability of the positive class is within one of ten equal intervals.
   public struct Bin: Sendable, Equatable {
+    /// Rows in the interval.
     public let count: Int
     /// Mean probability, and the share of rows that are positive.
     public let probability, positive: Double
   }
 
+  /// Rows that were judged.
   public let count: Int
   /// Share of rows whose score's sign is the label's.
   public let accuracy: Double

@@ -4,10 +4,15 @@ import DPOBase
 public struct DataReport: Sendable, Equatable {
   /// Token counts over the rows, before truncation.
   public struct Distribution: Sendable, Equatable {
+    /// Tokens of the shortest; 0 where there is none.
     public var minimum = 0
+    /// Tokens of the one in the middle when they are sorted, of two the longer.
     public var median = 0
+    /// Tokens that 95 % do not exceed.
     public var percentile95 = 0
+    /// Tokens of the longest.
     public var maximum = 0
+    /// Tokens of all together.
     public var total = 0
 
     init() {}
@@ -36,7 +41,9 @@ public struct DataReport: Sendable, Equatable {
     var longestRow = 0
   }
 
+  /// Where the rows are from, as errors call it: the file's name, or "rows" for rows that an app gave.
   public let name: String
+  /// What a row holds.
   public let kind: RowKind
   /// Rows kept.
   public internal(set) var rows = 0
@@ -46,9 +53,9 @@ public struct DataReport: Sendable, Equatable {
   public internal(set) var truncatedRows = 0
   /// Documents that were cut into pieces of max_length.
   public internal(set) var splitRows = 0
-  /// Rows whose prompt, tokenised alone, is not the beginning of prompt and completion tokenised together, and the line of
-  /// the first.
+  /// Rows whose prompt, tokenised alone, is not the beginning of prompt and completion tokenised together.
   public internal(set) var movedBoundaries = 0
+  /// Line (of rows without a file the number, from 1) of the first of them; nil where there is none.
   public internal(set) var firstMovedBoundary: Int?
   /// Equal to an earlier row.
   public internal(set) var duplicateRows = 0
@@ -61,15 +68,18 @@ public struct DataReport: Sendable, Equatable {
   public internal(set) var longerChosen = 0.0
   /// Completions of all rows.
   public internal(set) var answers = 0
-  /// Completions are the chosen ones of pairs.
+  /// Tokens of the prompts.
   public internal(set) var prompts = Distribution()
+  /// Tokens of the completions; of pairs those of the chosen ones.
   public internal(set) var completions = Distribution()
+  /// Tokens of the rejected completions of pairs; 0 for other kinds of rows.
   public internal(set) var rejected = Distribution()
   /// Tokens of the longest prompt with a completion.
   public internal(set) var longestRow = 0
 
-  /// The model's, and the rows that are longer after truncation.
+  /// Tokens that the model reads at most; nil where no model was compared.
   public internal(set) var contextLength: Int?
+  /// Rows that are longer than `contextLength` after truncation.
   public internal(set) var rowsBeyondContext = 0
 
   init(name: String, kind: RowKind) {
@@ -121,6 +131,7 @@ public struct DataReport: Sendable, Equatable {
     return result
   }
 
+  /// The report with the names of `dpo inspect --json`: counts of rows and of tokens, and the warnings.
   public var json: JSON {
     var object: JSONObject = [
       "kind": .string(kind.rawValue), "rows": .int(rows), "dropped_rows": .int(droppedRows),

@@ -2,7 +2,9 @@ import DPOBase
 
 /// Which end of a sequence goes when it is longer than `maxLength`.
 public enum TruncationMode: String, CaseIterable, Sendable {
+  /// The first `maxLength` tokens stay.
   case keepStart = "keep_start"
+  /// The last `maxLength` tokens stay; not for unpaired rows.
   case keepEnd = "keep_end"
 
   /// The mode of this name; the error lists the names there are.

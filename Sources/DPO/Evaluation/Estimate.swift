@@ -2,6 +2,8 @@ import DPOBase
 
 /// A mean, its 95 % interval and its standard error.
 public struct Estimate: Sendable, Equatable {
+  /// `value`: the mean. `low` and `high`: the ends of its 95 % interval. `standardError`: of the mean. All have the
+  /// unit of what is measured.
   public let value, low, high, standardError: Double
 
   /// - Parameter standardError: unset: that of a normal distribution with this interval.
@@ -34,6 +36,7 @@ public struct Estimate: Sendable, Equatable {
   /// "0.9 (95 % interval 0.76 … 1.04)", to two decimals.
   public var text: String { "\(Self.rounded(value)) (95 % interval \(Self.rounded(low)) … \(Self.rounded(high)))" }
 
+  /// `{"value", "standard_error", "low", "high"}`.
   public var json: JSON {
     ["value": .real(value), "standard_error": .real(standardError), "low": .real(low), "high": .real(high)]
   }

@@ -5,15 +5,21 @@ import DPOBase
 /// `{"id", "time", "prompt", "completion", "label"}` or `{"id", "time", "prompt", "chosen", "rejected"}`, each with an
 /// optional `"weight"`.
 public struct FeedbackRecord: Sendable, Equatable {
+  /// What was said.
   public enum Kind: String, Sendable, CaseIterable {
+    /// The answer is good: a row with `"label": true`.
     case thumbUp = "thumb up"
+    /// The answer is bad: a row with `"label": false`.
     case thumbDown = "thumb down"
+    /// One answer is better than another: a row with `"chosen"` and `"rejected"`.
     case choice
   }
 
   /// Counts from 1 and only grows.
   public let id: Int
+  /// Whether it is a thumb or a choice.
   public let kind: Kind
+  /// The line's members, with `"id"` and `"time"` where the line has them.
   public let row: JSONObject
   /// Factor on the record's loss. 0 takes back what was said of the same answers before.
   public let weight: Double

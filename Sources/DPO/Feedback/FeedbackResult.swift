@@ -20,6 +20,7 @@ extension FeedbackOptions {
 
 /// What a call of `FeedbackStore.train` came to.
 public struct FeedbackResult: Sendable {
+  /// How a call ended. Raw values are those of the C interface.
   public enum Outcome: Int32, Sendable, CaseIterable {
     /// No record is new; nothing was changed.
     case nothingNew = 0
@@ -30,6 +31,7 @@ public struct FeedbackResult: Sendable {
     /// The time was over; the next call goes on.
     case stopped = 3
 
+    /// In words, as `dpo feedback train --json` writes it: "nothing new", "waiting", "finished" or "stopped".
     public var text: String {
       switch self {
       case .nothingNew: "nothing new"
@@ -40,6 +42,7 @@ public struct FeedbackResult: Sendable {
     }
   }
 
+  /// How the call ended.
   public var outcome: Outcome
   /// New records: of the session, or waiting for one.
   public var new = 0

@@ -8,8 +8,9 @@ import Synchronization
 /// middle leaves a torn line, which readers pass over and the next writer removes. A file of thumbs alone, or of choices
 /// alone, is data for training as it is.
 public final class FeedbackStore: Sendable {
+  /// Where the file is, as it was given.
   public let path: String
-  /// Longest line that is recorded.
+  /// Longest line that is recorded, in bytes.
   public static let longestRecord = 16 << 20
 
   private let file: SharedAppendFile

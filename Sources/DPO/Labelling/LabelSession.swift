@@ -26,7 +26,12 @@ public final class LabelSession {
   }
 
   /// Whether a verdict was taken.
-  public enum Outcome: Sendable { case done, outdated }
+  public enum Outcome: Sendable {
+    /// It is on the disk.
+    case done
+    /// Nothing was changed: the page that asks has seen another revision or another question, or there is nothing to undo.
+    case outdated
+  }
 
   /// What is asked.
   public let mode: Mode

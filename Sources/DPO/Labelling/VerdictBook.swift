@@ -2,7 +2,18 @@ import DPOBase
 
 /// What people can say of a question. First and second are the answers in the row's order, wherever they were shown.
 public enum Verdict: String, Sendable, CaseIterable {
-  case first, second, tie, skip, up, down
+  /// The first of two answers is better.
+  case first
+  /// The second of two answers is better.
+  case second
+  /// Two answers are equally good: a judgement that votes for neither.
+  case tie
+  /// No judgement; the question is not asked again.
+  case skip
+  /// The answer is good.
+  case up
+  /// The answer is bad.
+  case down
 }
 
 /// Every annotator's verdicts, from the events of a log:

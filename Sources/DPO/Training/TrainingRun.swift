@@ -8,6 +8,7 @@ public enum ResumePoint: Sendable, Equatable {
   case none
   /// From the furthest good checkpoint in the output directory; at the beginning where there is none.
   case last
+  /// From the checkpoint at this path.
   case file(String)
 }
 

@@ -3,8 +3,13 @@ import DPOKernels
 
 /// What was drawn behind a prompt.
 public struct Completion: Sendable, Equatable {
-  /// Why it ends: with a stop token, or at the most tokens that were asked for or fit the context.
-  public enum Finish: String, Sendable { case stop, length }
+  /// Why a completion ends.
+  public enum Finish: String, Sendable {
+    /// With a stop token.
+    case stop
+    /// At the most tokens that were asked for or fit the context.
+    case length
+  }
   /// Ids of the drawn tokens, the stop token included.
   public let tokens: [Int32]
   /// Why it ends.
