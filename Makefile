@@ -67,7 +67,7 @@ test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compi
 	@scripts/deps "$(PYTHON)" "$(VENV)" binutils-aarch64-linux-gnu qemu-user-static
 	@SWIFT="$(SWIFT)" scripts/test-arm64 "$(VERSION)" "$(ABI)" $(VENV)/bin/python
 
-bench: build model ## every engine's times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp; QUICK=1: 5 minutes
+bench: build model ## every engine's times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp; QUICK=1: about 5 minutes
 	@Benchmarks/bench $(VENV)/bin/python $(if $(QUICK),--quick) $(ENGINES)
 
 fuzz: build ## feed randomly damaged files to every reader for five minutes
