@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from . import _arrays, _native, errors
+from ._options import LOSS_NUMBERS
 
 __all__ = ["DPOLoss", "LOSS_TYPES", "PPOLoss", "RankedLoss", "dpo_loss", "gae", "ppo_loss", "ranked_loss"]
 
 #: TRL's names, in the order of ``dpo_loss_type`` in dpo.h.
-LOSS_TYPES = (
-    "sigmoid", "hinge", "ipo", "exo_pair", "nca_pair", "robust", "bco_pair", "sppo_hard", "aot", "aot_unpaired",
-    "apo_zero", "apo_down", "discopop", "sft", "sigmoid_norm", "conservative",
-)
+LOSS_TYPES = tuple(LOSS_NUMBERS)
 _DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 
 
@@ -85,7 +83,7 @@ def dpo_loss(
     options.label_smoothing = label_smoothing
     options.discopop_tau = discopop_tau
     options.reference_free = bool(reference_free)
-    options.loss_types = (c_int32 * len(types))(*map(LOSS_TYPES.index, types))
+    options.loss_types = (c_int32 * len(types))(*(LOSS_NUMBERS[name] for name in types))
     options.loss_count = len(types)
     if loss_weights is not None:
         options.loss_weights = (c_double * len(types))(*loss_weights)
