@@ -41,7 +41,7 @@ struct Export: ParsableCommand {
   var refModel: String?
 
   @Option(help: ArgumentHelp("Factor of the rewards of --check.", valueName: "B"))
-  var beta = 0.1
+  var beta = TrainingOptions.Method.standard.beta
 
   @Option(help: ArgumentHelp("Compute threads of --check; 0: one a core.", valueName: "N"))
   var threads = 0

@@ -101,6 +101,15 @@ private func existing(_ path: String) throws -> FeedbackStore {
 
 extension Feedback {
   struct TrainOnFeedback: ParsableCommand {
+    /// Of a session's training, what differs from that of `dpo train`.
+    private static let defaults = {
+      let training = FeedbackOptions.defaultTraining
+      let settings = TrainingOptions.fields.filter { $0.value(in: training) != $0.defaultValue }.map {
+        OptionSetting($0.name, $0.value(in: training)).flags
+      }
+      return settings.joined(separator: " ")
+    }()
+
     static let configuration = CommandConfiguration(
       commandName: "train", abstract: "Train the adapter on new feedback.",
       discussion: """
@@ -108,9 +117,8 @@ extension Feedback {
         stops at once; the same command goes on. What a session has seen is not trained on again, unless --replay or \
         --retrain says so.
 
-        Training options of `dpo train` are taken as well. Defaults that differ: --lora-r 16 --lora-alpha 32 \
-        --lora-target-modules all-linear --learning-rate 2e-4 --num-train-epochs 4 --per-device-train-batch-size 4, and \
-        --threads leaves one core free.
+        Training options of `dpo train` are taken as well. Defaults that differ: \(defaults), and --threads \
+        leaves one core free.
         """)
 
     @Argument(help: "GGUF file, Hugging Face directory or HDF5 file: always the one without adapter.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _arrays, _native, errors
+from .configs import DPOConfig
 from .losses import divergence_options
 
 __all__ = ["OptimalPolicy", "bradley_terry", "divergence", "implicit_rewards", "optimal_policy"]
@@ -27,8 +28,9 @@ class OptimalPolicy:
 
 
 def optimal_policy(
-    reference_logps: Any, rewards: Any, *, beta: float = 0.1, f_divergence_type: str = "reverse_kl",
-    f_alpha_divergence_coef: float = 0.5,
+    reference_logps: Any, rewards: Any, *, beta: float = DPOConfig.beta,
+    f_divergence_type: str = DPOConfig.f_divergence_type,
+    f_alpha_divergence_coef: float = DPOConfig.f_alpha_divergence_coef,
 ) -> OptimalPolicy:
     """The best policy for rewards: under reverse_kl, reference * exp(rewards / beta) / Z.
 
@@ -47,8 +49,9 @@ def optimal_policy(
 
 
 def implicit_rewards(
-    policy_logps: Any, reference_logps: Any, *, beta: float = 0.1, f_divergence_type: str = "reverse_kl",
-    f_alpha_divergence_coef: float = 0.5,
+    policy_logps: Any, reference_logps: Any, *, beta: float = DPOConfig.beta,
+    f_divergence_type: str = DPOConfig.f_divergence_type,
+    f_alpha_divergence_coef: float = DPOConfig.f_alpha_divergence_coef,
 ) -> Any:
     """The rewards for which a policy is the best one, up to the normalizer: under reverse_kl, beta log(policy / reference)."""
     options = divergence_options(beta, f_divergence_type, f_alpha_divergence_coef)
@@ -63,8 +66,8 @@ def implicit_rewards(
 
 
 def divergence(
-    policy_logps: Any, reference_logps: Any, *, f_divergence_type: str = "reverse_kl",
-    f_alpha_divergence_coef: float = 0.5,
+    policy_logps: Any, reference_logps: Any, *, f_divergence_type: str = DPOConfig.f_divergence_type,
+    f_alpha_divergence_coef: float = DPOConfig.f_alpha_divergence_coef,
 ) -> float:
     """D_f(policy || reference); under reverse_kl the KL divergence."""
     options = divergence_options(1.0, f_divergence_type, f_alpha_divergence_coef)

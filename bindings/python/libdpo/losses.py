@@ -10,6 +10,7 @@ from typing import Any, Union
 
 from . import _arrays, _native, errors
 from ._options import LOSS_NUMBERS
+from .configs import DPOConfig, PPOConfig
 
 __all__ = ["DPOLoss", "LOSS_TYPES", "PPOLoss", "RankedLoss", "dpo_loss", "gae", "ppo_loss", "ranked_loss"]
 
@@ -52,13 +53,13 @@ def dpo_loss(
     reference_chosen: Any = None,
     reference_rejected: Any = None,
     *,
-    beta: float = 0.1,
+    beta: float = DPOConfig.beta,
     loss_type: Union[str, Sequence[str]] = "sigmoid",
     loss_weights: "Sequence[float] | None" = None,
-    label_smoothing: float = 0.0,
-    f_divergence_type: str = "reverse_kl",
-    f_alpha_divergence_coef: float = 0.5,
-    discopop_tau: float = 0.05,
+    label_smoothing: float = DPOConfig.label_smoothing,
+    f_divergence_type: str = DPOConfig.f_divergence_type,
+    f_alpha_divergence_coef: float = DPOConfig.f_alpha_divergence_coef,
+    discopop_tau: float = DPOConfig.discopop_tau,
     reference_free: bool = False,
     chosen_tokens: Any = None,
     rejected_tokens: Any = None,
@@ -130,7 +131,7 @@ class RankedLoss:
 
 
 def ranked_loss(
-    policy: Any, reference: Any = None, *, counts: Any, ranks: Any, weights: Any = None, beta: float = 0.1
+    policy: Any, reference: Any = None, *, counts: Any, ranks: Any, weights: Any = None, beta: float = DPOConfig.beta
 ) -> RankedLoss:
     """DPO's loss under the Plackett–Luce model; pairs are rows of two.
 
@@ -207,9 +208,9 @@ def ppo_loss(
     old_values: Any = None,
     returns: Any = None,
     *,
-    cliprange: float = 0.2,
-    cliprange_value: float = 0.2,
-    vf_coef: float = 0.1,
+    cliprange: float = PPOConfig.cliprange,
+    cliprange_value: float = PPOConfig.cliprange_value,
+    vf_coef: float = PPOConfig.vf_coef,
 ) -> PPOLoss:
     """The clipped policy and value losses of tokens: arrays of float32 are read in place. ``old_…`` are those of the
     rollout."""
