@@ -2,6 +2,7 @@
 
 import array
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,6 +12,7 @@ import unittest
 
 import libdpo
 import numpy
+import safetensors.numpy
 from support import FIXTURES, MODEL, PAIRS, SMOLLM2, Case, golden, rows
 
 FAMILIES = ("gpt2", "llama-tied", "llama-untied", "mistral", "qwen2", "qwen3")
@@ -93,6 +95,8 @@ class Text(Case):
         model = libdpo.Model(MODEL)
         text = "Straße, naïve café: très bien! 👍🏽 今天天气很好。\0end"
         self.assertEqual(model.decode(model.encode(text, add_special_tokens=False)), text)
+        for ids in ([-1], [1, 2**31 - 1], [model.info.vocabulary_size]):
+            self.assertRaisesRegex(ValueError, r"ids\[\d\] is -?\d+", model.decode, ids)
         self.assertEqual(model.encode("", add_special_tokens=False), [])
         rendered = model.apply_chat_template([{"role": "user", "content": "Grüße"}], add_generation_prompt=True)
         self.assertIn("Grüße", rendered)
@@ -172,6 +176,26 @@ class Cancel(Case):
 
 
 class Files(Case):
+    def test_numbers_that_a_format_cannot_hold_are_errors_and_nothing_is_written(self) -> None:
+        changed = self.directory / "large"
+        shutil.copytree(FIXTURES / "models" / "llama-tied", changed)
+        name = "model.layers.1.mlp.down_proj.weight"
+        tensors = safetensors.numpy.load_file(changed / "model.safetensors")
+        for value, refused in ((65519.0, []), (65520.0, ["f16"]), (-9e6, ["f16", "q8_0"]), (3.4e38, ["f16", "bf16", "q8_0"])):
+            tensors[name] = tensors[name].copy()
+            tensors[name][3, 5] = value
+            safetensors.numpy.save_file(tensors, changed / "model.safetensors", metadata={"format": "pt"})
+            for dtype in ("f16", "bf16", "q8_0"):
+                output = self.directory / f"{dtype}.gguf"
+                if dtype in refused:
+                    with self.assertRaisesRegex(libdpo.UnsupportedError, rf"blk.1.ffn_down.weight: number \d+ is .*{dtype}"):
+                        libdpo.export(changed, "gguf", output, dtype=dtype)
+                    self.assertFalse(output.exists())
+                else:
+                    libdpo.export(changed, "gguf", output, dtype=dtype)
+                    self.assertTrue(numpy.isfinite(libdpo.Model(output).score_tokens([[1, 2]], [[3]])[0][0]))
+                    output.unlink()
+
     def test_inspect(self) -> None:
         found = libdpo.inspect(MODEL)
         self.assertEqual((found["kind"], found["architecture"]), ("model", "llama"))
