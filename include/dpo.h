@@ -119,7 +119,7 @@ enum {
     DPO_ERROR_MISMATCH = -5,         /* things that do not belong together: an adapter of another model, … */
     DPO_ERROR_MEMORY = -6,           /* the plan exceeds the limit, or memory could not be had */
     DPO_ERROR_NON_FINITE = -7,       /* NaN or infinity in a loss, gradient or weight; the step was not applied */
-    DPO_ERROR_CANCELLED = -8,        /* a callback or dpo_trainer_cancel asked to stop */
+    DPO_ERROR_CANCELLED = -8,        /* a callback or a _cancel function asked to stop */
     DPO_ERROR_STATE = -9,            /* the call does not fit the handle's state, or another thread is using it */
     DPO_ERROR_INTERNAL = -10,        /* a defect in libdpo */
     DPO_ERROR_DIVERGED = -11         /* training left its bounds: the policy went too far from its reference (max_kl) */
@@ -198,7 +198,7 @@ int32_t dpo_loss_options_init(dpo_loss_options *options, size_t struct_size);
  * gradients d loss / d policy log-prob (the mean's 1/pairs included), and rewards β·log(π/π_ref).
  *
  * Every completion token receives its sequence's gradient: d loss / d logp(token) = gradient of the sum.
- * Errors: INVALID_ARGUMENT (an option out of range or of no use to the losses, counts that are needed), NON_FINITE. */
+ * Errors: INVALID_ARGUMENT (an option out of range, or one that the losses do not use; token counts that are missing), NON_FINITE. */
 int32_t dpo_loss_compute(const dpo_loss_options *options, size_t pairs,
                          const double *policy_chosen, const double *policy_rejected,
                          const double *reference_chosen, const double *reference_rejected,
@@ -218,7 +218,7 @@ int32_t dpo_loss_compute_ranked(double beta, size_t rows, const size_t *counts, 
                                 const double *reference, const double *weights, double *loss, double *losses,
                                 double *gradients, double *rewards);
 
-/* The closed form of what RLHF and DPO strive for, where all answers to a prompt can be listed: the policy that maximises
+/* The closed form of what RLHF and DPO maximise, where all answers to a prompt can be listed: the policy that maximises
  * E[r] - beta D_f(policy || reference). Of the options these functions read beta, f_divergence and f_alpha_divergence_coef;
  * NULL: defaults, with which D_f is the KL divergence. Distributions are `count` log-probs whose probabilities sum to 1
  * (within 1e-4), -INFINITY where an answer has none. Equations: docs/closed-form.md.
@@ -245,6 +245,7 @@ int32_t dpo_policy_divergence(const dpo_loss_options *options, size_t count, con
  * Errors: INVALID_ARGUMENT. */
 int32_t dpo_bradley_terry(size_t count, const double *first_rewards, const double *second_rewards,
                           double *probabilities);
+
 /* Generalised advantage estimation over completions that stand one after the other; completion i has counts[i] tokens, all
  * arrays but counts one number a token. With v and A beyond a completion's last token 0:
  *
@@ -339,7 +340,7 @@ int32_t dpo_model_encode(dpo_model *model, const char *text, size_t size, int32_
                          int32_t *ids, size_t capacity, size_t *count);
 
 /* The text of token ids, special tokens included. Free *text with dpo_string_free; *size is its length in bytes.
- * Errors: UNSUPPORTED (the model has no tokenizer). */
+ * Errors: INVALID_ARGUMENT (an id beyond the vocabulary), UNSUPPORTED (the model has no tokenizer). */
 int32_t dpo_model_decode(dpo_model *model, const int32_t *ids, size_t count, char **text, size_t *size);
 
 /* The model's chat template over messages, a JSON array of {"role", "content"}. Free *text with dpo_string_free.
@@ -434,8 +435,8 @@ void dpo_dataset_release(dpo_dataset *dataset);
 
 /* -------------------------------------------------------------------------------------- 3. steps: options, trainers */
 
-/* One definition each: names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. What a
- * method has no use for must be left at its default. */
+/* Names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. Leave options that the method
+ * does not use at their defaults. */
 struct dpo_train_options {
 /* made by options/generate.py: dpo_train_options */
     size_t struct_size; /* sizeof, set by the init function */
@@ -781,9 +782,8 @@ typedef struct dpo_metrics {
  * Errors: none but the common ones. */
 int32_t dpo_trainer_last_metrics(dpo_trainer *trainer, char **json);
 
-/* Rewards of a method that learns from the policy's own completions (ppo, rloo, grpo,
- * online_dpo). Set one before the first step; the last one
- * that was set counts.
+/* Methods that learn from the policy's own completions (ppo, rloo, grpo, online_dpo) need a reward, by one of the three functions
+ * below, before the first step; the last one that was set counts.
  *
  * Answers that the policy gave. Pointers are valid during the callback. */
 typedef struct dpo_answers {
@@ -1125,7 +1125,7 @@ int32_t dpo_export_options_init(dpo_export_options *options, size_t struct_size)
  * was. */
 int32_t dpo_export(const char *input, int32_t format, const char *output, const dpo_export_options *options);
 
-/* Does what was learnt survive an export? Scores pairs of a JSON-lines file under the trained model (`input` and options as
+/* Does what was learned survive an export? Scores pairs of a JSON-lines file under the trained model (`input` and options as
  * for dpo_export; dtype, merge and overwrite are not looked at) and under `output`, which dpo_export wrote of it. `reference`: the
  * model that was trained from; NULL: the adapter's base, or the model that the file names.
  *
@@ -1183,7 +1183,7 @@ int32_t dpo_feedback_status(dpo_feedback *feedback, const char *output_dir, char
 typedef struct dpo_feedback_options {
 /* made by options/generate.py: dpo_feedback_options */
     size_t struct_size; /* sizeof, set by the init function */
-    /* Stop after so many seconds. What was learnt is kept, and the next call goes on. More than 0. Default 0: no
+    /* Stop after so many seconds. What was learned is kept, and the next call goes on. More than 0. Default 0: no
      * limit. */
     double max_seconds;
     /* Older records that a session mixes in, drawn at random, for each new one; 1: as many old as new. 0 to 1000.
@@ -1230,7 +1230,7 @@ typedef struct dpo_feedback_result {
  * the new one whole. DPO_EVENT_CHECKPOINT tells when, with the path. Records that come in meanwhile are for the next call.
  *
  * The call stops within one micro-batch when max_seconds are over (DPO_OK, outcome STOPPED) and when the callback returns
- * non-zero or dpo_feedback_cancel was called (DPO_ERROR_CANCELLED). What was learnt is in the adapter then, and the next call
+ * non-zero or dpo_feedback_cancel was called (DPO_ERROR_CANCELLED). What was learned is in the adapter then, and the next call
  * goes on in the same bits; a killed process loses at most the step it was in. What a finished session has seen is not trained
  * on again, unless `replay` or `retrain` says so. The losses compare with the model itself, without any adapter, however
  * often the adapter is trained on.

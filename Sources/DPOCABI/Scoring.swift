@@ -131,6 +131,10 @@ public func dpo_model_decode(
     let text = try required(text, "text")
     let ids = Array(try array(ids, count, "ids"))
     try HandleKind.model.use(model) { model in
+      let most = max(model.configuration.vocabularySize, try model.tokenizer.vocabularySize)
+      if let bad = ids.firstIndex(where: { !(0..<most).contains(Int($0)) }) {
+        throw DPOError.argument("ids[\(bad)] is \(ids[bad]), expected 0 to \(most - 1)")
+      }
       let copy = try copiedText(model.tokenizer.decode(ids, skipSpecialTokens: false))
       text.pointee = copy.text
       size?.pointee = copy.size

@@ -95,7 +95,5 @@ func textValue(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> JSON?
 
 /// Names joined by commas.
 func namesValue(_ pointer: UnsafePointer<CChar>?, _ name: String) throws -> JSON? {
-  try optionalText(pointer, name).map { text in
-    .array(text.split(separator: ",").map { .string(String($0.drop { $0 == " " })) })
-  }
+  try optionalText(pointer, name).map { .array(try OptionField.items(of: $0, name).map(JSON.string)) }
 }

@@ -818,7 +818,7 @@ struct FeedbackTrainingOptionFlags: ParsableArguments {
   @Option(
     name: .customLong("max-seconds"),
     help: ArgumentHelp(
-      "Stop after so many seconds. What was learnt is kept, and the next call goes on. More than 0. (unset: no limit)",
+      "Stop after so many seconds. What was learned is kept, and the next call goes on. More than 0. (unset: no limit)",
       valueName: "X"))
   var maxSeconds: Double?
 
@@ -851,7 +851,7 @@ struct FeedbackTrainingOptionFlags: ParsableArguments {
   }
 }
 
-/// How a byte-level BPE tokenizer is learnt from text.
+/// How a byte-level BPE tokenizer is learned from text.
 struct TokenizerOptionFlags: ParsableArguments {
   @Option(
     name: .customLong("vocab-size"),

@@ -18,24 +18,22 @@ extension TrainingFlags {
 func optionValue(_ name: String) -> @Sendable (String) throws -> JSON {
   { text in
     guard let field = TrainingOptions.field(name) else { throw DPOError.argument("there is no option \(name)") }
-    let items = text.split(separator: ",").map { $0.trimmingBlanks }
-    let value: JSON
-    switch field.kind {
-    case .bool: value = .bool(text == "true")
-    case .int: value = Int(text).map(JSON.int) ?? (text == "none" ? .null : .string(text))
-    case .real: value = Double(text).map(JSON.real) ?? (text == "none" ? .null : .string(text))
-    case .string: value = .string(text)
-    case .strings: value = .array(items.map(JSON.string))
-    case .reals: value = .array(items.map { Double($0).map(JSON.real) ?? .string($0) })
+    do {
+      let value: JSON
+      switch field.kind {
+      case .bool: value = .bool(text == "true")
+      case .int: value = Int(text).map(JSON.int) ?? (text == "none" ? .null : .string(text))
+      case .real: value = Double(text).map(JSON.real) ?? (text == "none" ? .null : .string(text))
+      case .string: value = .string(text)
+      case .strings: value = .array(try OptionField.items(of: text, name).map(JSON.string))
+      case .reals:
+        value = .array(try OptionField.items(of: text, name).map { Double($0).map(JSON.real) ?? .string($0) })
+      }
+      var scratch = TrainingOptions()
+      try scratch.set(name, to: value)
+      return value
+    } catch let error as DPOError {
+      throw ValidationError(error.message)
     }
-    var scratch = TrainingOptions()
-    do { try scratch.set(name, to: value) } catch let error as DPOError { throw ValidationError(error.message) }
-    return value
-  }
-}
-
-extension Substring {
-  fileprivate var trimmingBlanks: String {
-    String(drop { $0 == " " }.reversed().drop { $0 == " " }.reversed())
   }
 }

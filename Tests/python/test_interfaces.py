@@ -10,7 +10,7 @@ import unittest
 
 import libdpo
 from libdpo import _native
-from support import BUILD, ROOT, Case, dpo, run
+from support import BUILD, MODEL, PAIRS, ROOT, Case, dpo, run
 
 HEADER = (BUILD / "include" / "dpo.h").read_text()
 CODE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.DOTALL)
@@ -158,6 +158,14 @@ class Options(Case):
         self.assertIn("max_new_tokens: Most tokens", libdpo.Model.generate.__doc__)
         self.assertNotIn("precision", inspect.signature(libdpo.Model.evaluate).parameters)
         self.assertRaises(TypeError, libdpo.create_model, "x", layer=1)
+
+    def test_an_empty_name_in_a_list_is_an_error(self) -> None:
+        model = libdpo.Model(MODEL)
+        for text in ("sigmoid,,hinge", ",sigmoid", "sigmoid, "):
+            with self.assertRaisesRegex(ValueError, "loss_type is .*: nothing stands between two commas"):
+                libdpo.Dataset(PAIRS, model, libdpo.DPOConfig(loss_type=text))
+            self.assertIn("nothing stands between", dpo("train", MODEL, "--data", PAIRS, "--dry-run", "--loss-type", text).stderr)
+        self.assertGreater(len(libdpo.Dataset(PAIRS, model, libdpo.DPOConfig(loss_type="sigmoid , hinge"))), 0)
 
     def test_unknown_options_raise(self) -> None:
         self.assertRaises(TypeError, libdpo.DPOConfig, group_by_length=True)

@@ -100,6 +100,20 @@ public struct OptionField: Sendable {
   /// The option's value in some options.
   public func value(in options: TrainingOptions) -> JSON { read(options) }
 
+  /// The items of a list as text: joined by commas, with blanks around them or not.
+  ///
+  /// - Throws: `.invalidArgument` where nothing stands between two commas.
+  package static func items(of text: String, _ name: String) throws -> [String] {
+    guard text.contains(where: { $0 != " " }) else { return [] }
+    return try text.split(separator: ",", omittingEmptySubsequences: false).map { part in
+      let item = part.drop { $0 == " " }.reversed().drop { $0 == " " }.reversed()
+      guard !item.isEmpty else {
+        throw DPOError.argument("\(name) is \(DPOError.printable(text)): nothing stands between two commas")
+      }
+      return String(item)
+    }
+  }
+
   /// Whether a method has the option.
   public func belongs(to method: String) -> Bool { methods.isEmpty || methods.contains(method) }
 }
