@@ -134,14 +134,17 @@ extension Trainer {
     for (buffer, group) in zip(staged, [group, "/optimizer/exp_avg", "/optimizer/exp_avg_sq"]) {
       try reader.load(group, into: parameters, values: buffer.pointer, model: configuration)
     }
-    if let store = changingReference {
-      try reader.load("/reference", into: store, model: configuration)
+    let stagedReference = try changingReference.map { store in
+      let buffer = try FloatBuffer(count: store.count)
+      try reader.load("/reference", into: store, values: buffer.pointer, model: configuration)
+      return (store, buffer)
     }
     try source.restore(
       SourceState(attributes: state, columns: reader.columns(Trainer.rolloutGroup)), step: step, file: path)
     for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
       target.pointer.update(from: buffer.pointer, count: count)
     }
+    if let (store, buffer) = stagedReference { store.values.pointer.update(from: buffer.pointer, count: store.count) }
     restore(step: step, tokensSeen: tokensSeen, methodState: methodState)
     return notes
   }
