@@ -5,7 +5,7 @@ import DPOBase
 
 /// How feedback is trained on.
 public struct FeedbackOptions: Sendable, Equatable {
-  /// Stop after so many seconds. What was learnt is kept, and the next call goes on. More than 0. nil: no limit.
+  /// Stop after so many seconds. What was learned is kept, and the next call goes on. More than 0. nil: no limit.
   public var maxSeconds: Double?
   /// Older records that a session mixes in, drawn at random, for each new one; 1: as many old as new. 0 to 1000.
   public var replay = 0.0

@@ -4,7 +4,7 @@
 import DPOBase
 
 extension TokenizerTrainer {
-  /// How a byte-level BPE tokenizer is learnt from text.
+  /// How a byte-level BPE tokenizer is learned from text.
   public struct Options: Sendable, Equatable {
     /// Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs. At least 1.
     public var vocabularySize = 8192

@@ -229,7 +229,7 @@ def feedback_options(
 ) -> "dict[str, object]":
     """How feedback is trained on.
 
-    max_seconds: Stop after so many seconds. What was learnt is kept, and the next call goes on. More than 0. None: no
+    max_seconds: Stop after so many seconds. What was learned is kept, and the next call goes on. More than 0. None: no
         limit.
     replay: Older records that a session mixes in, drawn at random, for each new one; 1: as many old as new. 0 to 1000.
     min_records: New records to wait for before a session begins. At least 1.
@@ -255,7 +255,7 @@ def tokenizer_options(
     special_tokens: "Sequence[str]" = (),
     overwrite: "bool" = False,
 ) -> "dict[str, object]":
-    """How a byte-level BPE tokenizer is learnt from text.
+    """How a byte-level BPE tokenizer is learned from text.
 
     vocab_size: Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs. At
         least 1.
