@@ -80,4 +80,23 @@ struct MetricsLog {
   }
 
   func flush() throws { try file.flush() }
+
+  /// The line of a step whose evaluation was stopped; nil if the step is not the last one, or has its evaluation.
+  func lineWithoutEvaluation(of step: Int) -> JSONObject? {
+    guard let line = records.last?.object, line["step"]?.int == step,
+      !line.keys.contains(where: { $0.hasPrefix("eval_") })
+    else { return nil }
+    return line
+  }
+}
+
+extension JSONObject {
+  /// A line of metrics.jsonl with more metrics, before its wall time.
+  func adding(_ metrics: Metrics) -> JSON {
+    var object = JSONObject()
+    for (key, value) in members where key != "seconds" { object[key] = value }
+    for (name, value) in metrics { object[name.text] = .real(value) }
+    object["seconds"] = self["seconds"]
+    return .object(object)
+  }
 }

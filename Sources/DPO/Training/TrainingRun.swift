@@ -59,6 +59,12 @@ extension Trainer {
       for note in notes { try tell(.note(note)) }
       var log = try MetricsLog(path: directory.metrics, resumingAt: step)
       try prepareReference(directory, tell: tell)
+      if evaluationDue(), let owed = log.lineWithoutEvaluation(of: step) {
+        let evaluated = try evaluateNow()
+        log = try MetricsLog(path: directory.metrics, resumingAt: step - 1)
+        try log.append(owed.adding(evaluated.metrics))
+        try tell(.evaluation(evaluated))
+      }
 
       var last: StepRecord?
       let autosave = options.files.autosaveSteps < 0 ? (adapter == nil ? 0 : 1) : options.files.autosaveSteps
@@ -76,9 +82,15 @@ extension Trainer {
           }
           var record = try nextStep()
           try tell(.step(record))
-          if let evaluated = try evaluationDue() ? evaluateNow() : nil {
-            record.metrics += evaluated.metrics
-            try tell(.evaluation(evaluated))
+          do {
+            if let evaluated = try evaluationDue() ? evaluateNow() : nil {
+              record.metrics += evaluated.metrics
+              try tell(.evaluation(evaluated))
+            }
+          } catch let error as DPOError where error.code == .cancelled {
+            // The step is applied, and its line stays; a resumed run evaluates before it goes on.
+            try log.append(record.json)
+            throw error
           }
           try log.append(record.json)
           last = record

@@ -35,6 +35,26 @@ import Testing
     #expect(lines[0].count == 9)
   }
 
+  /// In the middle and at the last step, after which no step is left that could bring the line.
+  @Test(arguments: [4, 9]) func anEvaluationThatWasStoppedIsMadeUpFor(step: Int) throws {
+    let folder = try TemporaryDirectory()
+    func evaluating() throws -> Trainer { try makeTrainer("full", evaluates: true) { $0.files.evalSteps = 2 } }
+    try evaluating().run(outputDirectory: "\(folder.path)/straight")
+    let error = #expect(throws: DPOError.self) {
+      try evaluating().run(outputDirectory: "\(folder.path)/stopped") { event in
+        if case .step(let record) = event { return record.step < step }
+        return true
+      }
+    }
+    #expect(error?.code == .cancelled)
+    let stopped = try metrics("\(folder.path)/stopped/metrics.jsonl")
+    #expect(stopped.count == step && stopped.last?["eval_loss"] == nil && stopped.last?["loss"] != nil)
+    try evaluating().run(outputDirectory: "\(folder.path)/stopped", resume: .last)
+    let lines = try ["straight", "stopped"].map { try metrics("\(folder.path)/\($0)/metrics.jsonl") }
+    #expect(lines[0] == lines[1])
+    #expect(lines[0].filter { $0["eval_loss"] != nil }.compactMap { $0["step"]?.int } == [2, 4, 6, 8, 9])
+  }
+
   @Test func aCheckpointOfAnotherEngineGoesOnAndSaysSo() throws {
     let folder = try TemporaryDirectory()
     let engines = Engine.available
@@ -142,7 +162,8 @@ import Testing
   }
 
   private func makeTrainer(
-    _ kind: String, model name: String = "models/llama-tied", change: (inout TrainingOptions) -> Void = { _ in }
+    _ kind: String, model name: String = "models/llama-tied", evaluates: Bool = false,
+    change: (inout TrainingOptions) -> Void = { _ in }
   ) throws -> Trainer {
     var options = TrainingOptions()
     options.batches.perDeviceTrainBatchSize = 2
@@ -191,7 +212,7 @@ import Testing
     let rows = try model.dataset(.file(Fixtures.path(data)), options: options.dataset())
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows,
-      options: options)
+      evaluation: evaluates ? rows : nil, options: options)
   }
 
   private func bits(_ trainer: Trainer) -> [UInt32] {
