@@ -857,12 +857,8 @@ def flag_declaration(option: Option, dynamic: bool) -> "list[str]":
     if not dynamic and not option.optional:
         text = re.sub(r" \(default: [^)]*\)$", "", text)  # ArgumentParser adds it
     if option.type == "bool":
-        head = f"  @Flag({name}{inversion},"
-        tail = ")"
         declared = f"  var {variable}: Bool?" if dynamic else f"  var {variable} = {str(option.default).lower()}"
     else:
-        head = f"  @Option({name},"
-        tail = f', valueName: "{value}")' + (f', transform: optionValue("{option.name}"))' if dynamic else ")")
         if dynamic:
             declared = f"  var {variable}: JSON?"
         elif option.optional:

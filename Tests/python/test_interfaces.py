@@ -2,6 +2,7 @@
 
 import ctypes
 import dataclasses
+import importlib
 import inspect
 import math
 import re
@@ -151,6 +152,12 @@ class Options(Case):
             self.skipTest("options/generate.py needs Python 3.11 or newer")
         checked = run(sys.executable, ROOT / "options" / "generate.py", "--check")
         self.assertEqual(checked.returncode, 0, checked.stdout + checked.stderr)
+
+    def test_every_module_has_what_it_says_it_exports(self) -> None:
+        for path in sorted((ROOT / "bindings" / "python" / "libdpo").glob("*.py")):
+            module = importlib.import_module("libdpo" if path.stem == "__init__" else f"libdpo.{path.stem}")
+            for name in getattr(module, "__all__", []):
+                self.assertTrue(hasattr(module, name), f"{path.name}: {name}")
 
     def test_functions_show_the_options_they_take(self) -> None:
         names = list(inspect.signature(libdpo.Model.generate).parameters)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from ctypes import byref, c_uint64, c_void_p, pointer
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, Optional, Union
+from typing import Any, Union
 
 from . import _native, errors
 from ._options import feedback_options

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass, field
 from typing import Any, Optional, Union
@@ -16,11 +16,7 @@ from .dataset import Data, Dataset, as_dataset
 from .model import Model
 from .progress import Progress, summary
 
-__all__ = [
-    "Answer", "BCOTrainer", "CPOTrainer", "DPOTrainer", "Forward", "GRPOTrainer", "KTOTrainer", "ORPOTrainer",
-    "OnlineDPOTrainer", "PPOTrainer", "PretrainTrainer", "RLOOTrainer", "RankedTrainer", "RewardTrainer", "SFTTrainer",
-    "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnlikelihoodTrainer",
-]
+__all__ = ["Answer", "Forward", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
 
 
 
