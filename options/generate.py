@@ -460,7 +460,7 @@ def swift_method(method: dict, table: Table) -> "list[str]":
 def swift_training(table: Table) -> str:
     of_method = [option for option in table.options if option.swift.startswith("method.")]
     lines = [
-        "import DPOBase", "import DPOKernels", "import DPOModel", "",
+        "import DPOKernels", "import DPOModel", "",
         "/// Every option of a training run. Names, defaults and meaning are those of TRL 1.16's configs (`DPOConfig`,",
         "/// `SFTConfig`) and PEFT's `LoraConfig`.",
         "///",
@@ -513,7 +513,12 @@ def swift_training(table: Table) -> str:
             lines += option.swift_doc("    ")
             lines.append(f"    public var {option.swift_name()}: {option.swift_type()}")
         lines += ["", *swift_initializer(options, "    "), "  }"]
-    lines += ["}", "", "extension TrainingOptions.Method {"]
+    return SWIFT_HEAD + "\n".join(lines) + "\n}\n"
+
+
+def swift_table(table: Table) -> str:
+    """What the options mean where they are not set, the methods by name, and the table itself."""
+    lines = ["import DPOBase", "", "extension TrainingOptions.Method {"]
     lines += ["  /// Name and summary of every method.", "  package static let summaries = ["]
     lines += [f'    ("{row["name"]}", "{row["summary"]}"),' for row in METHODS["method"]]
     lines += ["  ]"]
@@ -1114,6 +1119,7 @@ def outputs() -> "dict[str, str]":
         "include/dpo.h": regions(header, parts, "include/dpo.h"),
         "Sources/DPO/Options/LossType.swift": swift_losses(),
         "Sources/DPO/Options/TrainingOptions.swift": swift_training(by_name["training"]),
+        "Sources/DPO/Options/OptionTable.swift": swift_table(by_name["training"]),
         "Sources/DPO/Options/FeedbackOptions.swift": swift_struct(by_name["feedback"], ["DPOBase"]),
         "Sources/DPOModel/Generation/GenerationOptions.swift": swift_struct(by_name["generation"], ["DPOBase", "DPOKernels"]),
         "Sources/DPOModel/Families/ModelShape.swift": swift_struct(by_name["shape"], ["DPOBase"]),

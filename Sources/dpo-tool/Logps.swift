@@ -11,15 +11,10 @@ struct Logps: ParsableCommand {
   @Flag(help: "Also the log-prob of every token.")
   var perToken = false
 
-  @Option(help: ArgumentHelp("Rows of a batch.", valueName: "N"))
-  var batchSize = 8
+  @OptionGroup var batches: BatchArguments
 
   @Flag(help: "One JSON document on stdout.")
   var json = false
-
-  func validate() throws {
-    guard batchSize >= 1 else { throw ValidationError("--batch-size is \(batchSize), expected at least 1") }
-  }
 
   func run() throws {
     let model = try model.open()
@@ -27,8 +22,7 @@ struct Logps: ParsableCommand {
     try data.check(contextLength: model.configuration.contextLength)
     var progress = Progress("row")
     var out: [JSON] = []
-    for first in stride(from: 0, to: data.count, by: batchSize) {
-      let batch = Array(first..<min(data.count, first + batchSize))
+    for batch in batches.batches(of: data.count) {
       let scores = try model.score(data.forest(rows: batch))
       var sequence = 0
       var start = 0

@@ -31,6 +31,21 @@ struct MappingFlags: ParsableArguments {
   var noMmap = false
 }
 
+/// How many rows are computed at once.
+struct BatchArguments: ParsableArguments {
+  @Option(help: ArgumentHelp("Rows of a batch.", valueName: "N"))
+  var batchSize = 8
+
+  func validate() throws {
+    guard batchSize >= 1 else { throw ValidationError("--batch-size is \(batchSize), expected at least 1") }
+  }
+
+  /// Rows of a data set, batch after batch.
+  func batches(of count: Int) -> [[Int]] {
+    stride(from: 0, to: count, by: batchSize).map { Array($0..<min(count, $0 + batchSize)) }
+  }
+}
+
 /// How rows become tokens: as in training, but nothing is cut unless that is asked for.
 struct RowArguments: ParsableArguments {
   @Option(help: "Rows as JSON lines.")

@@ -204,3 +204,21 @@ private struct FeedbackTraining {
     for file in [place.adapter, place.ggufAdapter] { _ = try tell(.saved(path: file)) }
   }
 }
+
+extension FeedbackOptions {
+  /// Throws for values out of range, and for options that do not go with feedback.
+  func check() throws {
+    try validate()
+    try training.validate()
+    guard training.lora.rank > 0 else {
+      throw DPOError.argument("lora_r is 0; feedback trains an adapter, whose rank is 1 or more")
+    }
+    guard ["dpo", "kto"].contains(training.method.name) else {
+      throw DPOError.argument("method is \(training.method.name); the records decide it: choices train dpo, thumbs kto")
+    }
+    guard !training.method.syncRefModel, !training.method.precomputeRefLogProbs else {
+      throw DPOError.argument(
+        "feedback is compared with the model itself: leave sync_ref_model and precompute_ref_log_probs out")
+    }
+  }
+}

@@ -9,7 +9,6 @@ extension Trainer {
     _ options: TrainingOptions, method: TrainingMethod, data: TokenizedDataset, evaluation: TokenizedDataset?,
     start: AdapterFile?, model: ModelFile, referenceModel: ModelFile?
   ) throws {
-    try options.validate()
     for set in [data, evaluation].compactMap({ $0 }) {
       guard method.purpose.accepts(set.kind), method.purpose.learns(set.kind) == set.kind else {
         throw DPOError.argument(
