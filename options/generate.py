@@ -519,15 +519,12 @@ def swift_training(table: Table) -> str:
 def swift_table(table: Table) -> str:
     """What the options mean where they are not set, the methods by name, and the table itself."""
     lines = ["import DPOBase", "", "extension TrainingOptions.Method {"]
-    lines += ["  /// Name and summary of every method.", "  package static let summaries = ["]
-    lines += [f'    ("{row["name"]}", "{row["summary"]}"),' for row in METHODS["method"]]
-    lines += ["  ]"]
     for option in table.options:
         if option.by_method:
             kind = option.swift_type().rstrip("?")
             values = option.by_method
             rest = max(values.values(), key=list(values.values()).count)
-            lines += ["", *wrap(f"`{option.name}` where it is not set.", "  /// "),
+            lines += [*([""] if lines[-1] == "  }" else []), *wrap(f"`{option.name}` where it is not set.", "  /// "),
                       f"  package var default{option.swift_name()[0].upper()}{option.swift_name()[1:]}: {kind} {{",
                       "    switch name {"]
             groups: "dict[float, list[str]]" = {}

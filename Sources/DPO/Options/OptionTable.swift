@@ -4,24 +4,6 @@
 import DPOBase
 
 extension TrainingOptions.Method {
-  /// Name and summary of every method.
-  package static let summaries = [
-    ("dpo", "on pairs"),
-    ("ranked", "on ranked answers"),
-    ("sft", "on demonstrations, or on the chosen side of pairs"),
-    ("pretrain", "on plain text"),
-    ("kto", "on thumbs up and down"),
-    ("bco", "on thumbs up and down"),
-    ("cpo", "CPO, SimPO or AlphaPO on pairs without a reference model"),
-    ("orpo", "on pairs without a reference model"),
-    ("unlikelihood", "on pairs, the DPO paper's baseline"),
-    ("reward", "a reward model on pairs"),
-    ("ppo", "on the policy's own answers to prompts, by a reward"),
-    ("rloo", "the same without a value function, by leave-one-out means"),
-    ("grpo", "the same by standardised groups"),
-    ("online_dpo", "DPO on its best and worst answers"),
-  ]
-
   /// `kl_coef` where it is not set.
   package var defaultKlCoef: Double {
     switch name {
