@@ -71,8 +71,11 @@
  *              them, and block all signals.
  *              A thread needs 128 KiB of stack. Where that is too little for a call, it waits while a thread with 1 MiB,
  *              made for the call, does the work; callbacks come on the thread that called all the same.
- *   Callbacks  They must return: leaving one by a C++ exception or longjmp leaves its handle in use for ever. They may use
- *              other handles, the _cancel functions, and dpo_last_error.
+ *   Callbacks  They may use other handles, the _cancel functions and dpo_last_error, and may release their own handle, which
+ *              then goes when the call returns. They must return: after one is left by a C++ exception, longjmp or LuaJIT's
+ *              error(), its handle gives DPO_ERROR_STATE and can only be released; memory and files of the call stay taken
+ *              until the process ends. (On another stack than the thread's own, such as a coroutine's, and where the call
+ *              had to go to a thread with more stack, the handle stays in use for ever.)
  *   Strings    UTF-8. `const char *` ends in NUL; text with an explicit length may hold any character.
  *   Structs    A struct starts with its own size. dpo_…_options_init sets it, and every default; for structs that the
  *              library fills, the caller sets it. Later versions append fields: programs compiled against this header go
@@ -184,7 +187,8 @@ typedef struct dpo_loss_options {
     size_t loss_count;              /* length of both; 0 when loss_types is NULL */
 } dpo_loss_options;
 
-/* Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if no version had that size.
+/* Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if it is smaller than in any version, or
+ * above 4096. What only a newer header's struct has becomes zero.
  * Errors: INVALID_ARGUMENT. */
 int32_t dpo_loss_options_init(dpo_loss_options *options, size_t struct_size);
 

@@ -43,6 +43,11 @@ static size_t stack_left(void) {
     return here > stack_bottom && here <= stack_top ? here - stack_bottom : 0;
 }
 
+int ch_is_on_stack(uintptr_t address) {
+    stack_left();
+    return address > stack_bottom && address <= stack_top;
+}
+
 static void *run(void *argument) {
     errand *errand = argument;
     current = errand;

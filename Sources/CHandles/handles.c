@@ -1,4 +1,5 @@
 #include "CHandles.h"
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/types.h>
@@ -18,6 +19,7 @@ typedef struct {
     uint32_t generation; /* of the last handle in this cell */
     _Atomic int32_t cancel;
     pid_t process;
+    _Atomic uintptr_t owner, frame; /* the thread that uses it, and where on its stack that began */
 } cell;
 
 static _Atomic(cell *) chunks[CHUNKS];
@@ -85,7 +87,15 @@ void *ch_create(uint32_t kind, void *object) {
     return (void *)(uintptr_t)bits;
 }
 
+/* Whether the use of a busy cell began on this thread in a frame that is gone: below `here`, or where `here` is now. */
+static int is_abandoned(cell *cell, uintptr_t here) {
+    uintptr_t frame = atomic_load(&cell->frame);
+    return atomic_load(&cell->owner) == (uintptr_t)pthread_self() && here >= frame && ch_is_on_stack(frame) &&
+           ch_is_on_stack(here);
+}
+
 int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     uint64_t bits = bits_of(handle);
     if (!bits) return CH_NULL;
     cell *cell = cell_of(bits);
@@ -94,12 +104,15 @@ int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
     uint64_t found = bits;
     if (!atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY)) {
         if (found != (bits | BUSY)) return CH_RELEASED;
-        return cell->process == getpid() ? CH_BUSY : CH_FORKED;
+        if (cell->process != getpid()) return CH_FORKED;
+        return is_abandoned(cell, here) ? CH_ABANDONED : CH_BUSY;
     }
     if (cell->process != getpid()) {
         atomic_store(&cell->word, bits);
         return CH_FORKED;
     }
+    atomic_store(&cell->owner, (uintptr_t)pthread_self());
+    atomic_store(&cell->frame, here);
     *object = cell->object;
     return CH_OK;
 }
@@ -124,11 +137,15 @@ void *ch_release(const void *handle, uint32_t kind) {
     uint64_t bits = bits_of(handle);
     cell *cell = bits && kind_of(bits) == kind ? cell_of(bits) : NULL;
     if (!cell) return NULL;
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     for (;;) {
         uint64_t found = bits;
         if (atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY | RELEASED)) return take(cell);
         if (found != (bits | BUSY)) return NULL;
-        if (atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY | RELEASED)) return NULL;
+        int abandoned = cell->process == getpid() && is_abandoned(cell, here);
+        if (atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY | RELEASED)) {
+            return abandoned ? take(cell) : NULL;
+        }
     }
 }
 

@@ -64,6 +64,9 @@ struct HandleKind<Object: AnyObject> {
     case Int32(CH_OTHER_KIND): throw DPOError.argument("\(label) is a handle of another kind; expected a dpo_\(name)")
     case Int32(CH_RELEASED): throw DPOError(.state, "\(label) has been released")
     case Int32(CH_BUSY): return nil
+    case Int32(CH_ABANDONED):
+      throw DPOError(
+        .state, "a callback left a call on \(label) by an exception or longjmp; release it, and make a new one")
     case Int32(CH_FORKED): throw DPOError(.state, "\(label) was opened before fork(); open a new one in this process")
     default: throw DPOError.argument("\(label) is not a handle; expected a dpo_\(name)")
     }

@@ -4,6 +4,7 @@
 #include "check.h"
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/wait.h>
@@ -259,6 +260,47 @@ static void callbacks_and_cancel(void) {
     CHECK_STATUS(DPO_OK, dpo_trainer_run(trainer, directory, "last", NULL, NULL));
     CHECK_REFUSED(STATE, "steps", dpo_trainer_step(trainer, NULL));
     release_all();
+}
+
+static jmp_buf left;
+
+static int32_t leave(const dpo_event *event, void *user_data) {
+    (void)user_data;
+    if (event->kind != DPO_EVENT_STEP) return 0;
+    longjmp(left, 1);
+}
+
+static int32_t release_itself(const dpo_event *event, void *user_data) {
+    (void)user_data;
+    if (event->kind != DPO_EVENT_STEP || !trainer) return 0;
+    dpo_trainer_release(trainer);
+    trainer = NULL;
+    return 0;
+}
+
+static void a_callback_that_is_left_or_releases_its_handle(void) {
+    dpo_train_options options = small_run();
+    options.max_steps = 3;
+    options.overwrite_output_dir = 1;
+    open_all(&options);
+    if (setjmp(left) == 0) {
+        dpo_trainer_run(trainer, directory, NULL, leave, NULL);
+        CHECK(!"the callback came back");
+    }
+    CHECK_REFUSED(STATE, "longjmp", dpo_trainer_step(trainer, NULL));
+    dpo_trainer_release(trainer);
+    CHECK_REFUSED(STATE, "released", dpo_trainer_step(trainer, NULL));
+    /* Everything else goes on. */
+    CHECK_STATUS(DPO_OK, dpo_trainer_create(model, NULL, dataset, NULL, &options, &trainer));
+    CHECK_STATUS(DPO_OK, dpo_trainer_step(trainer, NULL));
+    char other[64];
+    snprintf(other, sizeof other, "%s-other", directory);
+    CHECK_STATUS(DPO_OK, dpo_trainer_run(trainer, other, NULL, release_itself, NULL));
+    CHECK(trainer == NULL);
+    release_all();
+    char command[96];
+    snprintf(command, sizeof command, "rm -rf %s", other);
+    CHECK(system(command) == 0);
 }
 
 static void on_alarm(int number) {
@@ -731,6 +773,7 @@ int main(void) {
     null_arguments();
     order_of_calls();
     callbacks_and_cancel();
+    a_callback_that_is_left_or_releases_its_handle();
     rewards_come_from_the_host();
     cancel_from_a_signal_handler();
     a_second_thread_is_refused_and_release_waits();

@@ -106,6 +106,22 @@ void generates() {
     CHECK_STATUS(DPO_ERROR_CANCELLED, dpo_model_generate(model.get(), prompts, 2, &options, stop, nullptr, &made));
 }
 
+void throws_out_of_a_callback() {
+    auto model = open_model("Tests/Fixtures/models/llama-tied");
+    const char *prompts[] = {"The film was"};
+    auto refuse = [](size_t, size_t, int32_t, const char *, void *) -> int32_t { throw std::runtime_error("enough"); };
+    dpo_completions *made = nullptr;
+    bool caught = false;
+    try {
+        dpo_model_generate(model.get(), prompts, 1, nullptr, refuse, nullptr, &made);
+    } catch (const std::runtime_error &error) {
+        caught = std::string(error.what()) == "enough";
+    }
+    CHECK(caught);
+    CHECK_REFUSED(DPO_ERROR_STATE, "exception",
+                  dpo_model_generate(model.get(), prompts, 1, nullptr, nullptr, nullptr, &made));
+}
+
 void trains(const std::string &directory) {
     auto model = open_model("Tests/Fixtures/models/qwen2");
     dpo_train_options options;
@@ -160,6 +176,7 @@ int main() {
         std::string directory = mkdtemp(name);
         tokenises_and_scores();
         generates();
+        throws_out_of_a_callback();
         trains(directory + "/run");
         std::filesystem::remove_all(directory);
     } catch (const std::exception &error) {

@@ -13,12 +13,14 @@
 
 enum { CH_MODEL = 1, CH_DATASET = 2, CH_TRAINER = 3, CH_COMPLETIONS = 4, CH_CLASSIFIER = 5, CH_FEEDBACK = 6 };
 
-enum { CH_OK = 0, CH_NULL, CH_FOREIGN, CH_OTHER_KIND, CH_RELEASED, CH_BUSY, CH_FORKED };
+enum { CH_OK = 0, CH_NULL, CH_FOREIGN, CH_OTHER_KIND, CH_RELEASED, CH_BUSY, CH_FORKED, CH_ABANDONED };
 
 /* A handle for a non-NULL object; NULL when the table is full or memory has run out. */
 void *ch_create(uint32_t kind, void *object);
 
-/* Takes the handle for the calling thread and gives its object, or says why not. Each CH_OK needs one ch_finish. */
+/* Takes the handle for the calling thread and gives its object, or says why not. Each CH_OK needs one ch_finish; one
+ * that cannot come any more, because a longjmp or an exception left the frames of the use, makes the handle
+ * CH_ABANDONED for its thread: it can be released, and nothing else. */
 int32_t ch_acquire(const void *handle, uint32_t kind, void **object);
 
 /* Ends the use. Gives the object if the handle was released meanwhile, so that the caller drops it; else NULL. */
@@ -41,6 +43,9 @@ void ch_flag_clear(int32_t *flag);
 /* The calling thread's last error, cut at a whole character. */
 void ch_set_error(const char *text, size_t size);
 const char *ch_last_error(void);
+
+/* Whether an address lies on the calling thread's own stack, rather than a coroutine's. */
+int ch_is_on_stack(uintptr_t address);
 
 /* Calls work(context): on the calling thread if its stack has room for whatever the library does, else on a thread that
  * is made for it, while the calling one waits. 0, or the errno of why no thread could be made. */
