@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -229,4 +230,12 @@ int32_t ck_processors(void) {
 #endif
     long count = sysconf(_SC_NPROCESSORS_ONLN);
     return count > 0 ? (int32_t)count : 1;
+}
+
+const char *ck_error_text(int32_t code) {
+#ifdef __GLIBC__
+    return strerrordesc_np(code);
+#else
+    return strerror(code);
+#endif
 }

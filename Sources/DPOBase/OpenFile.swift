@@ -1,7 +1,10 @@
+import CKernels
 import DPOPlatform
 
 /// The text of `errno`.
-func systemMessage(_ code: Int32 = errno) -> String { String(cString: strerror(code)) }
+package func systemMessage(_ code: Int32 = errno) -> String {
+  ck_error_text(code).map { String(cString: $0) } ?? "error \(code)"
+}
 
 /// A descriptor, and the path it was opened by, which errors name. Whoever opened it closes it.
 struct OpenFile: Sendable {

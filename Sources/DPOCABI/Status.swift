@@ -12,7 +12,7 @@ func withStatus(_ body: () throws -> Void) -> Int32 {
     do { try body() } catch { failure = error as? DPOError ?? DPOError(.internal, "\(error)") }
   }
   if refused != 0 {
-    let reason = String(cString: strerror(refused))
+    let reason = systemMessage(refused)
     failure = DPOError(.memory, "the calling thread's stack is small, and no other thread can be made: \(reason)")
   }
   guard let failure else { return Int32(DPO_OK) }

@@ -21,7 +21,7 @@ public final class ThreadTeam: @unchecked Sendable {
   public init(threads: Int, engine: Engine = .best) throws {
     guard (1...1024).contains(threads) else { throw DPOError.argument("threads: \(threads), expected 1 to 1024") }
     guard let handle = ck_team_create(Int32(threads)) else {
-      throw DPOError(.memory, "cannot start \(threads) threads: \(String(cString: strerror(errno)))")
+      throw DPOError(.memory, "cannot start \(threads) threads: \(systemMessage())")
     }
     do {
       packing = try PackingMemory(threads: threads)

@@ -40,7 +40,7 @@ final class LocalServer {
   /// - Throws: `.io` if the port is taken.
   init(port wanted: UInt16) throws {
     listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue) | O_CLOEXEC | O_NONBLOCK, 0)
-    guard listener >= 0 else { throw DPOError(.io, "no socket: \(String(cString: strerror(errno)))") }
+    guard listener >= 0 else { throw DPOError(.io, "no socket: \(systemMessage())") }
     var yes: Int32 = 1
     setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, socklen_t(MemoryLayout<Int32>.size))
     var address = sockaddr_in()
@@ -55,7 +55,7 @@ final class LocalServer {
       }
     }
     guard bound else {
-      let reason = String(cString: strerror(errno))
+      let reason = systemMessage()
       close(listener)
       throw DPOError(.io, "port \(wanted) on 127.0.0.1: \(reason); give another --port, or none")
     }

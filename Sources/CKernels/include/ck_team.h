@@ -16,4 +16,7 @@ void ck_team_run(ck_team *team, void (*task)(void *context, int64_t index, int32
                  int64_t count);
 /// Processors that this process may run on.
 int32_t ck_processors(void);
+
+/* What an errno means, in English whatever the host's locale is. NULL: nothing known. */
+const char *ck_error_text(int32_t code);
 #endif

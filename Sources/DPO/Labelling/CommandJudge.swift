@@ -95,7 +95,7 @@ private final class ChildProcess {
     var process: pid_t = 0
     let failed = posix_spawn(&process, "/bin/sh", &actions, &attributes, &arguments, environ)
     guard failed == 0 else {
-      throw DPOError(.io, "the judge cannot be started: \(String(cString: strerror(failed)))")
+      throw DPOError(.io, "the judge cannot be started: \(systemMessage(failed))")
     }
     self.process = process
   }
@@ -111,7 +111,7 @@ private final class ChildProcess {
   private static func pipe() throws -> (read: Int32, write: Int32) {
     var ends: [Int32] = [-1, -1]
     guard DPOPlatform.pipe(&ends) == 0 else {
-      throw DPOError(.io, "no pipe to the judge: \(String(cString: strerror(errno)))")
+      throw DPOError(.io, "no pipe to the judge: \(systemMessage())")
     }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
     return (ends[0], ends[1])
