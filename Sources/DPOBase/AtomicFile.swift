@@ -55,12 +55,15 @@ package final class AtomicFile {
   }
 
   /// Puts the file in its place.
-  package func commit() throws {
+  ///
+  /// - Parameter check: reads the file where it was written; if it throws, the place is left as it was.
+  package func commit(check: (_ path: String) throws -> Void = { _ in }) throws {
     guard fsync(descriptor) == 0, close(descriptor) == 0 else {
       descriptor = -1
       throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
     }
     descriptor = -1
+    try checkWritten(temporaryPath, for: path, check)
     guard rename(temporaryPath, path) == 0 else { throw DPOError(.io, "\(path): cannot write: \(systemMessage())") }
     committed = true
     try syncDirectory(directoryOf(path))
@@ -72,6 +75,17 @@ package final class AtomicFile {
   deinit {
     if descriptor >= 0 { close(descriptor) }
     if !committed { unlink(temporaryPath) }
+  }
+}
+
+/// Reads what was written for a place, before it goes there.
+package func checkWritten(_ temporary: String, for path: String, _ check: (_ path: String) throws -> Void) throws {
+  do {
+    try check(temporary)
+  } catch let error as DPOError {
+    throw DPOError(
+      error.code,
+      "\(path): was not written, as it would not open again: \(error.message.replacing(temporary, by: path))")
   }
 }
 

@@ -5,7 +5,7 @@ package final class MappedFile: @unchecked Sendable {
   package let path: String
   /// Valid as long as the object: keep it alive (`withExtendedLifetime`) where nothing else does.
   package let bytes: UnsafeRawBufferPointer
-  /// Device, inode, size and change time when it was opened: tells whether the file is still the same one.
+  /// Device, inode, size and time of the last write when it was opened: tells whether the file is still the same one.
   package let identity: FileIdentity
   /// Stays open: the path may name another file by and by.
   private let descriptor: Int32

@@ -62,8 +62,9 @@ struct Export: ParsableCommand {
       try ExportCheck(
         input: input, adapter: adapter, referenceModel: refModel, data: $0, beta: beta, threads: threads)
     }
-    try ModelFile.export(
+    let notes = try ModelFile.export(
       input: input, adapter: adapter, to: to, dtype: type, merge: merge, output: output, overwrite: overwrite)
+    for note in notes { Terminal.tell("\(output): \(note)") }
     let result = try check?.measure(output)
     if json {
       var object: JSONObject = ["output": .string(output), "format": .string(to.rawValue)]

@@ -43,7 +43,10 @@ func exportPEFT(
 ) throws {
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
   let tensors = try adapter.outputs(model, dtype: dtype)
-  try writeDirectory(directory, overwrite: overwrite) { directory in
+  try writeDirectory(
+    directory, overwrite: overwrite, last: "adapter_config.json",
+    check: { _ = try AdapterFile.open($0, for: model) }
+  ) { directory in
     try writeSafetensors("\(directory)/adapter_model.safetensors", tensors)
     try writeFile("\(directory)/adapter_config.json", configuration.pretty)
   }
@@ -63,7 +66,7 @@ func exportHDF5(
         if let base = buffer.assumingMemoryBound(to: Float.self).baseAddress { try tensor.fill(base) }
       })
   }
-  try writer.commit()
+  try writer.commit(check: { _ = try AdapterFile.open($0, for: model) })
 }
 
 /// An adapter that llama.cpp applies to a GGUF file of the base model.
@@ -100,5 +103,5 @@ func exportGGUFLoRA(
       ("general.name", .string(nameOf(adapter.path))), ("adapter.type", .string("lora")),
       ("adapter.lora.alpha", .double(Double(alpha))), ("general.file_type", .int(dtype.ggufFileType ?? 0)),
     ],
-    tensors: tensors)
+    tensors: tensors, check: { _ = try AdapterFile.open($0, for: model) })
 }

@@ -26,12 +26,14 @@ extension ModelFile {
   ///     stay F32. HDF5 is F32.
   ///   - merge: adds the adapter to the weights: W + s·B·A.
   ///   - overwrite: replace a file, or files in a directory that is not empty.
+  /// - Returns: what the user should know of the output, in sentences.
   /// - Throws: `.invalidArgument` for combinations that make no sense and for outputs that exist, `.mismatch` for an adapter
   ///   of another model, `.io`, and what opening the input throws.
+  @discardableResult
   public static func export(
     input: String, adapter: String? = nil, to format: ExportFormat, dtype: DType = .f32, merge: Bool = false,
     output: String, overwrite: Bool = false
-  ) throws {
+  ) throws -> [String] {
     let subject = try ExportSubject(input: input, adapter: adapter)
     let wantsAdapter = format == .peft || format == .ggufLoRA
     guard subject.adapterPath != nil || !(wantsAdapter || merge) else {
@@ -65,7 +67,7 @@ extension ModelFile {
         let header = try subject.adapterHeader(adapter)
         try exportHDF5(adapter, header: header, model: model, to: output, overwrite: overwrite)
       }
-      return
+      return []
     }
     var model = try subject.model()
     if format != .hdf5, model.configuration.heads == .languageAndValue { model = try model.with(heads: .language) }
@@ -74,9 +76,10 @@ extension ModelFile {
       adapter: subject.adapterPath.map { try AdapterFile.open($0, for: model.configuration).inference(for: format) })
     switch format {
     case .safetensors: try exportHuggingFace(weights, to: output, dtype: dtype, overwrite: overwrite)
-    case .gguf: try exportGGUF(weights, to: output, dtype: dtype, overwrite: overwrite)
+    case .gguf: return try exportGGUF(weights, to: output, dtype: dtype, overwrite: overwrite)
     default: try exportHDF5(weights, to: output, overwrite: overwrite)
     }
+    return []
   }
 }
 

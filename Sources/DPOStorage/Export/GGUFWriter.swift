@@ -1,7 +1,10 @@
 import DPOBase
 
-/// Writes metadata and tensors as one GGUF file (version 3), crash-safely.
-func writeGGUF(_ path: String, metadata: [(key: String, value: GGUFValue)], tensors: [OutputTensor]) throws {
+/// Writes metadata and tensors as one GGUF file (version 3), crash-safely. `check` opens it before it takes its place.
+func writeGGUF(
+  _ path: String, metadata: [(key: String, value: GGUFValue)], tensors: [OutputTensor],
+  check: (_ path: String) throws -> Void
+) throws {
   let alignment = 32
   func padding(_ size: Int) -> Int { (alignment - size % alignment) % alignment }
 
@@ -34,7 +37,7 @@ func writeGGUF(_ path: String, metadata: [(key: String, value: GGUFValue)], tens
     try tensor.withEncoded { try file.write($0) }
     try file.write(zeros: padding(tensor.byteCount))
   }
-  try file.commit()
+  try file.commit(check: check)
 }
 
 /// Little-endian numbers, strings and metadata values as GGUF writes them.

@@ -18,7 +18,8 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
   configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
   let generation = model.generationConfiguration ?? generationDefaults(model.configuration)
   let tokenizer = try model.tokenizerDocuments()
-  try writeDirectory(directory, overwrite: overwrite) { directory in
+  try writeDirectory(directory, overwrite: overwrite, last: "config.json", check: ModelFile.checkReadable) {
+    directory in
     try writeSafetensors(
       "\(directory)/model.safetensors",
       weights.parameters.map {
@@ -29,6 +30,11 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
     try writeFile("\(directory)/generation_config.json", generation.pretty)
     try writeFile("\(directory)/config.json", JSON.object(configuration).pretty)
   }
+}
+
+extension ModelFile {
+  /// Opens a model that was written, with its tokenizer.
+  fileprivate static func checkReadable(_ path: String) throws { _ = try open(path).tokenizer }
 }
 
 private func generationDefaults(_ configuration: DecoderConfiguration) -> JSON {
@@ -59,11 +65,11 @@ func exportHDF5(_ weights: WeightSource, to path: String, overwrite: Bool) throw
         if let base = buffer.assumingMemoryBound(to: Float.self).baseAddress { try tensor.fill(base) }
       })
   }
-  try writer.commit()
+  try writer.commit(check: ModelFile.checkReadable)
 }
 
-/// A model for llama.cpp.
-func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrite: Bool) throws {
+/// A model for llama.cpp. Returns what the user should know of it.
+func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrite: Bool) throws -> [String] {
   let model = weights.model
   guard model.configuration.heads == .language else {
     throw DPOError.unsupported("\(model.path): a reward model cannot be written as gguf; choose safetensors or hdf5")
@@ -81,7 +87,10 @@ func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrit
         for (index, divisor) in divisors.enumerated() { out[index] = divisor }
       })
   }
-  try writeGGUF(path, metadata: metadata, tensors: tensors)
+  try writeGGUF(path, metadata: metadata, tensors: tensors, check: ModelFile.checkReadable)
+  let rows = model.configuration.vocabularySize
+  guard model.metadata == nil, let tokens = try model.tokenizer?.vocabularySize, tokens > rows else { return [] }
+  return ["tokens from id \(rows) on (\(tokens - rows)) have no row in the embedding and were left out"]
 }
 
 /// llama.cpp keeps vectors and positions in F32, and rows that do not fill blocks in F16.

@@ -11,42 +11,73 @@ func checkOutputFile(_ path: String, overwrite: Bool) throws {
   }
 }
 
-/// Writes the files of a new directory, which appears whole or not at all. In a directory that exists and may be
-/// overwritten, each file is replaced on its own and others stay.
-package func writeDirectory(_ path: String, overwrite: Bool, _ write: (_ directory: String) throws -> Void) throws {
+/// Writes the files of a directory, which appears whole or not at all. In a directory that exists and may be overwritten, the
+/// new files take the places of the old ones, and others stay; the file `last`, without which a reader knows nothing of the
+/// others, is taken away first and put there last.
+///
+/// - Parameter check: opens the directory before it takes its place.
+package func writeDirectory(
+  _ path: String, overwrite: Bool, last: String, check: (_ directory: String) throws -> Void = { _ in },
+  _ write: (_ directory: String) throws -> Void
+) throws {
   var path = path
   while path.count > 1 && path.hasSuffix("/") { path.removeLast() }
+  var replaces = false
   switch fileKind(path) {
   case .directory where try !directoryNames(path).isEmpty:
     guard overwrite else {
       throw DPOError.argument("\(path): the directory is not empty; choose another or allow overwriting")
     }
-    return try write(path)
+    replaces = true
   case .file, .other: throw DPOError.argument("\(path): is no directory")
   case .none, .directory: break
   }
   let parent = directoryOf(path)
   try makeDirectories(parent)
-  var temporary = ""
-  var attempt = 0
-  var made: Int32 = 0
-  repeat {
-    attempt += 1
-    temporary = "\(parent)/.\(nameOf(path)).\(getpid())-\(attempt).tmp"
-    made = mkdir(temporary, 0o777)
-  } while made != 0 && errno == EEXIST
-  guard made == 0 else {
-    throw DPOError(.io, "\(path): cannot make the directory: \(String(cString: strerror(errno)))")
-  }
+  let temporary = try makeTemporaryDirectory(beside: path)
   do {
     try write(temporary)
-    guard rename(temporary, path) == 0 else {
-      throw DPOError(.io, "\(path): cannot write: \(String(cString: strerror(errno)))")
+    try checkWritten(temporary, for: path, check)
+    if replaces {
+      try replaceFiles(of: path, by: temporary, last: last)
+    } else if rename(temporary, path) != 0 {
+      throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
     }
   } catch {
-    for name in (try? directoryNames(temporary)) ?? [] { unlink("\(temporary)/\(name)") }
-    rmdir(temporary)
-    throw error
+    try? removeTree(temporary)
+    guard let error = error as? DPOError else { throw error }
+    throw DPOError(error.code, error.message.replacing(temporary, by: path))
   }
   try syncDirectory(parent)
+}
+
+private func makeTemporaryDirectory(beside path: String) throws -> String {
+  let prefix = ".\(nameOf(path))."
+  let parent = directoryOf(path)
+  for name in (try? directoryNames(parent)) ?? [] where name.hasPrefix(prefix) && name.hasSuffix(".tmp") {
+    // "PID-NUMBER" of a process that was killed.
+    let owner = name.dropFirst(prefix.count).dropLast(".tmp".count).split(separator: "-").first.flatMap { pid_t($0) }
+    if let owner, kill(owner, 0) != 0, errno == ESRCH, fileKind("\(parent)/\(name)") == .directory {
+      try? removeTree("\(parent)/\(name)")
+    }
+  }
+  var attempt = 0
+  while true {
+    attempt += 1
+    let temporary = "\(parent)/\(prefix)\(getpid())-\(attempt).tmp"
+    if mkdir(temporary, 0o777) == 0 { return temporary }
+    guard errno == EEXIST else { throw DPOError(.io, "\(path): cannot make the directory: \(systemMessage())") }
+  }
+}
+
+private func replaceFiles(of directory: String, by temporary: String, last: String) throws {
+  let names = try directoryNames(temporary)
+  try removeFile("\(directory)/\(last)")
+  for name in names.filter({ $0 != last }) + names.filter({ $0 == last }) {
+    guard rename("\(temporary)/\(name)", "\(directory)/\(name)") == 0 else {
+      throw DPOError(.io, "\(directory)/\(name): cannot write: \(systemMessage())")
+    }
+  }
+  rmdir(temporary)
+  try syncDirectory(directory)
 }

@@ -3,21 +3,19 @@ import DPOText
 
 extension ModelFile {
   /// tokenizer.json and tokenizer_config.json, made from the metadata of a GGUF file.
-  package func tokenizerDocuments() throws -> (json: JSON?, configuration: JSON?) {
+  package func tokenizerDocuments() throws -> TokenizerDocuments {
     if let embeddedTokenizer { return embeddedTokenizer }
     switch format {
-    case .huggingFace:
-      let directory = HuggingFaceDirectory(path)
-      return (try directory.tokenizerJSON(), try directory.tokenizerConfiguration())
+    case .huggingFace: return try HuggingFaceDirectory(path).tokenizerDocuments()
     case .gguf:
       let tokenizer = try tokenizer
-      return (tokenizer?.tokenizerJSON, tokenizer?.configurationJSON)
-    case .hdf5: return (nil, nil)
+      return TokenizerDocuments(json: tokenizer?.tokenizerJSON, configuration: tokenizer?.configurationJSON)
+    case .hdf5: return TokenizerDocuments()
     }
   }
 }
 
 /// tokenizer.ggml.… of a GGUF file.
 func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {
-  try model.tokenizer?.ggufMetadata(vocabularySize: model.configuration.vocabularySize) ?? []
+  try model.tokenizer?.ggufMetadata(rows: model.configuration.vocabularySize) ?? []
 }

@@ -72,7 +72,9 @@ package final class HDF5Writer {
   }
 
   /// Writes everything, flushes it to the disk and puts the file in its place.
-  package func commit() throws {
+  ///
+  /// - Parameter check: reads the file where it was written; if it throws, the place is left as it was.
+  package func commit(check: (_ path: String) throws -> Void = { _ in }) throws {
     let scratch = try Scratch(
       datasets.reduce(0) { if case .produced = $1.source { max($0, $1.byteCount) } else { $0 } })
     var checksums: [String] = []
@@ -88,7 +90,7 @@ package final class HDF5Writer {
 
     let (image, offsets) = try HDF5Library.locked { try layOut(checksums) }
     try stream(image: image, offsets: offsets, scratch)
-    try file.commit()
+    try file.commit(check: check)
   }
 
   private func content(of dataset: Dataset, _ scratch: Scratch) throws -> UnsafeRawBufferPointer {
