@@ -71,7 +71,10 @@ public struct Family: Sendable {
   package static func configuration(gguf metadata: GGUFMetadata) throws -> DecoderConfiguration {
     let architecture = try GGUFReader(metadata, architecture: "general").string("architecture")
     let family = try gguf(architecture: architecture, file: metadata.file)
-    return try family.readGGUF(GGUFReader(metadata, architecture: architecture))
+    let reader = GGUFReader(metadata, architecture: architecture)
+    let configuration = try family.readGGUF(reader)
+    try reader.refuseUnknownKeys()
+    return configuration
   }
 
   /// Every parameter, in Hugging Face's order.

@@ -101,12 +101,63 @@ struct GGUFReader {
     return id
   }
 
+  /// Tokens that end an answer: those that the file's keys name and, as in llama.cpp, those whose text says so. A chat model's
+  /// file may name its base model's EOS alone.
   func eosTokens(_ vocabularySize: Int) throws -> [Int] {
     var ids: [Int] = []
-    for name in ["eos_token_id", "eot_token_id"] {
-      if let id = try token(name, vocabularySize), !ids.contains(id) { ids.append(id) }
+    func add(_ id: Int) { if !ids.contains(id) { ids.append(id) } }
+    for name in ["eos_token_id", "eot_token_id", "eom_token_id"] { try token(name, vocabularySize).map(add) }
+    guard case .strings(let tokens)? = metadata["tokenizer.ggml.tokens"] else { return ids }
+    for (id, token) in tokens.prefix(vocabularySize).enumerated()
+    where "<_[".contains(token.first ?? " ") && GGUFReader.endTexts.contains(token) {
+      add(id)
     }
     return ids
+  }
+
+  /// llama.cpp's end-of-generation tokens (`llama_vocab::impl::load`).
+  private static let endTexts: Set = [
+    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
+    "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
+    "<eos>", "<turn|>", "<|tool_response>",
+  ]
+
+  // MARK: Keys that are not known
+
+  /// Read by one of the families.
+  private static let readKeys: Set = [
+    "context_length", "embedding_length", "block_count", "feed_forward_length", "vocab_size", "attention.head_count",
+    "attention.head_count_kv", "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon",
+    "attention.layer_norm_epsilon", "attention.sliding_window", "rope.dimension_count", "rope.freq_base",
+    "rope.scaling.type", "rope.scaling.factor", "rope.scale_linear", "expert_count",
+  ]
+
+  /// llama.cpp does without them where these families are concerned.
+  private static let idleKeys: Set = [
+    "expert_used_count", "pooling_type", "rope.scaling.finetuned", "rope.scaling.original_context_length",
+    "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_log_multiplier",
+    "tensor_data_layout",
+  ]
+
+  /// These say nothing as long as they have this value.
+  private static let neutralValues: [String: GGUFValue] = [
+    "attention.causal": .bool(true), "rope.scaling.attn_factor": .double(1), "rope.scaling.alpha": .double(0),
+    "expert_shared_count": .int(0), "leading_dense_block_count": .int(0), "nextn_predict_layers": .int(0),
+  ]
+
+  /// - Throws: `.unsupported` for a key of the architecture that may change what the model computes.
+  func refuseUnknownKeys() throws {
+    let prefix = "\(architecture)."
+    for key in metadata.keys where key.hasPrefix(prefix) {
+      let name = String(key.dropFirst(prefix.count))
+      guard !GGUFReader.readKeys.contains(name), !GGUFReader.idleKeys.contains(name),
+        let value = metadata[key], GGUFReader.neutralValues[name] != value
+      else { continue }
+      throw DPOError(
+        .unsupported,
+        "\(file): \(DPOError.printable(key)) = \(value.brief) is not known here, and may change what the model computes"
+      )
+    }
   }
 }
 

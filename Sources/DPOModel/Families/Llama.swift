@@ -33,8 +33,6 @@ extension Family {
     writeShape: \.rotaryJSON,
     readGGUF: { reader in
       var configuration = try reader.rotary(llama)
-      configuration.slidingWindow = try reader.optionalInteger(
-        "attention.sliding_window", 1...GGUFReader.maximumContext)
       if configuration.slidingWindow != nil { configuration.family = mistral }
       return configuration
     })

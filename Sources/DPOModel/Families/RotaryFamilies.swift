@@ -148,6 +148,7 @@ extension GGUFReader {
         .unsupported, "\(file): \(architecture).expert_count = \(experts): mixtures of experts are not supported")
     }
     let vocabularySize = try self.vocabularySize()
+    let window = try optionalInteger("attention.sliding_window", 0...GGUFReader.maximumContext)
     return DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: try integer("feed_forward_length", Limits.intermediateSize),
@@ -156,20 +157,33 @@ extension GGUFReader {
       contextLength: try optionalInteger("context_length", Limits.contextLength) ?? 2048,
       normEpsilon: try epsilon("attention.layer_norm_rms_epsilon"),
       ropeBase: try positive("rope.freq_base", default: 10_000), ropeScaling: try ropeScaling(),
-      bosToken: try token("bos_token_id", vocabularySize), eosTokens: try eosTokens(vocabularySize))
+      slidingWindow: window == 0 ? nil : window, bosToken: try token("bos_token_id", vocabularySize),
+      eosTokens: try eosTokens(vocabularySize))
   }
 
+  /// As llama.cpp reads it: an absent type is "linear", an absent factor that of the old key, and 0 or none at all is 1.
   private func ropeScaling() throws -> RopeScaling {
-    let kind = try optionalString("rope.scaling.type") ?? "none"
+    let kind = try optionalString("rope.scaling.type") ?? "linear"
     switch kind {
     case "none": return .none
-    case "linear": return .linear(factor: try positive("rope.scaling.factor", default: nil))
+    case "linear":
+      let factor = try ropeFactor("rope.scaling.factor") ?? ropeFactor("rope.scale_linear") ?? 0
+      return factor == 0 || factor == 1 ? .none : .linear(factor: factor)
     default:
       throw DPOError(
         .unsupported,
         "\(file): \(architecture).rope.scaling.type \"\(DPOError.printable(kind))\" is not supported (known: none, linear)"
       )
     }
+  }
+
+  private func ropeFactor(_ name: String) throws -> Double? {
+    let key = "\(architecture).\(name)"
+    guard let value = metadata[key] else { return nil }
+    guard case .double(let factor) = value, factor >= 0, factor.isFinite else {
+      throw wrong(key, value, expected: "a number of at least 0")
+    }
+    return factor
   }
 }
 

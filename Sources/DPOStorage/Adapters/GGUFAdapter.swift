@@ -18,9 +18,8 @@ extension AdapterFile {
       throw DPOError.mismatch(
         "\(path): general.architecture is not \"\(family.ggufArchitecture)\", which the model has")
     }
-    guard case .double(let alpha) = file.metadata["adapter.lora.alpha"], alpha.isFinite else {
-      throw DPOError.format(path, "adapter.lora.alpha: expected a number")
-    }
+    try refuseUnknownKeys(file.metadata)
+    let alpha = try alpha(file.metadata)
     var configuration = LoRAConfiguration()
     configuration.alpha = alpha
     var named = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
@@ -32,7 +31,12 @@ extension AdapterFile {
         let b = named.removeValue(forKey: parameter.ggufName + ".lora_b")
       else { continue }
       let rank = a.shape.first ?? 0
-      if targets.isEmpty { configuration.rank = rank }
+      if targets.isEmpty {
+        configuration.rank = rank
+        if alpha == 0 { configuration.alpha = Double(rank) }
+      } else if alpha == 0, rank != configuration.rank {
+        configuration.alphaPattern.append(.init(pattern: module.path, value: Double(rank)))
+      }
       // A path is a pattern that matches itself; its dots match nothing else in these names.
       if rank != configuration.rank { configuration.rankPattern.append(.init(pattern: module.path, value: rank)) }
       targets.append(module.path)
@@ -47,5 +51,22 @@ extension AdapterFile {
     return AdapterFile(
       path: path, format: .gguf, configuration: configuration,
       tensors: try check(tensors, configuration, model, file: path, source: "its metadata"), basePath: nil)
+  }
+
+  /// 0 stands for scale 1, and llama.cpp takes an absent key for 0.
+  private static func alpha(_ metadata: GGUFMetadata) throws -> Double {
+    guard let value = metadata["adapter.lora.alpha"] else { return 0 }
+    guard case .double(let alpha) = value, alpha.isFinite else {
+      throw DPOError.format(metadata.file, "adapter.lora.alpha: expected a number")
+    }
+    return alpha
+  }
+
+  /// Name and prefix of the task are for people; other keys, such as the invocation tokens of aLoRA, change what is computed.
+  private static func refuseUnknownKeys(_ metadata: GGUFMetadata) throws {
+    let known = ["adapter.type", "adapter.lora.alpha", "adapter.lora.task_name", "adapter.lora.prompt_prefix"]
+    if let key = metadata.keys.first(where: { $0.hasPrefix("adapter.") && !known.contains($0) }) {
+      throw DPOError.unsupported("\(metadata.file): \(DPOError.printable(key)) is not supported")
+    }
   }
 }
