@@ -21,7 +21,11 @@ extension LanguageModel {
     guard let template = try tokenizer.chatTemplate else {
       throw DPOError.unsupported("\(file.path) has no chat template")
     }
-    return try template.render(messages: messages, addGenerationPrompt: addGenerationPrompt, variables: variables)
+    var all = try tokenizer.templateVariables
+    for (name, value) in variables.members { all[name] = value }
+    // transformers leaves keys of messages out whose value is null, such as the content beside calls of tools.
+    let messages = messages.map { message in message.object.map { JSON.object($0.withoutNullMembers) } ?? message }
+    return try template.render(messages: messages, addGenerationPrompt: addGenerationPrompt, variables: all)
   }
 
   /// The model's chat template over messages, as text.
@@ -31,14 +35,15 @@ extension LanguageModel {
     try chat(messages.map(\.json), addGenerationPrompt: addGenerationPrompt)
   }
 
-  /// Tokens of a prompt: text with the tokenizer's special tokens, or messages in the chat template.
+  /// Tokens of a prompt: text with BOS before it where the tokenizer puts one and the text has none, or messages in the chat
+  /// template.
   public func tokens(of prompt: Prompt) throws -> [Int32] { try promptTokens(prompt.json) }
 
   /// Tokens of a prompt: text with the tokenizer's special tokens, or messages in the chat template.
   ///
   /// - Parameter variables: more names that the template may use, such as `tools`.
   package func promptTokens(_ prompt: JSON, variables: JSONObject = [:]) throws -> [Int32] {
-    if let text = prompt.string { return try tokenizer.encode(text, addSpecialTokens: true) }
+    if let text = prompt.string { return try tokenizer.encode(prompt: text) }
     guard let messages = prompt.array else {
       throw DPOError.argument("a prompt is \(prompt.kind); expected text or an array of messages")
     }

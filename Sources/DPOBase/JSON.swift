@@ -134,6 +134,7 @@ extension JSON {
         index = start
         while index < end, bytes[index] != UInt8(ascii: "\"") { index += bytes[index] == UInt8(ascii: "\\") ? 2 : 1 }
         string = start..<max(start, min(index, end))
+      case UInt8(ascii: ","): if !keys.isEmpty { keys[keys.count - 1] = 0..<0 }
       case UInt8(ascii: ":"): if !keys.isEmpty { keys[keys.count - 1] = string }
       case UInt8(ascii: "{"), UInt8(ascii: "["): keys.append(0..<0)
       case UInt8(ascii: "}"), UInt8(ascii: "]"): _ = keys.popLast()

@@ -15,6 +15,14 @@ package struct Machine {
     return Machine().processorQuota.map { min(allowed, $0) } ?? allowed
   }
 
+  /// The local clock's date and time: seconds since 1970-01-01 00:00 by that clock.
+  package static var localTime: Int {
+    var seconds = time(nil)
+    var parts = tm()
+    guard localtime_r(&seconds, &parts) != nil else { return seconds }
+    return timegm(&parts)
+  }
+
   /// Bytes of memory that this process can still take.
   package static var availableMemory: Int { Machine().availableMemory }
 

@@ -1,6 +1,7 @@
 import DPOBase
 import DPOModel
 import DPOTensor
+import DPOText
 
 /// What a model, adapter or checkpoint at `path` holds, after all its checks: an object with `kind` ("model", "adapter" or
 /// "checkpoint"), `format`, `architecture`, `parameters` (their number), `tensors` (`name`, `dtype`, `shape` each, in our
@@ -33,9 +34,67 @@ extension ModelFile {
       "parameters": .int(parameterCount),
       "bytes": .int(mappedBytes),
       "configuration": family.huggingFaceJSON(configuration),
+      "tokenizer": tokenizerInspection,
       "provenance": provenance,
       "tensors": .array(listed),
     ]
+  }
+}
+
+extension ModelFile {
+  /// The special tokens by name, the tokens that end an answer, the chat templates, and what does not fit together.
+  private var tokenizerInspection: JSON {
+    let tokenizer: Tokenizer
+    do {
+      guard let found = try self.tokenizer else { return .null }
+      tokenizer = found
+    } catch {
+      return ["error": .string((error as? DPOError)?.message ?? "\(error)")]
+    }
+    func shown(_ id: Int32) -> JSON { ["id": .int(Int(id)), "text": tokenizer.token(id).map(JSON.string) ?? .null] }
+    var out: JSONObject = ["tokens": .int(tokenizer.vocabularySize)]
+    for (name, text) in tokenizer.specialTokens {
+      out[name] = tokenizer.id(of: text).map(shown) ?? .string(text)
+    }
+    out["adds_bos"] = .bool(tokenizer.addsBOS)
+    out["adds_eos"] = .bool(tokenizer.addsEOS)
+    out["ends"] = .array(configuration.eosTokens.map { shown(Int32(clamping: $0)) })
+    var warnings: [String] = []
+    do {
+      let template = try tokenizer.chatTemplate
+      out["chat_templates"] = .array((template?.names ?? []).map(JSON.string))
+      if let end = template.flatMap({ turnEnd($0, tokenizer) }), !configuration.eosTokens.contains(Int(end)) {
+        warnings.append(
+          "the chat template ends an answer with \"\(tokenizer.token(end) ?? "")\", which does not end generation: name it in "
+            + "eos_token_id of generation_config.json")
+      }
+    } catch { warnings.append((error as? DPOError)?.message ?? "\(error)") }
+    if configuration.eosTokens.isEmpty { warnings.append("no token ends a text: generation goes on to its limit") }
+    if tokenizer.eosToken == nil {
+      warnings.append("no EOS token: rows of text cannot be learned from, as nothing ends them")
+    }
+    let rows = configuration.vocabularySize
+    if tokenizer.vocabularySize > rows {
+      let example =
+        (rows..<tokenizer.vocabularySize).lazy.compactMap { tokenizer.token(Int32(clamping: $0)) }.first ?? ""
+      warnings.append(
+        "tokens from id \(rows) on, such as \"\(DPOError.printable(example, limit: 30))\", have no row in the embedding: text "
+          + "that holds them cannot be read")
+    }
+    if !warnings.isEmpty { out["warnings"] = .array(warnings.map(JSON.string)) }
+    return .object(out)
+  }
+
+  /// The special token that the template writes behind an answer.
+  private func turnEnd(_ template: ChatTemplate, _ tokenizer: Tokenizer) -> Int32? {
+    let answer = "xyzzy"
+    let text = try? template.render(
+      messages: [["role": "user", "content": "x"], ["role": "assistant", "content": .string(answer)]],
+      addGenerationPrompt: false, variables: tokenizer.templateVariables)
+    guard let text, let place = text.offset(behind: answer) else { return nil }
+    let ids = try? tokenizer.encode(
+      String(decoding: text.utf8.dropFirst(place), as: UTF8.self), addSpecialTokens: false)
+    return ids?.first(where: tokenizer.isSpecial)
   }
 }
 

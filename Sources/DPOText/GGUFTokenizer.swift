@@ -48,18 +48,11 @@ extension Tokenizer {
       configuration[name] = .string(tokens[id])
       return id
     }
-    let bos = try token("bos", "bos_token")
-    let eos = try token("eos", "eos_token")
-    let unknown = try token("unknown", "unk_token")
-    let padding = try token("padding", "pad_token")
-    if let template = metadata["tokenizer.chat_template"] {
-      guard case .string(let text) = template else {
-        throw source.error("tokenizer.chat_template", "expected a string")
-      }
-      configuration["chat_template"] = .string(text)
-    }
+    var special: [String: Int] = [:]
+    for (key, name) in GGUFTokenizerSource.specialTokens { special[name] = try token(key, name) }
+    configuration["chat_template"] = try GGUFTemplates.read(source)
 
-    let named = Set([bos, eos, unknown, padding].compactMap(\.self))
+    let named = Set(special.values)
     var added: [JSON] = []
     for (id, type) in types.enumerated() {
       let isSpecial =
@@ -74,7 +67,8 @@ extension Tokenizer {
     let addsBOS = try source.bool("add_bos_token") ?? pre.addsBOS
     let addsEOS = try source.bool("add_eos_token") ?? false
     let around = (
-      before: addsBOS ? bos.map { (tokens[$0], $0) } : nil, after: addsEOS ? eos.map { (tokens[$0], $0) } : nil
+      before: addsBOS ? special["bos_token"].map { (tokens[$0], $0) } : nil,
+      after: addsEOS ? special["eos_token"].map { (tokens[$0], $0) } : nil
     )
     let skeleton: JSON = [
       "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": .array(added),
@@ -111,9 +105,10 @@ extension Tokenizer {
   }
 
   /// `tokenizer.*` of a GGUF file for this tokenizer.
-  /// - Parameter vocabularySize: rows of the model's embedding; llama.cpp wants a token for each.
+  /// - Parameter rows: of the model's embedding; llama.cpp wants a token for each, and none without one. Tokens beyond are
+  ///   left out: no text of the model can hold them.
   /// - Throws: `.unsupported` if llama.cpp has no name for the way it splits text, or for its kind.
-  package func ggufMetadata(vocabularySize rows: Int? = nil) throws -> [(key: String, value: GGUFValue)] {
+  package func ggufMetadata(rows: Int? = nil) throws -> [(key: String, value: GGUFValue)] {
     let preTokenizer = skeleton["pre_tokenizer"] ?? .null
     guard bpe.isByteLevel else {
       throw DPOError.unsupported("a tokenizer that is not byte-level BPE cannot be written to a GGUF file")
@@ -126,7 +121,7 @@ extension Tokenizer {
         "llama.cpp has no name for the tokenizer's pre-tokenizer \(DPOError.printable("\(preTokenizer)", limit: 200))")
     }
     let vocabulary = bpe.vocabulary
-    let ids = 0..<Int32(max(vocabularySize, min(rows ?? 0, Vocabulary.largestID + 1)))
+    let ids = 0..<Int32(min(rows ?? vocabularySize, Vocabulary.largestID + 1))
     let types: [Int] = ids.map { id in
       if let added = addedTokens.byID[id] { return (added.special ? GGUFTokenType.control : .userDefined).rawValue }
       return (vocabulary.bytes(of: id) == nil ? GGUFTokenType.unused : .normal).rawValue
@@ -140,28 +135,65 @@ extension Tokenizer {
     set(
       "merges",
       .strings(
-        bpe.merges.ordered.map { "\(vocabulary.token($0.left) ?? "") \(vocabulary.token($0.right) ?? "")" }))
-    if let bosToken { set("bos_token_id", .int(Int(bosToken.id))) }
-    if let eosToken { set("eos_token_id", .int(Int(eosToken.id))) }
-    if let unknown = configurationJSON["unk_token"]?.string.flatMap(id(of:)) {
-      set("unknown_token_id", .int(Int(unknown)))
+        bpe.merges.ordered.compactMap { merge in
+          guard let left = vocabulary.token(merge.left), let right = vocabulary.token(merge.right),
+            let merged = vocabulary.id(of: left + right), [merge.left, merge.right, merged].allSatisfy(ids.contains)
+          else { return nil }
+          return "\(left) \(right)"
+        }))
+    for (key, name) in GGUFTokenizerSource.specialTokens {
+      let text = specialTokens.first { $0.name == name }?.text
+      if let id = text.flatMap(id(of:)), ids.contains(id) { set("\(key)_token_id", .int(Int(id))) }
     }
-    if let padToken { set("padding_token_id", .int(Int(padToken.id))) }
-    let around = try encode("", addSpecialTokens: true)
-    set("add_bos_token", .bool(bosToken != nil && around.first == bosToken?.id))
-    set(
-      "add_eos_token",
-      .bool(eosToken != nil && around.last == eosToken?.id && around.count > (around.first == bosToken?.id ? 1 : 0)))
-    if let source = configurationJSON["chat_template"]?.string {
-      out.append(("tokenizer.chat_template", .string(source)))
+    set("add_bos_token", .bool(addsBOS))
+    set("add_eos_token", .bool(addsEOS))
+    return out + GGUFTemplates.metadata(configurationJSON["chat_template"])
+  }
+}
+
+/// Chat templates of a GGUF file, as llama.cpp's converter writes them: `tokenizer.chat_template` is the default one, and
+/// `tokenizer.chat_templates` names those of `tokenizer.chat_template.NAME`.
+private enum GGUFTemplates {
+  private static let key = "tokenizer.chat_template"
+
+  /// The value of `chat_template` in tokenizer_config.json.
+  static func read(_ source: GGUFTokenizerSource) throws -> JSON? {
+    let main = try source.string(key)
+    var list: [JSON] = main.map { [["name": "default", "template": .string($0)]] } ?? []
+    for name in try source.strings("\(key)s") ?? [] {
+      guard let text = try source.string("\(key).\(name)") else { throw source.error("\(key).\(name)", "is missing") }
+      list.append(["name": .string(name), "template": .string(text)])
     }
-    return out
+    return list.count == 1 && main != nil ? list[0]["template"] : list.isEmpty ? nil : .array(list)
+  }
+
+  static func metadata(_ template: JSON?) -> [(key: String, value: GGUFValue)] {
+    if let text = template?.string { return [(key, .string(text))] }
+    var names: [String] = []
+    var out: [(key: String, value: GGUFValue)] = []
+    for item in template?.array ?? [] {
+      guard let name = item["name"]?.string, let text = item["template"]?.string else { continue }
+      if name == "default" {
+        out.insert((key, .string(text)), at: 0)
+      } else {
+        let plain = String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
+        names.append(plain)
+        out.append(("\(key).\(plain)", .string(text)))
+      }
+    }
+    return names.isEmpty ? out : out + [("\(key)s", .strings(names))]
   }
 }
 
 /// Typed access to `tokenizer.ggml.*`.
 private struct GGUFTokenizerSource {
   let metadata: GGUFMetadata
+
+  /// Keys of special tokens ("…_token_id") and their names in tokenizer_config.json. (llama.cpp spells "seperator".)
+  static let specialTokens = [
+    ("bos", "bos_token"), ("eos", "eos_token"), ("unknown", "unk_token"), ("seperator", "sep_token"),
+    ("padding", "pad_token"), ("cls", "cls_token"), ("mask", "mask_token"),
+  ]
 
   init(_ metadata: GGUFMetadata) { self.metadata = metadata }
 

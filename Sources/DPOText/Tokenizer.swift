@@ -9,6 +9,10 @@ public final class Tokenizer: Sendable {
   public let vocabularySize: Int
   /// The tokens that tokenizer_config.json names; nil where it names none.
   public let bosToken, eosToken, padToken: (id: Int32, text: String)?
+  /// All special tokens that have a name ("bos_token", "unk_token" …), with their texts, as chat templates know them.
+  package let specialTokens: [(name: String, text: String)]
+  /// Whether it puts BOS before a text, and EOS behind it.
+  package let addsBOS, addsEOS: Bool
   /// tokenizer_config.json, or what corresponds to it in GGUF metadata.
   public let configurationJSON: JSON
 
@@ -38,8 +42,11 @@ public final class Tokenizer: Sendable {
   ///   - tokenizerJSON: the content of tokenizer.json.
   ///   - configuration: the content of tokenizer_config.json, if there is one.
   ///   - file: the path of tokenizer.json, for errors. tokenizer_config.json is taken to stand beside it.
+  ///   - templateFile: the path of the file that the configuration's chat template is from; nil: tokenizer_config.json.
   /// - Throws: `.format` for what is damaged, `.unsupported` for other kinds of tokenizers; both name file and key.
-  public convenience init(tokenizerJSON: JSON, configuration: JSON?, file: String) throws {
+  public convenience init(
+    tokenizerJSON: JSON, configuration: JSON?, file: String, templateFile: String? = nil
+  ) throws {
     let root = JSONField(tokenizerJSON, file: file)
     let model = try root.required("model")
     let type = try model["type"]?.string() ?? "BPE"
@@ -57,12 +64,12 @@ public final class Tokenizer: Sendable {
     try self.init(
       skeleton: JSONField(.object(skeleton), file: file), vocabulary: vocabulary, merges: merges,
       configuration: JSONField(configuration ?? .object([:]), file: besides(file, "tokenizer_config.json")),
-      ggufPreTokenizer: nil)
+      templateFile: templateFile, ggufPreTokenizer: nil)
   }
 
   init(
     skeleton root: JSONField, vocabulary: Vocabulary, merges: MergeTable, configuration: JSONField,
-    ggufPreTokenizer: String?
+    templateFile: String? = nil, ggufPreTokenizer: String?
   ) throws {
     if let version = root["version"], try version.string() != "1.0" {
       throw version.unsupported("version \"\(DPOError.printable(try version.string()))\" is not supported, only 1.0 is")
@@ -88,11 +95,16 @@ public final class Tokenizer: Sendable {
     bosToken = special.bos
     eosToken = special.eos
     padToken = special.pad
+    specialTokens = special.named
     vocabularySize = max(vocabulary.idLimit, added.idLimit)
     postProcessor = try PostProcessor(root["post_processor"]) { [added] id in
       vocabulary.bytes(of: id) != nil || added.byID[id] != nil
     }
-    template = Mutex(.unread(configuration["chat_template"]))
+    let around = postProcessor.process([], addSpecialTokens: true)
+    addsBOS = bosToken != nil && around.first == bosToken?.id
+    addsEOS = eosToken != nil && around.last == eosToken?.id && around.count > (addsBOS ? 1 : 0)
+    let source = configuration["chat_template"]
+    template = Mutex(.unread(source.map { JSONField($0.value, file: templateFile ?? $0.file, path: $0.path) }))
     self.skeleton = root.value
     configurationJSON = configuration.value
     self.ggufPreTokenizer = ggufPreTokenizer
@@ -116,14 +128,45 @@ public final class Tokenizer: Sendable {
     }
   }
 
+  /// What chat templates know beside the messages: "bos_token" and the other special tokens that have a name.
+  package var templateVariables: JSONObject {
+    var variables = JSONObject()
+    for (name, text) in specialTokens { variables[name] = .string(text) }
+    return variables
+  }
+
   // MARK: Encoding
 
   /// The token ids of a text. With `addSpecialTokens` the tokenizer's post-processor adds what it adds by default, such
   /// as the first token of Llama 3. Text that looks like a special token becomes that token.
   /// - Throws: `.unsupported` if a rule of the tokenizer cannot be applied to this text within bounds.
   public func encode(_ text: String, addSpecialTokens: Bool) throws -> [Int32] {
+    try postProcessor.process(plainTokens(of: text), addSpecialTokens: addSpecialTokens)
+  }
+
+  /// Token ids of a whole text with the special tokens that the tokenizer adds, but none of them twice: a text that begins
+  /// with BOS or ends with EOS keeps the one it has.
+  package func encode(whole text: String) throws -> [Int32] {
+    let inner = try plainTokens(of: text)
+    var ids = postProcessor.process(inner, addSpecialTokens: true)
+    if addsBOS, inner.first == bosToken?.id { ids.removeFirst() }
+    if addsEOS, inner.last == eosToken?.id { ids.removeLast() }
+    return ids
+  }
+
+  /// The same of a text that goes on: without EOS behind it.
+  package func encode(prompt text: String) throws -> [Int32] {
+    let inner = try plainTokens(of: text)
+    var ids = postProcessor.process(inner, addSpecialTokens: true)
+    if addsBOS, inner.first == bosToken?.id { ids.removeFirst() }
+    if addsEOS { ids.removeLast() }
+    return ids
+  }
+
+  /// Before the post-processor adds what it adds.
+  private func plainTokens(of text: String) throws -> [Int32] {
     var text = text
-    let tokens = try text.withUTF8 { text in
+    return try text.withUTF8 { text in
       guard text.count <= Tokenizer.longestText else {
         throw DPOError.argument("a text of \(text.count) bytes is longer than \(Tokenizer.longestText)")
       }
@@ -145,7 +188,6 @@ public final class Tokenizer: Sendable {
         return out
       }
     }
-    return postProcessor.process(tokens, addSpecialTokens: addSpecialTokens)
   }
 
   private func encode(
@@ -276,6 +318,7 @@ private func besides(_ file: String, _ name: String) -> String {
 /// does.
 private struct SpecialTokens {
   var bos, eos, pad: (id: Int32, text: String)?
+  var named: [(name: String, text: String)] = []
 
   init(_ configuration: JSONField, addingTo added: inout AddedTokens, _ vocabulary: Vocabulary) throws {
     if let decoder = configuration["added_tokens_decoder"] {
@@ -308,12 +351,17 @@ private struct SpecialTokens {
     for key in ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"] {
       guard let field = configuration[key] else { continue }
       let token = try take(field)
+      if let token { named.append((key, token.text)) }
       switch key {
       case "bos_token": bos = token
       case "eos_token": eos = token
       case "pad_token": pad = token
       default: break
       }
+    }
+    // Those of a model's own, such as "image_token", are known to templates by their names as well.
+    for (key, value) in try configuration.object().members where key.hasSuffix("_token") {
+      if let text = value.string, !named.contains(where: { $0.name == key }) { named.append((key, text)) }
     }
     if let extra = configuration["extra_special_tokens"] ?? configuration["additional_special_tokens"],
       case .array = extra.value

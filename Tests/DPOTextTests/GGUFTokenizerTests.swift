@@ -43,7 +43,7 @@ import Testing
     try expectSame(Tokenizer.fromGGUF(metadata(pairs)), original, model)
     let file = try GGUFFile(Fixtures.path("gguf/\(model).gguf"))
     guard case .strings(let tokens) = file.metadata["tokenizer.ggml.tokens"] else { throw DPOError.argument("tokens") }
-    let written = metadata(try Tokenizer.fromGGUF(file.metadata).ggufMetadata(vocabularySize: tokens.count))
+    let written = metadata(try Tokenizer.fromGGUF(file.metadata).ggufMetadata(rows: tokens.count))
     for key in ["model", "pre", "tokens", "merges", "token_type", "bos_token_id", "eos_token_id"] {
       #expect(written["tokenizer.ggml.\(key)"] == file.metadata["tokenizer.ggml.\(key)"], "\(key)")
     }

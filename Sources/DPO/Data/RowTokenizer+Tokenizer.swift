@@ -4,10 +4,16 @@ import DPOText
 extension RowTokenizer {
   /// The rules of a model's tokenizer: its special tokens around texts, its EOS string, its chat template.
   ///
-  /// - Parameter time: what `strftime_now` tells a template, in seconds since 1970; nil: the system's clock.
+  /// - Parameter time: what `strftime_now` tells a template, as `DatasetOptions.templateTime`.
   init(_ tokenizer: Tokenizer, time: Int? = nil) {
     self.init(
-      encode: { try tokenizer.encode($0, addSpecialTokens: $1) }, eos: tokenizer.eosToken?.text,
+      encode: { text, form in
+        switch form {
+        case .prompt: try tokenizer.encode(prompt: text)
+        case .whole: try tokenizer.encode(whole: text)
+        case .plain: try tokenizer.encode(text, addSpecialTokens: false)
+        }
+      }, eos: tokenizer.eosToken?.text,
       render: { messages, generate, row in
         try RowTokenizer.template(of: tokenizer).render(
           messages: messages, addGenerationPrompt: generate, variables: RowTokenizer.variables(tokenizer, row),
@@ -30,11 +36,7 @@ extension RowTokenizer {
 
   /// What a template may read besides the messages.
   private static func variables(_ tokenizer: Tokenizer, _ row: DataRow) -> JSONObject {
-    var variables = JSONObject()
-    let special = [
-      ("bos_token", tokenizer.bosToken), ("eos_token", tokenizer.eosToken), ("pad_token", tokenizer.padToken),
-    ]
-    for (name, token) in special { variables[name] = token.map { .string($0.text) } }
+    var variables = tokenizer.templateVariables
     variables["tools"] = row.tools
     for (name, value) in row.templateVariables?.members ?? [] { variables[name] = value }
     return variables

@@ -33,7 +33,8 @@ public struct DatasetOptions: Sendable, Equatable {
 
   /// Rows longer than `maxLength` are left out, as TRL does for reward models, instead of cut.
   public var dropsLongRows = false
-  /// What `strftime_now` tells a chat template, in seconds since 1970; nil: the system's clock.
+  /// What `strftime_now` tells a chat template, in seconds since 1970-01-01 00:00 by the local clock; nil: the time when the
+  /// rows are read.
   public var templateTime: Int?
 
   /// Rows for a method on pairs.
@@ -63,8 +64,18 @@ public struct DatasetOptions: Sendable, Equatable {
 
 /// What tokenisation takes from a model's tokenizer.
 package struct RowTokenizer {
-  /// Token ids of a text, with or without the tokenizer's special tokens (BOS) around it.
-  package let encode: (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32]
+  /// What the tokenizer puts around a text.
+  package enum Form: Sendable {
+    /// BOS before it, where it puts one and the text has none.
+    case prompt
+    /// The same, and EOS behind it.
+    case whole
+    /// Nothing: the chat template wrote it.
+    case plain
+  }
+
+  /// Token ids of a text.
+  package let encode: (_ text: String, _ form: Form) throws -> [Int32]
   package let eos: String?
   /// The chat template's text of messages.
   package let render: (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String
@@ -72,7 +83,7 @@ package struct RowTokenizer {
   package let trace: (_ messages: [JSON], _ row: DataRow) throws -> (ids: [Int32], marks: [Bool])
 
   package init(
-    encode: @escaping (_ text: String, _ addSpecialTokens: Bool) throws -> [Int32], eos: String?,
+    encode: @escaping (_ text: String, _ form: Form) throws -> [Int32], eos: String?,
     render: @escaping (_ messages: [JSON], _ addGenerationPrompt: Bool, _ row: DataRow) throws -> String,
     trace: @escaping (_ messages: [JSON], _ row: DataRow) throws -> (ids: [Int32], marks: [Bool])
   ) {
@@ -108,8 +119,8 @@ package struct RowTokenizer {
     }
     let alone =
       switch prompt {
-      case .text(let text): try encode(text, true)
-      case .messages(let messages): try encode(render(messages, true, row), false)
+      case .text(let text): try encode(text, .prompt)
+      case .messages(let messages): try encode(render(messages, true, row), .plain)
       }
     let joined: [[Int32]]
     if assistantOnly {
@@ -147,11 +158,11 @@ package struct RowTokenizer {
       guard let eos else { throw DPOError(.unsupported, "the tokenizer names no EOS token, which ends rows of text") }
       let before = if case .text(let text) = prompt { text } else { "" }
       let ends = text.utf8.count >= eos.utf8.count && text.utf8.suffix(eos.utf8.count).elementsEqual(eos.utf8)
-      return try encode(before + text + (ends ? "" : eos), true)
+      return try encode(before + text + (ends ? "" : eos), .whole)
     case (.messages(let messages), .messages(let prompt)):
-      return try encode(render(prompt + messages, false, row), false)
+      return try encode(render(prompt + messages, false, row), .plain)
     case (.messages(let messages), _):
-      return try encode(render(messages, false, row), false)
+      return try encode(render(messages, false, row), .plain)
     }
   }
 }

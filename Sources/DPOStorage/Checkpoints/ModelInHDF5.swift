@@ -27,7 +27,8 @@ extension ModelFile {
     return ModelFile(
       path: path, format: .hdf5, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: header.configuration, generationConfiguration: header.generationConfiguration,
-      provenance: header.provenance, embeddedTokenizer: (header.tokenizerJSON, header.tokenizerConfiguration))
+      provenance: header.provenance,
+      embeddedTokenizer: TokenizerDocuments(json: header.tokenizerJSON, configuration: header.tokenizerConfiguration))
   }
 }
 

@@ -5,7 +5,7 @@ package struct HuggingFaceDirectory {
   package let path: String
 
   /// Settings files are small; tokenizers reach some tens of megabytes.
-  private static let maximumSettings = 16 << 20
+  static let maximumSettings = 16 << 20
   private static let maximumTokenizer = 256 << 20
 
   package init(_ path: String) { self.path = path }
@@ -13,8 +13,10 @@ package struct HuggingFaceDirectory {
   package func file(_ name: String) -> String { path.hasSuffix("/") ? path + name : "\(path)/\(name)" }
   package func has(_ name: String) -> Bool { fileKind(file(name)) != .none }
 
-  /// It holds an adapter and no model.
-  package var isAdapter: Bool { has("adapter_config.json") && !has("config.json") }
+  /// It holds an adapter and no weights of a model; the base model's config.json may lie beside.
+  package var isAdapter: Bool {
+    has("adapter_config.json") && !has("model.safetensors") && !has("model.safetensors.index.json")
+  }
 
   package func json(_ name: String, limit: Int = maximumSettings) throws -> JSON {
     try JSON.parse(readFile(file(name), limit: limit), file: file(name))
@@ -24,23 +26,6 @@ package struct HuggingFaceDirectory {
 
   package func tokenizerJSON() throws -> JSON? {
     has("tokenizer.json") ? try json("tokenizer.json", limit: HuggingFaceDirectory.maximumTokenizer) : nil
-  }
-
-  /// tokenizer_config.json, with the template of chat_template.jinja in it where there is such a file, as transformers
-  /// reads it.
-  package func tokenizerConfiguration() throws -> JSON? {
-    var configuration = try optionalJSON("tokenizer_config.json")
-    if has("chat_template.jinja") {
-      let name = file("chat_template.jinja")
-      let bytes = try readFile(name, limit: HuggingFaceDirectory.maximumSettings)
-      guard let template = String(validating: bytes, as: UTF8.self) else {
-        throw DPOError.format(name, "not valid UTF-8")
-      }
-      var object = configuration?.object ?? JSONObject()
-      object["chat_template"] = .string(template)
-      configuration = .object(object)
-    }
-    return configuration
   }
 
   /// All tensors of model.safetensors, or of the shards that model.safetensors.index.json lists.

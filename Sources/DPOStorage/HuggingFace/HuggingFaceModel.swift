@@ -13,10 +13,24 @@ extension ModelFile {
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
     let tensors = try assembly(found, format: .huggingFace, ignored: isBuffer)
-    return ModelFile(
+    let model = ModelFile(
       path: path, format: .huggingFace, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: json, generationConfiguration: generation,
       provenance: ["format": .string(Format.huggingFace.rawValue), "path": .string(path)])
+    return configuration.eosTokens.isEmpty ? model.endingWithTokenizersEOS() : model
+  }
+
+  /// A model whose configuration names no end of text has its tokenizer's.
+  private func endingWithTokenizersEOS() -> ModelFile {
+    // What is wrong with a tokenizer is said when it is needed.
+    guard let id = (try? tokenizer)?.eosToken?.id, Int(id) < configuration.vocabularySize else { return self }
+    var configuration = configuration
+    configuration.eosTokens = [Int(id)]
+    return ModelFile(
+      path: path, format: format, configuration: configuration, tensors: tensors,
+      huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
+      metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, source: source,
+      tokenizerCache: tokenizerCache)
   }
 
   /// Generation stops at generation_config.json's tokens where it names some.
@@ -54,8 +68,9 @@ extension ModelFile {
       guard let path = configuration.family.path(part) else { return nil }
       return tensors.first { $0.name == "\(path).weight" }
     }
-    guard configuration.tiedHead, let head = tensor(.head) else { return tensors }
-    guard let body = tensor(.tokenEmbedding), body.holdsSame(as: head) else {
+    // Without the embedding there is something else to say.
+    guard configuration.tiedHead, let head = tensor(.head), let body = tensor(.tokenEmbedding) else { return tensors }
+    guard body.holdsSame(as: head) else {
       throw DPOError.format(
         head.file, "\(head.name) differs from the embedding, though tie_word_embeddings in config.json is true")
     }

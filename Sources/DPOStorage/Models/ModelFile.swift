@@ -31,8 +31,8 @@ public struct ModelFile: Sendable {
   package let metadata: GGUFMetadata?
   /// Where the model came from.
   public let provenance: JSON
-  /// tokenizer.json and tokenizer_config.json, where the file with the weights holds them as such.
-  let embeddedTokenizer: (json: JSON?, configuration: JSON?)?
+  /// Where the file with the weights holds them as such.
+  let embeddedTokenizer: TokenizerDocuments?
   let tokenizerCache: TokenizerCache
   /// The weights as the file has them, whatever heads were put on the model since.
   let source: [String: StoredTensor]
@@ -40,7 +40,7 @@ public struct ModelFile: Sendable {
   package init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
     huggingFaceConfiguration: JSON, generationConfiguration: JSON? = nil,
-    metadata: GGUFMetadata? = nil, provenance: JSON, embeddedTokenizer: (json: JSON?, configuration: JSON?)? = nil
+    metadata: GGUFMetadata? = nil, provenance: JSON, embeddedTokenizer: TokenizerDocuments? = nil
   ) {
     self.init(
       path: path, format: format, configuration: configuration, tensors: tensors,
@@ -52,7 +52,7 @@ public struct ModelFile: Sendable {
   init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
     huggingFaceConfiguration: JSON, generationConfiguration: JSON?, metadata: GGUFMetadata?, provenance: JSON,
-    embeddedTokenizer: (json: JSON?, configuration: JSON?)?, source: [String: StoredTensor],
+    embeddedTokenizer: TokenizerDocuments?, source: [String: StoredTensor],
     tokenizerCache: TokenizerCache
   ) {
     self.path = path

@@ -25,7 +25,8 @@ extension ModelFile {
     let documents = try tokenizerDocuments()
     guard let json = documents.json else { return nil }
     let file = format == .huggingFace ? "\(path)/tokenizer.json" : path
-    return try Tokenizer(tokenizerJSON: json, configuration: documents.configuration, file: file)
+    return try Tokenizer(
+      tokenizerJSON: json, configuration: documents.configuration, file: file, templateFile: documents.templateFile)
   }
 }
 

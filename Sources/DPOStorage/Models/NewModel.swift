@@ -40,7 +40,8 @@ extension ModelFile {
       path: "new model", format: .huggingFace, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: family.huggingFaceJSON(configuration),
       provenance: ["format": "fresh", "seed": .string("\(seed)")],
-      embeddedTokenizer: (tokenizer?.tokenizerJSON, tokenizer?.configurationJSON))
+      embeddedTokenizer: TokenizerDocuments(
+        json: tokenizer?.tokenizerJSON, configuration: tokenizer?.configurationJSON))
   }
 
   private static func fill(
@@ -74,16 +75,20 @@ extension Tokenizer {
       if let tokenizer = try ModelFile.open(path).tokenizer { return tokenizer }
       throw DPOError.format(path, "a model without a tokenizer")
     }
-    guard let json = try directory.tokenizerJSON() else {
+    let documents = try directory.tokenizerDocuments()
+    guard let json = documents.json else {
       throw DPOError.format(path, "no tokenizer: the directory holds no tokenizer.json")
     }
     return try Tokenizer(
-      tokenizerJSON: json, configuration: directory.tokenizerConfiguration(), file: directory.file("tokenizer.json"))
+      tokenizerJSON: json, configuration: documents.configuration, file: directory.file("tokenizer.json"),
+      templateFile: documents.templateFile)
   }
 
   /// Writes tokenizer.json and tokenizer_config.json, as transformers loads them.
   public func save(to directory: String, overwrite: Bool = false) throws {
-    try writeDirectory(directory, overwrite: overwrite) { directory in
+    try writeDirectory(
+      directory, overwrite: overwrite, last: "tokenizer.json", check: { _ = try Tokenizer.open($0) }
+    ) { directory in
       try writeFile("\(directory)/tokenizer.json", tokenizerJSON.pretty)
       try writeFile("\(directory)/tokenizer_config.json", configurationJSON.pretty)
     }

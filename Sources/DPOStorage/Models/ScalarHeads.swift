@@ -18,7 +18,9 @@ extension ModelFile {
     if heads == .score {
       // TRL's rule: the tokenizer's padding token, else EOS. transformers reads the score at the last other token.
       let tokenizer = try tokenizer
-      if let pad = tokenizer?.padToken ?? tokenizer?.eosToken { configuration.padToken = Int(pad.id) }
+      // Some tokenizers pad with a token that the embedding has no row for, which no model can read.
+      let pads = [tokenizer?.padToken, tokenizer?.eosToken].compactMap { ($0?.id).map(Int.init) }
+      configuration.padToken = pads.first { $0 < configuration.vocabularySize }
       json["architectures"] = [.string(configuration.family.architectureName(.score))]
       json["id2label"] = ["0": "LABEL_0"]
       json["label2id"] = ["LABEL_0": 0]

@@ -69,12 +69,18 @@ public struct ChatTemplate: Sendable {
   /// The template's text, as it came: of the one used without tools.
   public var source: String { (try? variant(usesTools: false))?.source ?? "" }
 
+  /// "default", and other names where there are several.
+  package var names: [String] { variants.map(\.name) }
+
+  /// Whether its text may depend on the time.
+  package var readsClock: Bool { variants.contains { $0.source.offset(behind: "strftime_now") != nil } }
+
   /// Renders `messages` (objects with "role", "content" and whatever else the template reads).
   ///
   /// - Parameters:
   ///   - addGenerationPrompt: ends the text with what precedes an answer of the assistant.
   ///   - variables: `tools`, `documents`, `bos_token`, `eos_token` and any other name that the template reads.
-  ///   - time: what `strftime_now` tells, in seconds since 1970; nil: the system's clock.
+  ///   - time: what `strftime_now` tells, in seconds since 1970-01-01 00:00 by the local clock; nil: now.
   public func render(
     messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject, time: Int? = nil
   ) throws -> String {

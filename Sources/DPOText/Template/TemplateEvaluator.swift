@@ -56,7 +56,7 @@ final class TemplateEvaluator {
   private var allocated = 0
   private var depth = 0
 
-  /// What `strftime_now` tells, in seconds since 1970; nil: the system's clock.
+  /// What `strftime_now` tells, as `Machine.localTime` counts; nil: that.
   let time: Int?
 
   init(file: String, time: Int?, recordsSpans: Bool) {

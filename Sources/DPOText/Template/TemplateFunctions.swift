@@ -72,18 +72,22 @@ extension TemplateEvaluator {
     return .range(TemplateRange(start: start, step: step, count: Int(count)))
   }
 
-  /// Local time through strftime.
+  /// Local time through strftime. Like Python's `datetime.now()`, which transformers gives templates, it knows no time zone.
   private func now(_ format: TemplateText) throws -> TemplateValue {
     guard format.bytes.count <= 1000, !format.bytes.contains(0) else {
       throw fail("the format of strftime_now is too long or holds a NUL")
     }
     guard !format.isEmpty else { return .string("") }
-    var seconds = time ?? DPOPlatform.time(nil)
+    var seconds = time ?? Machine.localTime
     var parts = tm()
-    guard localtime_r(&seconds, &parts) != nil else { throw fail("strftime_now: the local time cannot be told") }
+    guard gmtime_r(&seconds, &parts) != nil else { throw fail("strftime_now: the local time cannot be told") }
+    parts.tm_isdst = -1
     // strftime returns 0 both for "does not fit" and for an empty result, so a blank is added and taken away.
     var buffer = [CChar](repeating: 0, count: 64 * 1024)
-    let count = strftime(&buffer, buffer.count, format.string + " ", &parts)
+    let count = "".withCString { none in
+      parts.tm_zone = none
+      return strftime(&buffer, buffer.count, format.string + " ", &parts)
+    }
     guard count > 0 else { throw fail("strftime_now: the time does not fit 64 kB") }
     return try string(buffer.prefix(count - 1).map { UInt8(bitPattern: $0) })
   }

@@ -4,8 +4,8 @@ import TestSupport
 
 /// A tokenizer small enough to see through: BOS (1) first, one id a byte (100 + byte), except "</s>" (2) and "ab" (3).
 nonisolated(unsafe) let byteTokenizer = RowTokenizer(
-  encode: { text, special in
-    var ids: [Int32] = special ? [1] : []
+  encode: { text, form in
+    var ids: [Int32] = form == .plain ? [] : [1]
     var bytes = Array(text.utf8)[...]
     while let byte = bytes.first {
       if bytes.starts(with: "</s>".utf8) {
@@ -39,7 +39,7 @@ nonisolated(unsafe) let byteTokenizer = RowTokenizer(
   })
 
 /// Ids of a text without special tokens.
-func ids(_ text: String) throws -> [Int32] { try byteTokenizer.encode(text, false) }
+func ids(_ text: String) throws -> [Int32] { try byteTokenizer.encode(text, .plain) }
 
 /// A file that is gone when the test is.
 final class TemporaryFile {

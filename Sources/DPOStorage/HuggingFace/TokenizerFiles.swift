@@ -1,0 +1,114 @@
+import DPOBase
+
+/// A model's tokenizer as two documents, whatever files its facts stand in.
+package struct TokenizerDocuments: Sendable {
+  /// tokenizer.json
+  package var json: JSON?
+  /// tokenizer_config.json, with every special token and every chat template in it.
+  package var configuration: JSON?
+  /// The file that the default chat template is from, where that is not tokenizer_config.json.
+  package var templateFile: String?
+}
+
+/// Where a Hugging Face directory may name its special tokens and chat templates, and what wins (transformers 5.23,
+/// `PreTrainedTokenizerBase._from_pretrained`):
+///
+/// 1. templates: chat_template.jinja and additional_chat_templates/*.jinja, else `chat_template` of tokenizer_config.json;
+/// 2. tokens: special_tokens_map.json, unless tokenizer_config.json has `added_tokens_decoder`; then tokenizer_config.json;
+/// 3. tokens named nowhere: the defaults of transformers' tokenizer class, if the vocabulary has them;
+/// 4. EOS named nowhere: the first id of `eos_token_id` in generation_config.json or config.json, as llama.cpp's converter
+///    does.
+///
+/// A name that is null is no token, and looked for no further.
+extension HuggingFaceDirectory {
+  package func tokenizerDocuments() throws -> TokenizerDocuments {
+    let settings = try optionalJSON("tokenizer_config.json")
+    guard let json = try tokenizerJSON() else { return TokenizerDocuments(configuration: settings) }
+    guard var configuration = settings.map(\.object) ?? JSONObject() else {
+      throw DPOError.format(file("tokenizer_config.json"), "expected an object, found \(settings?.kind ?? "nothing")")
+    }
+    let templates = try templateFiles()
+    if let only = templates.first, templates.count == 1, only.name == "default" {
+      configuration["chat_template"] = .string(only.source)
+    } else if !templates.isEmpty {
+      configuration["chat_template"] = .array(
+        templates.map { ["name": .string($0.name), "template": .string($0.source)] })
+    }
+    if configuration["added_tokens_decoder"] == nil, let map = try optionalJSON("special_tokens_map.json") {
+      guard let map = map.object else {
+        throw DPOError.format(file("special_tokens_map.json"), "expected an object, found \(map.kind)")
+      }
+      for (name, token) in map.members { configuration[name] = token }
+    }
+    let model = try optionalJSON("config.json")
+    let tokens = TokenTexts(json)
+    for (name, token) in defaultTokens(configuration["tokenizer_class"], model?["model_type"])
+    where configuration[name] == nil && tokens.has(token) {
+      configuration[name] = .string(token)
+    }
+    if configuration["eos_token"] == nil {
+      let ids = try [optionalJSON("generation_config.json"), model].map { $0?["eos_token_id"] ?? .null }
+      let id = ids.lazy.compactMap { $0.int ?? $0.array?.first?.int }.first
+      if let token = id.flatMap(tokens.text) { configuration["eos_token"] = .string(token) }
+    }
+    return TokenizerDocuments(
+      json: json, configuration: .object(configuration), templateFile: templates.first?.file)
+  }
+
+  /// Templates in files of their own, the default one first.
+  private func templateFiles() throws -> [(name: String, source: String, file: String)] {
+    var found: [(name: String, file: String)] = []
+    if has("chat_template.jinja") { found.append(("default", file("chat_template.jinja"))) }
+    let more = "additional_chat_templates"
+    if fileKind(file(more)) == .directory {
+      for name in try directoryNames(file(more)) where name.hasSuffix(".jinja") {
+        found.append((String(name.dropLast(".jinja".count)), file("\(more)/\(name)")))
+      }
+    }
+    return try found.map { name, file in
+      guard let source = String(validating: try readFile(file, limit: Self.maximumSettings), as: UTF8.self) else {
+        throw DPOError.format(file, "not valid UTF-8")
+      }
+      return (name, source, file)
+    }
+  }
+}
+
+/// What transformers' tokenizer classes call their special tokens where no file does.
+private func defaultTokens(_ name: JSON?, _ modelType: JSON?) -> [(name: String, token: String)] {
+  let byModel = ["gpt2": "GPT2Tokenizer", "qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer"]
+  var name = name?.string ?? modelType?.string.flatMap { byModel[$0] } ?? ""
+  if name.hasSuffix("Fast") { name.removeLast("Fast".count) }
+  let end = "<|endoftext|>"
+  return switch name {
+  case "GPT2Tokenizer", "CodeGenTokenizer": [("bos_token", end), ("eos_token", end), ("unk_token", end)]
+  case "GPTNeoXTokenizer":
+    [("bos_token", end), ("eos_token", end), ("unk_token", end), ("pad_token", "<|padding|>")]
+  case "Qwen2Tokenizer": [("eos_token", end), ("unk_token", end), ("pad_token", end)]
+  case "CohereTokenizer":
+    [
+      ("bos_token", "<BOS_TOKEN>"), ("eos_token", "<|END_OF_TURN_TOKEN|>"), ("unk_token", "<UNK>"),
+      ("pad_token", "<PAD>"),
+    ]
+  default: []
+  }
+}
+
+/// Texts and ids of the tokens of a tokenizer.json.
+private struct TokenTexts {
+  private let vocabulary: JSONObject
+  private let added: [JSON]
+
+  init(_ tokenizer: JSON) {
+    vocabulary = tokenizer["model"]?["vocab"]?.object ?? JSONObject()
+    added = tokenizer["added_tokens"]?.array ?? []
+  }
+
+  func has(_ token: String) -> Bool {
+    vocabulary[token] != nil || added.contains { $0["content"]?.string == token }
+  }
+
+  func text(_ id: Int) -> String? {
+    added.first { $0["id"]?.int == id }?["content"]?.string ?? vocabulary.members.first { $0.value.int == id }?.key
+  }
+}
