@@ -4,7 +4,8 @@ import DPOModel
 import DPOStorage
 
 extension Trainer {
-  /// Scores the evaluation data. `eval_loss` is the mean over rows; the other metrics are means over batches, as in TRL.
+  /// Scores the evaluation data. Metrics are means over all rows, or over all their tokens, whatever the batch size (TRL takes
+  /// means over batches), but for what compares the rows of a batch: KTO's kl and BCO's delta, and the losses of both.
   public func evaluate() throws -> StepRecord {
     try exclusively { try evaluateNow() }
   }
@@ -60,13 +61,14 @@ extension Trainer {
       seconds: start.duration(to: clock.now) / .seconds(1))
   }
 
-  /// The loss is the mean over rows (or as the method weighs batches), the other metrics are means over batches.
+  /// Means over all rows or tokens; what knows neither (KTO's kl, BCO's delta) is the mean over batches by their rows.
   static func scores(
     of data: TokenizedDataset, runner: ModelRunner, adapter: LoRAAdapter?, reference: ReferenceModel?,
     method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
   ) throws -> (metrics: Metrics, standardErrors: Metrics) {
     var means = MetricMeans()
     var rowMetrics = RowMetrics()
+    var tokenSums: TokenSums = [:]
     var loss = 0.0
     var weights = 0.0
     var rowNumbers: [Double] = []
@@ -88,12 +90,20 @@ extension Trainer {
       let weight = method.evaluationWeight(packs.count, forest.targets.count)
       loss += result.loss * weight
       weights += weight
-      means.add(result.metrics)
+      means.add(result.metrics, weight: Double(rows.count))
+      tokenSums += result.tokenSums
       rowNumbers += result.rowNumbers
       rowMetrics += result.rowMetrics
     }
+    var rowMeans = rowMetrics.means
+    rowMeans[.loss] = nil
+    var metrics = [.loss: loss / weights] + means.means + rowMeans + tokenSums.means
+    for difference in method.rowDifferences {
+      guard let first = metrics[difference.of], let second = metrics[difference.and] else { continue }
+      metrics[difference.name] = first - second
+    }
     return (
-      [.loss: loss / weights] + means.means + method.overallMetrics(rowNumbers),
+      metrics + method.overallMetrics(rowNumbers),
       rowMetrics.standardErrors(differences: method.rowDifferences)
     )
   }

@@ -36,6 +36,8 @@ struct TrainingMethod: Sendable {
   var rollout: RolloutMethod?
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
   var overallMetrics: @Sendable ([Double]) -> Metrics = { _ in [:] }
+  /// What the user should know of rows before a run on them.
+  var remarks: @Sendable (TokenizedDataset) -> [String] = { _ in [] }
   /// Metrics that are differences of the means of two metrics of different rows (`MethodLoss.rowMetrics`).
   var rowDifferences: [RowMetrics.Difference] = []
 }
@@ -74,8 +76,11 @@ struct MethodLoss {
   var rowNumbers: [Double] = []
   /// What the next micro-batch of training gets; nil: the same as this one.
   var state: [Double]?
-  /// What metrics of the same names are the means of, one number a row: an evaluation tells their standard errors.
+  /// What metrics of the same names are the means of, one number a row: an evaluation tells their means over all rows, and
+  /// standard errors.
   var rowMetrics: RowMetrics = [:]
+  /// What metrics of the same names are the means of, tokens of rows added up: an evaluation tells their means over all tokens.
+  var tokenSums: TokenSums = [:]
 }
 
 extension TrainingMethod {

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-BASE = dict(per_device_train_batch_size=3, per_device_eval_batch_size=5, max_steps=6, learning_rate=1e-3, shuffle=False)
+BASE = dict(per_device_train_batch_size=3, per_device_eval_batch_size=100, max_steps=6, learning_rate=1e-3, shuffle=False)
 RUNS = {
     "llama-tied-bco": ("llama-tied", "pairs", "bco", dict(beta=0.5, gradient_accumulation_steps=2)),
     "qwen2-bco": ("qwen2", "unpaired", "bco", dict(weight_decay=0.0)),

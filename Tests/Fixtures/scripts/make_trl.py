@@ -26,7 +26,7 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, RewardConfig, Rewa
 
 COMMON = dict(use_cpu=True, bf16=False, gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
               disable_tqdm=True, dataset_num_proc=None, model_init_kwargs={"attn_implementation": "eager", "dtype": "float32"})
-BASE = dict(per_device_train_batch_size=2, per_device_eval_batch_size=5, max_steps=6, learning_rate=1e-3, max_length=256)
+BASE = dict(per_device_train_batch_size=2, per_device_eval_batch_size=100, max_steps=6, learning_rate=1e-3, max_length=256)
 
 # model, data, TRL options, LoRA options
 RUNS = {
@@ -55,7 +55,7 @@ SFT_RUNS = {
     "llama-tied-sft-messages": ("llama-tied", "messages", dict(), None),
     "qwen2-lora-sft-completions": ("qwen2", "completions", dict(), dict(r=4, lora_alpha=8, target_modules="all-linear")),
     "qwen3-sft-dft": ("qwen3", "completions", dict(loss_type="dft", gradient_accumulation_steps=2), None),
-    "llama-untied-sft-packed": ("llama-untied", "documents", dict(packing=True, max_length=128, per_device_eval_batch_size=3), None),
+    "llama-untied-sft-packed": ("llama-untied", "documents", dict(packing=True, max_length=128), None),
     "qwen3-sft-packed-completions": ("qwen3", "completions", dict(packing=True, max_length=80, gradient_accumulation_steps=2), None),
     "qwen2-sft-assistant": ("qwen2", "messages", dict(assistant_only_loss=True), None),
     "qwen2-sft-assistant-packed": ("qwen2", "messages", dict(assistant_only_loss=True, packing=True), None),

@@ -22,7 +22,8 @@ extension TrainingMethod {
         return MethodLoss(
           loss: pairs.loss * share, tokenGradients: result.tokenGradients.map { Float(Double($0) * share) },
           metrics: pairMetrics(pairs, logps: result.sums, batch.policy), nonFiniteRows: pairs.nonFiniteRows(batch.rows),
-          rowMetrics: pairRowMetrics(pairs, logps: result.sums))
+          rowMetrics: pairRowMetrics(pairs, logps: result.sums),
+          tokenSums: pairTokenSums(batch.policy, sequences: result.sums.count))
       })
   }
 }

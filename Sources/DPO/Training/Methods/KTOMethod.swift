@@ -23,6 +23,13 @@ extension TrainingMethod {
     method.isSequential = true
     method.mismatchedSequences = 1
     method.forest = { data, rows in data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group)) }
+    method.remarks = { data in
+      guard data.count % group == 1 else { return [] }
+      return [
+        "\(data.name): the last row is alone in its group of \(group), so that KTO compares it with itself: the KL divergence is "
+          + "its own log-ratio there; another per_device_train_batch_size gives it company"
+      ]
+    }
     method.size = { data, row in
       let sequence = data.sequence(row)
       return (sequence.prompt.count + 2 * sequence.completion.count, 2 * sequence.targetCount)
@@ -61,12 +68,13 @@ extension TrainingMethod {
           batch, labels, ratios, batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight))
         let share = 1 / Double(batch.stepMicroBatches)
         let rows = unpairedRowMetrics(sums: Array(sums[..<labels.count]), labels: labels, rewards: result.rewards)
+        let tokens = unpairedTokenSums(batch.policy, labels: labels)
         return MethodLoss(
           loss: result.loss * share,
           tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
-          metrics: metrics + unpairedMetrics(batch.policy, labels: labels, rows: rows),
+          metrics: metrics + unpairedMetrics(rows, tokens),
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] }, state: state,
-          rowMetrics: [.loss: result.losses] + rows)
+          rowMetrics: [.loss: result.losses] + rows, tokenSums: tokens)
       },
       rowDifferences: [
         RowMetrics.Difference(name: .rewardsMargins, of: .rewardsChosen, and: .rewardsRejected)
@@ -109,10 +117,8 @@ private func unpairedRowMetrics(
   ]
 }
 
-/// TRL's metrics of labelled rows: means over rows with a thumb up (chosen) and down (rejected), where there are any.
-private func unpairedMetrics(
-  _ scores: TokenScores, labels: [Bool], rows: RowMetrics
-) -> Metrics {
+/// Mean logit of rows with a thumb up (chosen) and down (rejected), where there are any, and the entropy of all.
+private func unpairedTokenSums(_ scores: TokenScores, labels: [Bool]) -> TokenSums {
   var logits = [0.0, 0.0]
   var tokens = [0, 0]
   var entropy = 0.0
@@ -125,13 +131,20 @@ private func unpairedMetrics(
     tokens[label ? 0 : 1] += scores.counts[row]
     start += scores.counts[row]
   }
-  var metrics = rows.means
-  for (side, name) in [Metrics.Name.logitsChosen, .logitsRejected].enumerated() where labels.contains(side == 0) {
-    metrics[name] = logits[side] / Double(max(1, tokens[side]))
-  }
+  var sums: TokenSums = [:]
+  if labels.contains(true) { sums += [.logitsChosen: (logits[0], tokens[0])] }
+  if labels.contains(false) { sums += [.logitsRejected: (logits[1], tokens[1])] }
+  sums += [.entropy: (entropy, start)]
+  return sums
+}
+
+/// TRL's metrics of labelled rows.
+private func unpairedMetrics(_ rows: RowMetrics, _ tokens: TokenSums) -> Metrics {
+  let tokens = tokens.means
+  var metrics = rows.means + Metrics(tokens.filter { $0.name != .entropy })
   if let chosen = metrics[.rewardsChosen], let rejected = metrics[.rewardsRejected] {
     metrics[.rewardsMargins] = chosen - rejected
   }
-  metrics[.entropy] = entropy / Double(max(1, start))
+  metrics[.entropy] = tokens[.entropy]
   return metrics
 }

@@ -47,7 +47,8 @@ extension MethodLoss {
     self.init(
       loss: result.loss * share, tokenGradients: spread(sequences, over: batch.policy.counts),
       metrics: pairMetrics(result, logps: logps, batch.policy) + result.metrics,
-      nonFiniteRows: result.nonFiniteRows(batch.rows), rowMetrics: pairRowMetrics(result, logps: logps))
+      nonFiniteRows: result.nonFiniteRows(batch.rows), rowMetrics: pairRowMetrics(result, logps: logps),
+      tokenSums: pairTokenSums(batch.policy, sequences: logps.count))
   }
 }
 
@@ -68,7 +69,7 @@ func spread(_ sequences: [Double], over counts: [Int]) -> [Float] {
 
 /// TRL's metrics of pairs. Log-probs and scores: chosen and rejected in turn; sequences after the pairs do not count.
 func pairMetrics(_ pairs: PairLossResult, logps: [Double], _ scores: TokenScores) -> Metrics {
-  rewardRowMetrics(pairs, logps: logps).means + tokenMetrics(scores, sequences: logps.count)
+  rewardRowMetrics(pairs, logps: logps).means + pairTokenSums(scores, sequences: logps.count).means
 }
 
 /// What the loss and the metrics of pairs are the means of, one number a pair.
@@ -87,15 +88,15 @@ private func rewardRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> RowMe
 }
 
 /// TRL's per-token metrics of pairs: entropy over both sides, mean logit of each side, accuracy over chosen tokens.
-private func tokenMetrics(_ scores: TokenScores, sequences: Int) -> Metrics {
+func pairTokenSums(_ scores: TokenScores, sequences: Int) -> TokenSums {
   var start = 0
-  var tokens = [0.0, 0.0]
+  var tokens = [0, 0]
   var logits = [0.0, 0.0]
   var entropy = 0.0
   var right = 0
   for (sequence, count) in scores.counts.prefix(sequences).enumerated() {
     let side = sequence % 2
-    tokens[side] += Double(count)
+    tokens[side] += count
     for index in start..<start + count {
       entropy += Double(scores.entropy?[index] ?? 0)
       logits[side] += Double(scores.meanLogit?[index] ?? 0)
@@ -103,9 +104,8 @@ private func tokenMetrics(_ scores: TokenScores, sequences: Int) -> Metrics {
     }
     start += count
   }
-  func ratio(_ value: Double, _ count: Double) -> Double { count > 0 ? value / count : 0 }
   return [
-    .logitsChosen: ratio(logits[0], tokens[0]), .logitsRejected: ratio(logits[1], tokens[1]),
-    .entropy: ratio(entropy, tokens[0] + tokens[1]), .meanTokenAccuracy: ratio(Double(right), tokens[0]),
+    .logitsChosen: (logits[0], tokens[0]), .logitsRejected: (logits[1], tokens[1]),
+    .entropy: (entropy, tokens[0] + tokens[1]), .meanTokenAccuracy: (Double(right), tokens[0]),
   ]
 }

@@ -15,12 +15,13 @@ extension TrainingMethod {
           weights: batch.data.weights == nil ? nil : batch.rows.map(batch.data.weight), beta: beta)
         let share = 1 / Double(batch.stepMicroBatches)
         let rows = rankedRowMetrics(batch, rewards: result.rewards)
+        let tokens = entropySums(batch.policy)
         return MethodLoss(
           loss: result.loss * share,
           tokenGradients: spread(result.gradients.map { $0 * share }, over: batch.policy.counts),
-          metrics: rows.means + entropy(batch.policy),
+          metrics: rows.means + tokens.means,
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] },
-          rowMetrics: [.loss: result.losses] + rows)
+          rowMetrics: [.loss: result.losses] + rows, tokenSums: tokens)
       })
   }
 }
@@ -52,6 +53,6 @@ private func rankedRowMetrics(_ batch: MicroBatch, rewards: [Double]) -> RowMetr
   return RowMetrics(names.enumerated().map { column, name in (name, table.map { $0[column] }) })
 }
 
-private func entropy(_ scores: TokenScores) -> Metrics {
-  scores.entropy.map { [.entropy: $0.map(Double.init).mean] } ?? [:]
+func entropySums(_ scores: TokenScores) -> TokenSums {
+  scores.entropy.map { [.entropy: ($0.reduce(0) { $0 + Double($1) }, $0.count)] } ?? [:]
 }

@@ -34,12 +34,18 @@ extension TrainingMethod {
             .accuracy: margins.map { $0 > 0 ? 1.0 : 0 }.mean, .margin: margins.mean,
           ],
           nonFiniteRows: batch.rows.indices.filter { !result.losses[$0].isFinite }.map { batch.rows[$0] },
-          rowNumbers: margins,
+          rowNumbers: scores,
           rowMetrics: [
             .loss: result.losses, .accuracy: margins.map { $0 > 0 ? 1 : 0 }, .margin: margins,
           ])
       },
-      overallMetrics: { [.calibrationError: pairCalibrationError(margins: $0)] })
+      overallMetrics: { scores in
+        let margins = stride(from: 0, to: scores.count, by: 2).map { scores[$0] - scores[$0 + 1] }
+        return [
+          .minReward: scores.min() ?? .nan, .meanReward: scores.mean, .maxReward: scores.max() ?? .nan,
+          .calibrationError: pairCalibrationError(margins: margins),
+        ]
+      })
   }
 }
 

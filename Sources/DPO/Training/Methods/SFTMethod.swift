@@ -8,21 +8,20 @@ extension TrainingMethod {
   static func sft(_ kind: SFTLossKind) -> TrainingMethod {
     TrainingMethod(
       name: "sft", purpose: .supervised, usesReference: false, extras: [.entropy, .top1],
-      referenceSums: { $0.sums },
+      evaluationWeight: { Double($1) }, referenceSums: { $0.sums },
       loss: { batch in
         let weights =
           batch.data.weights == nil ? nil : spread(batch.rows.map(batch.data.weight), over: batch.policy.counts)
         let result = try sftLoss(
           logProbs: batch.policy.logProbs, weights: weights, normalizer: Double(batch.stepTargets), kind: kind)
-        var metrics = Metrics()
-        let count = Double(max(1, batch.policy.logProbs.count))
-        if let entropy = batch.policy.entropy {
-          metrics[.entropy] = entropy.reduce(0) { $0 + Double($1) } / count
+        var tokens = entropySums(batch.policy)
+        if let top1 = batch.policy.top1 {
+          tokens += [.meanTokenAccuracy: (Double(top1.count { $0 }), top1.count)]
         }
-        if let top1 = batch.policy.top1 { metrics[.meanTokenAccuracy] = Double(top1.count { $0 }) / count }
         return MethodLoss(
-          loss: result.loss, tokenGradients: result.tokenGradients, metrics: metrics,
-          nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] })
+          loss: result.loss, tokenGradients: result.tokenGradients, metrics: tokens.means,
+          nonFiniteRows: batch.rows.indices.filter { !batch.policy.sums[$0].isFinite }.map { batch.rows[$0] },
+          tokenSums: tokens)
       })
   }
 }
