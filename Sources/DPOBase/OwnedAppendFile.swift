@@ -4,7 +4,7 @@ import DPOPlatform
 /// line is written.
 package final class OwnedAppendFile {
   package let path: String
-  private let file: OpenFile
+  private var file: OpenFile
   /// Where the next line goes.
   private var size: Int
   private var isTorn: Bool
@@ -18,9 +18,7 @@ package final class OwnedAppendFile {
     (size, isTorn) = (0, false)
     file = OpenFile(descriptor: open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o666), path: path)
     guard file.descriptor >= 0 else { throw file.failure() }
-    guard flock(file.descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      throw DPOError(.state, "\(path): in use by another process")
-    }
+    try OwnedAppendFile.take(file)
     if isNew { try syncDirectory(directoryOf(path)) }
     let mapped = try MappedFile(path)
     size = mapped.bytes.lastIndex(of: UInt8(ascii: "\n")).map { $0 + 1 } ?? 0
@@ -28,11 +26,37 @@ package final class OwnedAppendFile {
   }
 
   /// Starts the file with `lines`, which replace what was there, at once or not at all.
+  ///
+  /// - Throws: `.state` if another process has it.
   package convenience init(_ path: String, keeping lines: [String]) throws {
+    try self.init(path)
+    try replace(by: lines)
+  }
+
+  /// Puts a file of these lines in the place of this one, at once or not at all.
+  package func replace(by lines: [String]) throws {
     let start = try AtomicFile(path)
     for line in lines { try start.write(line + "\n") }
     try start.commit()
-    try self.init(path)
+    let new = OpenFile(descriptor: open(path, O_RDWR | O_CLOEXEC), path: path)
+    guard new.descriptor >= 0 else { throw new.failure() }
+    do { try OwnedAppendFile.take(new) } catch {
+      close(new.descriptor)
+      throw error
+    }
+    close(file.descriptor)
+    file = new
+    size = lines.reduce(0) { $0 + $1.utf8.count + 1 }
+    isTorn = false
+  }
+
+  private static func take(_ file: OpenFile) throws {
+    let isTaken = flock(file.descriptor, LOCK_EX | LOCK_NB) == 0
+    var (own, there) = (stat(), stat())
+    // It may have been replaced between opening and taking it.
+    guard isTaken, fstat(file.descriptor, &own) == 0, stat(file.path, &there) == 0, own.st_ino == there.st_ino,
+      own.st_dev == there.st_dev
+    else { throw DPOError(.state, "\(file.path): in use by another process") }
   }
 
   deinit { close(file.descriptor) }

@@ -81,6 +81,12 @@ struct MetricsLog {
 
   func flush() throws { try file.flush() }
 
+  /// Puts another line in the place of the last one.
+  mutating func replaceLast(by record: JSON) throws {
+    records[records.count - 1] = record
+    try file.replace(by: records.map(\.description))
+  }
+
   /// The line of a step whose evaluation was stopped; nil if the step is not the last one, or has its evaluation.
   func lineWithoutEvaluation(of step: Int) -> JSONObject? {
     guard let line = records.last?.object, line["step"]?.int == step,

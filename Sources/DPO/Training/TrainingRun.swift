@@ -56,13 +56,12 @@ extension Trainer {
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
       }
-      for note in notes { try tell(.note(note)) }
+      for note in method.remarks(data) + notes { try tell(.note(note)) }
       var log = try MetricsLog(path: directory.metrics, resumingAt: step)
       try prepareReference(directory, tell: tell)
       if evaluationDue(), let owed = log.lineWithoutEvaluation(of: step) {
         let evaluated = try evaluateNow()
-        log = try MetricsLog(path: directory.metrics, resumingAt: step - 1)
-        try log.append(owed.adding(evaluated.metrics))
+        try log.replaceLast(by: owed.adding(evaluated.metrics))
         try tell(.evaluation(evaluated))
       }
 
