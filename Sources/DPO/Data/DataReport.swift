@@ -77,6 +77,13 @@ public struct DataReport: Sendable, Equatable {
   /// Tokens of the longest prompt with a completion.
   public internal(set) var longestRow = 0
 
+  /// Columns that are not read, in the order in which they come; at most 16.
+  public internal(set) var unreadColumns: [String] = []
+  static let mostUnreadColumns = 16
+  /// Columns that are read of such rows, and those of them that any row has.
+  var readableColumns: Set<String> = []
+  var readColumns: Set<String> = []
+
   /// Tokens that the model reads at most; nil where no model was compared.
   public internal(set) var contextLength: Int?
   /// Rows that are longer than `contextLength` after truncation.
@@ -123,6 +130,11 @@ public struct DataReport: Sendable, Equatable {
       let percent = Int((100 * max(longerChosen, 1 - longerChosen)).rounded())
       result.append("The \(word) completion is chosen in \(percent) %: the model may learn length instead of quality.")
     }
+    for (key, column) in ColumnAdvice.renames(unreadColumns, missingFrom: readColumns)
+    where readableColumns.contains(column) {
+      result.append(
+        "The column \(ColumnAdvice.quoted(key)) is not read; if it is meant, call it \(ColumnAdvice.quoted(column)).")
+    }
     if let line = firstMovedBoundary {
       result.append(
         "In \(share(movedBoundaries)) (first: line \(line)) the end of the prompt merges with the completion; "
@@ -152,6 +164,7 @@ public struct DataReport: Sendable, Equatable {
       object["longer_is_chosen"] = .real(longerChosen)
     }
     if splitRows > 0 { object["split_rows"] = .int(splitRows) }
+    if !unreadColumns.isEmpty { object["unread_columns"] = .array(unreadColumns.map(JSON.string)) }
     if let contextLength {
       object["context_length"] = .int(contextLength)
       object["rows_beyond_context"] = .int(rowsBeyondContext)
@@ -177,6 +190,9 @@ public struct DataReport: Sendable, Equatable {
       lines.append("  the longer completion is chosen in \(Int((100 * longerChosen).rounded())) %")
     }
     if splitRows > 0 { lines.append("  \(splitRows) documents are longer than max_length and were cut into pieces") }
+    if !unreadColumns.isEmpty {
+      lines.append("  columns not read: \(unreadColumns.map(ColumnAdvice.quoted).joined(separator: ", "))")
+    }
     lines += warnings.isEmpty ? ["  nothing stands out"] : warnings.map { "  ! \($0)" }
     return lines.joined(separator: "\n")
   }

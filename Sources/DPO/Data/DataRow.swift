@@ -7,6 +7,15 @@ package enum Content: Equatable {
 
   var isText: Bool { if case .text = self { true } else { false } }
 
+  /// Whether it is a whole conversation that holds this prompt, rather than an answer to it.
+  func isConversation(after prompt: Content) -> Bool {
+    guard case .messages(let messages) = self else { return false }
+    switch prompt {
+    case .text: return messages.count > 1
+    case .messages(let prompt): return messages.count > prompt.count && Array(messages.prefix(prompt.count)) == prompt
+    }
+  }
+
   var json: JSON {
     switch self {
     case .text(let text): .string(text)
@@ -89,7 +98,23 @@ struct RowFormat {
     let names =
       row.keys.isEmpty
       ? "none" : row.keys.prefix(8).map { "\"\(DPOError.printable($0, limit: 30))\"" }.joined(separator: ", ")
-    throw DPOError.format(place, "expected \(purpose.expectation); found the keys \(names)")
+    let advice = ColumnAdvice.form(row.keys).map { ": \($0)" } ?? ""
+    throw DPOError.format(place, "expected \(purpose.expectation); found the keys \(names)\(advice)")
+  }
+
+  /// The columns that are read of such rows.
+  var columns: Set<String> {
+    let own: Set<String> =
+      switch kind {
+      case .pairs: ["prompt", "chosen", "rejected", "margin", "ref_chosen_logps", "ref_rejected_logps"]
+      case .ranked: ["prompt", "completions", "ranks", "scores"]
+      case .unpaired: ["prompt", "completion", "label"]
+      case .completions: ["prompt", "completion"]
+      case .text: ["text"]
+      case .messages: ["messages"]
+      case .prompts: ["prompt"]
+      }
+    return own.union(isText ? ["weight"] : ["weight", "tools", "chat_template_kwargs"])
   }
 
   /// The completions of a row, at least one.
@@ -120,12 +145,14 @@ struct RowFormat {
     var result = DataRow(completions: [])
     let needsPrompt =
       kind == .unpaired || kind == .completions || kind == .ranked || kind == .prompts || (kind == .pairs && hasPrompt)
-    if needsPrompt { result.prompt = try content(row, "prompt", place: place) }
     if kind == .pairs, !hasPrompt, row["prompt"] != nil {
       throw DPOError.format(place, "has a \"prompt\", which the first row has not")
     }
     result.completions = try RowFormat.completions(row, kind, place: place)
-    for completion in result.completions { try checkForm(completion, "the completion", place: place) }
+    if needsPrompt { result.prompt = try prompt(row, beside: result.completions, place: place) }
+    for (index, completion) in result.completions.enumerated() {
+      try checkForm(completion, RowFormat.column(of: index, kind), place: place)
+    }
     if kind == .ranked { result.ranks = try ranks(row, count: result.completions.count, place: place) }
     if kind == .unpaired { result.label = try label(row, place: place) }
     if row["weight"] != nil {
@@ -156,11 +183,33 @@ struct RowFormat {
     return result
   }
 
-  /// A field of the kind that the first row has.
-  private func content(_ row: JSONObject, _ key: String, place: String) throws -> Content {
-    let content = try RowFormat.content(row, key, place: place)
-    try checkForm(content, "\"\(key)\"", place: place)
-    return content
+  /// The prompt of a row; nil where its pair is of whole conversations, and the messages that both begin with are the prompt,
+  /// whatever the column holds (TRL's `maybe_extract_prompt`; a column of the same messages is taken so as well).
+  private func prompt(_ row: JSONObject, beside completions: [Content], place: String) throws -> Content? {
+    let prompt = try RowFormat.content(row, "prompt", place: place)
+    if kind == .pairs, completions.allSatisfy({ $0.isConversation(after: prompt) }) { return nil }
+    if let other = completions.first(where: { $0.isText != prompt.isText }) {
+      func form(_ content: Content) -> String { content.isText ? "text" : "chat messages" }
+      let column = RowFormat.column(of: completions.firstIndex(of: other) ?? 0, kind)
+      throw DPOError.format(
+        place,
+        "\"prompt\" holds \(form(prompt)) and \(column) \(form(other)); expected text in both, or chat messages in both"
+      )
+    }
+    try checkForm(prompt, "\"prompt\"", place: place)
+    return prompt
+  }
+
+  /// What the completion of this number stands under.
+  private static func column(of index: Int, _ kind: RowKind) -> String {
+    switch kind {
+    case .pairs: index == 0 ? "\"chosen\"" : "\"rejected\""
+    case .ranked: "\"completions[\(index)]\""
+    case .unpaired, .completions: "\"completion\""
+    case .text: "\"text\""
+    case .messages: "\"messages\""
+    case .prompts: "\"prompt\""
+    }
   }
 
   private func checkForm(_ content: Content, _ what: String, place: String) throws {

@@ -24,8 +24,35 @@ public enum DataSource {
     .rows(texts.map { ["prompt": .string($0), "completion": .string($1)] })
   }
 
+  /// The source once its maker has taken its memory back.
+  var kept: KeptSource {
+    switch self {
+    case .files(let paths): .files(paths)
+    case .lines(let bytes, let name): .lines(Array(bytes), name: name)
+    case .rows(let rows): .rows(rows)
+    case .tokens(let rows): .tokens(rows)
+    }
+  }
+
   /// Whether a tokenizer has to make tokens of it.
   var needsTokenizer: Bool { if case .tokens = self { false } else { true } }
+}
+
+/// A data source that owns what it reads.
+enum KeptSource: Sendable {
+  case files([String])
+  case lines([UInt8], name: String)
+  case rows([JSONObject])
+  case tokens([TokenizedRow])
+
+  func withSource<T>(_ body: (DataSource) throws -> T) throws -> T {
+    switch self {
+    case .files(let paths): try body(.files(paths))
+    case .lines(let bytes, let name): try bytes.withUnsafeBytes { try body(.lines($0, name: name)) }
+    case .rows(let rows): try body(.rows(rows))
+    case .tokens(let rows): try body(.tokens(rows))
+    }
+  }
 }
 
 /// Rows before tokenisation, one at a time.
@@ -37,19 +64,28 @@ struct RowStream {
   /// Calls its argument with every row and its number from 1.
   let forEach: ((_ row: JSONObject, _ number: Int) throws -> Void) throws -> Void
 
-  init(_ lines: JSONLines) { (name, unit, forEach) = (lines.name, "line", lines.forEach) }
-
-  init(_ rows: [JSONObject]) {
-    (name, unit) = ("rows", "row")
-    forEach = { body in for (index, row) in rows.enumerated() { try body(row, index + 1) } }
+  init(_ source: DataSource, purpose: DatasetPurpose) throws {
+    switch source {
+    case .files(let paths): try self.init(files: paths, purpose: purpose)
+    case .lines(let bytes, let name): self.init(JSONLines(bytes, name: name))
+    case .rows(let rows): self.init(rows)
+    case .tokens: throw DPOError(.internal, "token ids are no rows of text")
+    }
   }
 
-  init(_ corpus: TextCorpus) {
+  private init(_ lines: JSONLines) { (name, unit, forEach) = (lines.name, "line", lines.forEachRow) }
+
+  private init(_ rows: [JSONObject]) {
+    (name, unit) = ("rows", "row")
+    forEach = { body in for (index, row) in rows.enumerated() { try body(row.withoutNulls, index + 1) } }
+  }
+
+  private init(_ corpus: TextCorpus) {
     (name, unit) = (corpus.name, corpus.unit)
     forEach = { body in try corpus.forEach { text, number in try body(["text": .string(text)], number) } }
   }
 
-  init(files paths: [String], purpose: DatasetPurpose) throws {
+  private init(files paths: [String], purpose: DatasetPurpose) throws {
     guard purpose != .pretraining else {
       self.init(try TextCorpus(paths))
       return

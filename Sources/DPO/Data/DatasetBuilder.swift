@@ -24,6 +24,8 @@ struct DatasetBuilder {
   /// Rows, and "this rather than that" after a prompt.
   private var seen: Set<UInt64> = []
   private var preferences: Set<UInt64> = []
+  /// Ranked rows have one for every two of up to 256 answers: contradictions are looked for among the first of them.
+  private static let mostPreferences = 1 << 22
   private var lengths = DataReport.Lengths()
 
   init(name: String, unit: String, kind: RowKind, options: DatasetOptions) throws {
@@ -95,6 +97,15 @@ struct DatasetBuilder {
     add(row, columns, line)
   }
 
+  /// Counts in the columns of a row that are not read.
+  mutating func note(columns: [String], read: Set<String>) {
+    report.readableColumns = read
+    for column in columns where !read.contains(column) && !report.unreadColumns.contains(column) {
+      if report.unreadColumns.count < DataReport.mostUnreadColumns { report.unreadColumns.append(column) }
+    }
+    for column in columns where read.contains(column) { report.readColumns.insert(column) }
+  }
+
   private mutating func add(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ line: Int) {
     note(row, columns.ranks ?? row.completions.indices.map { Double($0 + 1) })
     firstSegments.append(ends.count)
@@ -153,6 +164,7 @@ struct DatasetBuilder {
     guard isNew else { return }
     for (a, better) in completions.enumerated() {
       for (b, worse) in completions.enumerated() where ranks[a] < ranks[b] && better != worse {
+        guard preferences.count < DatasetBuilder.mostPreferences else { return }
         preferences.insert(combine([prompt, better, worse]))
       }
     }

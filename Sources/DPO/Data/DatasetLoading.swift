@@ -12,23 +12,40 @@ extension TokenizedDataset {
   public convenience init(
     _ source: DataSource, tokenizer: Tokenizer? = nil, options: DatasetOptions = DatasetOptions()
   ) throws {
+    var options = options
+    var readAgain: (@Sendable (Int) throws -> TokenizedDataset)?
+    if let tokenizer, source.needsTokenizer, (try? tokenizer.chatTemplate)?.readsClock == true {
+      options.templateTime = options.templateTime ?? Machine.localTime
+      let (source, options) = (source.kept, options)
+      readAgain = { time in
+        var dated = options
+        dated.templateTime = time
+        return try source.withSource { try TokenizedDataset($0, tokenizer: tokenizer, options: dated) }
+      }
+    }
     try self.init(
-      source, rowTokenizer: tokenizer.map { RowTokenizer($0, time: options.templateTime) }, options: options)
+      source, rowTokenizer: tokenizer.map { RowTokenizer($0, time: options.templateTime) }, options: options,
+      readAgain: readAgain)
   }
 
-  package convenience init(_ source: DataSource, rowTokenizer: RowTokenizer?, options: DatasetOptions) throws {
-    switch source {
-    case .files(let paths):
-      try self.init(RowStream(files: paths, purpose: options.purpose), rowTokenizer, options)
-    case .lines(let bytes, let name): try self.init(RowStream(JSONLines(bytes, name: name)), rowTokenizer, options)
-    case .rows(let rows): try self.init(RowStream(rows), rowTokenizer, options)
-    case .tokens(let rows): try self.init(DatasetBuilder(rows, options: options))
+  package convenience init(
+    _ source: DataSource, rowTokenizer: RowTokenizer?, options: DatasetOptions,
+    readAgain: (@Sendable (Int) throws -> TokenizedDataset)? = nil
+  ) throws {
+    if case .tokens(let rows) = source {
+      try self.init(DatasetBuilder(rows, options: options))
+    } else {
+      try self.init(RowStream(source, purpose: options.purpose), rowTokenizer, options, readAgain)
     }
   }
 
-  private convenience init(_ stream: RowStream, _ tokenizer: RowTokenizer?, _ options: DatasetOptions) throws {
+  private convenience init(
+    _ stream: RowStream, _ tokenizer: RowTokenizer?, _ options: DatasetOptions,
+    _ readAgain: (@Sendable (Int) throws -> TokenizedDataset)?
+  ) throws {
     guard let tokenizer else { throw DPOError.argument("rows of text need a tokenizer") }
     var format: RowFormat?
+    var columns: Set<String> = []
     var builder: DatasetBuilder?
     var waiting: [(row: DataRow, number: Int)] = []  // rejected completions of a block that is being unpaired
 
@@ -49,8 +66,10 @@ extension TokenizedDataset {
         builder = try DatasetBuilder(
           name: stream.name, unit: stream.unit, kind: options.purpose.learns(rows.kind), options: options)
         format = rows
+        columns = rows.columns
       }
       var row = try rows.read(object, place: place)
+      builder?.note(columns: object.keys, read: columns)
       if rows.kind == .pairs { try row.extractPrompt(place: place) }
       if options.purpose == .supervised, rows.kind == .pairs { row = row.unpaired().chosen }
       guard options.purpose == .unpaired, rows.kind == .pairs else { return try add(row, number) }
@@ -61,7 +80,7 @@ extension TokenizedDataset {
     }
     try flush()
     guard let builder else { throw DPOError.format(stream.name, "no rows; expected at least one JSON object") }
-    try self.init(builder)
+    try self.init(builder, readAgain: readAgain)
   }
 
   /// Pairs are taken apart in blocks of this many rows: all chosen completions, then all rejected ones, as TRL does.

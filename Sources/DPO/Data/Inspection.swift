@@ -12,7 +12,7 @@ public enum Inspection {
     var format: RowFormat?
     var rows = 0
     var columns: [String] = []
-    try lines.forEach { row, line in
+    try lines.forEachRow { row, line in
       let place = "\(lines.name): line \(line)"
       let rowFormat = try format ?? RowFormat(first: row, purpose: .any, place: place)
       format = rowFormat

@@ -65,8 +65,12 @@ public final class TokenizedDataset: Sendable {
   private let ends: [Int]
   /// Number of segments before each row, and of all.
   private let firstSegments: [Int]
+  /// Reads the rows once more with another `templateTime`; nil where no chat template asks for the time.
+  private let readAgain: (@Sendable (_ time: Int) throws -> TokenizedDataset)?
 
-  init(_ builder: DatasetBuilder) throws {
+  init(
+    _ builder: DatasetBuilder, readAgain: (@Sendable (_ time: Int) throws -> TokenizedDataset)? = nil
+  ) throws {
     guard builder.count > 0 else {
       let dropped = builder.report.droppedRows
       let reason = dropped > 0 ? "every prompt alone fills max_length (rows: \(dropped))" : "no rows"
@@ -91,6 +95,16 @@ public final class TokenizedDataset: Sendable {
     firstSegments = builder.firstSegments + [builder.ends.count]
     learned = builder.learned.isEmpty ? nil : builder.learned
     packs = builder.packs()
+    self.readAgain = readAgain
+  }
+
+  /// What `strftime_now` told the chat template; nil where none asks for the time.
+  package var templateTime: Int? { readAgain == nil ? nil : options.templateTime }
+
+  /// The rows as they are at another time; the same where no chat template asks for it.
+  package func at(_ time: Int) throws -> TokenizedDataset {
+    guard let readAgain, time != options.templateTime else { return self }
+    return try readAgain(time)
   }
 
   /// A row's prompt, whole.

@@ -53,7 +53,7 @@ extension ChosenAnswers {
     var found: [ChosenAnswers] = []
     var places: [String: Int] = [:]
     var format: RowFormat?
-    try JSONLines(path).forEach { object, line in
+    try JSONLines(path).forEachRow { object, line in
       let place = "\(path): line \(line)"
       let rows = try format ?? RowFormat(first: object, purpose: .preference, place: place)
       format = rows

@@ -33,7 +33,7 @@ extension LabelRow {
   public static func read(_ path: String) throws -> [LabelRow] {
     var rows: [LabelRow] = []
     var copies: [String: Int] = [:]
-    try JSONLines(path).forEach { row, line in
+    try JSONLines(path).forEachRow { row, line in
       func content(_ value: JSON?, _ name: String) throws -> JSON {
         guard let value, value.string != nil || value.array?.allSatisfy({ $0["content"] != nil }) == true else {
           throw DPOError.format(

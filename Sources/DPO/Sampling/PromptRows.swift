@@ -8,7 +8,7 @@ public enum PromptRows {
   /// - Throws: `.format` with the line of a row without a prompt; `.format` for a file without rows.
   public static func read(_ path: String, chat: Bool = false) throws -> [JSON] {
     var prompts: [JSON] = []
-    try JSONLines(path).forEach { row, line in
+    try JSONLines(path).forEachRow { row, line in
       guard let prompt = row["prompt"], prompt.string != nil || prompt.array != nil else {
         throw DPOError.format(
           path, "line \(line): \"prompt\" is \(row["prompt"]?.kind ?? "missing"), expected text or messages")

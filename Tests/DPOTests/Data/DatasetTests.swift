@@ -129,7 +129,7 @@ import Testing
     let bad: [(String, String)] = [
       (#"{"chosen": "y", "rejected": "z"}"#, "\"prompt\" is missing"),
       (#"{"prompt": "x", "chosen": "y"}"#, "\"rejected\" is missing"),
-      (#"{"prompt": null, "chosen": "y", "rejected": "z"}"#, "\"prompt\" is null"),
+      (#"{"prompt": null, "chosen": "y", "rejected": "z"}"#, "\"prompt\" is missing"),
       (#"{"prompt": "x", "chosen": 7, "rejected": "z"}"#, "\"chosen\" is a number"),
       (#"{"prompt": "x", "chosen": [], "rejected": "z"}"#, "\"chosen\" is an empty list"),
       (#"{"prompt": "x", "chosen": [7], "rejected": "z"}"#, "message 1 is a number"),
@@ -215,7 +215,7 @@ import Testing
       (#"{"prompt": "x", "completions": ["1", 2], "ranks": [1, 2]}"#, "\"completions[1]\" is a number"),
       (
         #"{"prompt": "x", "completions": ["1", [{"role": "a", "content": "b"}]], "ranks": [1, 2]}"#,
-        "holds chat messages"
+        "\"completions[1]\" chat messages"
       ),
       (#"{"completions": ["1", "2"], "ranks": [1, 2]}"#, "\"prompt\" is missing"),
     ]
