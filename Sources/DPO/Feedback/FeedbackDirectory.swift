@@ -85,6 +85,8 @@ struct FeedbackHistory {
   var trainedToFingerprint: String?
   /// The model that the adapter belongs to.
   var model: String?
+  /// What the first session's chat templates were told of the time.
+  var templateTime: Int?
   var lines: [JSON] = []
 
   mutating func add(_ session: FeedbackSession) throws {
@@ -92,6 +94,7 @@ struct FeedbackHistory {
     trainedTo = session.trainedTo
     trainedToFingerprint = session.trainedToFingerprint
     model = session.model
+    templateTime = templateTime ?? session.templateTime
     lines.append(session.json)
   }
 }

@@ -20,6 +20,9 @@ struct FeedbackSession {
   let new: Int
   let replayed: Int
   let skipped: Int
+  /// What chat templates are told of the time, in all sessions of a directory: when the first one was made. nil in files of
+  /// versions that did not keep it.
+  let templateTime: Int?
   let stages: [Stage]
   /// What the finished session did: steps, seconds, metrics.
   var outcome: JSONObject = [:]
@@ -35,6 +38,7 @@ struct FeedbackSession {
           return .object(object)
         }),
     ]
+    if let templateTime { object["template_time"] = .int(templateTime) }
     for (name, value) in outcome.members { object[name] = value }
     return .object(object)
   }
@@ -43,7 +47,7 @@ struct FeedbackSession {
   func finished(_ outcome: JSONObject) -> JSON {
     FeedbackSession(
       number: number, trainedTo: trainedTo, trainedToFingerprint: trainedToFingerprint, model: model, new: new,
-      replayed: replayed, skipped: skipped,
+      replayed: replayed, skipped: skipped, templateTime: templateTime,
       stages: stages.map { Stage(name: $0.name, rows: $0.rows, options: .null) }, outcome: outcome
     ).json
   }
@@ -67,6 +71,7 @@ extension FeedbackSession {
     new = try field(json, "new", whole)
     replayed = try field(json, "replayed", whole)
     skipped = try field(json, "skipped", whole)
+    templateTime = try json["template_time"].map { _ in try field(json, "template_time", \.int) }
     stages = try field(json, "stages", \.array).map {
       let name = try field($0, "name", \.string)
       guard FeedbackStage.all.contains(where: { $0.name == name }) else {
@@ -128,7 +133,7 @@ extension FeedbackSession {
   /// - Parameter note: is told of records that cannot be trained on.
   static func make(
     _ number: Int, _ selection: FeedbackSelection, model: ModelFile, fingerprint: String, in place: FeedbackDirectory,
-    options: FeedbackOptions, note: (String) throws -> Void
+    options: FeedbackOptions, templateTime: Int?, note: (String) throws -> Void
   ) throws -> FeedbackSession? {
     guard let last = selection.last else { return nil }
     var training = options.training
@@ -159,9 +164,10 @@ extension FeedbackSession {
     }
     let session = FeedbackSession(
       number: number, trainedTo: last.id, trainedToFingerprint: hexadecimal(last.fingerprint), model: fingerprint,
-      new: new, replayed: records.count - new, skipped: skipped, stages: stages)
+      new: new, replayed: records.count - new, skipped: skipped, templateTime: templateTime ?? Machine.localTime,
+      stages: stages)
     try place.removeSession()
-    try writeDirectory(place.session, overwrite: false) { directory in
+    try writeDirectory(place.session, overwrite: false, last: "session.json") { directory in
       for stage in FeedbackStage.all {
         let rows = ordered(records.filter(stage.takes), seed: options.training.batches.seed &+ number)
         guard !rows.isEmpty else { continue }

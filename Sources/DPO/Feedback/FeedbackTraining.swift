@@ -98,7 +98,8 @@ private struct FeedbackTraining {
       try told(.note("going on with session \(session.number) on \(session.new) new records"))
     } else {
       let made = try FeedbackSession.make(
-        history.sessions + 1, selection(), model: model, fingerprint: fingerprint, in: place, options: options
+        history.sessions + 1, selection(), model: model, fingerprint: fingerprint, in: place, options: options,
+        templateTime: history.templateTime
       ) { try told(.note($0)) }
       guard let made else { return result(.nothingNew, new: 0) }
       session = made
@@ -160,7 +161,7 @@ private struct FeedbackTraining {
         progress.save = { try copyFile(result, to: $0) }
         continue
       }
-      let trainer = try trainer(stage, from: start)
+      let trainer = try trainer(stage, of: session, from: start)
       let asked = StopFlag()
       trainer.stopRequested = { [stopRequested, deadline] in
         if !asked.isSet, stopRequested() { asked.set() }
@@ -184,13 +185,17 @@ private struct FeedbackTraining {
     }
   }
 
-  private func trainer(_ stage: FeedbackSession.Stage, from start: String?) throws -> Trainer {
+  private func trainer(
+    _ stage: FeedbackSession.Stage, of session: FeedbackSession, from start: String?
+  ) throws -> Trainer {
     var training = try TrainingOptions(json: stage.options, file: "\(place.session)/session.json")
     let processors = ThreadTeam.availableProcessors
     training.machine.threads =
       options.training.machine.threads > 0 ? options.training.machine.threads : max(1, processors - 1)
     training.machine.memoryLimitMb = options.training.machine.memoryLimitMb
-    let data = try model.dataset(.file(place.rows(stage)), options: training.dataset())
+    var rows = try training.dataset()
+    rows.templateTime = session.templateTime
+    let data = try model.dataset(.file(place.rows(stage)), options: rows)
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open($0, for: model) },
       referenceModel: start == nil ? nil : model, data: data, options: training)

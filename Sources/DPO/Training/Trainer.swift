@@ -64,10 +64,10 @@ public final class Trainer: @unchecked Sendable {
   private let referenceFile: ModelFile?
   let policy: Decoder
   let method: TrainingMethod
-  let data: TokenizedDataset
-  let evaluation: TokenizedDataset?
+  private(set) var data: TokenizedDataset
+  private(set) var evaluation: TokenizedDataset?
   let reference: ReferenceModel?
-  let source: any BatchSource
+  private(set) var source: any BatchSource
   let team: ThreadTeam
   private let runner: ModelRunner
   private let optimizer: Optimizer
@@ -154,6 +154,19 @@ public final class Trainer: @unchecked Sendable {
           + "(\(own.vocabularySize) tokens); train a reward model from the same model")
     }
   }
+
+  /// The rows as a checkpoint's run read them, and where its steps' rows come from.
+  func dated(_ time: Int?) throws -> DatedRows {
+    guard let time, data.templateTime != nil || evaluation?.templateTime != nil else {
+      return DatedRows(data: data, evaluation: evaluation, source: source)
+    }
+    let (data, evaluation) = (try data.at(time), try evaluation?.at(time))
+    return DatedRows(
+      data: data, evaluation: evaluation,
+      source: try Trainer.source(data, evaluation: evaluation, model: model, method: method, options: options))
+  }
+
+  func take(_ rows: DatedRows) { (data, evaluation, source) = (rows.data, rows.evaluation, rows.source) }
 
   /// Asks for a stop: the running step ends within one micro-batch with `.cancelled`, unapplied. Any thread; safe in a
   /// signal handler.
@@ -446,4 +459,11 @@ public final class Trainer: @unchecked Sendable {
     preparation = 0
     optimizer.clearGradients()
   }
+}
+
+/// Rows with the time that their chat template was told.
+struct DatedRows {
+  let data: TokenizedDataset
+  let evaluation: TokenizedDataset?
+  let source: any BatchSource
 }

@@ -15,6 +15,7 @@ extension Trainer {
     if reference != nil {
       header.trainer?["reference_fingerprint"] = .string(hexadecimal(referenceFingerprint))
     }
+    if let time = data.templateTime ?? evaluation?.templateTime { header.trainer?["template_time"] = .int(time) }
     let state = source.state(before: step)
     for (name, value) in state.attributes.members { header.trainer?[name] = value }
     var sections = [parameterSection]
@@ -92,7 +93,8 @@ extension Trainer {
     }
     var notes: [String] = []
     var differences: [String] = []
-    if try field("data_fingerprint", \.string) != hexadecimal(data.fingerprint) {
+    let rows = try dated(state["template_time"]?.int)
+    if try field("data_fingerprint", \.string) != hexadecimal(rows.data.fingerprint) {
       differences.append("the training data")
     }
     if try field("model_fingerprint", \.string) != hexadecimal(modelFingerprint) { differences.append("the model") }
@@ -123,8 +125,8 @@ extension Trainer {
       }
       notes += differences.map { "resuming although it differs: \($0)" }
     }
-    guard step >= 0, step <= source.totalSteps else {
-      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(source.totalSteps) steps")
+    guard step >= 0, step <= rows.source.totalSteps else {
+      throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(rows.source.totalSteps) steps")
     }
     let configuration = model.configuration
     let group = adapter == nil ? "/model" : "/adapter"
@@ -139,12 +141,13 @@ extension Trainer {
       try reader.load("/reference", into: store, values: buffer.pointer, model: configuration)
       return (store, buffer)
     }
-    try source.restore(
+    try rows.source.restore(
       SourceState(attributes: state, columns: reader.columns(Trainer.rolloutGroup)), step: step, file: path)
     for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
       target.pointer.update(from: buffer.pointer, count: count)
     }
     if let (store, buffer) = stagedReference { store.values.pointer.update(from: buffer.pointer, count: store.count) }
+    take(rows)
     restore(step: step, tokensSeen: tokensSeen, methodState: methodState)
     return notes
   }

@@ -10,10 +10,16 @@ extension Trainer {
     start: AdapterFile?, model: ModelFile, referenceModel: ModelFile?
   ) throws {
     for set in [data, evaluation].compactMap({ $0 }) {
-      guard method.purpose.accepts(set.kind), method.purpose.learns(set.kind) == set.kind else {
+      guard method.purpose.accepts(set.kind) else {
         throw DPOError.argument(
           "method \(method.name) needs \(method.purpose.expectation); \(set.name) holds \(set.kind.rawValue)")
       }
+      guard method.purpose.learns(set.kind) == set.kind else {
+        throw DPOError.argument(
+          "\(set.name) was read as \(set.kind.rawValue), and method \(method.name) learns from "
+            + "\(method.purpose.learns(set.kind).rawValue); read it with the options of this run")
+      }
+      try check(set, isReadAs: options)
       try set.check(contextLength: model.configuration.contextLength)
       try set.check(vocabularySize: model.configuration.vocabularySize)
     }
@@ -43,6 +49,17 @@ extension Trainer {
         .unsupported,
         "\(model.path): config.json sets \(rate), but only adapters support dropout; set it to 0 or leave disable_dropout on"
       )
+    }
+  }
+
+  /// The data set's limit counts. One that the run's options set too has to be the same.
+  private static func check(_ set: TokenizedDataset, isReadAs options: TrainingOptions) throws {
+    let standard = TrainingOptions.Rows()
+    func text(_ limit: Int?) -> String { limit.map { "\($0)" } ?? "none" }
+    if options.rows.maxLength != standard.maxLength, options.rows.maxLength != set.options.maxLength {
+      throw DPOError.argument(
+        "max_length is \(text(options.rows.maxLength)), but \(set.name) was read with \(text(set.options.maxLength)); "
+          + "set it where the rows are read, and leave it out here or say the same")
     }
   }
 
