@@ -6,6 +6,7 @@ import time
 import traceback
 
 import support
+import data
 import exports
 import llama
 import rewards
@@ -22,7 +23,7 @@ def main():
         sys.exit(f"{support.COMMAND} does not exist: run make build first")
     print(f"seed {args.seed}", flush=True)
     passed, failed = 0, []
-    for module in (scoring, training, exports, rewards, llama):
+    for module in (data, scoring, training, exports, rewards, llama):
         for name, check in module.checks(args.seed):
             if args.names and not any(part in name for part in args.names):
                 continue
