@@ -73,7 +73,8 @@ bench: build model ## every engine's times beside the limit and, where Tests/pee
 fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz
 
-sanitize: build ## the Swift tests and the C hosts under the address sanitizer, threads under theirs; an hour
+sanitize: build ## the Swift tests and the C hosts under the address sanitizer and valgrind, threads under theirs; an hour
+	@scripts/deps "$(PYTHON)" "$(VENV)" valgrind || echo "What needs valgrind is left out."
 	@CC="$(CC)" SWIFT="$(SWIFT)" scripts/sanitize
 
 install: ## copy the staged tree to $(DESTDIR)$(PREFIX)

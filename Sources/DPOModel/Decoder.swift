@@ -3,25 +3,13 @@ import DPOKernels
 
 /// A matrix of weights, [rows, columns]: as f32 in memory, or as it is stored.
 struct WeightMatrix {
-  enum Storage {
-    case floats(UnsafePointer<Float>)
-    case stored(StoredTensor)
-  }
-
   let rows, columns: Int
-  let storage: Storage
+  /// nil: they are decoded from `tensor` when they are needed.
+  let values: UnsafePointer<Float>?
+  /// What the file holds.
+  let tensor: StoredTensor
   /// nil: frozen.
   let gradient: UnsafeMutablePointer<Float>?
-
-  var values: UnsafePointer<Float>? {
-    if case .floats(let values) = storage { return values }
-    return nil
-  }
-
-  var stored: StoredTensor? {
-    if case .stored(let tensor) = storage { return tensor }
-    return nil
-  }
 }
 
 /// A vector of weights, always as f32.
@@ -121,8 +109,7 @@ public final class Decoder: @unchecked Sendable {
         vectorOf[description.name] = WeightVector(values: values, gradient: gradient)
       } else {
         matrixOf[description.name] = WeightMatrix(
-          rows: tensor.rows, columns: tensor.columns, storage: values.map { .floats($0) } ?? .stored(tensor),
-          gradient: gradient)
+          rows: tensor.rows, columns: tensor.columns, values: values, tensor: tensor, gradient: gradient)
       }
     }
     self.configuration = configuration

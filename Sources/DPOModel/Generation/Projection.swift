@@ -39,14 +39,14 @@ extension WeightMatrix {
       }
       return ck_weights(data: values, row_bytes: 4 * columns, k: columns, half: 0, encoding: CK_F32)
     }
-    guard let stored, let base = stored.bytes.baseAddress else { return ck_weights() }
+    guard let base = tensor.bytes.baseAddress else { return ck_weights() }
     return ck_weights(
-      data: base, row_bytes: stored.rowBytes, k: columns, half: interleavedHead / 2, encoding: stored.dtype.encoding)
+      data: base, row_bytes: tensor.rowBytes, k: columns, half: interleavedHead / 2, encoding: tensor.dtype.encoding)
   }
 
   /// Rows of a head that are stored in llama.cpp's order; 0: rows are stored in order.
   var interleavedHead: Int {
-    if case .interleavedHalves(let size) = stored?.rowOrder { return size }
+    if values == nil, case .interleavedHalves(let size) = tensor.rowOrder { return size }
     return 0
   }
 }

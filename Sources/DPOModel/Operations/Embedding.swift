@@ -49,9 +49,10 @@ extension ModelRun {
 extension WeightMatrix {
   /// One row as f32.
   func copyRow(_ row: Int, into out: UnsafeMutablePointer<Float>) {
-    switch storage {
-    case .floats(let values): memcpy(out, values + row * columns, columns * 4)
-    case .stored(let tensor): tensor.dequantize(rows: row..<row + 1, into: out)
+    if let values {
+      memcpy(out, values + row * columns, columns * 4)
+    } else {
+      tensor.dequantize(rows: row..<row + 1, into: out)
     }
   }
 }

@@ -269,18 +269,15 @@ struct LanguageHead {
 
 extension WeightMatrix {
   var frozen: WeightMatrix {
-    WeightMatrix(rows: rows, columns: columns, storage: storage, gradient: nil)
+    WeightMatrix(rows: rows, columns: columns, values: values, tensor: tensor, gradient: nil)
   }
 
   /// Some rows as f32: where they are, or decoded into `room`.
   func rows(
     _ rows: Range<Int>, in room: UnsafeMutablePointer<Float>, with kernels: UnsafePointer<ck_engine>
   ) -> UnsafePointer<Float> {
-    switch storage {
-    case .floats(let values): return values + rows.lowerBound * columns
-    case .stored(let tensor):
-      tensor.dequantize(rows: rows, columns: 0..<columns, into: room, with: kernels)
-      return UnsafePointer(room)
-    }
+    if let values { return values + rows.lowerBound * columns }
+    tensor.dequantize(rows: rows, columns: 0..<columns, into: room, with: kernels)
+    return UnsafePointer(room)
   }
 }

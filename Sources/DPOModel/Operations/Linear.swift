@@ -223,18 +223,8 @@ extension ModelRun {
 
 extension WeightMatrix {
   /// [out, in] as the right side of y = x Wᵀ.
-  var byOutput: Operand {
-    switch storage {
-    case .floats(let values): .rows(values, columns)
-    case .stored(let tensor): .rows(tensor)
-    }
-  }
+  var byOutput: Operand { values.map { .rows($0, columns) } ?? .rows(tensor) }
 
   /// The same as the right side of dx = dy W.
-  var byInput: Operand {
-    switch storage {
-    case .floats(let values): .columns(values, columns)
-    case .stored(let tensor): .columns(tensor)
-    }
-  }
+  var byInput: Operand { values.map { .columns($0, columns) } ?? .columns(tensor) }
 }
