@@ -13,6 +13,11 @@ struct BPE: Sendable {
   /// A word that is a token as it stands is taken whole (Llama 3).
   let ignoresMerges: Bool
   private let fusesUnknown: Bool
+  /// Characters outside of the vocabulary become their bytes.
+  var fallsBack: Bool { fallbackTokens != nil }
+  var unknownToken: String? { unknown?.text }
+  /// Whether the token stands for a byte.
+  func isFallback(_ id: Int32) -> Bool { fallbackTokens?.contains(id) ?? false }
   private let unknown: (text: String, id: Int32?)?
   /// The id of each byte's character in the byte-level alphabet; -1 if it has none.
   private let byteTokens: [Int32]

@@ -106,23 +106,8 @@ struct GGUFPreTokenizer {
       ("(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])", contractions),
       ("?+", "?"), ("++", "+"), ("*+", "*"), ("|\\s+$", ""),
     ] {
-      out = replacing(old, with: new, in: out)
+      out = out.replacing(old, by: new)
     }
     return out
-  }
-
-  private static func replacing(_ old: String, with new: String, in text: String) -> String {
-    var out: [UInt8] = []
-    var rest = Array(text.utf8)[...]
-    let old = Array(old.utf8)
-    while !rest.isEmpty {
-      if rest.starts(with: old) {
-        out.append(contentsOf: new.utf8)
-        rest = rest.dropFirst(old.count)
-      } else {
-        out.append(rest.removeFirst())
-      }
-    }
-    return String(decoding: out, as: UTF8.self)
   }
 }

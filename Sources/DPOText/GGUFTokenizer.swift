@@ -1,35 +1,49 @@
 import DPOBase
 
 /// Kinds of tokens in `tokenizer.ggml.token_type`.
-private enum GGUFTokenType: Int {
+enum GGUFTokenType: Int {
   case normal = 1
   case unknown = 2
   case control = 3
   case userDefined = 4
   case unused = 5
+  case byte = 6
+}
+
+/// A kind of tokenizer in a GGUF file (`tokenizer.ggml.model`), in the terms of tokenizer.json.
+struct GGUFKind {
+  let merges: MergeTable
+  var normalizer = JSON.null
+  var preTokenizer = JSON.null
+  let decoder: JSON
+  /// `model` of tokenizer.json, beside vocabulary and merges.
+  let model: JSONObject
+  /// What holds without `tokenizer.ggml.add_bos_token`.
+  let addsBOS: Bool
+  /// Ids of special tokens that hold without a key.
+  var defaultIDs: [String: Int] = [:]
+  /// `tokenizer.ggml.pre`, where it tells how text is split.
+  var pre: String?
+  /// What the kind has beside: see `Tokenizer.ggufKind`.
+  var rest = JSON.null
 }
 
 extension Tokenizer {
   /// The tokenizer of a GGUF file: its metadata put in the terms of tokenizer.json and tokenizer_config.json.
-  /// - Throws: `.unsupported` for tokenizers other than byte-level BPE ("gpt2"), `.format` for what is damaged; both
-  ///   name the file and the key.
+  /// - Throws: `.unsupported` for tokenizers other than byte-level BPE ("gpt2") and SentencePiece's BPE ("llama"), `.format` for
+  ///   what is damaged; both name the file and the key.
   package static func fromGGUF(_ metadata: GGUFMetadata) throws -> Tokenizer {
     let source = GGUFTokenizerSource(metadata)
     let model = try source.string("model") ?? { throw source.error("model", "is missing") }()
-    guard model == "gpt2" else {
+    guard model == "gpt2" || model == "llama" else {
       let kind =
         switch model {
-        case "llama": " (SentencePiece)"
         case "bert": " (WordPiece)"
         case "t5": " (unigram)"
         default: ""
         }
       throw source.unsupported(
-        "model", "tokenizer kind \"\(DPOError.printable(model))\"\(kind) is not supported, only gpt2 is")
-    }
-    let name = try source.string("pre") ?? "default"
-    guard let pre = GGUFPreTokenizer.named(name) else {
-      throw source.unsupported("pre", "pre-tokenizer \"\(DPOError.printable(name))\" is not known")
+        "model", "tokenizer kind \"\(DPOError.printable(model))\"\(kind) is not supported, only gpt2 and llama are")
     }
     let tokens = try source.strings("tokens") ?? { throw source.error("tokens", "is missing") }()
     guard !tokens.isEmpty, tokens.count <= Vocabulary.largestID + 1 else {
@@ -37,18 +51,20 @@ extension Tokenizer {
     }
     let types = try source.types(count: tokens.count)
     let vocabulary = try source.vocabulary(tokens, types)
-    let merges = try source.merges(vocabulary)
+    let kind =
+      try model == "gpt2" ? byteLevel(source, vocabulary) : sentencePiece(source, tokens, vocabulary)
 
     var configuration: JSONObject = ["tokenizer_class": "PreTrainedTokenizerFast"]
     func token(_ key: String, _ name: String) throws -> Int? {
-      guard let id = try source.int("\(key)_token_id") else { return nil }
-      guard tokens.indices.contains(id) else {
-        throw source.error("\(key)_token_id", "\(id) is not an id of the \(tokens.count) tokens")
-      }
+      let standard = kind.defaultIDs[name].flatMap { tokens.indices.contains($0) ? $0 : nil }
+      guard let id = try source.int("\(key)_token_id") ?? standard else { return nil }
+      guard tokens.indices.contains(id) else { return nil }
       configuration[name] = .string(tokens[id])
       return id
     }
     var special: [String: Int] = [:]
+    // Null where there is none: an absent name would be looked for in the defaults of transformers' class.
+    for name in ["bos_token", "eos_token", "unk_token", "pad_token"] { configuration[name] = .null }
     for (key, name) in GGUFTokenizerSource.specialTokens { special[name] = try token(key, name) }
     configuration["chat_template"] = try GGUFTemplates.read(source)
 
@@ -64,26 +80,41 @@ extension Tokenizer {
       ])
     }
 
-    let addsBOS = try source.bool("add_bos_token") ?? pre.addsBOS
+    let addsBOS = try source.bool("add_bos_token") ?? kind.addsBOS
     let addsEOS = try source.bool("add_eos_token") ?? false
     let around = (
       before: addsBOS ? special["bos_token"].map { (tokens[$0], $0) } : nil,
       after: addsEOS ? special["eos_token"].map { (tokens[$0], $0) } : nil
     )
-    let skeleton: JSON = [
+    var skeleton: JSONObject = [
       "version": "1.0", "truncation": .null, "padding": .null, "added_tokens": .array(added),
-      "normalizer": pre.normalizer, "pre_tokenizer": pre.preTokenizer,
-      "post_processor": template(before: around.before, after: around.after),
-      "decoder": ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
-      "model": [
+      "normalizer": kind.normalizer, "pre_tokenizer": kind.preTokenizer,
+      "post_processor": template(before: around.before, after: around.after), "decoder": kind.decoder,
+      "model": .object(kind.model),
+    ]
+    if !kind.rest.isNull { skeleton[Tokenizer.ggufKey] = kind.rest }
+    return try Tokenizer(
+      skeleton: JSONField(.object(skeleton), file: metadata.file), vocabulary: vocabulary, merges: kind.merges,
+      configuration: JSONField(.object(configuration), file: metadata.file), ggufPreTokenizer: kind.pre)
+  }
+
+  /// Where tokenizer.json in an HDF5 file keeps what only GGUF files have; other programs' files have no such key.
+  package static let ggufKey = "gguf"
+
+  /// "gpt2"
+  private static func byteLevel(_ source: GGUFTokenizerSource, _ vocabulary: Vocabulary) throws -> GGUFKind {
+    let name = try source.string("pre") ?? "default"
+    guard let pre = GGUFPreTokenizer.named(name) else {
+      throw source.unsupported("pre", "pre-tokenizer \"\(DPOError.printable(name))\" is not known")
+    }
+    return GGUFKind(
+      merges: try source.merges(vocabulary), normalizer: pre.normalizer, preTokenizer: pre.preTokenizer,
+      decoder: ["type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true],
+      model: [
         "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
         "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
         "ignore_merges": .bool(pre.ignoresMerges),
-      ],
-    ]
-    return try Tokenizer(
-      skeleton: JSONField(skeleton, file: metadata.file), vocabulary: vocabulary, merges: merges,
-      configuration: JSONField(.object(configuration), file: metadata.file), ggufPreTokenizer: name)
+      ], addsBOS: pre.addsBOS, pre: name)
   }
 
   /// The post-processor that puts tokens around a text; null if it puts none.
@@ -109,45 +140,90 @@ extension Tokenizer {
   ///   left out: no text of the model can hold them.
   /// - Throws: `.unsupported` if llama.cpp has no name for the way it splits text, or for its kind.
   package func ggufMetadata(rows: Int? = nil) throws -> [(key: String, value: GGUFValue)] {
-    let preTokenizer = skeleton["pre_tokenizer"] ?? .null
-    guard bpe.isByteLevel else {
-      throw DPOError.unsupported("a tokenizer that is not byte-level BPE cannot be written to a GGUF file")
-    }
-    guard
-      let pre = ggufPreTokenizer
-        ?? GGUFPreTokenizer.name(preTokenizer: preTokenizer, ignoresMerges: bpe.ignoresMerges)
-    else {
-      throw DPOError.unsupported(
-        "llama.cpp has no name for the tokenizer's pre-tokenizer \(DPOError.printable("\(preTokenizer)", limit: 200))")
-    }
     let vocabulary = bpe.vocabulary
     let ids = 0..<Int32(min(rows ?? vocabularySize, Vocabulary.largestID + 1))
     let types: [Int] = ids.map { id in
-      if let added = addedTokens.byID[id] { return (added.special ? GGUFTokenType.control : .userDefined).rawValue }
-      return (vocabulary.bytes(of: id) == nil ? GGUFTokenType.unused : .normal).rawValue
+      if let added = addedTokens.byID[id] {
+        let unknown = !bpe.isByteLevel && added.content == bpe.unknownToken
+        return (unknown ? GGUFTokenType.unknown : added.special ? .control : .userDefined).rawValue
+      }
+      guard vocabulary.bytes(of: id) != nil else { return GGUFTokenType.unused.rawValue }
+      return (bpe.isFallback(id) ? GGUFTokenType.byte : .normal).rawValue
     }
     var out: [(key: String, value: GGUFValue)] = []
     func set(_ key: String, _ value: GGUFValue) { out.append(("tokenizer.ggml.\(key)", value)) }
-    set("model", .string("gpt2"))
-    set("pre", .string(pre))
-    set("tokens", .strings(ids.map { token($0) ?? "[PAD\($0)]" }))
+    if bpe.isByteLevel {
+      set("model", .string("gpt2"))
+      set("pre", .string(try ggufPreTokenizerName()))
+    } else {
+      let scores = try sentencePieceScores(ids)
+      set("model", .string("llama"))
+      set("scores", .doubles(scores.values))
+      set("add_space_prefix", .bool(scores.addsSpace))
+    }
+    set("tokens", .strings(ids.map { token($0) ?? placeholder($0) }))
     set("token_type", .ints(types))
-    set(
-      "merges",
-      .strings(
-        bpe.merges.ordered.compactMap { merge in
-          guard let left = vocabulary.token(merge.left), let right = vocabulary.token(merge.right),
-            let merged = vocabulary.id(of: left + right), [merge.left, merge.right, merged].allSatisfy(ids.contains)
-          else { return nil }
-          return "\(left) \(right)"
-        }))
+    if bpe.isByteLevel {
+      set(
+        "merges",
+        .strings(
+          bpe.merges.ordered.compactMap { merge in
+            guard let left = vocabulary.token(merge.left), let right = vocabulary.token(merge.right),
+              let merged = vocabulary.id(of: left + right), [merge.left, merge.right, merged].allSatisfy(ids.contains)
+            else { return nil }
+            return "\(left) \(right)"
+          }))
+    }
     for (key, name) in GGUFTokenizerSource.specialTokens {
       let text = specialTokens.first { $0.name == name }?.text
-      if let id = text.flatMap(id(of:)), ids.contains(id) { set("\(key)_token_id", .int(Int(id))) }
+      let added = name == "bos_token" ? around.before : name == "eos_token" ? around.after : []
+      let id = text.flatMap(id(of:)) ?? added.first
+      guard added.isEmpty || (added.count == 1 && added.first == id) else {
+        throw DPOError.unsupported(
+          "the tokenizer puts \(added.map { token($0) ?? "\($0)" }.joined()) around a text, and llama.cpp only BOS and EOS"
+        )
+      }
+      if let id, ids.contains(id) { set("\(key)_token_id", .int(Int(id))) }
     }
-    set("add_bos_token", .bool(addsBOS))
-    set("add_eos_token", .bool(addsEOS))
+    set("add_bos_token", .bool(!around.before.isEmpty))
+    set("add_eos_token", .bool(!around.after.isEmpty))
     return out + GGUFTemplates.metadata(configurationJSON["chat_template"])
+  }
+}
+
+extension Tokenizer {
+  /// What stands for an id without a token: llama.cpp's converter says "[PAD7]", and no text may stand twice.
+  private func placeholder(_ id: Int32) -> String {
+    var text = "[PAD\(id)]"
+    while self.id(of: text) != nil { text += "_" }
+    return text
+  }
+
+  private func ggufPreTokenizerName() throws -> String {
+    let preTokenizer = skeleton["pre_tokenizer"] ?? .null
+    let found =
+      ggufPreTokenizer ?? GGUFPreTokenizer.name(preTokenizer: preTokenizer, ignoresMerges: bpe.ignoresMerges)
+    guard let found else {
+      throw DPOError.unsupported(
+        "llama.cpp has no name for the tokenizer's pre-tokenizer \(DPOError.printable("\(preTokenizer)", limit: 200))")
+    }
+    // llama.cpp normalizes nothing; NFC leaves nearly every text as it is.
+    let normalizer = skeleton["normalizer"] ?? .null
+    guard normalizer.isNull || normalizer["type"] == "NFC" else {
+      throw DPOError.unsupported(
+        "llama.cpp cannot do what the tokenizer's normalizer does: \(DPOError.printable("\(normalizer)", limit: 200))")
+    }
+    return found
+  }
+
+  /// What a GGUF file cannot say of the tokens, in sentences.
+  package var ggufLosses: [String] {
+    let odd = addedTokens.byID.filter { $1.lstrip || $1.rstrip || $1.singleWord }.sorted { $0.key < $1.key }
+    guard let first = odd.first else { return [] }
+    return [
+      "llama.cpp matches \(odd.count) special tokens, such as \"\(DPOError.printable(first.value.content, limit: 30))\", without "
+        + "taking the blanks beside them, or in the midst of words (lstrip, rstrip, single_word)"
+    ]
   }
 }
 
@@ -160,7 +236,7 @@ private enum GGUFTemplates {
   static func read(_ source: GGUFTokenizerSource) throws -> JSON? {
     let main = try source.string(key)
     var list: [JSON] = main.map { [["name": "default", "template": .string($0)]] } ?? []
-    for name in try source.strings("\(key)s") ?? [] {
+    for name in try source.strings("\(key)s") ?? [] where main == nil || name != "default" {
       guard let text = try source.string("\(key).\(name)") else { throw source.error("\(key).\(name)", "is missing") }
       list.append(["name": .string(name), "template": .string(text)])
     }
@@ -171,12 +247,16 @@ private enum GGUFTemplates {
     if let text = template?.string { return [(key, .string(text))] }
     var names: [String] = []
     var out: [(key: String, value: GGUFValue)] = []
-    for item in template?.array ?? [] {
-      guard let name = item["name"]?.string, let text = item["template"]?.string else { continue }
+    let items = template?.array ?? []
+    for (index, item) in items.enumerated() {
+      guard let name = item["name"]?.string, let text = item["template"]?.string,
+        !items[(index + 1)...].contains(where: { $0["name"]?.string == name })
+      else { continue }
       if name == "default" {
         out.insert((key, .string(text)), at: 0)
       } else {
-        let plain = String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
+        var plain = String(name.map { $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_" })
+        while names.contains(plain) { plain += "_" }
         names.append(plain)
         out.append(("\(key).\(plain)", .string(text)))
       }
@@ -186,7 +266,7 @@ private enum GGUFTemplates {
 }
 
 /// Typed access to `tokenizer.ggml.*`.
-private struct GGUFTokenizerSource {
+struct GGUFTokenizerSource {
   let metadata: GGUFMetadata
 
   /// Keys of special tokens ("…_token_id") and their names in tokenizer_config.json. (llama.cpp spells "seperator".)
@@ -221,6 +301,10 @@ private struct GGUFTokenizerSource {
 
   func int(_ key: String) throws -> Int? {
     try value(key, "a whole number") { if case .int(let number) = $0 { number } else { nil } }
+  }
+
+  func numbers(_ key: String) throws -> [Double]? {
+    try value(key, "an array of numbers") { if case .doubles(let items) = $0 { items } else { nil } }
   }
 
   func strings(_ key: String) throws -> [String]? {

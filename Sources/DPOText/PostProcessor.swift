@@ -68,6 +68,16 @@ struct PostProcessor: Sendable {
     guard pieces.count <= 1024 else { throw field.error("too many pieces in a template") }
   }
 
+  /// What it puts before a text, and behind it.
+  var around: (before: [Int32], after: [Int32]) {
+    let texts = pieces.indices.filter { if case .text = pieces[$0] { true } else { false } }
+    func ids(_ pieces: ArraySlice<Piece>) -> [Int32] {
+      pieces.flatMap { piece -> [Int32] in if case .tokens(let ids) = piece { ids } else { [] } }
+    }
+    guard let first = texts.first, let last = texts.last else { return ([], []) }
+    return (ids(pieces[..<first]), ids(pieces[(last + 1)...]))
+  }
+
   func process(_ tokens: [Int32], addSpecialTokens: Bool) -> [Int32] {
     if pieces.count == 1, case .text = pieces[0] { return tokens }
     var out: [Int32] = []

@@ -11,8 +11,8 @@ public final class Tokenizer: Sendable {
   public let bosToken, eosToken, padToken: (id: Int32, text: String)?
   /// All special tokens that have a name ("bos_token", "unk_token" …), with their texts, as chat templates know them.
   package let specialTokens: [(name: String, text: String)]
-  /// Whether it puts BOS before a text, and EOS behind it.
-  package let addsBOS, addsEOS: Bool
+  /// What it puts before a text, mostly BOS, and behind it, EOS if anything.
+  package let around: (before: [Int32], after: [Int32])
   /// tokenizer_config.json, or what corresponds to it in GGUF metadata.
   public let configurationJSON: JSON
 
@@ -100,9 +100,7 @@ public final class Tokenizer: Sendable {
     postProcessor = try PostProcessor(root["post_processor"]) { [added] id in
       vocabulary.bytes(of: id) != nil || added.byID[id] != nil
     }
-    let around = postProcessor.process([], addSpecialTokens: true)
-    addsBOS = bosToken != nil && around.first == bosToken?.id
-    addsEOS = eosToken != nil && around.last == eosToken?.id && around.count > (addsBOS ? 1 : 0)
+    around = postProcessor.around
     let source = configuration["chat_template"]
     template = Mutex(.unread(source.map { JSONField($0.value, file: templateFile ?? $0.file, path: $0.path) }))
     self.skeleton = root.value
@@ -145,12 +143,12 @@ public final class Tokenizer: Sendable {
   }
 
   /// Token ids of a whole text with the special tokens that the tokenizer adds, but none of them twice: a text that begins
-  /// with BOS or ends with EOS keeps the one it has.
+  /// with what goes before it (BOS), or ends with what goes behind it (EOS), keeps what it has.
   package func encode(whole text: String) throws -> [Int32] {
     let inner = try plainTokens(of: text)
     var ids = postProcessor.process(inner, addSpecialTokens: true)
-    if addsBOS, inner.first == bosToken?.id { ids.removeFirst() }
-    if addsEOS, inner.last == eosToken?.id { ids.removeLast() }
+    if inner.starts(with: around.before) { ids.removeFirst(around.before.count) }
+    if inner.reversed().starts(with: around.after.reversed()) { ids.removeLast(around.after.count) }
     return ids
   }
 
@@ -158,8 +156,8 @@ public final class Tokenizer: Sendable {
   package func encode(prompt text: String) throws -> [Int32] {
     let inner = try plainTokens(of: text)
     var ids = postProcessor.process(inner, addSpecialTokens: true)
-    if addsBOS, inner.first == bosToken?.id { ids.removeFirst() }
-    if addsEOS { ids.removeLast() }
+    if inner.starts(with: around.before) { ids.removeFirst(around.before.count) }
+    ids.removeLast(around.after.count)
     return ids
   }
 
@@ -308,8 +306,10 @@ public final class Tokenizer: Sendable {
   }
 }
 
-/// The path of another file in the directory of `file`.
+/// The path of another file in the directory of a tokenizer.json.
 private func besides(_ file: String, _ name: String) -> String {
+  // An HDF5 file holds both.
+  guard nameOf(file) == "tokenizer.json" else { return file }
   let directory = directoryOf(file)
   return directory == "." ? name : "\(directory)/\(name)"
 }
@@ -359,14 +359,17 @@ private struct SpecialTokens {
       default: break
       }
     }
+    let extra = configuration["extra_special_tokens"]
+    let isEmpty = extra?.value.array?.isEmpty ?? extra?.value.object?.isEmpty ?? true
+    let others = isEmpty ? configuration["additional_special_tokens"] : extra
+    if case .array? = others?.value { for field in try others?.elements() ?? [] { _ = try take(field) } }
     // Those of a model's own, such as "image_token", are known to templates by their names as well.
-    for (key, value) in try configuration.object().members where key.hasSuffix("_token") {
-      if let text = value.string, !named.contains(where: { $0.name == key }) { named.append((key, text)) }
-    }
-    if let extra = configuration["extra_special_tokens"] ?? configuration["additional_special_tokens"],
-      case .array = extra.value
-    {
-      for field in try extra.elements() { _ = try take(field) }
+    for source in [configuration, others] {
+      for (key, value) in source?.value.object?.members ?? [] where key.hasSuffix("_token") {
+        let isToken = value.string != nil || value["content"]?.string != nil
+        guard isToken, !named.contains(where: { $0.name == key }), let field = source?[key] else { continue }
+        if let token = try take(field) { named.append((key, token.text)) }
+      }
     }
   }
 }

@@ -83,20 +83,72 @@ import Testing
   }
 
   @Test(arguments: [
-    ("model", GGUFValue.string("llama"), "SentencePiece"), ("model", .string("nope"), "nope"),
+    ("model", GGUFValue.string("t5"), "unigram"), ("model", .string("nope"), "nope"),
+    ("scores", .doubles([1]), "found 1"), ("scores", .doubles([1, 2, 3, 4, .nan]), "number 4 is nan"),
     ("model", .int(1), "expected a string"), ("pre", .string("nope"), "\"nope\""), ("tokens", .strings([]), "found 0"),
     ("tokens", .ints([1, 2]), "expected an array of strings"),
     ("tokens", .strings(["<s>", "a", "b", "ab", "a"]), "the same"),
     ("merges", .strings(["nospace"]), "merges[0]"), ("merges", .strings(["a b", "zz qq"]), "merges[1]"),
     ("merges", .strings(["a  b"]), "merges[0]"), ("merges", .doubles([1]), "expected an array of strings"),
     ("token_type", .ints([1]), "found 1"), ("token_type", .strings(["x"]), "whole numbers"),
-    ("bos_token_id", .int(5), "5 is not an id"), ("eos_token_id", .int(-1), "-1 is not an id"),
     ("add_bos_token", .string("x"), "expected a boolean"),
   ]) func damagedMetadataAreNamed(_ key: String, _ value: GGUFValue, _ what: String) throws {
     var metadata = tiny
+    if key == "scores" { metadata = sentencePieces(tiny) }
     metadata.set("tokenizer.ggml.\(key)", value)
     let error = #expect(throws: DPOError.self) { try Tokenizer.fromGGUF(metadata) }
     #expect(error?.message.contains("test.gguf: tokenizer.ggml.\(key)") == true, "\(error?.message ?? "")")
     #expect(error?.message.contains(what) == true, "\(error?.message ?? "")")
+  }
+
+  /// The same tokens without merges.
+  private func sentencePieces(_ original: GGUFMetadata) -> GGUFMetadata {
+    var metadata = GGUFMetadata(file: original.file)
+    for key in original.keys where !key.hasSuffix(".merges") {
+      if let value = original[key] { metadata.set(key, value) }
+    }
+    metadata.set("tokenizer.ggml.model", .string("llama"))
+    return metadata
+  }
+
+  /// SentencePiece's tokenizer in a file, with a blank put before a text or not.
+  private func sentencePiece(prefix: Bool) throws -> Tokenizer {
+    var metadata = try GGUFFile(Fixtures.path("gguf/llama-spm.gguf")).metadata
+    metadata.set("tokenizer.ggml.add_space_prefix", .bool(prefix))
+    return try Tokenizer.fromGGUF(metadata)
+  }
+
+  @Test(arguments: ["prefix", "plain"]) func sentencePieceIsLlamaCpps(_ name: String) throws {
+    let tokenizer = try sentencePiece(prefix: name == "prefix")
+    let stored = try JSON.parse("\(tokenizer.tokenizerJSON)", file: "tokenizer.json")
+    let fromJSON = try Tokenizer(
+      tokenizerJSON: stored, configuration: tokenizer.configurationJSON, file: "tokenizer.json")
+    let again = try Tokenizer.fromGGUF(metadata(fromJSON.ggufMetadata()))
+    let rows = try #require(Fixtures.json("golden/spm.json")[name]?.array)
+    #expect(rows.count > 100)
+    for row in rows {
+      let text = row["text"]?.string ?? ""
+      let expected = row["ids"]?.array?.compactMap { $0.int.map(Int32.init) } ?? []
+      for reader in [tokenizer, fromJSON, again] {
+        #expect(try reader.encode(text, addSpecialTokens: false) == expected, "\(text)")
+      }
+      let plain = text.unicodeScalars.allSatisfy { $0 != "\u{2581}" && $0 != "<" }
+      if plain { #expect(tokenizer.decode(expected, skipSpecialTokens: false) == text, "\(text)") }
+    }
+    #expect(try tokenizer.encode("the", addSpecialTokens: true).first == tokenizer.bosToken?.id)
+  }
+
+  /// What other programs' folders lack follows from the merges: the same pairs are joined first.
+  @Test func scoresThatNoFileGaveKeepTheTokens() throws {
+    let tokenizer = try sentencePiece(prefix: true)
+    var json = try #require(tokenizer.tokenizerJSON.object)
+    json["gguf"] = nil
+    let plain = try Tokenizer(
+      tokenizerJSON: .object(json), configuration: tokenizer.configurationJSON, file: "tokenizer.json")
+    let again = try Tokenizer.fromGGUF(metadata(plain.ggufMetadata()))
+    for row in try Fixtures.json("golden/spm.json")["prefix"]?.array ?? [] {
+      let text = row["text"]?.string ?? ""
+      #expect(try again.encode(text, addSpecialTokens: false) == tokenizer.encode(text, addSpecialTokens: false))
+    }
   }
 }

@@ -1,4 +1,5 @@
 import DPOBase
+import DPOText
 
 /// A model's tokenizer as two documents, whatever files its facts stand in.
 package struct TokenizerDocuments: Sendable {
@@ -6,6 +7,12 @@ package struct TokenizerDocuments: Sendable {
   package var json: JSON?
   /// tokenizer_config.json, with every special token and every chat template in it.
   package var configuration: JSON?
+  /// tokenizer.json as other programs know it.
+  var plainJSON: JSON? {
+    guard var object = json?.object else { return json }
+    object[Tokenizer.ggufKey] = nil
+    return .object(object)
+  }
   /// The file that the default chat template is from, where that is not tokenizer_config.json.
   package var templateFile: String?
 }
@@ -27,6 +34,11 @@ extension HuggingFaceDirectory {
     guard var configuration = settings.map(\.object) ?? JSONObject() else {
       throw DPOError.format(file("tokenizer_config.json"), "expected an object, found \(settings?.kind ?? "nothing")")
     }
+    let tokens = TokenTexts(json)
+    // transformers takes several templates as a list or as an object.
+    if let named = configuration["chat_template"]?.object {
+      configuration["chat_template"] = .array(named.members.map { ["name": .string($0.key), "template": $0.value] })
+    }
     let templates = try templateFiles()
     if let only = templates.first, templates.count == 1, only.name == "default" {
       configuration["chat_template"] = .string(only.source)
@@ -38,11 +50,19 @@ extension HuggingFaceDirectory {
       guard let map = map.object else {
         throw DPOError.format(file("special_tokens_map.json"), "expected an object, found \(map.kind)")
       }
-      for (name, token) in map.members { configuration[name] = token }
+      for (name, token) in map.members {
+        if name == "extra_special_tokens", let more = token.array {
+          let old = configuration[name]?.array ?? []
+          configuration[name] = .array(old + more.map(tokens.named).filter { !old.contains($0) })
+        } else {
+          configuration[name] = token.array.map { .array($0.map(tokens.named)) } ?? tokens.named(token)
+        }
+      }
     }
+    try addTokens(to: &configuration)
     let model = try optionalJSON("config.json")
-    let tokens = TokenTexts(json)
-    for (name, token) in defaultTokens(configuration["tokenizer_class"], model?["model_type"])
+    for (name, token) in defaultTokens(
+      configuration["tokenizer_class"] ?? model?["tokenizer_class"], model?["model_type"])
     where configuration[name] == nil && tokens.has(token) {
       configuration[name] = .string(token)
     }
@@ -53,6 +73,24 @@ extension HuggingFaceDirectory {
     }
     return TokenizerDocuments(
       json: json, configuration: .object(configuration), templateFile: templates.first?.file)
+  }
+
+  /// added_tokens.json, which old files have instead of `added_tokens_decoder`.
+  private func addTokens(to configuration: inout JSONObject) throws {
+    guard configuration["added_tokens_decoder"] == nil, let added = try optionalJSON("added_tokens.json")?.object,
+      !added.isEmpty
+    else { return }
+    let special = configuration.members.flatMap { [$0.value] + ($0.value.array ?? []) }
+    var decoder = JSONObject()
+    for (text, id) in added.members {
+      guard let id = id.int else {
+        throw DPOError.format(
+          file("added_tokens.json"), "\(DPOError.printable(text)): expected an id, found \(id.kind)")
+      }
+      let isSpecial = special.contains { $0.string == text || $0["content"]?.string == text }
+      decoder["\(id)"] = ["content": .string(text), "normalized": .bool(!isSpecial), "special": .bool(isSpecial)]
+    }
+    configuration["added_tokens_decoder"] = .object(decoder)
   }
 
   /// Templates in files of their own, the default one first.
@@ -77,7 +115,9 @@ extension HuggingFaceDirectory {
 /// What transformers' tokenizer classes call their special tokens where no file does.
 private func defaultTokens(_ name: JSON?, _ modelType: JSON?) -> [(name: String, token: String)] {
   let byModel = ["gpt2": "GPT2Tokenizer", "qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer"]
-  var name = name?.string ?? modelType?.string.flatMap { byModel[$0] } ?? ""
+  // transformers does not believe what folders of qwen2 say.
+  let given = modelType == "qwen2" ? nil : name?.string
+  var name = given ?? modelType?.string.flatMap { byModel[$0] } ?? ""
   if name.hasSuffix("Fast") { name.removeLast("Fast".count) }
   let end = "<|endoftext|>"
   return switch name {
@@ -88,7 +128,7 @@ private func defaultTokens(_ name: JSON?, _ modelType: JSON?) -> [(name: String,
   case "CohereTokenizer":
     [
       ("bos_token", "<BOS_TOKEN>"), ("eos_token", "<|END_OF_TURN_TOKEN|>"), ("unk_token", "<UNK>"),
-      ("pad_token", "<PAD>"),
+      ("pad_token", "<PAD>"), ("cls_token", "<CLS>"), ("sep_token", "<SEP>"), ("mask_token", "<MASK_TOKEN>"),
     ]
   default: []
   }
@@ -106,6 +146,16 @@ private struct TokenTexts {
 
   func has(_ token: String) -> Bool {
     vocabulary[token] != nil || added.contains { $0["content"]?.string == token }
+  }
+
+  /// A token of special_tokens_map.json as tokenizer_config.json has it: its text where tokenizer.json knows it, whose flags
+  /// count, else an object that transformers takes for a token.
+  func named(_ token: JSON) -> JSON {
+    guard var object = token.object, let text = object["content"]?.string else { return token }
+    if has(text) { return .string(text) }
+    object["__type"] = "AddedToken"
+    object["special"] = true
+    return .object(object)
   }
 
   func text(_ id: Int) -> String? {

@@ -75,7 +75,7 @@ public struct ModelFile: Sendable {
   /// - Throws: `.io` if it cannot be read, `.format` if it is damaged or no model, `.unsupported` for models and encodings
   ///   that libdpo does not know, `.nonFinite`.
   public static func open(_ path: String, inMemory: Bool = false) throws -> ModelFile {
-    let mapped = try map(path)
+    let mapped = try map(path).endingSomewhere()
     return inMemory ? try mapped.inMemory() : mapped
   }
 

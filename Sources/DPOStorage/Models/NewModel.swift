@@ -68,10 +68,12 @@ extension ModelFile {
 }
 
 extension Tokenizer {
-  /// The tokenizer of a directory with tokenizer.json, or of a model.
+  /// The tokenizer of a directory with tokenizer.json, or of a model, whose weights are not looked at: models of other families
+  /// have tokenizers as well.
   public static func open(_ path: String) throws -> Tokenizer {
     let directory = HuggingFaceDirectory(path)
-    guard fileKind(path) == .directory, !directory.has("config.json") else {
+    guard fileKind(path) == .directory else {
+      if case .gguf(let mapped) = try FileContent(path) { return try fromGGUF(GGUFFile(mapped).metadata) }
       if let tokenizer = try ModelFile.open(path).tokenizer { return tokenizer }
       throw DPOError.format(path, "a model without a tokenizer")
     }
@@ -87,9 +89,12 @@ extension Tokenizer {
   /// Writes tokenizer.json and tokenizer_config.json, as transformers loads them.
   public func save(to directory: String, overwrite: Bool = false) throws {
     try writeDirectory(
-      directory, overwrite: overwrite, last: "tokenizer.json", check: { _ = try Tokenizer.open($0) }
+      directory, overwrite: overwrite,
+      owned: ["special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "additional_chat_templates"],
+      last: "tokenizer.json", check: { _ = try Tokenizer.open($0) }
     ) { directory in
-      try writeFile("\(directory)/tokenizer.json", tokenizerJSON.pretty)
+      let plain = TokenizerDocuments(json: tokenizerJSON).plainJSON ?? .null
+      try writeFile("\(directory)/tokenizer.json", plain.pretty)
       try writeFile("\(directory)/tokenizer_config.json", configurationJSON.pretty)
     }
   }

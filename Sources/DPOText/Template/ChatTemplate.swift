@@ -48,6 +48,8 @@ public struct ChatTemplate: Sendable {
           file,
           "chat template \(index + 1) of \(items.count): expected an object with the strings 'name' and 'template'")
       }
+      // Of a name that comes twice the last one counts, as in transformers.
+      sources.removeAll { $0.0 == name }
       sources.append((name, source))
     }
     try self.init(sources: sources, file: file)
