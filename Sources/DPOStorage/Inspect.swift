@@ -56,8 +56,8 @@ extension ModelFile {
     for (name, text) in tokenizer.specialTokens {
       out[name] = tokenizer.id(of: text).map(shown) ?? .string(text)
     }
-    out["adds_bos"] = .bool(tokenizer.addsBOS)
-    out["adds_eos"] = .bool(tokenizer.addsEOS)
+    out["puts_before"] = .array(tokenizer.around.before.map(shown))
+    out["puts_behind"] = .array(tokenizer.around.after.map(shown))
     out["ends"] = .array(configuration.eosTokens.map { shown(Int32(clamping: $0)) })
     var warnings: [String] = []
     do {

@@ -68,8 +68,13 @@ struct GGUFReader {
   }
 
   func headSize(hiddenSize: Int, headCount: Int) throws -> Int {
-    let explicit = try optionalInteger("attention.key_length", Limits.headSize)
-    guard try optionalInteger("attention.value_length", Limits.headSize) == explicit else {
+    let lengths = (
+      key: try optionalInteger("attention.key_length", Limits.headSize),
+      value: try optionalInteger("attention.value_length", Limits.headSize)
+    )
+    let standard = headCount > 0 && hiddenSize % headCount == 0 ? hiddenSize / headCount : nil
+    let explicit = lengths.key ?? (lengths.value == nil ? nil : standard)
+    guard lengths.value ?? (lengths.key == nil ? nil : standard) == explicit else {
       throw DPOError(.unsupported, "\(file): \(architecture).attention.key_length and value_length must be equal")
     }
     if let explicit { return explicit }
@@ -95,10 +100,9 @@ struct GGUFReader {
   func token(_ name: String, _ vocabularySize: Int) throws -> Int? {
     let key = "tokenizer.ggml.\(name)"
     guard let value = metadata[key] else { return nil }
-    guard case .int(let id) = value, (0..<vocabularySize).contains(id) else {
-      throw wrong(key, value, expected: "a token id below \(vocabularySize)")
-    }
-    return id
+    guard case .int(let id) = value else { throw wrong(key, value, expected: "a token id below \(vocabularySize)") }
+    // llama.cpp takes an id that is none, such as 2³² − 1, for an absent one.
+    return (0..<vocabularySize).contains(id) ? id : nil
   }
 
   /// Tokens that end an answer: those that the file's keys name and, as in llama.cpp, those whose text says so. A chat model's
@@ -106,7 +110,9 @@ struct GGUFReader {
   func eosTokens(_ vocabularySize: Int) throws -> [Int] {
     var ids: [Int] = []
     func add(_ id: Int) { if !ids.contains(id) { ids.append(id) } }
-    for name in ["eos_token_id", "eot_token_id", "eom_token_id"] { try token(name, vocabularySize).map(add) }
+    for name in [
+      "eos_token_id", "eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id",
+    ] { try token(name, vocabularySize).map(add) }
     guard case .strings(let tokens)? = metadata["tokenizer.ggml.tokens"] else { return ids }
     for (id, token) in tokens.prefix(vocabularySize).enumerated()
     where "<_[".contains(token.first ?? " ") && GGUFReader.endTexts.contains(token) {
@@ -119,7 +125,8 @@ struct GGUFReader {
   private static let endTexts: Set = [
     "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
     "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
-    "<eos>", "<turn|>", "<|tool_response>",
+    "<eos>", "<turn|>", "<|tool_response>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<|fim_repo|>", "<|repo_name|>",
+    "<fim-repo>", "<reponame>", "<|file_sep|>",
   ]
 
   // MARK: Keys that are not known

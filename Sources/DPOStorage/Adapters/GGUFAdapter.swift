@@ -27,9 +27,11 @@ extension AdapterFile {
     var targets: [String] = []
     let modules = Dictionary(family.linearModules(model).map { ($0.path, $0) }) { first, _ in first }
     for parameter in family.parameters(model) where !parameter.isBias {
-      guard let module = modules[parameter.module], let a = named.removeValue(forKey: parameter.ggufName + ".lora_a"),
-        let b = named.removeValue(forKey: parameter.ggufName + ".lora_b")
-      else { continue }
+      guard let module = modules[parameter.module] else { continue }
+      let pair = (named[parameter.ggufName + ".lora_a"], named[parameter.ggufName + ".lora_b"])
+      guard case (let a?, let b?) = pair else { continue }
+      named[a.name] = nil
+      named[b.name] = nil
       let rank = a.shape.first ?? 0
       if targets.isEmpty {
         configuration.rank = rank

@@ -44,7 +44,7 @@ func exportPEFT(
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
   let tensors = try adapter.outputs(model, dtype: dtype)
   try writeDirectory(
-    directory, overwrite: overwrite, last: "adapter_config.json",
+    directory, overwrite: overwrite, owned: ["adapter_model.bin"], last: "adapter_config.json",
     check: { _ = try AdapterFile.open($0, for: model) }
   ) { directory in
     try writeSafetensors("\(directory)/adapter_model.safetensors", tensors)

@@ -31,21 +31,25 @@ func ggufMetadata(
       if let value = original[key] { out.append((key, value)) }
     }
   } else {
-    out = try modelMetadata(model) + tokenizer + secondEnd(model.configuration, tokenizer)
+    out = try modelMetadata(model) + tokenizer + ends(model, tokenizer)
   }
   out.append(("general.file_type", .int(fileType)))
   if dtype == .q8_0 { out.append(("general.quantization_version", .int(2))) }
   return out
 }
 
-/// GGUF has keys for two tokens that end an answer.
-private func secondEnd(
-  _ configuration: DecoderConfiguration, _ tokenizer: [(key: String, value: GGUFValue)]
-) -> [(key: String, value: GGUFValue)] {
-  guard case .int(let first) = tokenizer.first(where: { $0.key == "tokenizer.ggml.eos_token_id" })?.value,
-    let second = configuration.eosTokens.first(where: { $0 != first })
-  else { return [] }
-  return [("tokenizer.ggml.eot_token_id", .int(second))]
+/// Keys of the tokens that end an answer beside the tokenizer's EOS. llama.cpp finds others by their texts.
+private func ends(
+  _ model: ModelFile, _ tokenizer: [(key: String, value: GGUFValue)]
+) throws -> [(key: String, value: GGUFValue)] {
+  guard !tokenizer.isEmpty else { return [] }
+  var keys = ["eos_token_id", "eot_token_id", "eom_token_id"]
+  var rest = model.configuration.eosTokens
+  if case .int(let first) = tokenizer.first(where: { $0.key == "tokenizer.ggml.eos_token_id" })?.value {
+    keys.removeFirst()
+    rest.removeAll { $0 == first }
+  }
+  return zip(keys, rest).map { ("tokenizer.ggml.\($0)", .int($1)) }
 }
 
 private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {

@@ -18,14 +18,21 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
   configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
   let generation = model.generationConfiguration ?? generationDefaults(model.configuration)
   let tokenizer = try model.tokenizerDocuments()
-  try writeDirectory(directory, overwrite: overwrite, last: "config.json", check: ModelFile.checkReadable) {
-    directory in
+  // Of another model these would change what a reader finds.
+  let owned = [
+    "model*.safetensors", "model.safetensors.index.json", "tokenizer.json", "tokenizer_config.json",
+    "special_tokens_map.json", "added_tokens.json", "chat_template.jinja", "additional_chat_templates",
+    "generation_config.json", "adapter_config.json", "adapter_model.safetensors",
+  ]
+  try writeDirectory(
+    directory, overwrite: overwrite, owned: owned, last: "config.json", check: ModelFile.checkReadable
+  ) { directory in
     try writeSafetensors(
       "\(directory)/model.safetensors",
       weights.parameters.map {
         weights.output($0, name: $0.name, dtype: dtype, transposed: $0.transposedInFile)
       })
-    if let json = tokenizer.json { try writeFile("\(directory)/tokenizer.json", json.pretty) }
+    if let json = tokenizer.plainJSON { try writeFile("\(directory)/tokenizer.json", json.pretty) }
     if let settings = tokenizer.configuration { try writeFile("\(directory)/tokenizer_config.json", settings.pretty) }
     try writeFile("\(directory)/generation_config.json", generation.pretty)
     try writeFile("\(directory)/config.json", JSON.object(configuration).pretty)
@@ -88,9 +95,24 @@ func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrit
       })
   }
   try writeGGUF(path, metadata: metadata, tensors: tensors, check: ModelFile.checkReadable)
+  return try ggufRemarks(model)
+}
+
+/// What a GGUF file does not say of a model that was none, in sentences.
+private func ggufRemarks(_ model: ModelFile) throws -> [String] {
+  var remarks: [String] = []
+  if let window = model.configuration.slidingWindow {
+    remarks.append(
+      "llama.cpp computes \(model.configuration.family.ggufArchitecture) without a window: beyond \(window) tokens its "
+        + "log-probs are others")
+  }
+  guard model.metadata == nil, let tokenizer = try model.tokenizer else { return remarks }
   let rows = model.configuration.vocabularySize
-  guard model.metadata == nil, let tokens = try model.tokenizer?.vocabularySize, tokens > rows else { return [] }
-  return ["tokens from id \(rows) on (\(tokens - rows)) have no row in the embedding and were left out"]
+  if tokenizer.vocabularySize > rows {
+    remarks.append(
+      "tokens from id \(rows) on (\(tokenizer.vocabularySize - rows)) have no row in the embedding and were left out")
+  }
+  return remarks + tokenizer.ggufLosses
 }
 
 /// llama.cpp keeps vectors and positions in F32, and rows that do not fill blocks in F16.

@@ -15,9 +15,13 @@ func checkOutputFile(_ path: String, overwrite: Bool) throws {
 /// new files take the places of the old ones, and others stay; the file `last`, without which a reader knows nothing of the
 /// others, is taken away first and put there last.
 ///
-/// - Parameter check: opens the directory before it takes its place.
+/// - Parameters:
+///   - owned: names, with one "*" at most, of what a reader would take for a part of the new content: those that are not
+///     written go.
+///   - check: opens the directory before it takes its place.
 package func writeDirectory(
-  _ path: String, overwrite: Bool, last: String, check: (_ directory: String) throws -> Void = { _ in },
+  _ path: String, overwrite: Bool, owned: [String] = [], last: String,
+  check: (_ directory: String) throws -> Void = { _ in },
   _ write: (_ directory: String) throws -> Void
 ) throws {
   var path = path
@@ -39,7 +43,7 @@ package func writeDirectory(
     try write(temporary)
     try checkWritten(temporary, for: path, check)
     if replaces {
-      try replaceFiles(of: path, by: temporary, last: last)
+      try replaceFiles(of: path, by: temporary, owned: owned, last: last)
     } else if rename(temporary, path) != 0 {
       throw DPOError(.io, "\(path): cannot write: \(systemMessage())")
     }
@@ -70,9 +74,14 @@ private func makeTemporaryDirectory(beside path: String) throws -> String {
   }
 }
 
-private func replaceFiles(of directory: String, by temporary: String, last: String) throws {
+private func replaceFiles(of directory: String, by temporary: String, owned: [String], last: String) throws {
   let names = try directoryNames(temporary)
   try removeFile("\(directory)/\(last)")
+  for name in try directoryNames(directory) where !names.contains(name) && owned.contains(where: { matches(name, $0) })
+  {
+    let old = "\(directory)/\(name)"
+    try fileKind(old) == .directory ? removeTree(old) : removeFile(old)
+  }
   for name in names.filter({ $0 != last }) + names.filter({ $0 == last }) {
     guard rename("\(temporary)/\(name)", "\(directory)/\(name)") == 0 else {
       throw DPOError(.io, "\(directory)/\(name): cannot write: \(systemMessage())")
@@ -80,4 +89,10 @@ private func replaceFiles(of directory: String, by temporary: String, last: Stri
   }
   rmdir(temporary)
   try syncDirectory(directory)
+}
+
+private func matches(_ name: String, _ pattern: String) -> Bool {
+  let parts = pattern.split(separator: "*", omittingEmptySubsequences: false)
+  guard parts.count == 2 else { return name == pattern }
+  return name.count >= pattern.count - 1 && name.hasPrefix(parts[0]) && name.hasSuffix(parts[1])
 }

@@ -13,17 +13,18 @@ extension ModelFile {
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
     let tensors = try assembly(found, format: .huggingFace, ignored: isBuffer)
-    let model = ModelFile(
+    return ModelFile(
       path: path, format: .huggingFace, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: json, generationConfiguration: generation,
       provenance: ["format": .string(Format.huggingFace.rawValue), "path": .string(path)])
-    return configuration.eosTokens.isEmpty ? model.endingWithTokenizersEOS() : model
   }
 
   /// A model whose configuration names no end of text has its tokenizer's.
-  private func endingWithTokenizersEOS() -> ModelFile {
+  func endingSomewhere() -> ModelFile {
     // What is wrong with a tokenizer is said when it is needed.
-    guard let id = (try? tokenizer)?.eosToken?.id, Int(id) < configuration.vocabularySize else { return self }
+    guard configuration.eosTokens.isEmpty, let id = (try? tokenizer)?.eosToken?.id,
+      Int(id) < configuration.vocabularySize
+    else { return self }
     var configuration = configuration
     configuration.eosTokens = [Int(id)]
     return ModelFile(
