@@ -117,10 +117,21 @@ func addNLL(
       result.likelihoodDeviations[pair] += factor * term.deviations[pair]
       result.likelihoodGradients[pair] -= factor * (weights?[pair] ?? 1) / term.tokens
     }
+    result.likelihood = LikelihoodSums(sum: term.nll * term.tokens, tokens: Int(term.tokens), factor: factor)
   }
   result.loss = result.losses.mean
   result.metrics[.nllLoss] = term?.nll ?? 0
   result.rowMetrics += [.nllLoss: term?.values ?? sums.map { _ in 0 }]
+}
+
+/// What a loss has of its likelihood term: `factor` · `sum` / `tokens`. Over several batches the sums add up.
+struct LikelihoodSums: Sendable {
+  var sum: Double
+  var tokens: Int
+  let factor: Double
+
+  /// The term of the loss.
+  var loss: Double { tokens > 0 ? factor * sum / Double(tokens) : 0 }
 }
 
 /// NLL = −(Σ w_i sum_i) / (Σ n_i) of the completions of B pairs.

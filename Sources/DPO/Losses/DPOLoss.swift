@@ -162,6 +162,8 @@ private func addLikelihood(
     result.losses[pair] += weight * term.nll * (wpo?[pair] ?? 1)
     result.likelihoodGradients[pair] -= weight * meanWeight * (scores.weights?[pair] ?? 1) / term.tokens
   }
+  result.likelihood = LikelihoodSums(
+    sum: term.nll * term.tokens, tokens: Int(term.tokens), factor: weight * meanWeight)
 }
 
 private struct AOTColumns {

@@ -77,6 +77,8 @@ public struct PairLossResult: Sendable {
   /// What each pair adds to the likelihood term beyond its mean: the term is a ratio of sums, the same for all pairs, and
   /// this its linearisation at the batch (`LikelihoodTerm`), which standard errors need. Mean 0.
   var likelihoodDeviations: [Double]
+  /// That term's sums, where there is one.
+  var likelihood: LikelihoodSums?
 
   init(pairs count: Int) {
     loss = 0

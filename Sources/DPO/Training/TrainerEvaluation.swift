@@ -69,6 +69,7 @@ extension Trainer {
     var means = MetricMeans()
     var rowMetrics = RowMetrics()
     var tokenSums: TokenSums = [:]
+    var likelihood: LikelihoodSums?
     var loss = 0.0
     var weights = 0.0
     var rowNumbers: [Double] = []
@@ -88,7 +89,13 @@ extension Trainer {
           reference: sums,
           stepMicroBatches: 1, stepTargets: forest.targets.count, state: state))
       let weight = method.evaluationWeight(packs.count, forest.targets.count)
-      loss += result.loss * weight
+      loss += (result.loss - (result.likelihood?.loss ?? 0)) * weight
+      if let new = result.likelihood {
+        // Factors differ between batches with WPO alone, whose mean weight is in them.
+        let factor = ((likelihood?.factor ?? 0) * weights + new.factor * weight) / (weights + weight)
+        likelihood = LikelihoodSums(
+          sum: (likelihood?.sum ?? 0) + new.sum, tokens: (likelihood?.tokens ?? 0) + new.tokens, factor: factor)
+      }
       weights += weight
       means.add(result.metrics, weight: Double(rows.count))
       tokenSums += result.tokenSums
@@ -97,7 +104,7 @@ extension Trainer {
     }
     var rowMeans = rowMetrics.means
     rowMeans[.loss] = nil
-    var metrics = [.loss: loss / weights] + means.means + rowMeans + tokenSums.means
+    var metrics = [.loss: loss / weights + (likelihood?.loss ?? 0)] + means.means + rowMeans + tokenSums.means
     for difference in method.rowDifferences {
       guard let first = metrics[difference.of], let second = metrics[difference.and] else { continue }
       metrics[difference.name] = first - second

@@ -81,6 +81,8 @@ struct MethodLoss {
   var rowMetrics: RowMetrics = [:]
   /// What metrics of the same names are the means of, tokens of rows added up: an evaluation tells their means over all tokens.
   var tokenSums: TokenSums = [:]
+  /// The loss's mean over tokens, which an evaluation takes over all of them.
+  var likelihood: LikelihoodSums?
 }
 
 extension TrainingMethod {

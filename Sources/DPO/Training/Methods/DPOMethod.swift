@@ -23,7 +23,7 @@ extension TrainingMethod {
           loss: pairs.loss * share, tokenGradients: result.tokenGradients.map { Float(Double($0) * share) },
           metrics: pairMetrics(pairs, logps: result.sums, batch.policy), nonFiniteRows: pairs.nonFiniteRows(batch.rows),
           rowMetrics: pairRowMetrics(pairs, logps: result.sums),
-          tokenSums: pairTokenSums(batch.policy, sequences: result.sums.count))
+          tokenSums: pairTokenSums(batch.policy, sequences: result.sums.count), likelihood: pairs.likelihood)
       })
   }
 }

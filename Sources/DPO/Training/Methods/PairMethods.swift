@@ -48,7 +48,10 @@ extension MethodLoss {
       loss: result.loss * share, tokenGradients: spread(sequences, over: batch.policy.counts),
       metrics: pairMetrics(result, logps: logps, batch.policy) + result.metrics,
       nonFiniteRows: result.nonFiniteRows(batch.rows), rowMetrics: pairRowMetrics(result, logps: logps),
-      tokenSums: pairTokenSums(batch.policy, sequences: logps.count))
+      tokenSums: pairTokenSums(batch.policy, sequences: logps.count), likelihood: result.likelihood)
+    if result.metrics[.nllLoss] != nil, let likelihood = result.likelihood {
+      tokenSums += [.nllLoss: (likelihood.sum, likelihood.tokens)]
+    }
   }
 }
 
