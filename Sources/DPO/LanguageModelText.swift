@@ -18,14 +18,7 @@ extension LanguageModel {
   ///
   /// - Parameter variables: more names that the template may use, such as `tools`.
   package func chat(_ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject = [:]) throws -> String {
-    guard let template = try tokenizer.chatTemplate else {
-      throw DPOError.unsupported("\(file.path) has no chat template")
-    }
-    var all = try tokenizer.templateVariables
-    for (name, value) in variables.members { all[name] = value }
-    // transformers leaves keys of messages out whose value is null, such as the content beside calls of tools.
-    let messages = messages.map { message in message.object.map { JSON.object($0.withoutNullMembers) } ?? message }
-    return try template.render(messages: messages, addGenerationPrompt: addGenerationPrompt, variables: all)
+    try tokenizer.chat(messages, addGenerationPrompt: addGenerationPrompt, variables: variables, file: file.path)
   }
 
   /// The model's chat template over messages, as text.
@@ -43,12 +36,7 @@ extension LanguageModel {
   ///
   /// - Parameter variables: more names that the template may use, such as `tools`.
   package func promptTokens(_ prompt: JSON, variables: JSONObject = [:]) throws -> [Int32] {
-    if let text = prompt.string { return try tokenizer.encode(prompt: text) }
-    guard let messages = prompt.array else {
-      throw DPOError.argument("a prompt is \(prompt.kind); expected text or an array of messages")
-    }
-    return try tokenizer.encode(
-      chat(messages, addGenerationPrompt: true, variables: variables), addSpecialTokens: false)
+    try tokenizer.tokens(ofPrompt: prompt, variables: variables, file: file.path)
   }
 
   /// Scores completions of texts, with EOS appended and boundaries as in training.
@@ -117,6 +105,34 @@ extension LanguageModel {
   /// A completion's text, without special tokens.
   public func text(_ completion: Completion) throws -> String {
     try tokenizer.decode(completion.tokens, skipSpecialTokens: true)
+  }
+}
+
+extension Tokenizer {
+  /// The chat template over messages; `file` names the model in errors.
+  fileprivate func chat(
+    _ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject, time: Int? = nil, file: String
+  ) throws -> String {
+    guard let template = try chatTemplate else { throw DPOError.unsupported("\(file) has no chat template") }
+    var all = templateVariables
+    for (name, value) in variables.members { all[name] = value }
+    // transformers leaves keys of messages out whose value is null, such as the content beside calls of tools.
+    let messages = messages.map { message in message.object.map { JSON.object($0.withoutNullMembers) } ?? message }
+    return try template.render(
+      messages: messages, addGenerationPrompt: addGenerationPrompt, variables: all, time: time)
+  }
+
+  /// Tokens of a prompt, text or messages. `time`: what the chat template is told, as `DatasetOptions.templateTime`.
+  package func tokens(
+    ofPrompt prompt: JSON, variables: JSONObject = [:], time: Int? = nil, file: String
+  ) throws -> [Int32] {
+    if let text = prompt.string { return try encode(prompt: text) }
+    guard let messages = prompt.array else {
+      throw DPOError.argument("a prompt is \(prompt.kind); expected text or an array of messages")
+    }
+    return try encode(
+      chat(messages, addGenerationPrompt: true, variables: variables, time: time, file: file),
+      addSpecialTokens: false)
   }
 }
 

@@ -56,7 +56,7 @@ package final class OwnedAppendFile {
     // It may have been replaced between opening and taking it.
     guard isTaken, fstat(file.descriptor, &own) == 0, stat(file.path, &there) == 0, own.st_ino == there.st_ino,
       own.st_dev == there.st_dev
-    else { throw DPOError(.state, "\(file.path): in use by another process") }
+    else { throw DPOError(.state, "\(file.path): in use by another call or process") }
   }
 
   deinit { close(file.descriptor) }

@@ -24,17 +24,18 @@ struct Tokenize: ParsableCommand {
   }
 
   func run() throws {
-    let model = try LanguageModel(path: model)
+    let tokenizer = try Tokenizer.open(model)
     var rows: [JSON] = []
     if let text {
-      let ids = try model.promptTokens(chat ? [["role": "user", "content": .string(text)]] : .string(text))
+      let ids = try tokenizer.tokens(
+        ofPrompt: chat ? [["role": "user", "content": .string(text)]] : .string(text), file: model)
       rows.append([
-        "ids": list(ids), "tokens": .array(try ids.map { .string(try model.tokenizer.token($0) ?? "") }),
+        "ids": list(ids), "tokens": .array(ids.map { .string(tokenizer.token($0) ?? "") }),
       ])
     } else {
       var options = DatasetOptions(.any)
       options.maxLength = nil
-      let set = try model.file.dataset(.file(data ?? ""), options: options)
+      let set = try TokenizedDataset(.file(data ?? ""), tokenizer: tokenizer, options: options)
       for row in 0..<set.count {
         var object: JSONObject = ["prompt_ids": list(Array(set.sequence(row).prompt))]
         for (name, sequence) in zip(set.sequenceNames(row), set.sequences(row)) {

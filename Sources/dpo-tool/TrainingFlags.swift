@@ -2,6 +2,9 @@ import ArgumentParser
 import DPO
 
 extension TrainingFlags {
+  /// Whether --method was given.
+  var namesMethod: Bool { given.contains { $0.0 == "method" } }
+
   func options() throws -> TrainingOptions {
     var options = TrainingOptions()
     for (name, value) in given { try options.set(name, to: value) }

@@ -7,6 +7,12 @@ package enum Content: Equatable {
 
   var isText: Bool { if case .text = self { true } else { false } }
 
+  /// Messages that begin with the assistant's.
+  var isAnswer: Bool {
+    guard case .messages(let messages) = self else { return false }
+    return messages.first?["role"] == "assistant"
+  }
+
   /// Whether it is a whole conversation that holds this prompt, rather than an answer to it.
   func isConversation(after prompt: Content) -> Bool {
     guard case .messages(let messages) = self else { return false }
@@ -91,6 +97,8 @@ struct RowFormat {
         .messages
       } else if keys.contains("text") {
         .text
+      } else if purpose == .any, keys.contains("prompt") {
+        .prompts
       } else {
         nil
       }
@@ -145,11 +153,16 @@ struct RowFormat {
     var result = DataRow(completions: [])
     let needsPrompt =
       kind == .unpaired || kind == .completions || kind == .ranked || kind == .prompts || (kind == .pairs && hasPrompt)
-    if kind == .pairs, !hasPrompt, row["prompt"] != nil {
+    result.completions = try RowFormat.completions(row, kind, place: place)
+    // Whole conversations hold their prompt, whatever the other rows have.
+    let holdsPrompt =
+      kind == .pairs && result.completions.allSatisfy { $0.isConversation(after: .messages([])) && !$0.isAnswer }
+    if kind == .pairs, !hasPrompt, !holdsPrompt, row["prompt"] != nil {
       throw DPOError.format(place, "has a \"prompt\", which the first row has not")
     }
-    result.completions = try RowFormat.completions(row, kind, place: place)
-    if needsPrompt { result.prompt = try prompt(row, beside: result.completions, place: place) }
+    if row["prompt"] != nil ? needsPrompt : needsPrompt && !holdsPrompt {
+      result.prompt = try prompt(row, beside: result.completions, place: place)
+    }
     for (index, completion) in result.completions.enumerated() {
       try checkForm(completion, RowFormat.column(of: index, kind), place: place)
     }

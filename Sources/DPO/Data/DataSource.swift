@@ -25,9 +25,9 @@ public enum DataSource {
   }
 
   /// The source once its maker has taken its memory back.
-  var kept: KeptSource {
+  func kept() throws -> KeptSource {
     switch self {
-    case .files(let paths): .files(paths)
+    case .files(let paths): paths.count == 1 ? .file(try MappedFile(paths[0])) : .files(paths)
     case .lines(let bytes, let name): .lines(Array(bytes), name: name)
     case .rows(let rows): .rows(rows)
     case .tokens(let rows): .tokens(rows)
@@ -41,16 +41,21 @@ public enum DataSource {
 /// A data source that owns what it reads.
 enum KeptSource: Sendable {
   case files([String])
+  /// A file of JSON lines, which may have another name or none by now.
+  case file(MappedFile)
   case lines([UInt8], name: String)
   case rows([JSONObject])
   case tokens([TokenizedRow])
 
   func withSource<T>(_ body: (DataSource) throws -> T) throws -> T {
     switch self {
-    case .files(let paths): try body(.files(paths))
-    case .lines(let bytes, let name): try bytes.withUnsafeBytes { try body(.lines($0, name: name)) }
-    case .rows(let rows): try body(.rows(rows))
-    case .tokens(let rows): try body(.tokens(rows))
+    case .files(let paths): return try body(.files(paths))
+    case .file(let file):
+      try file.checkUnchanged()
+      return try withExtendedLifetime(file) { try body(.lines(file.bytes, name: nameOf(file.path))) }
+    case .lines(let bytes, let name): return try bytes.withUnsafeBytes { try body(.lines($0, name: name)) }
+    case .rows(let rows): return try body(.rows(rows))
+    case .tokens(let rows): return try body(.tokens(rows))
     }
   }
 }

@@ -14,9 +14,11 @@ extension TokenizedDataset {
   ) throws {
     var options = options
     var readAgain: (@Sendable (Int) throws -> TokenizedDataset)?
-    if let tokenizer, source.needsTokenizer, (try? tokenizer.chatTemplate)?.readsClock == true {
+    if let tokenizer, source.needsTokenizer, options.purpose != .pretraining,
+      (try? tokenizer.chatTemplate)?.readsClock == true
+    {
       options.templateTime = options.templateTime ?? Machine.localTime
-      let (source, options) = (source.kept, options)
+      let (source, options) = (try source.kept(), options)
       readAgain = { time in
         var dated = options
         dated.templateTime = time

@@ -92,7 +92,7 @@ public final class FeedbackStore: Sendable {
       row[key] = isAnswer ? LabelRow.answer(value, to: given["prompt"] ?? .null) : value
     }
     do {
-      _ = try FeedbackRecord(row, id: 1, place: "the record")
+      _ = try FeedbackRecord(row.withoutNulls, id: 1, place: "the record")
     } catch let error as DPOError where error.code == .format {
       throw DPOError.argument(error.message)
     }
@@ -161,7 +161,7 @@ public final class FeedbackStore: Sendable {
     try bytes.withUnsafeBytes { bytes in
       guard end > 0 else { return }
       try JSONLines(UnsafeRawBufferPointer(rebasing: bytes[..<end]), name: name).forEach { row, line in
-        let record = try FeedbackRecord(row, id: last + 1, place: "\(name): line \(line)")
+        let record = try FeedbackRecord(row.withoutNulls, id: last + 1, place: "\(name): line \(line)")
         last = record.id
         body(record)
       }

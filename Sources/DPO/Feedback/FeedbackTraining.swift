@@ -27,7 +27,7 @@ extension FeedbackStore {
     }
     let place = FeedbackDirectory(path: directory)
     try place.checkPlace()
-    let deadline = options.maxSeconds.map { ContinuousClock.now + .seconds($0) }
+    let deadline = options.maxSeconds.map { ContinuousClock.now.deadline(after: $0) }
     let training = FeedbackTraining(
       store: self, place: place, model: model, options: options, stopRequested: stopRequested, deadline: deadline)
     // A look that changes nothing; what it saw may have changed once the directory is taken.

@@ -122,7 +122,7 @@ private final class ChildProcess {
     try receive()
     guard buffer.isEmpty else { throw DPOError(.format, "the judge printed more than one line for a row") }
     let clock = ContinuousClock()
-    let end = clock.now + .seconds(timeout)
+    let end = clock.now.deadline(after: timeout)
     let request = Array((line + "\n").utf8)
     var sent = 0
     while true {

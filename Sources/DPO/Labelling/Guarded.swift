@@ -11,3 +11,8 @@ final class Guarded<Value>: @unchecked Sendable {
     try lock.withLock { _ in try body(&value) }
   }
 }
+
+extension ContinuousClock.Instant {
+  /// So many seconds from here; 30 years stand for more, which no duration holds.
+  func deadline(after seconds: Double) -> ContinuousClock.Instant { advanced(by: .seconds(min(seconds, 1e9))) }
+}

@@ -33,6 +33,11 @@ public struct Judge: Sendable {
   /// Bytes that it takes while it judges.
   public let memory: Int
   private let judge: @Sendable ([Answer]) throws -> [Double]
+  /// The same judge at another time, which a chat template may write.
+  private var dated: (@Sendable (_ time: Int) -> Judge)?
+
+  /// The judge as it is at a time, as `DatasetOptions.templateTime` tells it.
+  func at(_ time: Int) -> Judge { dated?(time) ?? self }
 
   /// - Parameter answers: one score an answer, higher is better. Any thread may call it, and several at once.
   public init(
@@ -107,13 +112,18 @@ public struct Judge: Sendable {
       throw DPOError.unsupported("\(model.file.path): a language model, which has no score; expected a reward model")
     }
     let adapter = model.adapterFile.map { " \(String($0.fingerprint(), radix: 16))" } ?? ""
-    let copy = Guarded(try model.copy())
-    return Judge(
-      identity: "reward model \(String(model.file.fingerprint(), radix: 16))\(adapter)", tokenizer: try model.tokenizer,
-      memory: try model.file.mappedBytes + model.scoringPlan().total
-    ) { answers in
+    return rewardModel(
+      Guarded(try model.copy()), identity: "reward model \(String(model.file.fingerprint(), radix: 16))\(adapter)",
+      tokenizer: try model.tokenizer, memory: try model.file.mappedBytes + model.scoringPlan().total, time: nil)
+  }
+
+  private static func rewardModel(
+    _ copy: Guarded<LanguageModel>, identity: String, tokenizer: Tokenizer, memory: Int, time: Int?
+  ) -> Judge {
+    var judge = Judge(identity: identity, tokenizer: tokenizer, memory: memory) { answers in
       var options = DatasetOptions(.any)
       options.maxLength = nil
+      options.templateTime = time
       let rows = answers.map { answer -> JSONObject in
         ["prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt)]
       }
@@ -123,6 +133,8 @@ public struct Judge: Sendable {
         return try model.rewards(data, rows: Array(0..<data.count))
       }
     }
+    judge.dated = { rewardModel(copy, identity: identity, tokenizer: tokenizer, memory: memory, time: $0) }
+    return judge
   }
 }
 

@@ -45,8 +45,9 @@ extension LanguageModel {
     onProgress: @escaping (SamplingProgress) -> Bool = { _ in true }
   ) throws -> SamplingResult {
     try options.validate()
-    let settings = samplingSettings(options, pairs: pairs)
-    let tokens = try prompts.map { try promptTokens($0) }
+    let time = try overwrite ? sampleTime(nil) : sampleTime(path)
+    let settings = samplingSettings(options, pairs: pairs, time: time)
+    let tokens = try sampleTokens(prompts, time: time)
     for (index, prompt) in tokens.enumerated() where prompt.isEmpty || prompt.count >= configuration.contextLength {
       throw DPOError.argument(
         "prompt \(index + 1): \(prompt.count) tokens; a context of \(configuration.contextLength) needs 1 or more, and room for an answer"
@@ -114,8 +115,19 @@ extension LanguageModel {
     return distinctPairs(texts).map { row([$0.0, $0.1]) }
   }
 
-  private func samplingSettings(_ options: GenerationOptions, pairs: Bool) -> JSON {
-    [
+  /// What the chat template is told of the time: what the rows of a file to be continued were; nil where it does not ask.
+  private func sampleTime(_ path: String?) throws -> Int? {
+    guard let template = try file.tokenizer?.chatTemplate, template.readsClock else { return nil }
+    return try path.flatMap(SampleRows.templateTime) ?? Machine.localTime
+  }
+
+  private func sampleTokens(_ prompts: [JSON], time: Int?) throws -> [[Int32]] {
+    let tokenizer = try tokenizer
+    return try prompts.map { try tokenizer.tokens(ofPrompt: $0, time: time, file: file.path) }
+  }
+
+  private func samplingSettings(_ options: GenerationOptions, pairs: Bool, time: Int?) -> JSON {
+    var settings: JSONObject = [
       "model": .string(hexadecimal(file.fingerprint())),
       "adapter": adapterFile.map { .string(hexadecimal($0.fingerprint())) } ?? .null,
       "num_return_sequences": .int(options.completionsPerPrompt),
@@ -124,6 +136,8 @@ extension LanguageModel {
       "top_k": .int(options.topK), "top_p": .real(options.topP), "min_p": .real(options.minP),
       "seed": .string(String(options.seed)),
     ]
+    if let time { settings["template_time"] = .int(time) }
+    return .object(settings)
   }
 }
 
@@ -143,6 +157,16 @@ func distinctPairs(_ texts: [String]) -> [(Int, Int)] {
 enum SampleRows {
   /// Completions that are drawn between two looks at the disk.
   static let sequencesOfGroup = 64
+
+  /// What a file's first row says that the chat template was told of the time; nil where there is no such row.
+  static func templateTime(_ path: String) throws -> Int? {
+    guard fileKind(path) == .file else { return nil }
+    let file = try MappedFile(path)
+    defer { withExtendedLifetime(file) {} }
+    let line = file.bytes.prefix { $0 != UInt8(ascii: "\n") }
+    let row = try? JSON.parse(UnsafeRawBufferPointer(rebasing: line), file: path)
+    return row?["sampling"]?["template_time"]?.int
+  }
 
   /// The prompts' indices of the rows of a file, in order.
   static func read(_ file: OwnedAppendFile, prompts: [JSON], settings: JSON) throws -> [Int] {

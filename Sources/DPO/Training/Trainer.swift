@@ -13,7 +13,7 @@ public final class Trainer: @unchecked Sendable {
   /// What the run was asked for.
   public let options: TrainingOptions
   /// What it will do and take.
-  public let plan: TrainingPlan
+  public private(set) var plan: TrainingPlan
   /// The trained numbers: every weight, or the adapter's.
   public let parameters: ParameterStore
   /// The adapter that is trained; nil in full training.
@@ -71,7 +71,8 @@ public final class Trainer: @unchecked Sendable {
   let team: ThreadTeam
   private let runner: ModelRunner
   private let optimizer: Optimizer
-  private let schedule: Schedule
+  private var schedule: Schedule
+  private let planOf: (_ source: any BatchSource, _ rows: Int, _ evaluationRows: Int) throws -> TrainingPlan
   let clock = ContinuousClock()
   /// Tokens seen in training, prompts counted once a completion, as TRL counts them.
   var tokensSeen = 0
@@ -100,6 +101,8 @@ public final class Trainer: @unchecked Sendable {
   ) throws {
     let method = try TrainingMethod(options)
     let model = try model.with(heads: method.heads, seed: UInt64(options.batches.seed))
+    // A checkpoint keeps one date.
+    let evaluation = try data.templateTime.map { time in try evaluation?.at(time) } ?? evaluation
     try Trainer.check(
       options, method: method, data: data, evaluation: evaluation, start: start, model: model,
       referenceModel: referenceModel)
@@ -108,9 +111,13 @@ public final class Trainer: @unchecked Sendable {
     let choice = ReferenceChoice(
       method: method, options: options, model: model, other: referenceModel,
       trained: lora == nil ? .everyWeight : start == nil ? .newAdapter : .givenAdapter)
-    plan = try TrainingPlan(
-      model: model, lora: lora, rows: data.count, evaluationRows: evaluation?.count ?? 0, source: source,
-      rewardBytes: reward?.memory ?? 0, separateReference: choice.isSeparate, options: options)
+    let rewardBytes = reward?.memory ?? 0
+    planOf = { source, rows, evaluationRows in
+      try TrainingPlan(
+        model: model, lora: lora, rows: rows, evaluationRows: evaluationRows, source: source, rewardBytes: rewardBytes,
+        separateReference: choice.isSeparate, options: options)
+    }
+    plan = try planOf(source, data.count, evaluation?.count ?? 0)
     try plan.checkMemory()
 
     (self.options, self.method, methodState) = (options, method, method.initialState)
@@ -140,7 +147,7 @@ public final class Trainer: @unchecked Sendable {
   public func setReward(_ reward: Judge?) throws {
     try exclusively {
       if let reward { try check(reward) }
-      self.reward = reward
+      self.reward = data.templateTime.map { time in reward?.at(time) } ?? reward
     }
   }
 
@@ -161,12 +168,23 @@ public final class Trainer: @unchecked Sendable {
       return DatedRows(data: data, evaluation: evaluation, source: source)
     }
     let (data, evaluation) = (try data.at(time), try evaluation?.at(time))
+    for set in [data, evaluation].compactMap({ $0 }) {
+      try set.check(contextLength: model.configuration.contextLength)
+      try set.check(vocabularySize: model.configuration.vocabularySize)
+    }
     return DatedRows(
       data: data, evaluation: evaluation,
       source: try Trainer.source(data, evaluation: evaluation, model: model, method: method, options: options))
   }
 
-  func take(_ rows: DatedRows) { (data, evaluation, source) = (rows.data, rows.evaluation, rows.source) }
+  /// Goes on with these rows, of which a checkpoint was made.
+  func take(_ rows: DatedRows) throws {
+    plan = try planOf(rows.source, rows.data.count, rows.evaluation?.count ?? 0)
+    schedule = try options.schedule(
+      totalSteps: rows.source.totalSteps, defaultRate: options.method.defaultLearningRate)
+    (data, evaluation, source) = (rows.data, rows.evaluation, rows.source)
+    if let time = data.templateTime { reward = reward?.at(time) }
+  }
 
   /// Asks for a stop: the running step ends within one micro-batch with `.cancelled`, unapplied. Any thread; safe in a
   /// signal handler.

@@ -143,11 +143,11 @@ extension Trainer {
     }
     try rows.source.restore(
       SourceState(attributes: state, columns: reader.columns(Trainer.rolloutGroup)), step: step, file: path)
+    try take(rows)
     for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
       target.pointer.update(from: buffer.pointer, count: count)
     }
     if let (store, buffer) = stagedReference { store.values.pointer.update(from: buffer.pointer, count: store.count) }
-    take(rows)
     restore(step: step, tokensSeen: tokensSeen, methodState: methodState)
     return notes
   }

@@ -180,9 +180,13 @@ extension Trainer {
     let key = ReferenceCache.Key(
       data: data.fingerprint, model: referenceFingerprint, ldAlpha: options.method.ldAlpha)
     if fileKind(directory.referenceCache) == .file {
-      reference.known = try ReferenceCache.read(
-        directory.referenceCache, key: key, counts: (0..<data.count).map { data.sequenceCount($0) })
-      return
+      do {
+        reference.known = try ReferenceCache.read(
+          directory.referenceCache, key: key, counts: (0..<data.count).map { data.sequenceCount($0) })
+        return
+      } catch let error as DPOError where error.code == .mismatch && step == 0 && data.templateTime != nil {
+        // A run that ended before its first checkpoint keeps no date: it starts anew.
+      }
     }
     let size = options.batches.perDeviceTrainBatchSize
     for first in stride(from: 0, to: data.count, by: size) {
