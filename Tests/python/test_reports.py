@@ -122,6 +122,20 @@ class GGUFReports(Report):
         self.refuse("logps", UNTIED, "--adapter", adapter, "--data", data, says=("adapter.alora.invocation_tokens",))
         self.log_probs(UNTIED, data, "--adapter", self.adapter(adapter__lora__task_name=(STRING, "rivers")))
 
+    def test_half_a_pair_of_an_adapter_is_refused(self) -> None:
+        whole = GGUF(self.adapter().read_bytes())
+        name = next(name for name in whole.tensors if name.endswith(".lora_b"))
+        path = self.directory / "half.gguf"
+        path.write_bytes(whole.encode(tensors={name: None}))
+        data = write_rows(self.directory / "rows.jsonl", reports.PAIR)
+        self.refuse("logps", UNTIED, "--adapter", path, "--data", data, says=(name.replace("lora_b", "lora_a"),))
+
+    def test_ids_that_are_none_are_absent(self) -> None:
+        original = GGUF((FIXTURES / "gguf" / "llama-untied.gguf").read_bytes())
+        path = self.directory / "m.gguf"
+        path.write_bytes(original.encode(keys={"tokenizer.ggml.padding_token_id": (4, 2**32 - 1), "llama.attention.key_length": (4, 8)}))
+        self.assertNotIn("pad_token", json.loads(self.run_dpo("inspect", path, "--json"))["tokenizer"])
+
     def test_a_turn_ends_where_llama_cpp_ends_it(self) -> None:
         """A chat model's file names the base model's EOS, and its turns end with <|im_end|>."""
         original = GGUF((FIXTURES / "gguf" / "llama-untied.gguf").read_bytes())
@@ -156,7 +170,7 @@ class ExportReports(Report):
             self.assertNotIn("tokenizer.ggml.padding_token_id", written)
             self.assertEqual(self.tokens(out, data), self.tokens(UNTIED, data))
         self.assertIn("<pad>", json.loads(self.run_dpo("inspect", model, "--json"))["tokenizer"]["warnings"][0])
-        self.refuse("tokenize", model, "--data", write_rows(self.directory / "pad.jsonl", {**reports.PAIR, "prompt": "x<pad>"}),
+        self.refuse("logps", model, "--data", write_rows(self.directory / "pad.jsonl", {**reports.PAIR, "prompt": "x<pad>"}),
                     says=(f"token id {count}", "pad.jsonl: line 1"))
         # A reward model pads with what it can read.
         self.run_dpo("train", model, "--method", "reward", "--data", data, "--max-steps", 1, "--output-dir", self.directory / "run")
@@ -168,6 +182,62 @@ class ExportReports(Report):
         shutil.copytree(FIXTURES / "adapters" / "llama-untied-random", folder, copy_function=shutil.copyfile)
         shutil.copyfile(UNTIED / "config.json", folder / "config.json")
         self.run_dpo("export", folder, "--to", "gguf-lora", "-o", self.directory / "a.gguf")
+
+
+    def changed(self, name: str, **files: object) -> pathlib.Path:
+        """A copy of a fixture model with other files."""
+        model = self.directory / "m"
+        shutil.copytree(FIXTURES / "models" / name, model, copy_function=shutil.copyfile)
+        for file, content in files.items():
+            path = model / file.replace("__", ".")
+            path.write_text(content if isinstance(content, str) else json.dumps({**json.loads(path.read_text()), **content}))
+        return model
+
+    def ends(self, model: pathlib.Path) -> "list[int]":
+        return [token["id"] for token in json.loads(self.run_dpo("inspect", model, "--json"))["tokenizer"]["ends"]]
+
+    def test_a_folder_of_another_model_leaves_nothing_behind(self) -> None:
+        out = self.changed("qwen2", chat_template__jinja="OLD {{ messages[0].content }}", special_tokens_map__json='{"eos_token": "<|endoftext|>"}')
+        (out / "adapter_config.json").write_text("{}")
+        (out / "README.md").write_text("kept")
+        self.run_dpo("export", UNTIED, "--to", "safetensors", "-o", out, "--overwrite")
+        data = write_rows(self.directory / "rows.jsonl", reports.CHAT)
+        self.assertEqual(self.tokens(out, data), self.tokens(UNTIED, data))
+        self.assertEqual(sorted(path.name for path in out.iterdir()), [
+            "README.md", "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"])
+
+    def test_the_ends_of_a_text_survive(self) -> None:
+        """Where the configuration names none, the tokenizer's EOS; of several, as many as GGUF has keys for."""
+        model = self.changed("qwen2", config__json={"eos_token_id": None}, generation_config__json={"eos_token_id": None})
+        for form, name in (("hdf5", "m.h5"), ("gguf", "m.gguf"), ("safetensors", "folder")):
+            self.run_dpo("export", model, "--to", form, "-o", self.directory / name)
+            self.assertEqual(self.ends(self.directory / name)[0], 382, form)
+        shutil.rmtree(model)
+        model = self.changed("qwen2", generation_config__json={"eos_token_id": [382, 300, 301]})
+        self.run_dpo("export", model, "--to", "gguf", "-o", self.directory / "three.gguf")
+        self.assertEqual(self.ends(self.directory / "three.gguf")[:3], [382, 300, 301])
+
+    def test_what_gguf_cannot_say_is_said(self) -> None:
+        def tokenizer(change: "dict") -> pathlib.Path:
+            shutil.rmtree(self.directory / "m", ignore_errors=True)
+            return self.changed("llama-untied", tokenizer__json=change)
+
+        original = json.loads((UNTIED / "tokenizer.json").read_text())
+        self.refuse("export", tokenizer({"normalizer": {"type": "Lowercase"}}), "--to", "gguf", "-o", self.directory / "m.gguf",
+                    says=("normalizer", "Lowercase"))
+        stripping = [{**token, "lstrip": True} for token in original["added_tokens"]]
+        said = dpo("export", tokenizer({"added_tokens": stripping}), "--to", "gguf", "-o", self.directory / "strip.gguf")
+        self.assertEqual((said.returncode, "lstrip" in said.stderr), (0, True), said.stderr)
+        said = dpo("export", FIXTURES / "models" / "mistral", "--to", "gguf", "-o", self.directory / "mistral.gguf")
+        self.assertEqual((said.returncode, "without a window" in said.stderr), (0, True), said.stderr)
+
+    def test_no_token_stands_twice_in_a_gguf(self) -> None:
+        original = json.loads((FIXTURES / "models" / "qwen2" / "tokenizer.json").read_text())
+        odd = {"content": "[PAD390]", "lstrip": False, "rstrip": False, "normalized": False, "single_word": False, "special": True}
+        model = self.changed("qwen2", tokenizer__json={"added_tokens": [*original["added_tokens"], {**odd, "id": 383}]})
+        self.run_dpo("export", model, "--to", "gguf", "-o", self.directory / "m.gguf")
+        tokens = GGUF((self.directory / "m.gguf").read_bytes()).keys["tokenizer.ggml.tokens"][1][1]
+        self.assertEqual(len(set(tokens)), len(tokens))
 
 
 class DateReports(Report):
@@ -196,6 +266,33 @@ class DateReports(Report):
         self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
         last = [{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)]
         self.assertEqual(last[0], last[1])
+
+    def test_evaluation_and_plan_keep_the_date_too(self) -> None:
+        """A template that writes as many words as the hour: packed rows, and with them steps and rates, differ."""
+        (self.model / "chat_template.jinja").write_text(
+            "{% for _ in range(strftime_now('%H') | int + 1) %}word {% endfor %}" + reports.CHATML)
+        messages = write_rows(self.directory / "messages.jsonl", *[
+            {"messages": [reports.chat("user", f"Name {n}"), reports.chat("assistant", "Loire")]} for n in range(12)])
+        options = ("--method", "sft", "--packing", "--max-length", 200, "--data", messages, "--eval-data", messages, "--save-steps", 1,
+                   "--num-train-epochs", 2, "--lora-r", 2, "--per-device-train-batch-size", 1, "--learning-rate", "1e-2")
+        whole, resumed = self.directory / "whole", self.directory / "resumed"
+        self.run_dpo("train", self.model, "--output-dir", whole, *options, env={"TZ": "AAA-12"})
+        resumed.mkdir()
+        shutil.copyfile(whole / "checkpoint-1.h5", resumed / "checkpoint-1.h5")
+        self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env={"TZ": "AAA+4"})
+        logs = [[{k: v for k, v in line.items() if k != "seconds"} for line in rows(path / "metrics.jsonl")][1:] for path in (whole, resumed)]
+        self.assertEqual(logs[0][-len(logs[1]):], logs[1])
+        self.assertGreater(len(logs[1]), 2)
+
+    def test_samples_keep_their_date(self) -> None:
+        prompts = write_rows(self.directory / "prompts.jsonl", *[{"prompt": [reports.chat("user", f"Name {n}")]} for n in range(90)])
+        whole, part = self.directory / "whole.jsonl", self.directory / "part.jsonl"
+        draw = ("sample", self.model, "--data", prompts, "--max-new-tokens", 4, "-o")
+        self.run_dpo(*draw, whole, env=self.FIRST)
+        lines = whole.read_text().splitlines(keepends=True)
+        part.write_text("".join(lines[:30]))
+        self.run_dpo(*draw, part, env=self.LATER)
+        self.assertEqual(part.read_text(), whole.read_text())
 
     def test_feedback_keeps_its_date(self) -> None:
         feedback = write_rows(self.directory / "fb.jsonl", *[
@@ -228,6 +325,28 @@ class EvaluationReports(Report):
                 "--per-device-eval-batch-size", size, "--json"))
             for name, expected in RIGHT["evaluation"].items():
                 self.assertNear(out[name], expected, 1e-4, f"{name}, batches of {size}")
+
+
+    def test_so_are_means_over_tokens(self) -> None:
+        """Likelihood terms of cpo, orpo and sft are ratios of sums over all rows."""
+        data = write_rows(self.directory / "rows.jsonl", *rows(FIXTURES / "data" / "pairs.jsonl")[:9])
+        for method in (("cpo",), ("orpo",), ("dpo", "--loss-type", "sigmoid,sft"), ("sft",), ("reward",)):
+            found = []
+            for size in (1, 4, 9):
+                flags = ("--method", *method, "--per-device-eval-batch-size", size, "--json")
+                model = self.reward_model() if method == ("reward",) else UNTIED
+                found.append({name: value for name, value in json.loads(
+                    self.run_dpo("evaluate", model, "--data", data, *flags)).items() if name != "standard_errors"})
+            for other in found[1:]:
+                for name, value in found[0].items():
+                    self.assertNear(other[name], value, 1e-5, f"{method} {name}")
+
+    def reward_model(self) -> pathlib.Path:
+        path = self.directory / "reward"
+        if not path.exists():
+            self.run_dpo("train", UNTIED, "--method", "reward", "--data", FIXTURES / "data" / "pairs.jsonl", "--max-steps", 1,
+                         "--output-dir", path)
+        return path / "final.h5"
 
 
 class MessageReports(Report):
@@ -264,6 +383,27 @@ class MessageReports(Report):
         ):
             path = write_rows(self.directory / "rows.jsonl", row)
             self.refuse("tokenize", UNTIED, "--data", path, says=("line 1", *names), silent=("as the first row has",) if "prompt" in row else ())
+
+    def test_nulls_in_feedback_and_prompts_of_some_rows(self) -> None:
+        feedback = write_rows(self.directory / "fb.jsonl", {
+            "id": 1, "time": 1, "prompt": "x", "completion": " y", "label": True, "chosen": None, "rejected": None, "weight": None})
+        self.run_dpo("feedback", "status", feedback)
+        for order in ((reports.CHAT["prompt"], None), (None, reports.CHAT["prompt"]), ("Name a river.", None)):
+            data = write_rows(self.directory / "rows.jsonl", *[{**reports.WHOLE, "prompt": prompt} for prompt in order])
+            self.assertEqual(self.tokens(UNTIED, data), self.tokens(UNTIED, write_rows(self.directory / "same.jsonl", reports.CHAT, reports.CHAT)))
+
+    def test_prompts_are_inspected_as_the_method_reads_them(self) -> None:
+        prompts = write_rows(self.directory / "prompts.jsonl", {"prompt": "a"}, {"prompt": "b"})
+        self.assertIn("(prompts)", self.run_dpo("inspect", prompts, "--model", UNTIED, "--method", "grpo"))
+        self.assertIn("prompts", self.run_dpo("inspect", prompts))
+        self.assertIn("(unpaired)", self.run_dpo(
+            "inspect", write_rows(self.directory / "rows.jsonl", reports.PAIR), "--model", UNTIED, "--method", "kto"))
+
+    def test_more_seconds_than_a_clock_has(self) -> None:
+        feedback = write_rows(self.directory / "fb.jsonl", *[
+            {"prompt": f"x {n}", "completion": " y", "label": n % 2 == 0} for n in range(4)])
+        self.run_dpo("feedback", "train", UNTIED, feedback, "--output-dir", self.directory / "learnt", "--min-records", 1,
+                     "--num-train-epochs", 1, "--max-seconds", "1e300")
 
     def test_columns_that_are_not_read_are_named(self) -> None:
         path = write_rows(self.directory / "rows.jsonl", *[

@@ -14,6 +14,7 @@ FIXTURES = ROOT / "Tests" / "Fixtures"
 sys.path.insert(0, str(ROOT / "Tests" / "hostile"))
 
 PAIR = {"prompt": "Name a river.", "chosen": " Loire", "rejected": " a tall tree"}
+RIVER = {"prompt": "a river lake b", "chosen": " Loire", "rejected": " tree"}
 
 
 def chat(role: str, content: object, **more: object) -> dict:
@@ -123,6 +124,34 @@ REPORTS = [
            [{**WHOLE, "prompt": "Name a river.", "score_chosen": 8.0, "score_rejected": 2.0}], [CHAT]),
     Tokens("messages-beside-conversations", "So does the prompt as messages.", "The messages in common are the prompt.", "llama-untied",
            [{**WHOLE, "prompt": CHAT["prompt"]}], [CHAT]),
+    Tokens("extra-tokens-empty-list", "An empty extra_special_tokens beside additional_special_tokens hides them.", "", "qwen2", [RIVER],
+           files={"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "extra_special_tokens": [],
+                                            "additional_special_tokens": ["river"]}}),
+    Tokens("extra-tokens-joined", "extra_special_tokens in two files: the lists are joined.", "", "qwen2", [RIVER],
+           files={"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "extra_special_tokens": ["lake"]},
+                  "special_tokens_map.json": {"extra_special_tokens": ["river"]}}),
+    Tokens("model-tokens", "Special tokens of a model's own, such as image_token, in an object or beside the others.", "", "qwen2", [RIVER],
+           files={"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "audio_token": "lake",
+                                            "extra_special_tokens": {"image_token": "river"}}}),
+    Tokens("model-tokens-in-the-template", "Templates know them by their names.", "", "qwen2", [CHAT],
+           files={"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>", "audio_token": "lake",
+                                            "extra_special_tokens": {"image_token": "river"}},
+                  "chat_template.jinja": SPECIALS + "{{ image_token }}{{ audio_token }}"}),
+    Tokens("added-tokens-file", "Old folders have added_tokens.json beside tokenizer.json.", "", "qwen2", [RIVER],
+           files={"tokenizer_config.json": {"tokenizer_class": "Qwen2Tokenizer", "eos_token": "<|im_end|>"}, "added_tokens.json": {"river": 383}}),
+    Tokens("template-object", "chat_template as an object of named templates: exports to GGUF had none.", "", "llama-untied",
+           [CHAT, {**CHAT, "tools": [TOOL]}], files={"chat_template.jinja": None, "tokenizer_config.json": {
+               "tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|im_end|>", "chat_template": {"default": CHATML, "tool_use": TOOLS}}},
+           exports=True),
+    Tokens("template-twice", "A name that stands twice: the last one counts.", "", "llama-untied", [CHAT],
+           files={"additional_chat_templates/default.jinja": TOOLS.replace("tools | length", "1"), "chat_template.jinja": CHATML}, exports=True),
+    Tokens("class-of-qwen2", "transformers does not believe the class that a folder of qwen2 names.", "", "qwen2", [PAIR],
+           files={"tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"}}),
+    Tokens("class-in-config", "config.json may name the tokenizer's class.", "", "llama-untied", [PAIR],
+           files={"tokenizer_config.json": {}}, config={"tokenizer_class": "GPT2Tokenizer"}),
+    Tokens("bos-without-a-name", "The post-processor puts a BOS that no file names: it stood twice in text, and not in a GGUF.",
+           "The text without its BOS.", "llama-tied", [{**PAIR, "prompt": "<|begin_of_text|>Name a river."}], [PAIR],
+           files={"tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end_of_text|>"}}, exports=True),
     Tokens("bos-twice", "A text was written with BOS, and the tokenizer puts another one before it.", "The text without its BOS.", "llama-tied",
            [{**PAIR, "prompt": "<|begin_of_text|>Name a river."}], [PAIR]),
     Tokens("eos-twice", "A tokenizer puts EOS behind every text, and so does training.", "A tokenizer that does not.", "llama-tied",
