@@ -746,6 +746,7 @@ typedef struct dpo_classifier dpo_classifier; /* section 5 */
 /* A trainer of `model` on `dataset`. If the model was opened with an adapter, training goes on from it and its own frozen
  * copy is the reference; otherwise lora_r decides between a new adapter and every weight.
  * `reference`: another model to compare with; NULL: the model as it was opened (adapter off, or the mapped file).
+ * The rows are cut as they were read: a max_length in `options` that is not the default has to be the data set's.
  * `evaluation` may be NULL. The plan is made here: DPO_ERROR_MEMORY before any large allocation if it does not fit.
  * Errors: INVALID_ARGUMENT (options that do not go together, or data of another kind than the method reads), MISMATCH
  * (tokenizers that differ), UNSUPPORTED, MEMORY, IO. */
