@@ -26,13 +26,17 @@ public enum DType: String, Sendable, CaseIterable {
   case q5_k = "Q5_K"
   /// ggml blocks of 256: 6 bits; scales of 8 bits
   case q6_k = "Q6_K"
+  /// ggml blocks of 32: 4 bits that stand for one of 16 numbers, and a scale
+  case iq4_nl = "IQ4_NL"
+  /// ggml blocks of 256: the same; scales of 6 bits
+  case iq4_xs = "IQ4_XS"
 
   /// Elements a block; a row is a whole number of blocks.
   package var blockElements: Int {
     switch self {
     case .f32, .f16, .bf16: 1
-    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: 32
-    case .q2_k, .q3_k, .q4_k, .q5_k, .q6_k: 256
+    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl: 32
+    case .q2_k, .q3_k, .q4_k, .q5_k, .q6_k, .iq4_xs: 256
     }
   }
 
@@ -40,7 +44,7 @@ public enum DType: String, Sendable, CaseIterable {
     switch self {
     case .f32: 4
     case .f16, .bf16: 2
-    case .q4_0: 18
+    case .q4_0, .iq4_nl: 18
     case .q4_1: 20
     case .q5_0: 22
     case .q5_1: 24
@@ -50,6 +54,7 @@ public enum DType: String, Sendable, CaseIterable {
     case .q4_k: 144
     case .q5_k: 176
     case .q6_k: 210
+    case .iq4_xs: 136
     }
   }
 }

@@ -17,6 +17,8 @@ extension DType {
     case .q4_k: CK_Q4_K
     case .q5_k: CK_Q5_K
     case .q6_k: CK_Q6_K
+    case .iq4_nl: CK_IQ4_NL
+    case .iq4_xs: CK_IQ4_XS
     }
   }
 }

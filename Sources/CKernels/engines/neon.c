@@ -1,4 +1,5 @@
 #if defined(__aarch64__)
+#include <arm_neon.h>
 #define CK_NEON 1
 #define CK_LANES 4
 #define CK_M 14

@@ -14,16 +14,19 @@ typedef enum {
     CK_Q5_0,
     CK_Q5_1,
     CK_Q8_0,
+    CK_IQ4_NL,
     CK_Q2_K,
     CK_Q3_K,
     CK_Q4_K,
     CK_Q5_K,
-    CK_Q6_K
+    CK_Q6_K,
+    CK_IQ4_XS
 } ck_encoding;
 
 /// Calls a macro with each of them.
 #define CK_EACH_ENCODING(X)                                                                                            \
-    X(F32) X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K)
+    X(F32)                                                                                                             \
+    X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(IQ4_NL) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_XS)
 
 /// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
 typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;

@@ -215,6 +215,36 @@ static void decode_q6_k(const uint8_t *in, float *restrict out, size_t blocks) {
     }
 }
 
+// What the nibbles of the IQ4 formats stand for.
+static const int8_t iq4_values[16] = {-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113};
+
+// d, 16 bytes: low nibbles are elements 0 … 15, high nibbles 16 … 31.
+static void decode_iq4_nl(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 18, out += 32) {
+        float d = half_to_float(load16(in));
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)iq4_values[in[2 + i] & 15];
+            out[i + 16] = d * (float)iq4_values[in[2 + i] >> 4];
+        }
+    }
+}
+
+// d, the high two bits of eight scales, their low four bits, 8 × 16 bytes.
+static void decode_iq4_xs(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 136) {
+        float d = half_to_float(load16(in));
+        for (int group = 0; group < 8; group++, out += 32) {
+            int low = in[4 + group / 2] >> group % 2 * 4 & 15, high = load16(in + 2) >> 2 * group & 3;
+            float scale = d * (float)((low | high << 4) - 32);
+            const uint8_t *nibbles = in + 8 + 16 * group;
+            for (int i = 0; i < 16; i++) {
+                out[i] = scale * (float)iq4_values[nibbles[i] & 15];
+                out[i + 16] = scale * (float)iq4_values[nibbles[i] >> 4];
+            }
+        }
+    }
+}
+
 static void dequantize(ck_encoding encoding, const void *in, float *out, size_t count) {
     switch (encoding) {
     case CK_F32: memcpy(out, in, 4 * count); break;
@@ -225,11 +255,13 @@ static void dequantize(ck_encoding encoding, const void *in, float *out, size_t 
     case CK_Q5_0: decode_q5_0(in, out, count / 32); break;
     case CK_Q5_1: decode_q5_1(in, out, count / 32); break;
     case CK_Q8_0: decode_q8_0(in, out, count / 32); break;
+    case CK_IQ4_NL: decode_iq4_nl(in, out, count / 32); break;
     case CK_Q2_K: decode_q2_k(in, out, count / 256); break;
     case CK_Q3_K: decode_q3_k(in, out, count / 256); break;
     case CK_Q4_K: decode_q4_k(in, out, count / 256); break;
     case CK_Q5_K: decode_q5_k(in, out, count / 256); break;
     case CK_Q6_K: decode_q6_k(in, out, count / 256); break;
+    case CK_IQ4_XS: decode_iq4_xs(in, out, count / 256); break;
     }
 }
 
@@ -277,11 +309,13 @@ static size_t first_nonfinite(ck_encoding encoding, const void *in, size_t block
     case CK_Q5_0: return first_block(in, blocks, 22, 0, 0);
     case CK_Q5_1: return first_block(in, blocks, 24, 0, 2);
     case CK_Q8_0: return first_block(in, blocks, 34, 0, 0);
+    case CK_IQ4_NL: return first_block(in, blocks, 18, 0, 0);
     case CK_Q2_K: return first_block(in, blocks, 84, 80, 82);
     case CK_Q3_K: return first_block(in, blocks, 110, 108, 108);
     case CK_Q4_K: return first_block(in, blocks, 144, 0, 2);
     case CK_Q5_K: return first_block(in, blocks, 176, 0, 2);
     case CK_Q6_K: return first_block(in, blocks, 210, 208, 208);
+    case CK_IQ4_XS: return first_block(in, blocks, 136, 0, 0);
     }
     return blocks;
 }

@@ -29,7 +29,8 @@ INLINE size_t ck_unit_bytes(ck_encoding e) {
     case CK_F32: return 128;
     case CK_F16:
     case CK_BF16: return 64;
-    case CK_Q4_0: return 18;
+    case CK_Q4_0:
+    case CK_IQ4_NL: return 18;
     case CK_Q4_1: return 20;
     case CK_Q5_0: return 22;
     case CK_Q5_1: return 24;
@@ -39,12 +40,13 @@ INLINE size_t ck_unit_bytes(ck_encoding e) {
     case CK_Q4_K: return 144;
     case CK_Q5_K: return 176;
     case CK_Q6_K: return 210;
+    case CK_IQ4_XS: return 136;
     }
     return 0;
 }
 
 /// Floats that the elements of a block share: d and m, or the scales and then the minimums, negative, of its groups.
-INLINE size_t ck_unit_scales(ck_encoding e) { return e <= CK_BF16 ? 0 : e <= CK_Q8_0 ? 2 : e == CK_Q2_K ? 32 : 16; }
+INLINE size_t ck_unit_scales(ck_encoding e) { return e <= CK_BF16 ? 0 : e <= CK_IQ4_NL ? 2 : e == CK_Q2_K ? 32 : 16; }
 
 INLINE uint32_t ck_word_at(const uint8_t *p) {
     uint32_t word;
@@ -112,7 +114,7 @@ INLINE float ck_half_at(const uint8_t *p) {
 INLINE void ck_prepare(ck_encoding e, const uint8_t *const rows[4], size_t blocks, float *out) {
     const size_t bytes = ck_unit_bytes(e);
     if (e <= CK_BF16) return;
-    if (e <= CK_Q8_0) { // the first four bytes are d, or d and m
+    if (e <= CK_IQ4_NL) { // the first four bytes are d, or d and m
         for (size_t i = 0; i < blocks; i++, out += 8) {
             typedef uint32_t pairs __attribute__((ext_vector_type(8)));
             const size_t at = i * bytes;
@@ -145,6 +147,15 @@ INLINE void ck_prepare(ck_encoding e, const uint8_t *const rows[4], size_t block
                 break;
             }
             case CK_Q6_K: scales = ck_half_at(p + 208) * ck_signed(ck_b16_at(p + 192)); break;
+            case CK_IQ4_XS: {
+                // Eight scales of six bits: low four in nibbles of bytes 4 … 7, high two in bytes 2 and 3.
+                ck_b16 packed = {0};
+                uint32_t high = p[2] | (uint32_t)p[3] << 8;
+                for (int i = 0; i < 8; i++)
+                    packed[i] = (uint8_t)((p[4 + i / 2] >> i % 2 * 4 & 15) | (high >> 2 * i & 3) << 4);
+                scales = ck_half_at(p) * ck_signed(packed - 32);
+                break;
+            }
             default: {
                 // Q4_K, Q5_K. Eight scales and eight minimums of six bits: the first four whole, the others in three
                 // pieces.
@@ -192,6 +203,21 @@ INLINE v16 ck_fives(ck_encoding e, float d, float m, int least, ck_i16 q, uint32
 #endif
 }
 
+/// What a nibble of the IQ4 formats stands for, of the low four bits of sixteen bytes.
+INLINE ck_b16 ck_iq4(ck_b16 q) {
+    const ck_b16 table = {129, 152, 173, 191, 207, 221, 234, 246, 1, 13, 25, 38, 53, 69, 89, 113}; // signed
+    q &= 15;
+#if CK_AVX512 || CK_AVX2
+    return (ck_b16)_mm_shuffle_epi8((__m128i)table, (__m128i)q);
+#elif CK_NEON
+    return (ck_b16)vqtbl1q_u8((uint8x16_t)table, (uint8x16_t)q);
+#else
+    ck_b16 found;
+    for (int i = 0; i < 16; i++) found[i] = table[q[i]];
+    return found;
+#endif
+}
+
 /// Elements 32 group … 32 group + 31 of the block at p, whose elements share s.
 INLINE void ck_expand(ck_encoding e, const uint8_t *p, const float *s, int group, v16 v[2]) {
     switch (e) {
@@ -219,6 +245,14 @@ INLINE void ck_expand(ck_encoding e, const uint8_t *p, const float *s, int group
     }
     case CK_Q8_0:
         for (int i = 0; i < 2; i++) v[i] = s[0] * ck_signed(ck_b16_at(p + 2 + 16 * i));
+        break;
+    case CK_IQ4_NL:
+        v[0] = s[0] * ck_signed(ck_iq4(ck_b16_at(p + 2)));
+        v[1] = s[0] * ck_signed(ck_iq4(ck_b16_at(p + 2) >> 4));
+        break;
+    case CK_IQ4_XS:
+        v[0] = s[group] * ck_signed(ck_iq4(ck_b16_at(p + 8 + 16 * group)));
+        v[1] = s[group] * ck_signed(ck_iq4(ck_b16_at(p + 8 + 16 * group) >> 4));
         break;
     case CK_Q2_K: {
         ck_b32 q = ck_b32_at(p + 16 + 32 * (group / 4)) >> (uint8_t)(group % 4 * 2) & 3;
