@@ -15,6 +15,24 @@ package struct Machine {
     return Machine().processorQuota.map { min(allowed, $0) } ?? allowed
   }
 
+  /// What lists and tables of a call may take beside its large buffers.
+  private static let roomForTables = 64 << 20
+
+  /// Refuses what would leave too little address space for tables. Their memory cannot be refused where it is taken: without
+  /// room the process ends.
+  ///
+  /// - Parameter bytes: what is to be taken, or is known of the tables.
+  /// - Throws: `.memory`
+  package static func requireRoom(for bytes: Int = 0) throws {
+    let (needed, overflow) = max(0, bytes).addingReportingOverflow(roomForTables)
+    guard !overflow, let base = mmap(nil, needed, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0),
+      base != MAP_FAILED
+    else {
+      throw DPOError(.memory, "\(needed >> 20) MiB of address space are needed here, and the process may not have them")
+    }
+    munmap(base, needed)
+  }
+
   /// The local clock's date and time: seconds since 1970-01-01 00:00 by that clock.
   package static var localTime: Int {
     var seconds = time(nil)

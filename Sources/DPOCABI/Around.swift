@@ -57,6 +57,10 @@ public func dpo_model_generate(
     let output = try required(completions, "completions")
     let prompts = try texts(prompts, count, "prompts")
     let options = try dpo_generation_options.read(options, defaults: .defaults)
+    // An answer: its tokens, their text, and what is kept of it while it is drawn.
+    let answers = max(0, Int(options.num_return_sequences)).multipliedReportingOverflow(by: count).partialValue
+    try Machine.requireRoom(
+      for: min(max(0, answers), 1 << 32) * (1024 + 32 * min(max(0, Int(options.max_new_tokens)), 1 << 20)))
     try useCancellably(model) { model in
       let tokenizer = try model.tokenizer
       let ids = try prompts.map { try tokenizer.encode($0, addSpecialTokens: options.add_special_tokens != 0) }
@@ -130,6 +134,7 @@ public func dpo_export(
       throw DPOError.argument("dtype is \(DPOError.printable(dtypeName)); expected f32, f16, bf16 or q8_0")
     }
     let (input, adapter) = try options.source(text(input, "input"))
+    try Machine.requireRoom()
     try ModelFile.export(
       input: input, adapter: adapter, to: exportFormat(format), dtype: dtype,
       merge: options.merge != 0, output: text(output, "output"), overwrite: options.overwrite != 0)

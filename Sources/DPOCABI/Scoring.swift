@@ -2,6 +2,7 @@ import CDPO
 import CHandles
 import DPO
 import DPOBase
+import DPOPlatform
 
 // Section 2 of dpo.h: scoring.
 
@@ -234,7 +235,9 @@ func lists(
   _ ids: UnsafePointer<Int32>?, _ lengths: UnsafePointer<Int>?, _ count: Int, _ idsName: String, _ lengthsName: String
 ) throws -> [[Int32]] {
   var start = 0
-  return try array(lengths, count, lengthsName).map { length in
+  let lengths = try array(lengths, count, lengthsName)
+  try requireRoom(rows: count, bytes: 0)
+  return try lengths.map { length in
     guard length >= 0, length <= maximumCount - start else {
       throw DPOError.argument("\(lengthsName): a length of \(UInt(bitPattern: length))")
     }
@@ -262,5 +265,14 @@ public func dpo_model_score_texts(
 
 /// An array of NUL-terminated strings.
 func texts(_ pointers: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, _ name: String) throws -> [String] {
-  try array(pointers, count, name).enumerated().map { try text($0.element, "\(name)[\($0.offset)]") }
+  let pointers = try array(pointers, count, name)
+  try requireRoom(rows: count, bytes: pointers.reduce(0) { $0 &+ ($1.map { strlen($0) } ?? 0) })
+  return try pointers.enumerated().map { try text($0.element, "\(name)[\($0.offset)]") }
+}
+
+/// Refuses rows whose lists and tokens would leave too little address space: about 1 KiB each, and 24 bytes a byte of text.
+private func requireRoom(rows: Int, bytes: Int) throws {
+  let (fixed, first) = rows.multipliedReportingOverflow(by: 1024)
+  let (texts, second) = bytes.multipliedReportingOverflow(by: 24)
+  try Machine.requireRoom(for: first || second ? Int.max / 2 : min(fixed, Int.max / 4) + min(texts, Int.max / 4))
 }

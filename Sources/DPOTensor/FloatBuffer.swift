@@ -21,6 +21,7 @@ public final class FloatBuffer: @unchecked Sendable {
     }
     self.count = count
     if bytes >= FloatBuffer.mappingThreshold {
+      try Machine.requireRoom(for: bytes)
       guard let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED
       else {
         throw DPOError(.memory, "cannot allocate \(bytes) bytes of memory")

@@ -230,7 +230,7 @@ class Requests(Served):
         self.serve()
         again = subprocess.run(self.command(), capture_output=True, text=True)
         self.assertEqual(again.returncode, 1)
-        self.assertIn("in use by another process", again.stderr)
+        self.assertIn("in use by another call or process", again.stderr)
         self.out = self.directory / "other.jsonl"
         again = subprocess.run(self.command("--port", self.port), capture_output=True, text=True)
         self.assertEqual(again.returncode, 1)

@@ -214,6 +214,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   func nextStep() throws -> StepRecord {
+    try Machine.requireRoom()
     _ = try prepareStep()
     let start = clock.now
     let planned = try source.batches(step)

@@ -66,6 +66,7 @@ extension Trainer {
     of data: TokenizedDataset, runner: ModelRunner, adapter: LoRAAdapter?, reference: ReferenceModel?,
     method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
   ) throws -> (metrics: Metrics, standardErrors: Metrics) {
+    try Machine.requireRoom()
     var means = MetricMeans()
     var rowMetrics = RowMetrics()
     var tokenSums: TokenSums = [:]
