@@ -329,7 +329,7 @@ import Testing
       try train(into: Fixtures.path("models/llama-tied"))
     }
     let held = try OwnedAppendFile("\(place.output)/sessions.jsonl")
-    try refused(.state, "another process") { try train() }
+    try refused(.state, "another call or process") { try train() }
     withExtendedLifetime(held) {}
   }
 }
