@@ -121,6 +121,7 @@ int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
 static void *take(cell *cell) {
     void *object = cell->process == getpid() ? cell->object : NULL;
     cell->object = NULL;
+    atomic_store(&cell->owner, 0);
     atomic_store(&cell->word, 0);
     return object;
 }
@@ -128,8 +129,11 @@ static void *take(cell *cell) {
 void *ch_finish(const void *handle) {
     uint64_t bits = bits_of(handle);
     cell *cell = cell_of(bits);
+    if (!cell || (atomic_load(&cell->word) | RELEASED) != (bits | BUSY | RELEASED)) return NULL;
+    /* Before the next thread may acquire it: until that has said who it is, it must not look like this one. */
+    atomic_store(&cell->owner, 0);
     uint64_t found = bits | BUSY;
-    if (!cell || atomic_compare_exchange_strong(&cell->word, &found, bits)) return NULL;
+    if (atomic_compare_exchange_strong(&cell->word, &found, bits)) return NULL;
     return found == (bits | BUSY | RELEASED) ? take(cell) : NULL;
 }
 
