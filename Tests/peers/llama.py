@@ -86,12 +86,13 @@ def smollm2(seed):
         their_after = their_sums(model, ids)
     flat = lambda value: np.array(value).ravel()
     counts = np.array([[len(side) for side in row[1:]] for row in ids]).ravel()
-    base = np.abs(flat(before) - flat(their_before))
-    assert (base < 0.5 + 0.08 * counts).all(), f"log-prob sums of {counts} tokens without adapter are off by {base.round(2)}"
+    base, noise = np.abs(flat(before) - flat(their_before)), 0.5 + 0.08 * counts
+    assert (base < noise).all(), f"log-prob sums of {counts} tokens without adapter are off by {base.round(2)}"
     ours, theirs = flat(after) - flat(before), flat(their_after) - flat(their_before)
     assert np.abs(ours).max() > 3, f"training moved no sum by more than {np.abs(ours).max():.2f} nats"
     off = np.abs(ours - theirs)
-    assert (off < 0.6 + 0.08 * np.abs(ours)).all(), f"shifts {theirs.round(2)}, expected {ours.round(2)}"
+    # A shift is a difference of two sums, each with that noise.
+    assert (off < np.sqrt(2) * noise).all() and off.mean() < 1, f"shifts {theirs.round(2)}, expected {ours.round(2)}"
     return f"shifts up to {np.abs(ours).max():.1f} nats, followed within {off.max():.2f}; without adapter within {base.max():.2f}"
 
 

@@ -32,8 +32,8 @@ def compare_steps(ours, theirs, first, later, norm):
         for key in b.keys() - LEFT_OUT:
             tolerance = later if index else norm if key == "grad_norm" else first
             assert key in a, f"metrics.jsonl has no {key}"
-            # Rewards are differences of nearly equal sums: their round-off is that of the sums, times β.
-            floor = 1e-5 if key.startswith("rewards/") or key == "entropy" else 1e-7
+            # Rewards and log odds are differences of nearly equal sums, or of means: their round-off is that of the sums.
+            floor = 1e-5 if key.startswith("rewards/") or key in ("entropy", "log_odds_chosen") else 1e-7
             close(a[key], b[key], floor if index == 0 else max(floor, 10 * later * 1e-2), tolerance, f"step {index + 1} {key}")
 
 
