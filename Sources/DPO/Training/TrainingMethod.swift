@@ -36,8 +36,8 @@ struct TrainingMethod: Sendable {
   var rollout: RolloutMethod?
   /// Metrics of a whole evaluation, from the numbers that the losses noted for its rows.
   var overallMetrics: @Sendable ([Double]) -> Metrics = { _ in [:] }
-  /// What the user should know of rows before a run on them.
-  var remarks: @Sendable (TokenizedDataset) -> [String] = { _ in [] }
+  /// What the user should know of rows before a run on them, by this method alone.
+  var ownRemarks: @Sendable (TokenizedDataset) -> [String] = { _ in [] }
   /// Metrics that are differences of the means of two metrics of different rows (`MethodLoss.rowMetrics`).
   var rowDifferences: [RowMetrics.Difference] = []
 }
@@ -90,6 +90,19 @@ extension TrainingMethod {
   init(_ options: TrainingOptions) throws {
     try options.validate()
     self = try TrainingMethod.make(options)
+  }
+
+  /// What the user should know of rows before a run on them.
+  func remarks(_ data: TokenizedDataset, _ options: TrainingOptions) -> [String] {
+    var result = ownRemarks(data)
+    if data.margins != nil, heads == .language {
+      result.append("\(data.name): \"margin\" is not read: method \(name) has no use for it, reward has")
+    }
+    if data.referenceChosen != nil, !usesReference || options.method.referenceFree {
+      let reason = usesReference ? "reference_free is set" : "method \(name) has no reference"
+      result.append("\(data.name): \"ref_chosen_logps\" and \"ref_rejected_logps\" are not read: \(reason)")
+    }
+    return result
   }
 }
 

@@ -56,7 +56,7 @@ extension Trainer {
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
       }
-      for note in method.remarks(data) + notes { try tell(.note(note)) }
+      for note in method.remarks(data, options) + notes { try tell(.note(note)) }
       var log = try MetricsLog(path: directory.metrics, resumingAt: step)
       try prepareReference(directory, tell: tell)
       if evaluationDue(), let owed = log.lineWithoutEvaluation(of: step) {

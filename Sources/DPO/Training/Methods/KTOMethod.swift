@@ -23,7 +23,7 @@ extension TrainingMethod {
     method.isSequential = true
     method.mismatchedSequences = 1
     method.forest = { data, rows in data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group)) }
-    method.remarks = { data in
+    method.ownRemarks = { data in
       guard data.count % group == 1 else { return [] }
       return [
         "\(data.name): the last row is alone in its group of \(group), so that KTO compares it with itself: the KL divergence is "
