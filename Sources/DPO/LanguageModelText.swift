@@ -39,6 +39,11 @@ extension LanguageModel {
     try tokenizer.tokens(ofPrompt: prompt, variables: variables, file: file.path)
   }
 
+  /// Tokens of a row's prompt.
+  package func tokens(_ row: PromptRow) throws -> [Int32] {
+    try promptTokens(row.prompt, variables: row.template.variables)
+  }
+
   /// Scores completions of texts, with EOS appended and boundaries as in training.
   public func score(texts: [(prompt: String, completion: String)]) throws -> [CompletionScores] {
     guard !texts.isEmpty else { return [] }
@@ -114,12 +119,11 @@ extension Tokenizer {
     _ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject, time: Int? = nil, file: String
   ) throws -> String {
     guard let template = try chatTemplate else { throw DPOError.unsupported("\(file) has no chat template") }
-    var all = templateVariables
-    for (name, value) in variables.members { all[name] = value }
     // transformers leaves keys of messages out whose value is null, such as the content beside calls of tools.
     let messages = messages.map { message in message.object.map { JSON.object($0.withoutNullMembers) } ?? message }
     return try template.render(
-      messages: messages, addGenerationPrompt: addGenerationPrompt, variables: all, time: time)
+      messages: messages, addGenerationPrompt: addGenerationPrompt, variables: templateVariables.adding(variables),
+      time: time)
   }
 
   /// Tokens of a prompt, text or messages. `time`: what the chat template is told, as `DatasetOptions.templateTime`.

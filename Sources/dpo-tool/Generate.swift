@@ -27,13 +27,13 @@ struct Generate: ParsableCommand {
   func run() throws {
     let model = try model.open()
     let options = generation.options
-    let prompts: [JSON]
+    let prompts: [PromptRow]
     if let prompt {
-      prompts = [chat ? [["role": "user", "content": .string(prompt)]] : .string(prompt)]
+      prompts = [PromptRow(chat ? [["role": "user", "content": .string(prompt)]] : .string(prompt))]
     } else {
-      prompts = try PromptRows.read(data ?? "")
+      prompts = try PromptRow.read(data ?? "")
     }
-    let tokens = try prompts.map { try model.promptTokens($0) }
+    let tokens = try prompts.map(model.tokens)
     // A single answer is shown as it comes; several would mix.
     let streams = !json && tokens.count == 1 && options.completionsPerPrompt == 1
     var decoder = try StreamingDecoder(model.tokenizer)
@@ -46,7 +46,7 @@ struct Generate: ParsableCommand {
     for (prompt, completions) in zip(prompts, results) {
       let texts = try completions.map(model.text)
       rows.append([
-        "prompt": prompt, "completions": .array(texts.map(JSON.string)),
+        "prompt": prompt.prompt, "completions": .array(texts.map(JSON.string)),
         "token_ids": .array(completions.map { .array($0.tokens.map { .int(Int($0)) }) }),
         "finish_reasons": .array(completions.map { .string($0.finish.rawValue) }),
       ])

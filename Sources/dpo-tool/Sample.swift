@@ -39,7 +39,7 @@ struct Sample: ParsableCommand {
 
   func run() throws {
     try generation.options.validate()
-    let prompts = try PromptRows.read(data, chat: chat)
+    let prompts = try PromptRow.read(data, chat: chat)
     let model = try model.open()
     Interrupt.install()
     var progress: Progress?

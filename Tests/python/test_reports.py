@@ -313,6 +313,25 @@ class DateReports(Report):
         sessions = rows(place / "sessions.jsonl")
         self.assertEqual([session["template_time"] for session in sessions], [date, date])
 
+    def test_labels_keep_their_date(self) -> None:
+        """A reward model that was begun with at one time judges the rest at that time."""
+        base, reward = FIXTURES / "models" / "llama-tied", FIXTURES / "adapters" / "llama-tied-lora-reward-chat-final"
+        model = self.directory / "reward"
+        shutil.copytree(base, model, copy_function=shutil.copyfile)
+        template = (base / "chat_template.jinja").read_text()
+        (model / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y %H:%M') }}" + template)
+        data = write_rows(self.directory / "samples.jsonl", *[
+            {"prompt": [reports.chat("user", f"Story {n} is")], "completions": [" good.", " bad and long."]} for n in range(4)])
+        whole, part, other = (self.directory / name for name in ("whole.jsonl", "part.jsonl", "other.jsonl"))
+        label = ("label", "--reward-model", model, "--adapter", reward, "--data", data, "--form", "scores", "-o")
+        self.run_dpo(*label, whole, env=self.FIRST)
+        log = pathlib.Path(f"{whole}.log").read_text().splitlines(keepends=True)
+        pathlib.Path(f"{part}.log").write_text("".join(log[:2]))
+        self.run_dpo(*label, part, env=self.LATER)
+        self.run_dpo(*label, other, env=self.LATER)
+        self.assertEqual(part.read_text(), whole.read_text())
+        self.assertNotEqual(other.read_text(), whole.read_text())
+
 
 class EvaluationReports(Report):
     def test_means_are_over_rows_whatever_the_batch(self) -> None:
@@ -347,6 +366,69 @@ class EvaluationReports(Report):
             self.run_dpo("train", UNTIED, "--method", "reward", "--data", FIXTURES / "data" / "pairs.jsonl", "--max-steps", 1,
                          "--output-dir", path)
         return path / "final.h5"
+
+
+class TemplateColumnReports(Report):
+    """What chat templates read besides messages goes from prompts to samples, labels and training."""
+
+    TOOL = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+    TEMPLATE = "TOOLS {{ tools | length if tools else 0 }}{{ mood }}{% for m in messages %}{{ m.content }};{% endfor %}"
+
+    def test_samples_and_labels_see_tools(self) -> None:
+        model = self.directory / "model"
+        shutil.copytree(UNTIED, model, copy_function=shutil.copyfile)
+        (model / "chat_template.jinja").write_text(self.TEMPLATE)
+        ask = [reports.chat("user", "How warm?")]
+        columns = [{"tools": self.TOOL}, {"tools": json.dumps(self.TOOL), "chat_template_kwargs": {"mood": " glad "}}, {"tools": None}]
+        plain = ["TOOLS 1How warm?;", "TOOLS 1 glad How warm?;", "TOOLS 0How warm?;"]    # as jinja2 writes them
+        draw = ("--num-return-sequences", 3, "--max-new-tokens", 6, "--temperature", 1.5)
+        found = {}
+        for name, prompts in (("chat", [{"prompt": ask, **more} for more in columns]), ("text", [{"prompt": text} for text in plain])):
+            data, output = write_rows(self.directory / f"{name}.jsonl", *prompts), self.directory / f"{name}-samples.jsonl"
+            self.run_dpo("sample", model, "--data", data, "-o", output, *draw)
+            found[name] = rows(output)
+            made = json.loads(self.run_dpo("generate", model, "--data", data, "--json", *draw))["rows"]
+            self.assertEqual([row["completions"] for row in made], [row["completions"] for row in found[name]])
+        self.assertEqual([row["completions"] for row in found["chat"]], [row["completions"] for row in found["text"]])
+        self.run_dpo("sample", model, "--data", self.directory / "chat.jsonl", "-o", self.directory / "chat-samples.jsonl", *draw)
+        self.assertEqual(rows(self.directory / "chat-samples.jsonl"), found["chat"])
+        kept = [{"tools": self.TOOL}, {"tools": self.TOOL, "chat_template_kwargs": {"mood": " glad "}}, {}]
+        judge = "while read -r line; do echo '{\"scores\": [1, 2, -3]}'; done"
+        for form in ("best-worst", "all-pairs", "scores", "best", "thumbs"):
+            output = self.directory / f"{form}.jsonl"
+            self.run_dpo("label", "--data", self.directory / "chat-samples.jsonl", "--command", judge, "--form", form, "-o", output)
+            made = rows(output)
+            each = len(made) // 3
+            self.assertEqual([{key: row[key] for key in ("tools", "chat_template_kwargs") if key in row} for row in made],
+                             [columns for columns in kept for _ in range(each)], form)
+
+    def test_a_reward_model_sees_tools(self) -> None:
+        base = FIXTURES / "models" / "llama-tied"
+        model = self.directory / "reward"
+        shutil.copytree(base, model, copy_function=shutil.copyfile)
+        template = (base / "chat_template.jinja").read_text()
+        (model / "chat_template.jinja").write_text("{{ tools | length if tools else 0 }}" + template)
+        scored = {}
+        for name, more in (("with", {"tools": self.TOOL}), ("without", {})):
+            data = write_rows(self.directory / f"{name}.jsonl", {
+                "prompt": [reports.chat("user", "Story is")], "completions": [" good.", " bad and long."], **more})
+            output = self.directory / f"{name}-labelled.jsonl"
+            reward = (model, "--adapter", FIXTURES / "adapters" / "llama-tied-lora-reward-chat-final")
+            self.run_dpo("label", "--reward-model", *reward, "--data", data, "-o", output)
+            scored[name] = rows(output)[0]
+            # `dpo score` says the same of the labelled pair, which has the tools.
+            score = json.loads(self.run_dpo("score", *reward, "--data", output, "--json"))["rows"][0]
+            self.assertNear(scored[name]["score_chosen"], score["chosen"], 1e-5)
+        self.assertNotEqual(scored["with"]["score_chosen"], scored["without"]["score_chosen"])
+
+    def test_prompts_with_columns_of_another_kind_are_refused(self) -> None:
+        ask = {"prompt": [reports.chat("user", "How warm?")]}
+        for more, says in (({"tools": {}}, '"tools" is an object; expected a list'), ({"tools": "[1"}, '"tools"'),
+                           ({"chat_template_kwargs": []}, '"chat_template_kwargs" is an array; expected an object')):
+            data = write_rows(self.directory / "bad.jsonl", ask, {**ask, **more})
+            self.refuse("sample", UNTIED, "--data", data, "-o", self.directory / "out.jsonl", says=("line 2", says))
+            data = write_rows(self.directory / "bad.jsonl", {**ask, **more, "completions": ["a", "b"]})
+            self.refuse("label", "--command", "cat", "--data", data, "-o", self.directory / "out.jsonl", says=("line 1", says))
 
 
 class MessageReports(Report):
@@ -411,6 +493,17 @@ class MessageReports(Report):
         said = self.run_dpo("inspect", path, "--model", UNTIED)
         self.assertIn('columns not read: "system", "question"', said)
         self.assertIn('"question" is not read; if it is meant, call it "prompt"', said)
+
+    def test_columns_that_the_method_does_not_read_are_named(self) -> None:
+        row = {"prompt": "Name a river.", "chosen": " Loire", "rejected": " tree"}
+        data = write_rows(self.directory / "rows.jsonl", *[
+            {**row, "margin": 1.5, "ref_chosen_logps": -4.0, "ref_rejected_logps": -5.0}] * 2)
+        margin, sums = '"margin" is not read', '"ref_chosen_logps" and "ref_rejected_logps" are not read'
+        for options, said in ((("--method", "cpo"), {margin: True, sums: True}), (("--method", "dpo"), {margin: True, sums: False}),
+                              (("--reference-free",), {margin: True, sums: True}), (("--method", "reward"), {margin: False, sums: True})):
+            done = dpo("train", UNTIED, "--data", data, "--max-steps", 1, "--output-dir", self.directory / "-".join(options), *options)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual({text: text in done.stderr for text in said}, said, options)
         self.assertNotIn("nothing stands out", said)
 
     def test_a_method_says_what_it_needs_of_rows(self) -> None:

@@ -60,8 +60,7 @@ package struct DataRow {
   var margin: Double?
   /// The reference's log-probs of chosen and rejected, as TRL's precomputed columns hold them.
   var reference: (chosen: Double, rejected: Double)?
-  package var tools: JSON?
-  package var templateVariables: JSONObject?
+  package var template = TemplateColumns.none
 }
 
 /// How rows are read; from the first row.
@@ -122,7 +121,7 @@ struct RowFormat {
       case .messages: ["messages"]
       case .prompts: ["prompt"]
       }
-    return own.union(isText ? ["weight"] : ["weight", "tools", "chat_template_kwargs"])
+    return own.union(["weight"]).union(isText ? [] : TemplateColumns.names)
   }
 
   /// The completions of a row, at least one.
@@ -184,15 +183,7 @@ struct RowFormat {
         try number(row, "ref_chosen_logps", place: place), try number(row, "ref_rejected_logps", place: place)
       )
     }
-    if !isText {
-      result.tools = try tools(row, place: place)
-      if let variables = row["chat_template_kwargs"], !variables.isNull {
-        guard let object = variables.object else {
-          throw DPOError.format(place, "\"chat_template_kwargs\" is \(variables.kind); expected an object")
-        }
-        result.templateVariables = object
-      }
-    }
+    if !isText { result.template = try TemplateColumns(row, place: place) }
     return result
   }
 
@@ -294,16 +285,6 @@ struct RowFormat {
       throw DPOError.format(place, "\"\(key)\" is \(row[key]?.kind ?? "missing"); expected a finite number")
     }
     return value
-  }
-
-  /// A list of tools, or a JSON text of one.
-  private func tools(_ row: JSONObject, place: String) throws -> JSON? {
-    guard var tools = row["tools"], !tools.isNull else { return nil }
-    if case .string(let text) = tools { tools = try JSON.parse(text, file: "\(place): \"tools\"") }
-    guard tools.array != nil || tools.isNull else {
-      throw DPOError.format(place, "\"tools\" is \(tools.kind); expected a list")
-    }
-    return tools
   }
 }
 

@@ -36,9 +36,6 @@ extension RowTokenizer {
 
   /// What a template may read besides the messages.
   private static func variables(_ tokenizer: Tokenizer, _ row: DataRow) -> JSONObject {
-    var variables = tokenizer.templateVariables
-    variables["tools"] = row.tools
-    for (name, value) in row.templateVariables?.members ?? [] { variables[name] = value }
-    return variables
+    tokenizer.templateVariables.adding(row.template.variables)
   }
 }

@@ -44,7 +44,7 @@ public struct ChosenAnswers: Sendable, Equatable {
   public let prompt: JSON
   /// Text, or chat messages; each once.
   public internal(set) var answers: [JSON]
-  let variables: JSONObject
+  let template: TemplateColumns
 }
 
 extension ChosenAnswers {
@@ -60,14 +60,12 @@ extension ChosenAnswers {
       var row = try rows.read(object, place: place)
       try row.extractPrompt(place: place)
       guard let prompt = row.prompt?.json, let answer = row.completions.first?.json else { return }
-      var variables = row.templateVariables ?? [:]
-      if let tools = row.tools { variables["tools"] = tools }
-      let key = JSON.array([prompt, .object(variables)]).description
+      let key = JSON.array([prompt, .object(row.template.columns)]).description
       if let index = places[key] {
         if !found[index].answers.contains(answer) { found[index].answers.append(answer) }
       } else {
         places[key] = found.count
-        found.append(ChosenAnswers(prompt: prompt, answers: [answer], variables: variables))
+        found.append(ChosenAnswers(prompt: prompt, answers: [answer], template: row.template))
       }
     }
     guard !found.isEmpty else { throw DPOError.format(path, "no rows; expected at least one pair") }
@@ -89,7 +87,7 @@ extension LanguageModel {
   ) throws -> SampleEvaluation {
     try options.validate()
     guard !rows.isEmpty else { throw DPOError.argument("there are no prompts to draw answers to") }
-    let prompts = try rows.map { try promptTokens($0.prompt, variables: $0.variables) }
+    let prompts = try rows.map { try promptTokens($0.prompt, variables: $0.template.variables) }
     let isPolicy = options.temperature == 1 && options.topK == 0 && options.topP == 1 && options.minP == 0
     let group = max(1, SampleRows.sequencesOfGroup / options.completionsPerPrompt)
     var (kl, predictionKL, lengths, finished) = ([Double](), [Double](), [Double](), [Double]())
@@ -153,7 +151,8 @@ private struct Contests {
       for chosen in row.answers {
         // A judge may prefer what it sees first.
         let isFirst = random.next() & 1 == 0
-        let scores = try judge.scores(row.prompt, isFirst ? [sample, chosen] : [chosen, sample])
+        let scores = try judge.scores(
+          row.prompt, isFirst ? [sample, chosen] : [chosen, sample], template: row.template)
         guard scores.count == 2, scores.allSatisfy(\.isFinite) else {
           throw DPOError(
             .format, "prompt \(index + 1): the judge gave \(scores.count) scores for 2 answers, or not finite ones")

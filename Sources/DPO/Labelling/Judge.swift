@@ -8,6 +8,8 @@ public struct Answer: Sendable {
   public var prompt: JSON
   /// Text, or chat messages; null where only tokens are known.
   public var completion: JSON
+  /// What a reward model's chat template reads besides messages.
+  public var template = TemplateColumns.none
   /// What the policy read and drew, of answers that it gave itself: the tokens, and whether the last one ends the answer.
   public var promptTokens: [Int32] = []
   /// What the policy drew.
@@ -35,6 +37,9 @@ public struct Judge: Sendable {
   private let judge: @Sendable ([Answer]) throws -> [Double]
   /// The same judge at another time, which a chat template may write.
   private var dated: (@Sendable (_ time: Int) -> Judge)?
+
+  /// Whether its scores may depend on the time.
+  var readsClock: Bool { dated != nil && (try? tokenizer?.chatTemplate)?.readsClock == true }
 
   /// The judge as it is at a time, as `DatasetOptions.templateTime` tells it.
   func at(_ time: Int) -> Judge { dated?(time) ?? self }
@@ -79,8 +84,13 @@ public struct Judge: Sendable {
   }
 
   /// The same of completions of one prompt.
-  public func scores(_ prompt: JSON, _ completions: [JSON]) throws -> [Double] {
-    try scores(completions.map { Answer(prompt: prompt, completion: $0) })
+  public func scores(_ prompt: JSON, _ completions: [JSON], template: TemplateColumns = .none) throws -> [Double] {
+    try scores(
+      completions.map {
+        var answer = Answer(prompt: prompt, completion: $0)
+        answer.template = template
+        return answer
+      })
   }
 
   private static func check(_ scores: [Double], for count: Int) throws {
@@ -125,7 +135,10 @@ public struct Judge: Sendable {
       options.maxLength = nil
       options.templateTime = time
       let rows = answers.map { answer -> JSONObject in
-        ["prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt)]
+        let row: JSONObject = [
+          "prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt),
+        ]
+        return row.adding(answer.template.columns)
       }
       return try copy.use { model in
         let data = try model.file.dataset(.rows(rows), options: options)

@@ -1,7 +1,8 @@
 import CKernels
 import DPOBase
 
-/// Answers to one prompt, to be judged: `{"prompt", "completions": […]}`, as `LanguageModel.sample` writes them.
+/// Answers to one prompt, to be judged: `{"prompt", "completions": […]}`, as `LanguageModel.sample` writes them, and for chat
+/// messages `tools` and `chat_template_kwargs`, which the rows made of it have as well.
 public struct LabelRow: Sendable, Equatable {
   /// XXH3 of prompt and completions in hexadecimal, and a number where a file repeats a row: the same wherever the row stands.
   public let id: String
@@ -11,6 +12,8 @@ public struct LabelRow: Sendable, Equatable {
   public let prompt: JSON
   /// At least one; text, or chat messages.
   public let completions: [JSON]
+  /// What the chat template reads besides messages.
+  public let template: TemplateColumns
 
   func answer(_ index: Int) -> JSON { LabelRow.answer(completions[index], to: prompt) }
 
@@ -18,6 +21,11 @@ public struct LabelRow: Sendable, Equatable {
   static func answer(_ completion: JSON, to prompt: JSON) -> JSON {
     guard prompt.array != nil, completion.string != nil else { return completion }
     return [["role": "assistant", "content": completion]]
+  }
+
+  /// A row made of this one: its prompt with these columns.
+  func made(_ columns: JSONObject) -> JSONObject {
+    (["prompt": prompt] as JSONObject).adding(columns).adding(template.columns)
   }
 
   /// What people and classifiers read.
@@ -48,12 +56,17 @@ extension LabelRow {
       }
       let prompt = try content(row["prompt"], "prompt")
       let completions = try found.map { try content($0, "completions") }
-      let text = JSON.array([prompt] + completions).description
+      let template = prompt.array == nil ? .none : try TemplateColumns(row, place: "\(path): line \(line)")
+      let columns = template.columns
+      let text = JSON.array([prompt] + completions + (columns.isEmpty ? [] : [.object(columns)])).description
       let hash = Array(text.utf8).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }
       let id = String(hash, radix: 16)
       let copy = copies[id, default: 0] + 1
       copies[id] = copy
-      rows.append(LabelRow(id: copy == 1 ? id : "\(id)-\(copy)", line: line, prompt: prompt, completions: completions))
+      rows.append(
+        LabelRow(
+          id: copy == 1 ? id : "\(id)-\(copy)", line: line, prompt: prompt, completions: completions, template: template
+        ))
     }
     guard !rows.isEmpty else { throw DPOError.format(path, "no rows; expected at least one") }
     return rows
@@ -64,11 +77,11 @@ extension LabelRow {
 enum LabelOutput {
   /// `{"prompt", "chosen", "rejected"}`
   static func pair(_ row: LabelRow, chosen: Int, rejected: Int) -> JSONObject {
-    ["prompt": row.prompt, "chosen": row.answer(chosen), "rejected": row.answer(rejected)]
+    row.made(["chosen": row.answer(chosen), "rejected": row.answer(rejected)])
   }
 
   /// `{"prompt", "completion", "label"}`
   static func thumb(_ row: LabelRow, _ index: Int, up: Bool) -> JSONObject {
-    ["prompt": row.prompt, "completion": row.answer(index), "label": .bool(up)]
+    row.made(["completion": row.answer(index), "label": .bool(up)])
   }
 }

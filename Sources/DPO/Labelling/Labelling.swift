@@ -64,14 +64,16 @@ extension LabelRow {
     try options.validate()
     try AtomicFile(output).discard()
     var log = try ScoreLog(LabelLog.path(of: output), judge: judge.identity, overwrite: options.overwrite)
+    let time = judge.readsClock ? log.time ?? Machine.localTime : nil
+    let judge = time.map(judge.at) ?? judge
     var result = LabelResult(rows: rows.count)
     var failuresInARow = 0
     var cancelled = false
     for (index, row) in rows.enumerated() where log.scores[row.id]?.count != row.completions.count {
       guard failuresInARow < 3, !cancelled else { break }
       do {
-        let scores = try judge.scores(row.prompt, row.completions)
-        try log.record(row, judge: judge.identity, scores)
+        let scores = try judge.scores(row.prompt, row.completions, template: row.template)
+        try log.record(row, judge: judge.identity, time: time, scores)
         failuresInARow = 0
       } catch let error as DPOError {
         if error.code == .cancelled {
@@ -130,14 +132,11 @@ extension LabelRow {
         return []
       }
       return [
-        [
-          "prompt": prompt, "completions": .array(scores.indices.map(answer)),
-          "scores": .array(scores.map(JSON.real)),
-        ]
+        made(["completions": .array(scores.indices.map(answer)), "scores": .array(scores.map(JSON.real))])
       ]
     case .best:
       guard let best = scores.indices.max(by: { scores[$0] < scores[$1] }) else { return [] }
-      return [["prompt": prompt, "completion": answer(best), "score": .real(scores[best])]]
+      return [made(["completion": answer(best), "score": .real(scores[best])])]
     case .thumbs:
       return scores.indices.compactMap { index in
         guard abs(scores[index]) > options.gap else {

@@ -1,19 +1,35 @@
 import DPOBase
 
-/// Prompts in a file.
-public enum PromptRows {
-  /// Prompts of a JSON-lines file: the "prompt" of every row, text or chat messages.
+/// What a row asks of a model.
+public struct PromptRow: Sendable, Equatable {
+  /// Text, or chat messages.
+  public let prompt: JSON
+  /// What the chat template reads besides messages.
+  public let template: TemplateColumns
+
+  /// A prompt by itself.
+  public init(_ prompt: JSON, template: TemplateColumns = .none) {
+    self.prompt = prompt
+    self.template = template
+  }
+
+  /// The columns of a row.
+  var columns: JSONObject { (["prompt": prompt] as JSONObject).adding(template.columns) }
+
+  /// Prompts of a JSON-lines file: the "prompt" of every row, text or chat messages, with `tools` and `chat_template_kwargs`.
   ///
   /// - Parameter chat: text becomes a user's message, for the model's chat template.
   /// - Throws: `.format` with the line of a row without a prompt; `.format` for a file without rows.
-  public static func read(_ path: String, chat: Bool = false) throws -> [JSON] {
-    var prompts: [JSON] = []
+  public static func read(_ path: String, chat: Bool = false) throws -> [PromptRow] {
+    var prompts: [PromptRow] = []
     try JSONLines(path).forEachRow { row, line in
       guard let prompt = row["prompt"], prompt.string != nil || prompt.array != nil else {
         throw DPOError.format(
           path, "line \(line): \"prompt\" is \(row["prompt"]?.kind ?? "missing"), expected text or messages")
       }
-      prompts.append(chat && prompt.string != nil ? [["role": "user", "content": prompt]] : prompt)
+      let content: JSON = chat && prompt.string != nil ? [["role": "user", "content": prompt]] : prompt
+      let template = content.array == nil ? .none : try TemplateColumns(row, place: "\(path): line \(line)")
+      prompts.append(PromptRow(content, template: template))
     }
     guard !prompts.isEmpty else { throw DPOError.format(path, "no rows; expected at least one prompt") }
     return prompts

@@ -26,22 +26,21 @@ public struct SamplingResult: Sendable, Equatable {
 
 extension LanguageModel {
   /// Samples completions of prompts into a JSON-lines file that only grows:
-  /// `{"prompt", "completions": […], "finish_reasons": […], "index", "sampling"}`. `index` counts prompts from 0, `sampling`
-  /// tells model, adapter and options.
+  /// `{"prompt", "completions": […], "finish_reasons": […], "index", "sampling"}`, and the prompt's template columns. `index`
+  /// counts prompts from 0, `sampling` tells model, adapter and options.
   ///
   /// A file of the same prompts and sampling is continued, and becomes what it would be had nothing interrupted it: a draw
   /// depends on the seed, the prompt's index, the completion and the position, and prompts are computed in groups that do not
   /// depend on where the run started. Rows are on the disk, group after group.
   ///
   /// - Parameters:
-  ///   - prompts: text, or chat messages.
   ///   - pairs: rows of two different completions, the first with the second, the third with the fourth and so on,
   ///     ready to be compared; equal ones are left out.
   ///   - onProgress: called as tokens are drawn; false stops with `.cancelled`.
   /// - Throws: `.mismatch` if the file holds something else.
   @discardableResult
   public func sample(
-    _ prompts: [JSON], options: GenerationOptions, pairs: Bool = false, to path: String, overwrite: Bool = false,
+    _ prompts: [PromptRow], options: GenerationOptions, pairs: Bool = false, to path: String, overwrite: Bool = false,
     onProgress: @escaping (SamplingProgress) -> Bool = { _ in true }
   ) throws -> SamplingResult {
     try options.validate()
@@ -103,13 +102,13 @@ extension LanguageModel {
     }
   }
 
-  private func sampleRows(_ prompt: JSON, _ completions: [Completion], pairs: Bool) throws -> [JSONObject] {
+  private func sampleRows(_ prompt: PromptRow, _ completions: [Completion], pairs: Bool) throws -> [JSONObject] {
     let texts = try completions.map(text)
     func row(_ chosen: [Int]) -> JSONObject {
-      [
-        "prompt": prompt, "completions": .array(chosen.map { .string(texts[$0]) }),
+      prompt.columns.adding([
+        "completions": .array(chosen.map { .string(texts[$0]) }),
         "finish_reasons": .array(chosen.map { .string(completions[$0].finish.rawValue) }),
-      ]
+      ])
     }
     guard pairs else { return [row(Array(texts.indices))] }
     return distinctPairs(texts).map { row([$0.0, $0.1]) }
@@ -121,9 +120,11 @@ extension LanguageModel {
     return try path.flatMap(SampleRows.templateTime) ?? Machine.localTime
   }
 
-  private func sampleTokens(_ prompts: [JSON], time: Int?) throws -> [[Int32]] {
+  private func sampleTokens(_ prompts: [PromptRow], time: Int?) throws -> [[Int32]] {
     let tokenizer = try tokenizer
-    return try prompts.map { try tokenizer.tokens(ofPrompt: $0, time: time, file: file.path) }
+    return try prompts.map {
+      try tokenizer.tokens(ofPrompt: $0.prompt, variables: $0.template.variables, time: time, file: file.path)
+    }
   }
 
   private func samplingSettings(_ options: GenerationOptions, pairs: Bool, time: Int?) -> JSON {
@@ -169,7 +170,7 @@ enum SampleRows {
   }
 
   /// The prompts' indices of the rows of a file, in order.
-  static func read(_ file: OwnedAppendFile, prompts: [JSON], settings: JSON) throws -> [Int] {
+  static func read(_ file: OwnedAppendFile, prompts: [PromptRow], settings: JSON) throws -> [Int] {
     var indices: [Int] = []
     let name = nameOf(file.path)
     let instead = "; give another file, or set overwrite"
@@ -183,7 +184,9 @@ enum SampleRows {
           let was = found[key].map { DPOError.printable($0.description, limit: 40) } ?? "missing"
           throw DPOError.mismatch("\(place) was sampled with \(key) = \(was), now \(value)\(instead)")
         }
-        guard prompts.indices.contains(index), prompts[index] == row["prompt"], index >= indices.last ?? 0 else {
+        guard prompts.indices.contains(index), index >= indices.last ?? 0,
+          prompts[index].columns.members.allSatisfy({ row[$0.key] == $0.value })
+        else {
           throw DPOError.mismatch("\(place) is not of prompt \(index) of these \(prompts.count)\(instead)")
         }
         indices.append(index)

@@ -22,7 +22,7 @@ nonisolated(unsafe) let byteTokenizer = RowTokenizer(
     return ids
   }, eos: "</s>",
   render: { messages, generate, row in
-    let tools = row.tools.map { "[\($0.array?.count ?? 0)]" } ?? ""
+    let tools = row.template.tools.map { "[\($0.array?.count ?? 0)]" } ?? ""
     let text = messages.map { "<\($0["role"]?.string?.first ?? "?")>\($0["content"]?.string ?? "");" }.joined()
     return tools + text + (generate ? "<a>" : "")
   },

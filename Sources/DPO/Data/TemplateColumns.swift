@@ -1,0 +1,57 @@
+import DPOBase
+
+/// What a chat template reads of a row besides the messages: the columns `tools` (a list, or JSON text of one) and
+/// `chat_template_kwargs` (names of any kind).
+public struct TemplateColumns: Sendable, Equatable {
+  static let names: Set<String> = ["tools", "chat_template_kwargs"]
+
+  let tools: JSON?
+  let keywords: JSONObject?
+
+  /// No columns.
+  public static let none = TemplateColumns(tools: nil, keywords: nil)
+
+  private init(tools: JSON?, keywords: JSONObject?) {
+    self.tools = tools
+    self.keywords = keywords
+  }
+
+  /// - Throws: `.format` for columns that are something else.
+  init(_ row: JSONObject, place: String) throws {
+    var tools = row["tools"]
+    if case .string(let text) = tools { tools = try JSON.parse(text, file: "\(place): \"tools\"") }
+    if let tools, tools.array == nil, !tools.isNull {
+      throw DPOError.format(place, "\"tools\" is \(tools.kind); expected a list")
+    }
+    self.tools = tools?.array == nil ? nil : tools
+    keywords = row["chat_template_kwargs"]?.object
+    if let found = row["chat_template_kwargs"], !found.isNull, keywords == nil {
+      throw DPOError.format(place, "\"chat_template_kwargs\" is \(found.kind); expected an object")
+    }
+  }
+
+  /// Names for the template.
+  var variables: JSONObject {
+    var variables = JSONObject()
+    variables["tools"] = tools
+    for (name, value) in keywords?.members ?? [] { variables[name] = value }
+    return variables
+  }
+
+  /// The columns, of another row.
+  var columns: JSONObject {
+    var columns = JSONObject()
+    columns["tools"] = tools
+    columns["chat_template_kwargs"] = keywords.map(JSON.object)
+    return columns
+  }
+}
+
+extension JSONObject {
+  /// The same with members of another object.
+  func adding(_ other: JSONObject) -> JSONObject {
+    var result = self
+    for (key, value) in other.members { result[key] = value }
+    return result
+  }
+}
