@@ -46,7 +46,11 @@ package final class ModelRunner {
     for (name, count) in [
       ("tokens", tokens), ("targets", targets), ("longest sequence", maxLength), ("threads", threads),
     ] {
-      guard (0...1 << 31).contains(count) else { throw DPOError.argument("memory plan: \(name) = \(count)") }
+      guard (0...1 << 31).contains(count) else {
+        throw DPOError.argument(
+          "a batch with \(name) = \(count), of at most \(1 << 31); smaller with max_length or max_completion_length and the sizes of batches and groups"
+        )
+      }
     }
     var places: [LoRAConfiguration.Place]?
     var dropout = false
