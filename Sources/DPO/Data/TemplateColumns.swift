@@ -5,8 +5,10 @@ import DPOBase
 public struct TemplateColumns: Sendable, Equatable {
   static let names: Set<String> = ["tools", "chat_template_kwargs"]
 
-  let tools: JSON?
-  let keywords: JSONObject?
+  /// A list of tools; nil where the row has none.
+  public let tools: JSON?
+  /// `chat_template_kwargs`; nil where the row has none.
+  public let keywords: JSONObject?
 
   /// No columns.
   public static let none = TemplateColumns(tools: nil, keywords: nil)

@@ -31,9 +31,9 @@ struct BothRoads {
     let base = try train(.pretrain(), from: fresh, on: "\(data)/corpus.jsonl", rate: 3e-3)
     let sft = try train(.sft(), from: base, on: "\(data)/demonstrations.jsonl", rate: 1e-3)
 
-    let prompts = try PromptRows.read("\(data)/prompts.jsonl")
+    let prompts = try PromptRow.read("\(data)/prompts.jsonl")
     let pairs = try markUp(prompts, with: sft, to: "\(out)/pairs.jsonl")
-    let unseen = try markUp(PromptRows.read("\(data)/test_prompts.jsonl"), with: sft, to: "\(out)/test_pairs.jsonl")
+    let unseen = try markUp(PromptRow.read("\(data)/test_prompts.jsonl"), with: sft, to: "\(out)/test_pairs.jsonl")
 
     let rewardModel = try LanguageModel(train(.reward(), from: sft, on: pairs, rate: 1e-4))
     let ppo = try train(
@@ -75,7 +75,7 @@ struct BothRoads {
   }
 
   /// Four answers to each prompt, and pairs of the best and the worst.
-  func markUp(_ prompts: [JSON], with model: ModelFile, to pairs: String) throws -> String {
+  func markUp(_ prompts: [PromptRow], with model: ModelFile, to pairs: String) throws -> String {
     let samples = "\(pairs).samples"
     try LanguageModel(model).sample(prompts, options: drawing(4), to: samples)
     let result = try LabelRow.label(LabelRow.read(samples), judge: judge, options: LabelOptions(), to: pairs)
