@@ -16,6 +16,11 @@ struct GGUFPreTokenizer {
   private static let llama3 =
     contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"# + tail
   private static let qwen2 = contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"# + tail
+  private static let qwen35 =
+    contractions + #"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*"# + tail
+  private static let bailing =
+    contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"#
+  private static let seedCoder = contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}\r\n]+"# + tail
   private static let mixedCase = [
     #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"#,
     #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"#,
@@ -58,10 +63,18 @@ struct GGUFPreTokenizer {
         "llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral", "midm-2.0", "lfm2", "jina-v5-nano",
       ],
       preTokenizer: splits([llama3]), ignoresMerges: true, addsBOS: true),
-    GGUFPreTokenizer(names: ["smaug-bpe", "dbrx", "chatglm-bpe"], preTokenizer: splits([llama3])),
+    GGUFPreTokenizer(names: ["smaug-bpe", "dbrx", "chatglm-bpe", "glm4"], preTokenizer: splits([llama3])),
     GGUFPreTokenizer(
       names: ["qwen2", "stablelm2", "deepseek-r1-qwen", "megrez", "kormo", "hunyuan", "solar-open", "grok-2"],
       preTokenizer: splits([qwen2]), normalizer: ["type": "NFC"]),
+    GGUFPreTokenizer(names: ["qwen35"], preTokenizer: splits([qwen35]), normalizer: ["type": "NFC"]),
+    GGUFPreTokenizer(names: ["bailingmoe", "bailingmoe2", "llada-moe"], preTokenizer: splits([bailing])),
+    GGUFPreTokenizer(names: ["seed-coder"], preTokenizer: splits([seedCoder])),
+    GGUFPreTokenizer(
+      names: ["minicpm5"],
+      preTokenizer: splits([
+        #"\p{N}{1,3}"#, contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}+| ?[^\s\p{L}\p{N}]+[\r\n]*"# + tail,
+      ]), ignoresMerges: true),
     GGUFPreTokenizer(names: ["tekken"], preTokenizer: splits([tekken]), ignoresMerges: true, addsBOS: true),
     GGUFPreTokenizer(
       names: ["gpt-4o", "llama4", "kanana2", "talkie", "minimax-m2"], preTokenizer: splits([gpt4o])),

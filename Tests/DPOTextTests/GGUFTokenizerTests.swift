@@ -59,6 +59,29 @@ import Testing
     #expect(again.tokenizerJSON == tokenizer.tokenizerJSON)
   }
 
+  /// Under every name that both know, text is split as llama.cpp splits it.
+  @Test func wordsAreSplitAsLlamaCppDoes() throws {
+    let golden = try #require(Fixtures.json("golden/pre.json").object)
+    func strings(_ key: String) -> [String] { golden[key]?.array?.compactMap(\.string) ?? [] }
+    let (tokens, texts) = (strings("tokens"), strings("texts"))
+    let names = golden.keys.filter { !["tokens", "merges", "texts"].contains($0) }
+    #expect(names.count > 40 && texts.count == 70)
+    for name in names {
+      let tokenizer = try Tokenizer.fromGGUF(
+        metadata([
+          ("tokenizer.ggml.model", .string("gpt2")), ("tokenizer.ggml.pre", .string(name)),
+          ("tokenizer.ggml.tokens", .strings(tokens)), ("tokenizer.ggml.merges", .strings(strings("merges"))),
+          ("tokenizer.ggml.token_type", .ints(tokens.map { _ in 1 })),
+        ]))
+      let rows = try #require(golden[golden[name]?.string ?? name]?.array)
+      #expect(rows.count == texts.count && rows.count(where: \.isNull) < 40)
+      for (text, ids) in zip(texts, rows) where !ids.isNull {
+        let expected = ids.array?.compactMap { $0.int.map(Int32.init) }
+        #expect(try tokenizer.encode(text, addSpecialTokens: false) == expected, "\(name): \(text.debugDescription)")
+      }
+    }
+  }
+
   private var tiny: GGUFMetadata {
     metadata([
       ("tokenizer.ggml.model", .string("gpt2")), ("tokenizer.ggml.pre", .string("gpt-2")),
