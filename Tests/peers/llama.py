@@ -91,8 +91,8 @@ def smollm2(seed):
     ours, theirs = flat(after) - flat(before), flat(their_after) - flat(their_before)
     assert np.abs(ours).max() > 3, f"training moved no sum by more than {np.abs(ours).max():.2f} nats"
     off = np.abs(ours - theirs)
-    # A shift is a difference of two sums, each with that noise.
-    assert (off < np.sqrt(2) * noise).all() and off.mean() < 1, f"shifts {theirs.round(2)}, expected {ours.round(2)}"
+    # A shift is a difference of two sums, each with that noise, which grows with what the adapter changes.
+    assert (off < np.sqrt(2) * noise + 0.05 * np.abs(ours)).all() and off.mean() < 1, f"shifts {theirs.round(2)}, expected {ours.round(2)}"
     return f"shifts up to {np.abs(ours).max():.1f} nats, followed within {off.max():.2f}; without adapter within {base.max():.2f}"
 
 
