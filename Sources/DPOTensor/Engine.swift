@@ -14,7 +14,9 @@ public struct Engine: Sendable, Equatable {
   }
 
   /// The one that is used unless another is asked for: the first of `names` whose instructions this processor has.
-  public static let best = Engine(ck_engine_best())
+  ///
+  /// Computed, as a child of fork would wait for ever for a constant that another thread was just making.
+  public static var best: Engine { Engine(ck_engine_best()) }
 
   /// Those of this build, whether this machine can run them or not.
   public static let names = (0..<Int32(CK_ENGINES)).map { String(cString: ck_engine_name($0)) }
