@@ -15,10 +15,8 @@ extension LanguageModel {
   }
 
   /// The model's chat template over messages ({"role", "content"}), as text.
-  ///
-  /// - Parameter variables: more names that the template may use, such as `tools`.
-  package func chat(_ messages: [JSON], addGenerationPrompt: Bool, variables: JSONObject = [:]) throws -> String {
-    try tokenizer.chat(messages, addGenerationPrompt: addGenerationPrompt, variables: variables, file: file.path)
+  package func chat(_ messages: [JSON], addGenerationPrompt: Bool) throws -> String {
+    try tokenizer.chat(messages, addGenerationPrompt: addGenerationPrompt, variables: [:], file: file.path)
   }
 
   /// The model's chat template over messages, as text.
@@ -30,19 +28,10 @@ extension LanguageModel {
 
   /// Tokens of a prompt: text with BOS before it where the tokenizer puts one and the text has none, or messages in the chat
   /// template.
-  public func tokens(of prompt: Prompt) throws -> [Int32] { try promptTokens(prompt.json) }
-
-  /// Tokens of a prompt: text with the tokenizer's special tokens, or messages in the chat template.
-  ///
-  /// - Parameter variables: more names that the template may use, such as `tools`.
-  package func promptTokens(_ prompt: JSON, variables: JSONObject = [:]) throws -> [Int32] {
-    try tokenizer.tokens(ofPrompt: prompt, variables: variables, file: file.path)
-  }
+  public func tokens(of prompt: Prompt) throws -> [Int32] { try tokens(of: PromptRow(prompt.json)) }
 
   /// Tokens of a row's prompt.
-  package func tokens(_ row: PromptRow) throws -> [Int32] {
-    try promptTokens(row.prompt, variables: row.template.variables)
-  }
+  package func tokens(of row: PromptRow) throws -> [Int32] { try tokenizer.tokens(of: row, file: file.path) }
 
   /// Scores completions of texts, with EOS appended and boundaries as in training.
   public func score(texts: [(prompt: String, completion: String)]) throws -> [CompletionScores] {
@@ -126,16 +115,14 @@ extension Tokenizer {
       time: time)
   }
 
-  /// Tokens of a prompt, text or messages. `time`: what the chat template is told, as `DatasetOptions.templateTime`.
-  package func tokens(
-    ofPrompt prompt: JSON, variables: JSONObject = [:], time: Int? = nil, file: String
-  ) throws -> [Int32] {
-    if let text = prompt.string { return try encode(prompt: text) }
-    guard let messages = prompt.array else {
-      throw DPOError.argument("a prompt is \(prompt.kind); expected text or an array of messages")
+  /// Tokens of a row's prompt. `time`: what the chat template is told, as `DatasetOptions.templateTime`.
+  package func tokens(of row: PromptRow, time: Int? = nil, file: String) throws -> [Int32] {
+    if let text = row.prompt.string { return try encode(prompt: text) }
+    guard let messages = row.prompt.array else {
+      throw DPOError.argument("a prompt is \(row.prompt.kind); expected text or an array of messages")
     }
     return try encode(
-      chat(messages, addGenerationPrompt: true, variables: variables, time: time, file: file),
+      chat(messages, addGenerationPrompt: true, variables: row.template.variables, time: time, file: file),
       addSpecialTokens: false)
   }
 }

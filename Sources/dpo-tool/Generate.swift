@@ -33,7 +33,7 @@ struct Generate: ParsableCommand {
     } else {
       prompts = try PromptRow.read(data ?? "")
     }
-    let tokens = try prompts.map(model.tokens)
+    let tokens = try prompts.map { try model.tokens(of: $0) }
     // A single answer is shown as it comes; several would mix.
     let streams = !json && tokens.count == 1 && options.completionsPerPrompt == 1
     var decoder = try StreamingDecoder(model.tokenizer)

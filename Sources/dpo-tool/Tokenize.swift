@@ -28,7 +28,7 @@ struct Tokenize: ParsableCommand {
     var rows: [JSON] = []
     if let text {
       let ids = try tokenizer.tokens(
-        ofPrompt: chat ? [["role": "user", "content": .string(text)]] : .string(text), file: model)
+        of: PromptRow(chat ? [["role": "user", "content": .string(text)]] : .string(text)), file: model)
       rows.append([
         "ids": list(ids), "tokens": .array(ids.map { .string(tokenizer.token($0) ?? "") }),
       ])

@@ -22,7 +22,7 @@ extension LanguageModel {
     for first in stride(from: 0, to: prompts.count, by: 8) {
       let batch = Array(prompts[first..<min(prompts.count, first + 8)])
       options.seed = seed &+ UInt64(first)
-      let completions = try generate(batch.map { try promptTokens(.string($0)) }, options: options)
+      let completions = try generate(batch.map { try tokens(of: .text($0)) }, options: options)
       for (prompt, answers) in zip(batch, completions) {
         let texts = try answers.map(text)
         samples.texts.append(texts)
@@ -36,7 +36,7 @@ extension LanguageModel {
 
   /// log π(y|x) of every sample.
   func logProbs(_ prompts: [String], _ samples: Samples) throws -> [[Double]] {
-    let ids = try prompts.map { try promptTokens(.string($0)) }
+    let ids = try prompts.map { try tokens(of: .text($0)) }
     let flat = samples.tokens.enumerated().flatMap { prompt, answers in answers.map { (prompt: prompt, tokens: $0) } }
     var scores = try score(prompts: ids, completions: flat).map(\.logProb)[...]
     return samples.tokens.map { answers in

@@ -18,6 +18,11 @@ public struct TemplateColumns: Sendable, Equatable {
     self.keywords = keywords
   }
 
+  /// Those of a row whose prompt is chat messages; text has none.
+  init(_ row: JSONObject, beside prompt: JSON, place: String) throws {
+    self = prompt.array == nil ? .none : try TemplateColumns(row, place: place)
+  }
+
   /// - Throws: `.format` for columns that are something else.
   init(_ row: JSONObject, place: String) throws {
     var tools = row["tools"]

@@ -40,11 +40,13 @@ public struct SampleEvaluation: Sendable {
 
 /// A prompt and the answers to it that people chose.
 public struct ChosenAnswers: Sendable, Equatable {
-  /// Text, or chat messages.
-  public let prompt: JSON
+  /// What was asked.
+  let asked: PromptRow
   /// Text, or chat messages; each once.
   public internal(set) var answers: [JSON]
-  let template: TemplateColumns
+
+  /// Text, or chat messages.
+  public var prompt: JSON { asked.prompt }
 }
 
 extension ChosenAnswers {
@@ -60,12 +62,13 @@ extension ChosenAnswers {
       var row = try rows.read(object, place: place)
       try row.extractPrompt(place: place)
       guard let prompt = row.prompt?.json, let answer = row.completions.first?.json else { return }
-      let key = JSON.array([prompt, .object(row.template.columns)]).description
+      let asked = PromptRow(prompt, template: row.template)
+      let key = JSON.object(asked.columns).description
       if let index = places[key] {
         if !found[index].answers.contains(answer) { found[index].answers.append(answer) }
       } else {
         places[key] = found.count
-        found.append(ChosenAnswers(prompt: prompt, answers: [answer], template: row.template))
+        found.append(ChosenAnswers(asked: asked, answers: [answer]))
       }
     }
     guard !found.isEmpty else { throw DPOError.format(path, "no rows; expected at least one pair") }
@@ -87,7 +90,7 @@ extension LanguageModel {
   ) throws -> SampleEvaluation {
     try options.validate()
     guard !rows.isEmpty else { throw DPOError.argument("there are no prompts to draw answers to") }
-    let prompts = try rows.map { try promptTokens($0.prompt, variables: $0.template.variables) }
+    let prompts = try rows.map { try tokens(of: $0.asked) }
     let isPolicy = options.temperature == 1 && options.topK == 0 && options.topP == 1 && options.minP == 0
     let group = max(1, SampleRows.sequencesOfGroup / options.completionsPerPrompt)
     var (kl, predictionKL, lengths, finished) = ([Double](), [Double](), [Double](), [Double]())
@@ -152,7 +155,7 @@ private struct Contests {
         // A judge may prefer what it sees first.
         let isFirst = random.next() & 1 == 0
         let scores = try judge.scores(
-          row.prompt, isFirst ? [sample, chosen] : [chosen, sample], template: row.template)
+          row.prompt, isFirst ? [sample, chosen] : [chosen, sample], template: row.asked.template)
         guard scores.count == 2, scores.allSatisfy(\.isFinite) else {
           throw DPOError(
             .format, "prompt \(index + 1): the judge gave \(scores.count) scores for 2 answers, or not finite ones")

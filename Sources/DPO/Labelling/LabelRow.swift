@@ -56,7 +56,7 @@ extension LabelRow {
       }
       let prompt = try content(row["prompt"], "prompt")
       let completions = try found.map { try content($0, "completions") }
-      let template = prompt.array == nil ? .none : try TemplateColumns(row, place: "\(path): line \(line)")
+      let template = try TemplateColumns(row, beside: prompt, place: "\(path): line \(line)")
       let columns = template.columns
       let text = JSON.array([prompt] + completions + (columns.isEmpty ? [] : [.object(columns)])).description
       let hash = Array(text.utf8).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }

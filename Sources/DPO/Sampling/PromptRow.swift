@@ -28,7 +28,7 @@ public struct PromptRow: Sendable, Equatable {
           path, "line \(line): \"prompt\" is \(row["prompt"]?.kind ?? "missing"), expected text or messages")
       }
       let content: JSON = chat && prompt.string != nil ? [["role": "user", "content": prompt]] : prompt
-      let template = content.array == nil ? .none : try TemplateColumns(row, place: "\(path): line \(line)")
+      let template = try TemplateColumns(row, beside: content, place: "\(path): line \(line)")
       prompts.append(PromptRow(content, template: template))
     }
     guard !prompts.isEmpty else { throw DPOError.format(path, "no rows; expected at least one prompt") }

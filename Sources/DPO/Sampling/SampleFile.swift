@@ -122,9 +122,7 @@ extension LanguageModel {
 
   private func sampleTokens(_ prompts: [PromptRow], time: Int?) throws -> [[Int32]] {
     let tokenizer = try tokenizer
-    return try prompts.map {
-      try tokenizer.tokens(ofPrompt: $0.prompt, variables: $0.template.variables, time: time, file: file.path)
-    }
+    return try prompts.map { try tokenizer.tokens(of: $0, time: time, file: file.path) }
   }
 
   private func samplingSettings(_ options: GenerationOptions, pairs: Bool, time: Int?) -> JSON {

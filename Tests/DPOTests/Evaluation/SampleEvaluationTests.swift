@@ -24,7 +24,7 @@ import Testing
 
   /// Of the first token every probability can be had by scoring each token of the vocabulary.
   @Test func divergencesOfPredictionsAreThoseOfWholeDistributions() throws {
-    let prompt = try policy.promptTokens(rows[0].prompt)
+    let prompt = try policy.tokens(of: PromptRow(rows[0].prompt))
     let all = (0..<policy.configuration.vocabularySize).map { (prompt: 0, tokens: [Int32($0)]) }
     let (p, q) = (
       try policy.score(prompts: [prompt], completions: all).map(\.logProb),
