@@ -111,7 +111,7 @@ extension Tokenizer {
     // transformers leaves keys of messages out whose value is null, such as the content beside calls of tools.
     let messages = messages.map { message in message.object.map { JSON.object($0.withoutNullMembers) } ?? message }
     return try template.render(
-      messages: messages, addGenerationPrompt: addGenerationPrompt, variables: templateVariables.adding(variables),
+      messages: messages, addGenerationPrompt: addGenerationPrompt, variables: templateVariables.with(variables),
       time: time)
   }
 

@@ -61,6 +61,13 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
 
   /// (key, value) in file order.
   public var members: [(key: String, value: JSON)] { keys.map { ($0, values[Name($0)] ?? .null) } }
+
+  /// The members of `more` take the place of those of the same name, or follow.
+  package func with(_ more: JSONObject) -> JSONObject {
+    var all = self
+    for (key, value) in more.members { all[key] = value }
+    return all
+  }
 }
 
 extension JSON {

@@ -36,6 +36,6 @@ extension RowTokenizer {
 
   /// What a template may read besides the messages.
   private static func variables(_ tokenizer: Tokenizer, _ row: DataRow) -> JSONObject {
-    tokenizer.templateVariables.adding(row.template.variables)
+    tokenizer.templateVariables.with(row.template.variables)
   }
 }

@@ -41,8 +41,7 @@ public struct TemplateColumns: Sendable, Equatable {
   var variables: JSONObject {
     var variables = JSONObject()
     variables["tools"] = tools
-    for (name, value) in keywords?.members ?? [] { variables[name] = value }
-    return variables
+    return variables.with(keywords ?? [:])
   }
 
   /// The columns, of another row.
@@ -51,14 +50,5 @@ public struct TemplateColumns: Sendable, Equatable {
     columns["tools"] = tools
     columns["chat_template_kwargs"] = keywords.map(JSON.object)
     return columns
-  }
-}
-
-extension JSONObject {
-  /// The same with members of another object.
-  func adding(_ other: JSONObject) -> JSONObject {
-    var result = self
-    for (key, value) in other.members { result[key] = value }
-    return result
   }
 }

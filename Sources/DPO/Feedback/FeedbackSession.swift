@@ -39,8 +39,7 @@ struct FeedbackSession {
         }),
     ]
     if let templateTime { object["template_time"] = .int(templateTime) }
-    for (name, value) in outcome.members { object[name] = value }
-    return .object(object)
+    return .object(object.with(outcome))
   }
 
   /// The line of the log.

@@ -138,7 +138,7 @@ public struct Judge: Sendable {
         let row: JSONObject = [
           "prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt),
         ]
-        return row.adding(answer.template.columns)
+        return row.with(answer.template.columns)
       }
       return try copy.use { model in
         let data = try model.file.dataset(.rows(rows), options: options)

@@ -25,7 +25,7 @@ public struct LabelRow: Sendable, Equatable {
 
   /// A row made of this one: its prompt with these columns.
   func made(_ columns: JSONObject) -> JSONObject {
-    (["prompt": prompt] as JSONObject).adding(columns).adding(template.columns)
+    (["prompt": prompt] as JSONObject).with(columns).with(template.columns)
   }
 
   /// What people and classifiers read.

@@ -14,7 +14,7 @@ public struct PromptRow: Sendable, Equatable {
   }
 
   /// The columns of a row.
-  var columns: JSONObject { (["prompt": prompt] as JSONObject).adding(template.columns) }
+  var columns: JSONObject { (["prompt": prompt] as JSONObject).with(template.columns) }
 
   /// Prompts of a JSON-lines file: the "prompt" of every row, text or chat messages, with `tools` and `chat_template_kwargs`.
   ///

@@ -105,7 +105,7 @@ extension LanguageModel {
   private func sampleRows(_ prompt: PromptRow, _ completions: [Completion], pairs: Bool) throws -> [JSONObject] {
     let texts = try completions.map(text)
     func row(_ chosen: [Int]) -> JSONObject {
-      prompt.columns.adding([
+      prompt.columns.with([
         "completions": .array(chosen.map { .string(texts[$0]) }),
         "finish_reasons": .array(chosen.map { .string(completions[$0].finish.rawValue) }),
       ])

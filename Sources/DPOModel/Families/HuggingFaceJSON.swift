@@ -30,12 +30,3 @@ extension Family {
   /// The shortest decimal of a float: 1e-05 rather than 9.999999747378752e-06.
   static func decimal(_ value: Float) -> Double { Double("\(value)") ?? Double(value) }
 }
-
-extension JSONObject {
-  /// The members of `more` take the place of those of the same name, or follow.
-  func with(_ more: JSONObject) -> JSONObject {
-    var all = self
-    for (key, value) in more.members { all[key] = value }
-    return all
-  }
-}

@@ -137,9 +137,7 @@ public struct ChatTemplate: Sendable {
         !$0.isNull
       })
     else { return message }
-    var result: JSONObject = ["thinking": object["thinking"] ?? reasoning]
-    for (key, value) in object.members { result[key] = value }
-    result["reasoning_content"] = reasoning
-    return .object(result)
+    return .object(
+      (["thinking": reasoning] as JSONObject).with(object).with(["reasoning_content": reasoning]))
   }
 }
