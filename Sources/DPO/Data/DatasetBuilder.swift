@@ -28,13 +28,15 @@ struct DatasetBuilder {
   private static let mostPreferences = 1 << 22
   private var lengths = DataReport.Lengths()
 
-  init(name: String, unit: String, kind: RowKind, options: DatasetOptions) throws {
+  /// - Parameter columns: that are read of such rows.
+  init(name: String, unit: String, kind: RowKind, options: DatasetOptions, columns: Set<String> = []) throws {
     try options.validate()
     self.name = name
     self.unit = unit
     self.kind = kind
     self.options = options
     report = DataReport(name: name, kind: kind)
+    report.readableColumns = columns
   }
 
   var count: Int { lines.count }
@@ -97,13 +99,15 @@ struct DatasetBuilder {
     add(row, columns, line)
   }
 
-  /// Counts in the columns of a row that are not read.
-  mutating func note(columns: [String], read: Set<String>) {
-    report.readableColumns = read
-    for column in columns where !read.contains(column) && !report.unreadColumns.contains(column) {
-      if report.unreadColumns.count < DataReport.mostUnreadColumns { report.unreadColumns.append(column) }
+  /// Counts in the columns that a row has.
+  mutating func note(columns: [String]) {
+    for column in columns {
+      if report.readableColumns.contains(column) {
+        report.readColumns.insert(column)
+      } else if report.unreadColumns.count < DataReport.mostUnreadColumns, !report.unreadColumns.contains(column) {
+        report.unreadColumns.append(column)
+      }
     }
-    for column in columns where read.contains(column) { report.readColumns.insert(column) }
   }
 
   private mutating func add(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ line: Int) {

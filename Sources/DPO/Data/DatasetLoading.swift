@@ -47,7 +47,6 @@ extension TokenizedDataset {
   ) throws {
     guard let tokenizer else { throw DPOError.argument("rows of text need a tokenizer") }
     var format: RowFormat?
-    var columns: Set<String> = []
     var builder: DatasetBuilder?
     var waiting: [(row: DataRow, number: Int)] = []  // rejected completions of a block that is being unpaired
 
@@ -66,12 +65,12 @@ extension TokenizedDataset {
       let rows = try format ?? RowFormat(first: object, purpose: options.purpose, place: place)
       if builder == nil {
         builder = try DatasetBuilder(
-          name: stream.name, unit: stream.unit, kind: options.purpose.learns(rows.kind), options: options)
+          name: stream.name, unit: stream.unit, kind: options.purpose.learns(rows.kind), options: options,
+          columns: rows.columns)
         format = rows
-        columns = rows.columns
       }
       var row = try rows.read(object, place: place)
-      builder?.note(columns: object.keys, read: columns)
+      builder?.note(columns: object.keys)
       if rows.kind == .pairs { try row.extractPrompt(place: place) }
       if options.purpose == .supervised, rows.kind == .pairs { row = row.unpaired().chosen }
       guard options.purpose == .unpaired, rows.kind == .pairs else { return try add(row, number) }
