@@ -5,7 +5,8 @@
 ///
 ///     x ← x + after(O f(I before(x)))
 ///
-/// I and O are products with weights, f is attention or the MLP's activation, and either norm may be missing.
+/// I and O are products with weights, f is attention or the MLP's activation, and either norm may be missing. Instead of the
+/// norm behind it a branch may have a constant factor.
 struct BlockDescription {
   struct Branch {
     let mixing: Mixing
@@ -17,6 +18,8 @@ struct BlockDescription {
     /// O
     let output: ModelPart
     let normAfter: ModelPart?
+    /// It reads x as the block got it, without what the branches before it have added.
+    var isParallel = false
 
     var parts: [ModelPart] { [normBefore, normAfter, output].compactMap(\.self) + inputs + headNorms }
   }
@@ -36,13 +39,14 @@ extension DecoderConfiguration {
   func block(_ layer: Int) -> BlockDescription {
     let (before, after) = (normPosition != .after, normPosition != .before)
     let attention = BlockDescription.Branch(
-      mixing: .attention(window: layersWithoutWindow.contains(layer) ? nil : slidingWindow),
+      mixing: .attention(window: window(layer)),
       normBefore: before ? .attentionNorm : nil, inputs: fusedQKV ? [.fusedQueryKeyValue] : [.query, .key, .value],
-      headNorms: queryKeyNorm ? [.queryNorm, .keyNorm] : [], output: .attentionOutput,
+      headNorms: queryKeyNorm == nil ? [] : [.queryNorm, .keyNorm], output: .attentionOutput,
       normAfter: after ? .attentionPostNorm : nil)
     let mlp = BlockDescription.Branch(
-      mixing: .activation, normBefore: before ? .mlpNorm : nil, inputs: gatedMLP ? [.gate, .up] : [.up], headNorms: [],
-      output: .down, normAfter: after ? .mlpPostNorm : nil)
+      mixing: .activation, normBefore: before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil,
+      inputs: fusedGateUp ? [.fusedGateUp] : gatedMLP ? [.gate, .up] : [.up], headNorms: [],
+      output: .down, normAfter: after ? .mlpPostNorm : nil, isParallel: parallelBranches)
     return BlockDescription(branches: [attention, mlp])
   }
 
@@ -67,8 +71,11 @@ extension DecoderBranch {
   /// Numbers of a row of all inputs side by side.
   var inputWidth: Int { inputs.reduce(0) { $0 + $1.weight.rows } }
 
-  /// What has yet to be added to the output where it is added to x: a norm behind it takes the bias along.
-  var biasLeft: WeightVector? { normAfter == nil ? output.bias : nil }
+  /// Something stands between the output and the sum with x: it takes the bias along.
+  var finishes: Bool { normAfter != nil || factor != 1 }
+
+  /// What has yet to be added to the output where it is added to x.
+  var biasLeft: WeightVector? { finishes ? nil : output.bias }
 
   /// The bias of a column of the inputs side by side, whether they are one layer or several.
   func inputBias(at column: Int) -> UnsafePointer<Float>? {
@@ -106,7 +113,8 @@ protocol BlockExecutor {
 
   var decoder: Decoder { get }
 
-  /// x ← x + the output of `before`, where there is one; then norm(x), or x without a norm.
+  /// x ← x + the output of `before`, where there is one, and norm(x), or x without a norm; of a parallel branch norm(x) of the
+  /// x before.
   func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> Rows
   /// Attention of what `inputs` make of the rows: [rows, width of all queries].
   func attend(_ place: BranchPlace, _ input: Rows, window: Int?) -> Rows
@@ -116,6 +124,8 @@ protocol BlockExecutor {
   func project(_ place: BranchPlace, _ mixed: Rows)
   /// norm(output + bias) takes the output's place.
   func normOutput(_ place: BranchPlace, _ norm: NormWeights)
+  /// factor · (output + bias) takes the output's place.
+  func scaleOutput(_ place: BranchPlace, _ factor: Float)
 }
 
 extension BlockExecutor {
@@ -128,7 +138,11 @@ extension BlockExecutor {
       case .activation: activate(place, input)
       }
     project(place, mixed)
-    if let norm = branch.normAfter { normOutput(place, norm) }
+    if let norm = branch.normAfter {
+      normOutput(place, norm)
+    } else if branch.factor != 1 {
+      scaleOutput(place, branch.factor)
+    }
   }
 
   func run(_ layer: Int) {

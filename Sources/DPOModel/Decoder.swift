@@ -25,7 +25,9 @@ struct Linear {
 }
 
 struct NormWeights {
+  let kind: NormKind
   let weight: WeightVector
+  /// Of a layer norm; zeros where the model has none.
   let bias: WeightVector?
 }
 
@@ -38,6 +40,9 @@ struct DecoderBranch {
   let queryNorm, keyNorm: WeightVector?
   let output: Linear
   let normAfter: NormWeights?
+  let isParallel: Bool
+  /// What the output is multiplied by where no norm is behind it.
+  let factor: Float
 }
 
 struct DecoderBlock {
@@ -56,6 +61,7 @@ public final class Decoder: @unchecked Sendable {
   let finalNorm: NormWeights
   /// The embedding's, when tied; nil in a reward model.
   let head: WeightMatrix?
+  let headBias: WeightVector?
   /// w of v = w·h, where the model says one number.
   let scalarHead: WeightVector?
   /// Bytes of weights as they are stored, for a frozen model.
@@ -113,7 +119,6 @@ public final class Decoder: @unchecked Sendable {
       }
     }
     self.configuration = configuration
-    self.vectors = vectors
     self.storedBytes = storedBytes
     parameters = store
     owners = store == nil ? descriptions.compactMap { tensors[$0.name]?.owner } : []
@@ -136,23 +141,32 @@ public final class Decoder: @unchecked Sendable {
     func linear(_ layer: Int, _ part: ModelPart) throws -> Linear {
       Linear(part: part, weight: try matrix(layer, part), bias: vector(layer, part, ".bias"))
     }
+    var zeros: WeightVector?
+    if configuration.norm == .layer, !configuration.normBias {
+      let buffer = try FloatBuffer(count: configuration.hiddenSize)
+      vectors.append(buffer)
+      zeros = WeightVector(values: UnsafePointer(buffer.pointer), gradient: nil)
+    }
     func norm(_ layer: Int, _ part: ModelPart) throws -> NormWeights {
       guard let weight = vector(layer, part, ".weight") else {
         throw DPOError(.internal, "no vector for \(part.rawValue) of layer \(layer)")
       }
-      return NormWeights(weight: weight, bias: vector(layer, part, ".bias"))
+      return NormWeights(kind: configuration.norm, weight: weight, bias: zeros ?? vector(layer, part, ".bias"))
     }
     embedding = try matrix(-1, .tokenEmbedding)
-    positions = configuration.ropeBase == nil ? try matrix(-1, .positionEmbedding) : nil
+    positions = configuration.rope == nil ? try matrix(-1, .positionEmbedding) : nil
     switch configuration.heads {
     case .score:
       head = nil
+      headBias = nil
       scalarHead = vector(-1, .scoreHead, ".weight")
     case .language, .languageAndValue:
       head = configuration.tiedHead ? embedding : try matrix(-1, .head)
+      headBias = vector(-1, .head, ".bias")
       scalarHead = vector(-1, .valueHead, ".weight")
     }
     finalNorm = try norm(-1, .finalNorm)
+    self.vectors = vectors
     blocks = try (0..<configuration.layerCount).map { layer in
       DecoderBlock(
         branches: try configuration.block(layer).branches.map { branch in
@@ -161,7 +175,8 @@ public final class Decoder: @unchecked Sendable {
             inputs: try branch.inputs.map { try linear(layer, $0) },
             queryNorm: branch.headNorms.isEmpty ? nil : vector(layer, .queryNorm, ".weight"),
             keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"),
-            output: try linear(layer, branch.output), normAfter: try branch.normAfter.map { try norm(layer, $0) })
+            output: try linear(layer, branch.output), normAfter: try branch.normAfter.map { try norm(layer, $0) },
+            isParallel: branch.isParallel, factor: Float(configuration.residualScale))
         })
     }
   }

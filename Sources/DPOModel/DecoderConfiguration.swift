@@ -26,38 +26,29 @@ public enum Activation: Sendable, Equatable {
   case geluTanh
   /// x · Φ(x)
   case gelu
+  /// max(x, 0)²
+  case reluSquared
 }
 
-/// How the rotary frequencies f_i = base^(−2i/d), i = 0 … d/2 − 1, are changed for contexts longer than first trained on.
-public enum RopeScaling: Sendable, Equatable {
-  /// f_i
-  case none
-  /// f_i / factor
-  case linear(factor: Double)
-  /// With the wavelength λ = 2π/f_i and n = originalContext: f_i if λ < n/highFrequencyFactor; f_i/factor if
-  /// λ > n/lowFrequencyFactor; between them (1−s)·f_i/factor + s·f_i with
-  /// s = (n/λ − lowFrequencyFactor)/(highFrequencyFactor − lowFrequencyFactor).
-  case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalContext: Int)
-  /// f_i / factors[i]: the tensor `rope_freqs.weight` of a GGUF file.
-  case divisors([Float])
+/// RMS norms of q and k.
+public enum QueryKeyNorm: Sendable, Equatable {
+  /// Of each head, before its rotation: Qwen 3.
+  case heads
+  /// Of each head, after its rotation: Hunyuan.
+  case turnedHeads
+  /// Of all heads together, before their rotation: OLMo 2.
+  case whole
+}
 
-  /// The d/2 frequencies for heads of `headSize` = d numbers.
-  package func frequencies(base: Double, headSize: Int) -> [Double] {
-    (0..<headSize / 2).map { index in
-      let frequency = pow(base, -2 * Double(index) / Double(headSize))
-      switch self {
-      case .none: return frequency
-      case .linear(let factor): return frequency / factor
-      case .divisors(let divisors): return index < divisors.count ? frequency / Double(divisors[index]) : frequency
-      case .llama3(let factor, let low, let high, let originalContext):
-        let turns = Double(originalContext) * frequency / (2 * Double.pi)
-        if turns > high { return frequency }
-        if turns < low { return frequency / factor }
-        let smooth = (turns - low) / (high - low)
-        return (1 - smooth) * frequency / factor + smooth * frequency
-      }
-    }
-  }
+/// Attention that grows sharper with the position p of the query, as in Llama 4: q is multiplied by
+/// 1 + β·log(1 + ⌊p / originalContext⌋).
+public struct QueryGrowth: Sendable, Equatable {
+  /// β
+  public package(set) var beta: Double
+  /// Positions from which on it grows.
+  public package(set) var originalContext: Int
+
+  func factor(at position: Int) -> Double { 1 + beta * log(1 + Double(position / max(1, originalContext))) }
 }
 
 /// What reads the hidden states after the last norm.
@@ -94,28 +85,54 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var norm: NormKind
   /// Where a block has its norms.
   public package(set) var normPosition = NormPosition.before
+  /// Layer norms have a bias.
+  public package(set) var normBias = true
+  /// Attention and MLP of a block read the same x, x + attention(norm(x)) + MLP(norm′(x)), rather than one after the other.
+  public package(set) var parallelBranches = false
+  /// norm′ is norm: one norm for both.
+  public package(set) var sharesNorm = false
   /// ε of all norms.
   public package(set) var normEpsilon: Float
-  /// Base of the rotary frequencies; nil: learned position embeddings instead.
-  public package(set) var ropeBase: Double?
-  /// How those frequencies are changed.
-  public package(set) var ropeScaling: RopeScaling
+  /// Rotary positions; nil: learned position embeddings instead.
+  public package(set) var rope: Rope?
+  /// Those of blocks with a window where they are others.
+  public package(set) var windowedRope: Rope?
+  /// Blocks without any, counted from 0.
+  public package(set) var layersWithoutRope: Set<Int> = []
+  /// How q grows with its position.
+  public package(set) var queryGrowth: QueryGrowth?
+  /// What q kᵀ is multiplied by; nil: 1/√headSize.
+  public package(set) var attentionScale: Double?
+  /// c of c·tanh(q kᵀ/c), which the softmax of attention then sees.
+  public package(set) var attentionSoftCap: Double?
+  /// What the embedding of a token is multiplied by.
+  public package(set) var embeddingScale = 1.0
+  /// What attention and MLP are multiplied by before they are added to x.
+  public package(set) var residualScale = 1.0
+  /// What the logits are multiplied by.
+  public package(set) var logitScale = 1.0
+  /// c of c·tanh(logits/c).
+  public package(set) var logitSoftCap: Double?
   /// Of the MLP.
   public package(set) var activation: Activation
   /// down(act(gate(x)) · up(x)) rather than down(act(up(x))).
   public package(set) var gatedMLP: Bool
   /// q, k and v are one linear layer, in this order along its rows.
   public package(set) var fusedQKV: Bool
+  /// So are gate and up.
+  public package(set) var fusedGateUp = false
   /// The layers of q, k and v have biases.
   public package(set) var queryKeyValueBias: Bool
   /// The layer behind attention has a bias.
   public package(set) var outputBias: Bool
   /// The layers of the MLP have biases.
   public package(set) var mlpBias: Bool
-  /// RMS norm over each head of q and k before the rotation.
-  public package(set) var queryKeyNorm: Bool
+  /// RMS norms of q and k.
+  public package(set) var queryKeyNorm: QueryKeyNorm?
   /// The head is the token embedding.
   public package(set) var tiedHead: Bool
+  /// The head has a bias.
+  public package(set) var headBias = false
   /// A token sees itself and the `slidingWindow` − 1 positions before it; nil: all before it.
   public package(set) var slidingWindow: Int?
   /// Blocks that have no window even so, counted from 0.
@@ -126,6 +143,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var bosToken: Int?
   /// Ids of the tokens that end a text.
   public package(set) var eosTokens: [Int]
+  /// It is the text part of a model with more than text, in which Hugging Face's modules have longer names.
+  public package(set) var isTextPart = false
   /// What reads the hidden states after the last norm.
   public package(set) var heads = Heads.language
   /// Id of the padding token: a reward model reads its score at the last token that is not this one. nil: at the last.
@@ -134,9 +153,10 @@ public struct DecoderConfiguration: Sendable, Equatable {
   package init(
     family: Family, vocabularySize: Int, hiddenSize: Int, intermediateSize: Int, layerCount: Int, headCount: Int,
     keyValueHeadCount: Int, headSize: Int, contextLength: Int, norm: NormKind = .rms, normEpsilon: Float = 1e-6,
-    ropeBase: Double? = 10_000, ropeScaling: RopeScaling = .none, activation: Activation = .silu, gatedMLP: Bool = true,
+    rope: Rope?, activation: Activation = .silu, gatedMLP: Bool = true,
     fusedQKV: Bool = false, queryKeyValueBias: Bool = false, outputBias: Bool = false, mlpBias: Bool = false,
-    queryKeyNorm: Bool = false, tiedHead: Bool = false, slidingWindow: Int? = nil, initializerRange: Double = 0.02,
+    queryKeyNorm: QueryKeyNorm? = nil, tiedHead: Bool = false, slidingWindow: Int? = nil,
+    initializerRange: Double = 0.02,
     bosToken: Int? = nil, eosTokens: [Int] = []
   ) {
     self.family = family
@@ -150,8 +170,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
     self.contextLength = contextLength
     self.norm = norm
     self.normEpsilon = normEpsilon
-    self.ropeBase = ropeBase
-    self.ropeScaling = ropeScaling
+    self.rope = rope
     self.activation = activation
     self.gatedMLP = gatedMLP
     self.fusedQKV = fusedQKV
@@ -170,4 +189,13 @@ public struct DecoderConfiguration: Sendable, Equatable {
   package var queryWidth: Int { headCount * headSize }
   /// Width of all key heads together; that of the value heads as well.
   package var keyValueWidth: Int { keyValueHeadCount * headSize }
+
+  /// Whether a block has the window.
+  package func isWindowed(_ layer: Int) -> Bool { slidingWindow != nil && !layersWithoutWindow.contains(layer) }
+  /// Positions that a row of a block sees, its own among them; nil: all before it.
+  func window(_ layer: Int) -> Int? { isWindowed(layer) ? slidingWindow : nil }
+  /// Rotary positions of a block; nil: it has none.
+  package func rope(_ layer: Int) -> Rope? {
+    layersWithoutRope.contains(layer) ? nil : isWindowed(layer) ? windowedRope ?? rope : rope
+  }
 }

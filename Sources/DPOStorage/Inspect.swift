@@ -5,19 +5,28 @@ import DPOText
 
 /// What a model, adapter or checkpoint at `path` holds, after all its checks: an object with `kind` ("model", "adapter" or
 /// "checkpoint"), `format`, `architecture`, `parameters` (their number), `tensors` (`name`, `dtype`, `shape` each, in our
-/// layout) and more.
-package func inspectFile(_ path: String) throws -> JSON {
-  if fileKind(path) == .directory, HuggingFaceDirectory(path).isAdapter { return try inspectPEFT(path) }
-  switch try FileContent(path) {
+/// layout) and more. Of a model that libdpo does not know what its file tells by itself, with the reason under `untrainable`.
+///
+/// Returns the model as well, if it is one that can be trained.
+package func inspectFile(_ path: String) throws -> (found: JSON, model: ModelFile?) {
+  if fileKind(path) == .directory, HuggingFaceDirectory(path).isAdapter { return (try inspectPEFT(path), nil) }
+  let content = try FileContent(path)
+  switch content {
   case .gguf(let mapped):
     let file = try GGUFFile(mapped)
-    if file.metadata["general.type"] == .string("adapter") { return inspectAdapter(file) }
+    if file.metadata["general.type"] == .string("adapter") { return (inspectAdapter(file), nil) }
   case .hdf5:
     let reader = try CheckpointReader(path)
-    if reader.header.kind != .model { return inspectCheckpoint(reader) }
+    if reader.header.kind != .model { return (inspectCheckpoint(reader), nil) }
   default: break
   }
-  return try ModelFile.open(path).inspection
+  do {
+    let model = try ModelFile.open(path)
+    return (model.inspection, model)
+  } catch let error as DPOError where error.code == .unsupported {
+    guard let found = try unknownModel(path, content, error) else { throw error }
+    return (found, nil)
+  }
 }
 
 extension ModelFile {
@@ -27,7 +36,7 @@ extension ModelFile {
     let listed = family.parameters(configuration).compactMap { parameter in
       tensors[parameter.name].map { describe(name: $0.name, dtype: $0.dtype.rawValue, shape: $0.shape) }
     }
-    return [
+    var out: JSONObject = [
       "kind": "model",
       "format": .string(format.rawValue),
       "architecture": .string(configuration.family.name),
@@ -36,8 +45,14 @@ extension ModelFile {
       "configuration": family.huggingFaceJSON(configuration),
       "tokenizer": tokenizerInspection,
       "provenance": provenance,
-      "tensors": .array(listed),
     ]
+    if !passedOver.isEmpty {
+      var owners = JSONObject()
+      for part in passedOver { owners[part.owner] = ["tensors": .int(part.count), "bytes": .int(part.bytes)] }
+      out["passed_over"] = .object(owners)
+    }
+    out["tensors"] = .array(listed)
+    return .object(out)
   }
 }
 
@@ -95,6 +110,54 @@ extension ModelFile {
     let ids = try? tokenizer.encode(
       String(decoding: text.utf8.dropFirst(place), as: UTF8.self), addSpecialTokens: false)
     return ids?.first(where: tokenizer.isSpecial)
+  }
+}
+
+/// What a file tells of a model that cannot be trained; nil: nothing.
+private func unknownModel(_ path: String, _ content: FileContent, _ error: DPOError) throws -> JSON? {
+  let (format, architecture, tensors): (ModelFile.Format, JSON, [FileTensor])
+  var settings = JSONObject()
+  switch content {
+  case .gguf(let mapped):
+    let file = try GGUFFile(parts: mapped)
+    format = .gguf
+    architecture = file.metadata["general.architecture"].flatMap(\.text).map(JSON.string) ?? .null
+    tensors = file.tensors
+    for key in file.metadata.keys where !key.hasPrefix("tokenizer.") {
+      if let value = file.metadata[key]?.short { settings[key] = value }
+    }
+  case .huggingFaceDirectory:
+    let directory = HuggingFaceDirectory(path)
+    let json = Family.textPart(try directory.json("config.json"))
+    format = .huggingFace
+    architecture = json["model_type"] ?? .null
+    tensors = try directory.tensors()
+    settings = json.object ?? settings
+  default: return nil
+  }
+  var encodings = JSONObject()
+  for tensor in tensors { encodings[tensor.dtypeName] = .int((encodings[tensor.dtypeName]?.int ?? 0) + 1) }
+  return [
+    "kind": "model", "format": .string(format.rawValue), "architecture": architecture,
+    "parameters": .int(tensors.reduce(0) { $0 + $1.shape.reduce(1, *) }),
+    "bytes": .int(tensors.reduce(0) { $0 + $1.bytes.count }), "encodings": .object(encodings),
+    "configuration": .object(settings), "untrainable": .string(error.message),
+    "tensors": .array(tensors.map { describe(name: $0.name, dtype: $0.dtypeName, shape: $0.shape) }),
+  ]
+}
+
+extension GGUFValue {
+  fileprivate var text: String? { if case .string(let text) = self { text } else { nil } }
+
+  /// A value that is no array.
+  fileprivate var short: JSON? {
+    switch self {
+    case .int(let number): .int(number)
+    case .double(let number): .real(number)
+    case .bool(let flag): .bool(flag)
+    case .string(let text) where text.utf8.count <= 200: .string(text)
+    default: nil
+    }
   }
 }
 

@@ -57,12 +57,16 @@ extension StoredTensor {
 
   /// Rows that stand at equal distances in the file, which is given in rows.
   private func eachRun(_ rows: Range<Int>, _ body: (_ run: Range<Int>, _ distance: Int) -> Void) {
-    guard case .interleavedHalves(let headSize) = rowOrder else { return body(rows, 1) }
-    let half = max(1, headSize / 2)
+    let (length, distance): (Int, Int)
+    switch rowOrder {
+    case .natural: return body(rows, 1)
+    case .interleavedHalves(let headSize): (length, distance) = (max(1, headSize / 2), 2)
+    case .byHead(_, let headSize): (length, distance) = (headSize, 1)
+    }
     var row = rows.lowerBound
     while row < rows.upperBound {
-      let end = min(rows.upperBound, (row / half + 1) * half)
-      body(row..<end, 2)
+      let end = min(rows.upperBound, (row / length + 1) * length)
+      body(row..<end, distance)
       row = end
     }
   }

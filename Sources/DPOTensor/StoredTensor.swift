@@ -6,6 +6,22 @@ package enum RowOrder: Sendable, Equatable {
   /// llama.cpp's order of q and k rows: within each head of `headSize` rows, Hugging Face's row h·(headSize/2) + i
   /// (h = 0, 1: half) stands at 2·i + h.
   case interleavedHalves(headSize: Int)
+  /// GPT-NeoX's order of q, k and v rows: those of one head of each of the `parts` stand together.
+  case byHead(parts: Int, headSize: Int)
+
+  /// Where a row stands among `rows`.
+  package func place(of row: Int, among rows: Int) -> Int {
+    switch self {
+    case .natural: return row
+    case .interleavedHalves(let size):
+      let (head, within) = (row / size, row % size)
+      return head * size + (within % (size / 2)) * 2 + within / (size / 2)
+    case .byHead(let parts, let size):
+      let width = max(1, rows / max(1, parts))
+      let (part, within) = (row / width, row % width)
+      return (within / size * parts + part) * size + within % size
+    }
+  }
 }
 
 /// A frozen tensor as it lies in a file or in memory, in row-major order: `shape` is [rows, columns] for matrices (a
@@ -69,12 +85,5 @@ package struct StoredTensor: Sendable {
   package var rowBytes: Int { columns / dtype.blockElements * dtype.blockBytes }
 
   /// Row of the file that holds row `row` of the tensor.
-  package func storedRow(_ row: Int) -> Int {
-    switch rowOrder {
-    case .natural: return row
-    case .interleavedHalves(let size):
-      let (head, within) = (row / size, row % size)
-      return head * size + (within % (size / 2)) * 2 + within / (size / 2)
-    }
-  }
+  package func storedRow(_ row: Int) -> Int { rowOrder.place(of: row, among: shape.first ?? 0) }
 }

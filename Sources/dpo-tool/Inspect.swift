@@ -30,13 +30,25 @@ struct Inspect: ParsableCommand {
   }
 
   private func describe(_ found: JSON) {
-    for (key, value) in found.object?.members ?? [] where key != "tensors" {
+    for (key, value) in found.object?.members ?? [] where !["tensors", "trainable", "untrainable"].contains(key) {
       print("\(key): \(value.string ?? value.description)")
     }
     for tensor in found["tensors"]?.array ?? [] {
       print(
         "  \(tensor["name"]?.string ?? "")  \(tensor["dtype"]?.string ?? "")  \(tensor["shape"]?.description ?? "")")
     }
+    if let reason = found["untrainable"]?.string { print("cannot be trained: \(reason)") }
+    if let trainable = found["trainable"] { print(sentence(trainable)) }
+  }
+
+  private func sentence(_ trainable: JSON) -> String {
+    func size(_ key: String) -> String {
+      let megabytes = Double(trainable[key]?.int ?? 0) / 1e6
+      return megabytes < 1000 ? "\(Int(megabytes.rounded(.up))) MB" : "\((megabytes / 100).rounded() / 10) GB"
+    }
+    return
+      "trainable: a step over \(trainable["step"]?.string ?? "") takes \(size("lora_bytes")) with LoRA of rank 16 on all "
+      + "linear layers and \(size("full_bytes")) with all weights; \(size("available_bytes")) are free here"
   }
 
   private func examine(_ model: ModelFile) throws {

@@ -202,6 +202,7 @@ private struct Blocks {
           }
           return rows
         }
+        let kind = ck_scores(scale: 1 / Float(size).squareRoot(), cap: 0)
         let expected = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
         var out = [Float](repeating: .nan, count: heads * size)
         var scores = [Float](repeating: .nan, count: ck_cached_attention_scratch(total, 2))
@@ -214,7 +215,7 @@ private struct Blocks {
               ck_cache_part(keys: k + own * width, values: v + own * width, count: total - prompt),
             ]
             kernels.pointee.cached_attention(
-              floats(q), heads, size, parts, 2, width, skip, 1 / Float(size).squareRoot(), &scores, &out)
+              floats(q), heads, size, parts, 2, width, skip, kind, &scores, &out)
           }
         }
         #expect(relativeError(out, expected) < 1e-6)

@@ -89,10 +89,12 @@ import Testing
     #expect(relativeError(dw, expected.dw) < 2e-6)
   }
 
-  @Test(arguments: Engine.available) func rope(engine: Engine) {
+  @Test(arguments: Engine.available, [false, true]) func rope(engine: Engine, interleaved: Bool) {
     let kernels = engine.kernels
     var numbers = Numbers(4)
-    let (rows, headCount, size) = (3, 2, 8)
+    // Of ten numbers of a head eight are turned.
+    let (rows, headCount, size, turned) = (3, 2, 10, 8)
+    let kind = ck_rotation(size: size, turned: turned, interleaved: interleaved ? 1 : 0)
     let frequencies = [1, 0.3, 0.1, 0.03]
     let positions: [Int32] = [0, 5, 9]
     var (cosines, sines) = ([Float](), [Float]())
@@ -104,17 +106,27 @@ import Testing
     }
     let x = numbers.next(rows * headCount * size)
     var y = floats(x)
-    kernels.pointee.rope(&y, headCount * size, cosines, sines, positions, rows, headCount, size, 1)
-    let expected = Reference.rope(
-      x, headSize: size, width: headCount * size, positions: positions.map { Int($0) }, frequencies: frequencies)
+    kernels.pointee.rope(&y, headCount * size, cosines, sines, positions, rows, headCount, kind, 1)
+    // What the reference turns are halves of whole heads.
+    var expected = x
+    let places = (0..<turned).map { interleaved ? $0 % 2 * (turned / 2) + $0 / 2 : $0 }
+    for row in 0..<rows * headCount {
+      var halves = [Double](repeating: 0, count: turned)
+      for (index, place) in places.enumerated() { halves[place] = x[row * size + index] }
+      let result = Reference.rope(
+        halves, headSize: turned, width: turned, positions: [Int(positions[row / headCount])],
+        frequencies: frequencies)
+      for (index, place) in places.enumerated() { expected[row * size + index] = result[place] }
+    }
     #expect(relativeError(y, expected) < 1e-6)
-    kernels.pointee.rope(&y, headCount * size, cosines, sines, positions, rows, headCount, size, -1)
+    kernels.pointee.rope(&y, headCount * size, cosines, sines, positions, rows, headCount, kind, -1)
     #expect(relativeError(y, x) < 1e-6)
   }
 
   private typealias Function = (Double) -> (value: Double, slope: Double)
 
-  @Test(arguments: Engine.available, [CK_SILU.rawValue, CK_GELU_TANH.rawValue, CK_GELU.rawValue]) func activations(
+  @Test(arguments: Engine.available, [CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED].map(\.rawValue))
+  func activations(
     engine: Engine, kind: UInt32
   ) {
     let kernels = engine.kernels
@@ -123,6 +135,7 @@ import Testing
       switch kind {
       case CK_SILU: Reference.silu
       case CK_GELU_TANH: Reference.geluTanh
+      case CK_RELU_SQUARED: Reference.reluSquared
       default: Reference.gelu
       }
     var numbers = Numbers(5)
@@ -178,25 +191,27 @@ import Testing
     #expect(y == z)
   }
 
-  @Test(arguments: Engine.available) func softmaxSeesTheDiagonalAndTheWindow(engine: Engine) {
+  @Test(arguments: Engine.available, [0, 3.0]) func softmaxSeesTheDiagonalAndTheWindow(engine: Engine, cap: Double) {
     let kernels = engine.kernels
     var numbers = Numbers(6)
     let (rows, columns, scale) = (4, 7, 0.5)
+    let kind = ck_scores(scale: Float(scale), cap: Float(cap))
+    func capped(_ z: Double) -> Double { cap == 0 ? z * scale : cap * tanh(z * scale / cap) }
     for (diagonal, window) in [(3, 100), (2, 3), (0, 1)] {
       let (z, g) = (numbers.next(rows * columns, scale: 5), numbers.next(rows * columns))
       func sees(_ i: Int) -> [Int] { (0..<columns).filter { $0 <= i + diagonal && $0 > i + diagonal - window } }
       func softmax(_ z: [Double]) -> [Double] {
         (0..<rows).flatMap { i -> [Double] in
           let seen = sees(i)
-          let sum = seen.reduce(0) { $0 + exp(z[i * columns + $1] * scale) }
-          return (0..<columns).map { seen.contains($0) ? exp(z[i * columns + $0] * scale) / sum : 0 }
+          let sum = seen.reduce(0) { $0 + exp(capped(z[i * columns + $1])) }
+          return (0..<columns).map { seen.contains($0) ? exp(capped(z[i * columns + $0])) / sum : 0 }
         }
       }
       let p = softmax(z)
       var (scores, lse) = (floats(z), [Float](repeating: 0, count: rows))
       var inverse = [Float](repeating: 0, count: rows)
       kernels.pointee.softmax_forward(
-        &scores, columns, rows, columns, diagonal, window, Float(scale), &lse, 1, &inverse)
+        &scores, columns, rows, columns, diagonal, window, kind, &lse, 1, &inverse)
       for i in scores.indices { scores[i] *= inverse[i / columns] }
       #expect(relativeError(scores, p) < 1e-6)
       let delta = (0..<rows).map { i -> Float in
@@ -205,7 +220,7 @@ import Testing
       }
       var (again, dp) = (floats(z), floats(g))
       kernels.pointee.softmax_backward(
-        &again, &dp, columns, rows, columns, diagonal, window, Float(scale), lse, delta, 1)
+        &again, &dp, columns, rows, columns, diagonal, window, kind, lse, delta, 1)
       #expect(relativeError(again, p) < 1e-6)
       #expect(relativeError(dp, differences(z) { dot(softmax($0), g) }) < 1e-5)
     }
@@ -243,9 +258,17 @@ import Testing
     let z = numbers.next(21, scale: 6)
     let lse = z[3] - Reference.logProb(z, 3)
     var found = floats(z)
-    kernels.pointee.logits_backward(&found, 21, 1, 21, [Float(lse)], [0.7])
+    kernels.pointee.logits_backward(&found, 21, 1, 21, [Float(lse)], [0.7], 0)
     var expected = Reference.logProbBackward(z, 3).map { 0.7 * $0 }
     expected[3] -= 0.7
     #expect(relativeError(found, expected) < 2e-6)
+
+    var capped = floats(z.map { $0 / 4 })
+    kernels.pointee.soft_cap(&capped, 21, 4)
+    let top = z.map { 4 * tanh($0 / 4) }
+    #expect(relativeError(capped, top) < 1e-6)
+    let sum = log(top.reduce(0) { $0 + exp($1) })
+    kernels.pointee.logits_backward(&capped, 21, 1, 21, [Float(sum)], [0.7], 4)
+    #expect(relativeError(capped, top.map { -0.7 * exp($0 - sum) * 4 * (1 - ($0 / 4) * ($0 / 4)) }) < 3e-6)
   }
 }

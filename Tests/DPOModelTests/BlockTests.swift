@@ -127,8 +127,8 @@ private struct TinyModel {
     let biased = norm == .layer
     var configuration = DecoderConfiguration(
       family: family, vocabularySize: 40, hiddenSize: 24, intermediateSize: 40, layerCount: 4, headCount: 4,
-      keyValueHeadCount: 2, headSize: 6, contextLength: 64, norm: norm, outputBias: biased, mlpBias: biased,
-      queryKeyNorm: true, slidingWindow: 4)
+      keyValueHeadCount: 2, headSize: 6, contextLength: 64, norm: norm, rope: Rope(size: 6), outputBias: biased,
+      mlpBias: biased, queryKeyNorm: .heads, slidingWindow: 4)
     configuration.normPosition = position
     configuration.layersWithoutWindow = [1, 3]
     self.configuration = configuration
@@ -242,7 +242,7 @@ private struct TinyModel {
     let half = x.count / 2
     return x.indices.map { index in
       let i = index % half
-      let angle = Double(position) * pow(configuration.ropeBase ?? 1, -2 * Double(i) / Double(x.count))
+      let angle = Double(position) * pow(configuration.rope?.base ?? 1, -2 * Double(i) / Double(x.count))
       let other = index < half ? -x[i + half] : x[i]
       return x[index] * cos(angle) + other * sin(angle)
     }

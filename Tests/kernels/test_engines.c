@@ -232,10 +232,13 @@ static void rows(const ck_engine *e, const ck_engine *p) {
     int32_t positions[R] = {0, 3, 1, 4, 2};
     float *cosines = numbers(5 * S / 2, 1), *sines = numbers(5 * S / 2, 1);
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-    BOTH(e->rope(a1, W, cosines, sines, positions, R, H, S, -1), p->rope(a2, W, cosines, sines, positions, R, H, S, -1),
-         a1, a2, N, 1e-6);
+    for (int interleaved = 0; interleaved < 2; interleaved++) {
+        ck_rotation kind = {S, S - 2, interleaved};
+        BOTH(e->rope(a1, W, cosines, sines, positions, R, H, kind, -1),
+             p->rope(a2, W, cosines, sines, positions, R, H, kind, -1), a1, a2, N, 2e-6);
+    }
     free(cosines), free(sines);
-    for (int kind = CK_SILU; kind <= CK_GELU; kind++) {
+    for (int kind = CK_SILU; kind <= CK_RELU_SQUARED; kind++) {
         enum { I = W / 2 };
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
         BOTH(e->gated_forward((ck_activation)kind, a1, a1 + I, W, s1, R, I),
@@ -260,13 +263,14 @@ static void rows(const ck_engine *e, const ck_engine *p) {
 
     float lse1[R], lse2[R], inverse1[R], inverse2[R];
     for (size_t window = 3; window < 200; window += 90) {
+        ck_scores kind = {0.3f, window == 3 ? 0.0f : 2.0f};
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-        BOTH(e->softmax_forward(a1, W, R, W, W - R, window, 0.3f, lse1, 1, inverse1),
-             p->softmax_forward(a2, W, R, W, W - R, window, 0.3f, lse2, 1, inverse2), a1, a2, N, 2e-6);
+        BOTH(e->softmax_forward(a1, W, R, W, W - R, window, kind, lse1, 1, inverse1),
+             p->softmax_forward(a2, W, R, W, W - R, window, kind, lse2, 1, inverse2), a1, a2, N, 2e-6);
         CHECK(distance(lse1, lse2, R) < 1e-6 && distance(inverse1, inverse2, R) < 2e-6, "lse");
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N), memcpy(s1, y, 4 * N), memcpy(s2, y, 4 * N);
-        BOTH(e->softmax_backward(a1, s1, W, R, W, W - R, window, 0.3f, lse2, b, 1),
-             p->softmax_backward(a2, s2, W, R, W, W - R, window, 0.3f, lse2, b, 1), s1, s2, N, 2e-6);
+        BOTH(e->softmax_backward(a1, s1, W, R, W, W - R, window, kind, lse2, b, 1),
+             p->softmax_backward(a2, s2, W, R, W, W - R, window, kind, lse2, b, 1), s1, s2, N, 2e-6);
     }
     BOTH(e->head_dots(x, W, y, W, rstd1, R, H, S), p->head_dots(x, W, y, W, rstd2, R, H, S), rstd1, rstd2, R * H, 2e-6);
     ck_logit_statistics t1[R], t2[R];
@@ -277,7 +281,10 @@ static void rows(const ck_engine *e, const ck_engine *p) {
                   fabsf(t1[i].weighted - t2[i].weighted) <= 3e-6f * fabsf(t2[i].weighted),
               "row %d", i);
     memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
-    BOTH(e->logits_backward(a1, W, R, W, lse2, b), p->logits_backward(a2, W, R, W, lse2, b), a1, a2, N, 2e-6);
+    BOTH(e->soft_cap(a1, N, 3), p->soft_cap(a2, N, 3), a1, a2, N, 1e-6);
+    for (float cap = 0; cap < 9; cap += 8)
+        BOTH(e->logits_backward(a1, W, R, W, lse2, b, cap), p->logits_backward(a2, W, R, W, lse2, b, cap), a1, a2, N,
+             3e-6);
 
     ck_adamw_step step = {0.5f, 0.9f, 0.1f, 0.99f, 0.01f, 1e-3f, 3, 1e-8f, 0.999f};
     float *v1 = numbers(N, 1), *v2 = room(N), *g1 = numbers(N, 1), *g2 = room(N);
@@ -311,8 +318,11 @@ static void generation(const ck_engine *e, const ck_engine *p) {
     CHECK(memcmp(k1, k2, 4 * 64 * WIDTH) == 0 && memcmp(v1, v2, 4 * 64 * WIDTH) == 0, "the cache");
     ck_cache_part part = {k1, v1, KEYS};
     float *scores = room(ck_cached_attention_scratch(KEYS, 1)), a[HEADS * SIZE], b[HEADS * SIZE];
-    BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, a),
-         p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, 0.2f, scores, b), a, b, HEADS * SIZE, 2e-6);
+    for (float cap = 0; cap < 2; cap++) {
+        ck_scores kind = {0.2f, cap};
+        BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, kind, scores, a),
+             p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, kind, scores, b), a, b, HEADS * SIZE, 2e-6);
+    }
     enum { COUNT = 1003 };
     float *x = numbers(COUNT, 5), *y1 = room(COUNT), *y2 = room(COUNT);
     ck_largest l1 = e->find_largest(x, COUNT), l2 = p->find_largest(x, COUNT);

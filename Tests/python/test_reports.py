@@ -99,7 +99,9 @@ class GGUFReports(Report):
         for key, value in (("attention.causal", (7, 0)), ("logit_scale", (FLOAT, 0.5)), ("rope.scaling.attn_factor", (FLOAT, 0.5))):
             path = self.directory / "m.gguf"
             path.write_bytes(original.encode(keys={f"llama.{key}": value}))
-            self.refuse("inspect", path, says=(f"llama.{key}",))
+            found = json.loads(self.run_dpo("inspect", path, "--json"))
+            self.assertIn(f"llama.{key}", found["untrainable"])
+            self.refuse("export", path, "--to", "hdf5", "-o", self.directory / "m.h5", says=(f"llama.{key}",))
 
     def adapter(self, **keys: "tuple | None") -> pathlib.Path:
         path = self.directory / "a.gguf"

@@ -50,10 +50,10 @@ typedef struct {
 
     // MARK: Attention over cached keys and values, and the choice of a token (kernels/generation.h)
 
-    /// out = softmax(scale · q kᵀ) v for `heads` queries of `size` numbers that share one head's keys and values of
+    /// out = softmax(q kᵀ) v for `heads` queries of `size` numbers that share one head's keys and values of
     /// `parts`; the first `skip` keys are not seen. `scores`: ck_cached_attention_scratch numbers.
     void (*_Nonnull cached_attention)(const float *q, size_t heads, size_t size, const ck_cache_part *parts,
-                                      size_t part_count, size_t width, size_t skip, float scale, float *scores,
+                                      size_t part_count, size_t width, size_t skip, ck_scores kind, float *scores,
                                       float *out);
     /// Puts the keys and values of some heads of one position at row `row` of a cache whose row 0 starts a block. The
     /// cached ones point at the first of these heads.
@@ -109,6 +109,7 @@ typedef struct {
                                       const float *b, float *y, size_t rows, size_t width);
     void (*_Nonnull layer_norm_backward)(const float *dy, const float *s, const float *mean, const float *rstd,
                                          const float *w, float *dx, size_t rows, size_t width);
+    /// `db` may be NULL.
     void (*_Nonnull layer_norm_weight_gradient)(const float *dy, const float *s, const float *mean, const float *rstd,
                                                 float *dw, float *db, size_t rows, size_t width, size_t from,
                                                 size_t to);
@@ -122,10 +123,10 @@ typedef struct {
 
     // MARK: Rotation, activations, sums (kernels/rows.h)
 
-    /// Rotates each head's halves: (a, b) → (a cos − b sin, b cos + a sin); sign −1 rotates back, which is the backward
-    /// pass. The row's angles stand at cos, sin + positions[row] · size/2.
+    /// Rotates pairs of each head: (a, b) → (a cos − b sin, b cos + a sin); sign −1 rotates back, which is the backward
+    /// pass. The row's angles stand at cos, sin + positions[row] · turned/2.
     void (*_Nonnull rope)(float *x, size_t ld, const float *cosines, const float *sines, const int32_t *positions,
-                          size_t rows, size_t heads, size_t size, float sign);
+                          size_t rows, size_t heads, ck_rotation kind, float sign);
 
     /// act = f(gate) · up; gate and up have rows of `ld` numbers.
     void (*_Nonnull gated_forward)(ck_activation kind, const float *gate, const float *up, size_t ld, float *act,
@@ -157,16 +158,14 @@ typedef struct {
 
     // MARK: Softmax, log-softmax (kernels/softmax.h)
 
-    /// Softmax of scores · scale in place but for its last factor, which is cheaper to apply to what the row is
-    /// multiplied into: scores become exp(scores · scale − the row's largest), inverse[i] = 1 / their sum, lse[i · ldl]
-    /// = log Σ exp(scores · scale). Row i sees columns max(0, i + diagonal + 1 − window) … i + diagonal, the others
-    /// become 0.
+    /// Softmax of s, what `kind` makes of the scores, in place but for its last factor, which is cheaper to apply to
+    /// what the row is multiplied into: scores become exp(s − the row's largest), inverse[i] = 1 / their sum, lse[i ·
+    /// ldl] = log Σ exp(s). Row i sees columns max(0, i + diagonal + 1 − window) … i + diagonal, the others become 0.
     void (*_Nonnull softmax_forward)(float *scores, size_t ld, size_t rows, size_t columns, ptrdiff_t diagonal,
-                                     size_t window, float scale, float *lse, size_t ldl, float *inverse);
-    /// scores become p = exp(scores · scale − lse), and dp becomes d loss / d (unscaled) scores = p (dp − delta) ·
-    /// scale.
+                                     size_t window, ck_scores kind, float *lse, size_t ldl, float *inverse);
+    /// scores become p = exp(s − lse), and dp becomes d loss / d scores = p (dp − delta) · ds/d scores.
     void (*_Nonnull softmax_backward)(float *scores, float *dp, size_t ld, size_t rows, size_t columns,
-                                      ptrdiff_t diagonal, size_t window, float scale, const float *lse,
+                                      ptrdiff_t diagonal, size_t window, ck_scores kind, const float *lse,
                                       const float *delta, size_t ldl);
     /// delta[row · heads + h] = Σ a · b over each head of a row.
     void (*_Nonnull head_dots)(const float *a, size_t lda, const float *b, size_t ldb, float *delta, size_t rows,
@@ -175,9 +174,12 @@ typedef struct {
     /// log-prob has the same bits whatever is asked for beside it.
     void (*_Nonnull logits_statistics)(const float *z, size_t ld, size_t rows, size_t columns, int32_t first,
                                        ck_logit_statistics *statistics, size_t stride);
-    /// z becomes −scale[row] · exp(z − lse[row]).
+    /// z becomes −scale[row] · exp(z − lse[row]); with a cap c other than 0, z = c · tanh(x), times dz/dx = c (1 −
+    /// (z/c)²).
     void (*_Nonnull logits_backward)(float *z, size_t ld, size_t rows, size_t columns, const float *lse,
-                                     const float *scale);
+                                     const float *scale, float cap);
+    /// z becomes c · tanh(z).
+    void (*_Nonnull soft_cap)(float *z, size_t count, float cap);
 
     // MARK: Optimiser (kernels/adamw.h); the same bits in every engine
 

@@ -31,7 +31,19 @@ typedef enum {
 /// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
 typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;
 
-typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU } ck_activation;
+typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED } ck_activation;
+
+/// How scores become what the softmax sees: scores · scale, or with a cap c other than 0 c · tanh(scores · scale / c).
+typedef struct {
+    float scale, cap;
+} ck_scores;
+
+/// Which numbers of a head are turned: its first `turned`, in pairs (i, i + turned/2), or (2 i, 2 i + 1) if
+/// interleaved.
+typedef struct {
+    size_t size, turned;
+    int interleaved;
+} ck_rotation;
 
 /// What is known of a row's logits z over some columns.
 typedef struct {

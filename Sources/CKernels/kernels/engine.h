@@ -75,6 +75,7 @@ const ck_engine CK_TABLE = {
     .head_dots = head_dots,
     .logits_statistics = logits_statistics,
     .logits_backward = logits_backward,
+    .soft_cap = soft_cap,
     .adamw = adamw,
     .sum_of_squares = sum_of_squares,
 };

@@ -48,7 +48,7 @@ INLINE const float *value_at(const ck_cache_part *part, size_t i, size_t size, s
 
 // G queries of one key head. Keys: sixteen positions at a time, one a lane.
 INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *parts, size_t part_count, size_t width,
-                   size_t skip, float scale, float *scores, size_t pitch, float *out) {
+                   size_t skip, ck_scores kind, float *scores, size_t pitch, float *out) {
     v16 max[4];
     for (int g = 0; g < G; g++) max[g] = (v16){0} - INFINITY;
     size_t slot = 0, position = 0;
@@ -76,7 +76,9 @@ INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *part
                 }
             }
             for (int g = 0; g < G; g++) {
-                v16 s = (even[g] + odd[g]) * scale;
+                v16 s = (even[g] + odd[g]) * kind.scale;
+                if (kind.cap != 0)
+                    for (size_t i = 0; i < 16; i++) s[i] = kind.cap * ck_tanhf(s[i] / kind.cap);
                 if (left < 16 || position + first < skip)
                     for (size_t i = 0; i < 16; i++)
                         if (i >= left || position + first + i < skip) s[i] = -INFINITY;
@@ -131,15 +133,15 @@ INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *part
 }
 
 static void cached_attention(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
-                             size_t width, size_t skip, float scale, float *scores, float *out) {
+                             size_t width, size_t skip, ck_scores kind, float *scores, float *out) {
     size_t pitch = 0;
     for (size_t part = 0; part < part_count; part++) pitch += (parts[part].count + 15) / 16 * 16;
     for (size_t h = 0; h < heads; h += 4, q += 4 * size, out += 4 * size) {
         switch (heads - h) {
-        case 1: attend(1, q, size, parts, part_count, width, skip, scale, scores, pitch, out); break;
-        case 2: attend(2, q, size, parts, part_count, width, skip, scale, scores, pitch, out); break;
-        case 3: attend(3, q, size, parts, part_count, width, skip, scale, scores, pitch, out); break;
-        default: attend(4, q, size, parts, part_count, width, skip, scale, scores, pitch, out); break;
+        case 1: attend(1, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
+        case 2: attend(2, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
+        case 3: attend(3, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
+        default: attend(4, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
         }
     }
 }

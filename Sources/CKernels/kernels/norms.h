@@ -94,7 +94,7 @@ static void layer_norm_weight_gradient(const float *dy, const float *s, const fl
         float m = mean[i], r = rstd[i];
         for (size_t j = from; j < to; j++) {
             dw[j] += dy[j] * ((s[j] - m) * r);
-            db[j] += dy[j];
+            if (db) db[j] += dy[j];
         }
     }
 }

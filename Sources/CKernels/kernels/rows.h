@@ -1,16 +1,23 @@
 #pragma clang fp reassociate(on) contract(fast)
 static void rope(float *x, size_t ld, const float *cosines, const float *sines, const int32_t *positions, size_t rows,
-                 size_t heads, size_t size, float sign) {
-    size_t half = size / 2;
+                 size_t heads, ck_rotation kind, float sign) {
+    size_t half = kind.turned / 2;
     for (size_t i = 0; i < rows; i++) {
         const float *c = cosines + (size_t)positions[i] * half, *s = sines + (size_t)positions[i] * half;
         for (size_t h = 0; h < heads; h++) {
-            float *a = x + i * ld + h * size, *b = a + half;
-            for (size_t j = 0; j < half; j++) {
-                float u = a[j], v = b[j], t = sign * s[j];
-                a[j] = u * c[j] - v * t;
-                b[j] = v * c[j] + u * t;
-            }
+            float *a = x + i * ld + h * kind.size, *b = a + half;
+            if (kind.interleaved)
+                for (size_t j = 0; j < half; j++) {
+                    float u = a[2 * j], v = a[2 * j + 1], t = sign * s[j];
+                    a[2 * j] = u * c[j] - v * t;
+                    a[2 * j + 1] = v * c[j] + u * t;
+                }
+            else
+                for (size_t j = 0; j < half; j++) {
+                    float u = a[j], v = b[j], t = sign * s[j];
+                    a[j] = u * c[j] - v * t;
+                    b[j] = v * c[j] + u * t;
+                }
         }
     }
 }
@@ -31,6 +38,10 @@ INLINE value_slope activate(ck_activation kind, float x) {
         float t = ck_tanhf(0.7978845608f * x * (1.0f + 0.044715f * s));
         return (value_slope){0.5f * x * (1.0f + t),
                              0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * 0.7978845608f * (1.0f + 0.134145f * s)};
+    }
+    if (kind == CK_RELU_SQUARED) {
+        float r = x > 0 ? x : 0;
+        return (value_slope){r * r, 2.0f * r};
     }
     // x Φ(x); derivative Φ(x) + x φ(x)
     float cdf = ck_normal_cdff(x);
@@ -79,6 +90,7 @@ static void gated_forward(ck_activation kind, const float *gate, const float *up
     case CK_SILU: gated_forward_of(CK_SILU, gate, up, ld, act, rows, width); break;
     case CK_GELU_TANH: gated_forward_of(CK_GELU_TANH, gate, up, ld, act, rows, width); break;
     case CK_GELU: gated_forward_of(CK_GELU, gate, up, ld, act, rows, width); break;
+    case CK_RELU_SQUARED: gated_forward_of(CK_RELU_SQUARED, gate, up, ld, act, rows, width); break;
     }
 }
 
@@ -88,6 +100,7 @@ static void gated_backward(ck_activation kind, float *gate, float *up, size_t ld
     case CK_SILU: gated_backward_of(CK_SILU, gate, up, ld, dact, act, rows, width); break;
     case CK_GELU_TANH: gated_backward_of(CK_GELU_TANH, gate, up, ld, dact, act, rows, width); break;
     case CK_GELU: gated_backward_of(CK_GELU, gate, up, ld, dact, act, rows, width); break;
+    case CK_RELU_SQUARED: gated_backward_of(CK_RELU_SQUARED, gate, up, ld, dact, act, rows, width); break;
     }
 }
 
@@ -96,6 +109,7 @@ static void activation_forward(ck_activation kind, float *x, const float *bias, 
     case CK_SILU: activation_forward_of(CK_SILU, x, bias, act, rows, width); break;
     case CK_GELU_TANH: activation_forward_of(CK_GELU_TANH, x, bias, act, rows, width); break;
     case CK_GELU: activation_forward_of(CK_GELU, x, bias, act, rows, width); break;
+    case CK_RELU_SQUARED: activation_forward_of(CK_RELU_SQUARED, x, bias, act, rows, width); break;
     }
 }
 
@@ -105,6 +119,7 @@ static void activation_backward(ck_activation kind, float *x, const float *dact,
     case CK_SILU: activation_backward_of(CK_SILU, x, dact, act, rows * width); break;
     case CK_GELU_TANH: activation_backward_of(CK_GELU_TANH, x, dact, act, rows * width); break;
     case CK_GELU: activation_backward_of(CK_GELU, x, dact, act, rows * width); break;
+    case CK_RELU_SQUARED: activation_backward_of(CK_RELU_SQUARED, x, dact, act, rows * width); break;
     }
 }
 

@@ -11,12 +11,34 @@ INLINE span visible(size_t i, ptrdiff_t diagonal, size_t window, size_t columns)
     return (span){(size_t)(from > to ? to : from), (size_t)to};
 }
 
+// tanh x to about 1e-7, which suffices where it is multiplied by a cap of some units.
+INLINE vf tanh_of(vf x) { return 1.0f - 2.0f / (exp_of(2.0f * x) + 1.0f); }
+
+// s of scores; `slope` becomes ds/d score.
+INLINE vf capped(vf score, ck_scores kind, vf *slope) {
+    vf s = score * kind.scale;
+    *slope = splat(kind.scale);
+    if (kind.cap == 0) return s;
+    vf t = tanh_of(s * (1.0f / kind.cap));
+    *slope = (1.0f - t * t) * kind.scale;
+    return t * kind.cap;
+}
+
+static void cap_scores(float *s, size_t count, ck_scores kind) {
+    vf slope;
+    size_t j = 0;
+    for (; j + CK_LANES <= count; j += CK_LANES) store(s + j, capped(load(s + j), kind, &slope));
+    if (j < count) store_part(s + j, capped(load_part(s + j, count - j), kind, &slope), count - j);
+}
+
 // Short rows are mostly remainder, which is done as one vector.
 static void softmax_forward(float *scores, size_t ld, size_t rows, size_t columns, ptrdiff_t diagonal, size_t window,
-                            float scale, float *lse, size_t ldl, float *inverse) {
+                            ck_scores kind, float *lse, size_t ldl, float *inverse) {
+    float scale = kind.cap == 0 ? kind.scale : 1.0f;
     for (size_t i = 0; i < rows; i++) {
         float *s = scores + i * ld;
         span v = visible(i, diagonal, window, columns);
+        if (kind.cap != 0) cap_scores(s + v.from, v.to - v.from, kind);
         float max = scale * ck_max(s + v.from, v.to - v.from);
         vf sums = splat(0);
         size_t j = v.from;
@@ -40,22 +62,22 @@ static void softmax_forward(float *scores, size_t ld, size_t rows, size_t column
 }
 
 static void softmax_backward(float *scores, float *dp, size_t ld, size_t rows, size_t columns, ptrdiff_t diagonal,
-                             size_t window, float scale, const float *lse, const float *delta, size_t ldl) {
+                             size_t window, ck_scores kind, const float *lse, const float *delta, size_t ldl) {
     for (size_t i = 0; i < rows; i++) {
         float *s = scores + i * ld, *d = dp + i * ld;
         span v = visible(i, diagonal, window, columns);
         float l = lse[i * ldl], t = delta[i * ldl];
         size_t j = v.from;
         for (; j + CK_LANES <= v.to; j += CK_LANES) {
-            vf p = exp_of(load(s + j) * scale - l);
+            vf slope, p = exp_of(capped(load(s + j), kind, &slope) - l);
             store(s + j, p);
-            store(d + j, p * (load(d + j) - t) * scale);
+            store(d + j, p * (load(d + j) - t) * slope);
         }
         if (j < v.to) {
             size_t rest = v.to - j;
-            vf p = exp_of(load_part(s + j, rest) * scale - l);
+            vf slope, p = exp_of(capped(load_part(s + j, rest), kind, &slope) - l);
             store_part(s + j, p, rest);
-            store_part(d + j, p * (load_part(d + j, rest) - t) * scale, rest);
+            store_part(d + j, p * (load_part(d + j, rest) - t) * slope, rest);
         }
         for (j = 0; j < v.from; j++) s[j] = d[j] = 0;
         for (j = v.to; j < columns; j++) s[j] = d[j] = 0;
@@ -92,7 +114,20 @@ static void logits_statistics(const float *z, size_t ld, size_t rows, size_t col
     }
 }
 
-static void logits_backward(float *z, size_t ld, size_t rows, size_t columns, const float *lse, const float *scale) {
+static void logits_backward(float *z, size_t ld, size_t rows, size_t columns, const float *lse, const float *scale,
+                            float cap) {
+    if (cap == 0) {
+        for (size_t i = 0; i < rows; i++, z += ld)
+            for (size_t j = 0; j < columns; j++) z[j] = -scale[i] * ck_expf(z[j] - lse[i]);
+        return;
+    }
     for (size_t i = 0; i < rows; i++, z += ld)
-        for (size_t j = 0; j < columns; j++) z[j] = -scale[i] * ck_expf(z[j] - lse[i]);
+        for (size_t j = 0; j < columns; j++) {
+            float t = z[j] / cap;
+            z[j] = -scale[i] * ck_expf(z[j] - lse[i]) * (cap * (1.0f - t * t));
+        }
+}
+
+static void soft_cap(float *z, size_t count, float cap) {
+    for (size_t i = 0; i < count; i++) z[i] = cap * ck_tanhf(z[i]);
 }

@@ -1,13 +1,15 @@
 import DPOBase
+import DPOKernels
+import DPOModel
 import DPOStorage
 
 /// What files hold.
 public enum Inspection {
   /// What a model, adapter, checkpoint or data file holds, after all its checks. Of files of weights what `inspectFile` tells;
-  /// of rows as JSON lines an object with `kind` "data", `format` "jsonl", `rows` (their number), `row_kind` ("pairs",
+  /// and whether and with how much memory it can be trained (`trainable`); of rows as JSON lines an object with `kind` "data", `format` "jsonl", `rows` (their number), `row_kind` ("pairs",
   /// "unpaired", "completions", "text" or "messages"), `conversational` and `columns`.
   public static func of(_ path: String) throws -> JSON {
-    guard fileKind(path) == .file, try beginsLikeRows(path) else { return try inspectFile(path) }
+    guard fileKind(path) == .file, try beginsLikeRows(path) else { return try weights(path) }
     let lines = try JSONLines(path)
     var format: RowFormat?
     var rows = 0
@@ -25,6 +27,32 @@ public enum Inspection {
       "kind": "data", "format": "jsonl", "rows": .int(rows), "row_kind": .string(format.kind.rawValue),
       "conversational": .bool(!format.isText), "columns": .array(columns.map(JSON.string)),
     ]
+  }
+}
+
+extension Inspection {
+  /// A step that the memory is told of: pairs of a prompt and two answers.
+  private static let (pairs, prompt, answer) = (2, 256, 128)
+
+  private static func weights(_ path: String) throws -> JSON {
+    let (found, model) = try inspectFile(path)
+    guard let model, var out = found.object else { return found }
+    var trainable: JSONObject = [
+      "step": .string("\(pairs) pairs: prompts of \(prompt) tokens, answers of \(answer)"),
+      "available_bytes": .int(Machine.availableMemory),
+    ]
+    var lora = LoRAConfiguration()
+    lora.rank = 16
+    lora.targetModules = .allLinear
+    let batch = TrainingPlan.BatchShape(
+      tokens: pairs * (prompt + 2 * answer), targets: pairs * 2 * answer, longest: prompt + answer)
+    for (name, adapter) in [("lora_bytes", lora), ("full_bytes", nil)] {
+      let plan = try TrainingPlan.step(
+        model, adapter, batch, threads: ThreadTeam.availableProcessors, separateReference: adapter == nil)
+      trainable[name] = .int(plan.total)
+    }
+    out["trainable"] = .object(trainable)
+    return .object(out)
   }
 }
 

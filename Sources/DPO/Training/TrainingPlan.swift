@@ -69,27 +69,14 @@ public struct TrainingPlan: Sendable {
     paddedTokens = workload.paddedTokens
 
     let threads = options.machine.threads == 0 ? ThreadTeam.availableProcessors : options.machine.threads
-    var memory = MemoryPlan()
-    memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
-    let weights = configuration.family.parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
-    trainableParameters =
-      try lora.map {
-        try $0.resolve(configuration).reduce(0) { $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize) }
-      } ?? weights
-    if lora == nil { memory.add("weights", bytes: 4 * weights) }
-    if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
-    if lora != nil { memory.add("adapter", bytes: 4 * trainableParameters) }
-    memory.add("gradients", bytes: 4 * trainableParameters)
-    memory.add("optimizer", bytes: 8 * trainableParameters)
-    if options.method.syncRefModel { memory.add("reference weights", bytes: 4 * weights) }
-    func pass(_ mode: ComputationMode) throws {
-      let plan = try ModelRunner.plan(
-        configuration, tokens: workload.tokens, targets: workload.targets, maxLength: workload.longest, mode: mode,
-        threads: threads, recomputesBlocks: options.machine.gradientCheckpointing)
-      for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
+    trainableParameters = try TrainingPlan.trained(configuration, lora)
+    let shape = BatchShape(tokens: workload.tokens, targets: workload.targets, longest: workload.longest)
+    var memory = try TrainingPlan.step(
+      model, lora, shape, threads: threads, separateReference: separateReference,
+      recomputesBlocks: options.machine.gradientCheckpointing)
+    if options.method.syncRefModel {
+      memory.add("reference weights", bytes: 4 * (try TrainingPlan.trained(configuration, nil)))
     }
-    try pass(lora.map(ComputationMode.lora) ?? .full)
-    if separateReference { try pass(.score) }
     if let sampling = workload.sampling {
       let plan = try Generator.plan(
         configuration, promptLengths: sampling.prompts, options: sampling.options, threads: threads)
@@ -98,6 +85,45 @@ public struct TrainingPlan: Sendable {
     if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
     memoryLimit = options.machine.memoryLimitMb > 0 ? options.machine.memoryLimitMb << 20 : Machine.availableMemory
+  }
+
+  /// Sizes of a batch.
+  struct BatchShape {
+    let tokens, targets, longest: Int
+  }
+
+  /// Numbers that are trained: of an adapter, or of the model itself.
+  private static func trained(_ configuration: DecoderConfiguration, _ lora: LoRAConfiguration?) throws -> Int {
+    guard let lora else {
+      return configuration.family.parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
+    }
+    return try lora.resolve(configuration).reduce(0) {
+      $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize)
+    }
+  }
+
+  /// What a step over one batch takes, and the weights with it.
+  static func step(
+    _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, threads: Int, separateReference: Bool,
+    recomputesBlocks: Bool = false
+  ) throws -> MemoryPlan {
+    var memory = MemoryPlan()
+    memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
+    let trained = try trained(model.configuration, lora)
+    if lora == nil { memory.add("weights", bytes: 4 * trained) }
+    if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
+    if lora != nil { memory.add("adapter", bytes: 4 * trained) }
+    memory.add("gradients", bytes: 4 * trained)
+    memory.add("optimizer", bytes: 8 * trained)
+    func pass(_ mode: ComputationMode) throws {
+      let plan = try ModelRunner.plan(
+        model.configuration, tokens: batch.tokens, targets: batch.targets, maxLength: batch.longest, mode: mode,
+        threads: threads, recomputesBlocks: recomputesBlocks)
+      for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
+    }
+    try pass(lora.map(ComputationMode.lora) ?? .full)
+    if separateReference { try pass(.score) }
+    return memory
   }
 
   /// Throws when the plan exceeds the limit, naming the parts and the options that shrink them.

@@ -146,6 +146,10 @@ extension Reference {
     return (x * cdf, cdf + x * exp(-x * x / 2) / (2 * Double.pi).squareRoot())
   }
 
+  package static func reluSquared(_ x: Double) -> (value: Double, slope: Double) {
+    x > 0 ? (x * x, 2 * x) : (0, 0)
+  }
+
   /// log softmax(z)[target]
   package static func logProb(_ z: [Double], _ target: Int) -> Double {
     let top = z.max() ?? 0

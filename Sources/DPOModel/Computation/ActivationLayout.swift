@@ -40,6 +40,8 @@ struct ActivationLayout {
   private(set) var dropped = 0
   private(set) var gradient = 0
   private(set) var gradientOfNormed = 0
+  /// Of x, by a branch that is parallel to the one before it.
+  private(set) var gradientOfParallel = 0
   private(set) var gradientOfActivated = 0
   private(set) var gradientOfQueryKeyValue = 0
   private(set) var gradientOfAttended = 0
@@ -47,13 +49,14 @@ struct ActivationLayout {
   private(set) var gradientOfAdapterHidden = 0
   private(set) var attentionScratch = 0
   private(set) var attentionScratchCount = 0
-  private(set) var positions = 0
+  private(set) var rotationPlaces = 0
   private(set) var headInput = 0
   private(set) var headNormed = 0
   private(set) var headStatistics = 0
   private(set) var headGradient = 0
   private(set) var headPartials = 0
   private(set) var headMeans: Int?
+  private(set) var targetLogits = 0
   private(set) var headMaxima = 0
   private(set) var headTiles = 0
   let headShape: HeadShape
@@ -61,7 +64,8 @@ struct ActivationLayout {
 
   /// Rows of a matrix and what the run is for.
   init(
-    _ c: DecoderConfiguration, tokens: Int, headRows: Int, mostKeys: Int, places: [LoRAConfiguration.Place]?,
+    _ c: DecoderConfiguration, tokens: Int, targets: Int, headRows: Int, mostKeys: Int,
+    places: [LoRAConfiguration.Place]?,
     dropout: Bool, trains: Bool, recomputes: Bool, threads: Int
   ) {
     headShape = HeadShape(rows: headRows, width: c.hiddenSize)
@@ -89,7 +93,7 @@ struct ActivationLayout {
       outputStatistics.append(branch.normAfter == nil ? Slot() : slot(&self, statistics, c.layerCount, keeps))
     }
     queryKeyValue = slot(&self, tokens * qkvWidth, c.layerCount, keeps)
-    if c.queryKeyNorm {
+    if c.queryKeyNorm != nil {
       rawQueryKey = slot(&self, tokens * (c.queryWidth + c.keyValueWidth), c.layerCount, keeps)
       queryKeyStatistics = slot(&self, tokens * (c.headCount + c.keyValueHeadCount), c.layerCount, keeps)
     }
@@ -98,7 +102,7 @@ struct ActivationLayout {
     gateUp = slot(&self, tokens * gateUpWidth, min(keptGateUps + 1, c.layerCount), keeps)
     for place in places ?? [] { adapterHidden.append(slot(&self, tokens * place.rank, 1, trains)) }
 
-    positions = take("working memory", tokens)
+    rotationPlaces = take("working memory", tokens)
     attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
     attentionScratch = take("attention", threads * attentionScratchCount)
     let working = total
@@ -109,6 +113,7 @@ struct ActivationLayout {
     if trains {
       gradient = take("working memory", tokens * hidden)
       gradientOfNormed = output
+      if c.parallelBranches { gradientOfParallel = take("working memory", tokens * hidden) }
       // The MLP's and the attention's gradients are never needed together.
       let shared = take("working memory", tokens * max(inner, qkvWidth + c.queryWidth) + 16)
       gradientOfActivated = shared
@@ -136,6 +141,7 @@ struct ActivationLayout {
     let tiles = (c.vocabularySize + headShape.columns - 1) / headShape.columns
     headStatistics = take("head", tiles * headRows * LanguageHead.statisticsFloats)
     headTiles = take("head", threads * headShape.tileCount)
+    targetLogits = take("head", targets)
     if trains, places != nil {
       headMeans = take("head", headRows * hidden)
       headMaxima = take("head", LanguageHead.slots * headShape.rows)

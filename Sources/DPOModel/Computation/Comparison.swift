@@ -77,6 +77,7 @@ extension LanguageHead {
     let head: LanguageHead
     let products: LocalProducts
     let hidden: LocalProducts.Side
+    let rows: Int
     let decoded, packed: UnsafeMutablePointer<Float>
 
     /// Numbers of scratch memory.
@@ -89,6 +90,7 @@ extension LanguageHead {
     init(_ head: LanguageHead, rows: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
       let width = head.weight.columns
       self.head = head
+      self.rows = rows.count
       products = LocalProducts(head.team.engine, .fp32)
       hidden = products.left(head.hidden + rows.lowerBound * width, width, rows: rows.count, k: width, in: scratch)
       decoded = scratch + LocalProducts.leftCount(rows: comparedRows, k: width)
@@ -99,6 +101,8 @@ extension LanguageHead {
       let (weight, width) = (head.weight, head.weight.columns)
       let w = weight.rows(first..<first + columns, in: decoded, with: head.team.kernels)
       products.multiply(hidden, products.right(w, width, rows: columns, k: width, in: packed), into: z, columns)
+      head.bias?.add(to: z, first, columns, rows: rows)
+      if let cap = head.cap { head.team.kernels.pointee.soft_cap(z, rows * columns, cap) }
     }
   }
 }

@@ -11,6 +11,9 @@ extension ModelRun: BlockExecutor {
   /// x[t, hidden] at the input of a branch.
   private func stream(_ place: BranchPlace) -> Pointer { at(layout.streams[place.branch], place.layer) }
 
+  /// The same of the block that the branch is in.
+  private func blockInput(_ place: BranchPlace) -> Pointer { at(layout.streams[0], place.layer) }
+
   /// The output of a branch before the norm behind it, which the backward pass needs.
   private func unnormed(_ place: BranchPlace) -> Pointer { at(layout.outputs[place.branch], place.layer) }
 
@@ -22,12 +25,15 @@ extension ModelRun: BlockExecutor {
       if let before { add(before, into: x) }
       return Rows(x: x, prepared: nil)
     }
+    let isParallel = decoder.branch(place).isParallel
     let normed = at(layout.normed)
     let prepared = prepareInput(decoder.branch(place).inputs, inputSize: hidden)
+    let added = isParallel ? nil : before
     normForward(
-      norm, before.map(stream) ?? x, add: before.map { _ in at(layout.output) },
-      bias: before.flatMap { decoder.branch($0).biasLeft }, sum: x, into: normed,
+      norm, isParallel ? blockInput(place) : before.map(stream) ?? x, add: added.map { _ in at(layout.output) },
+      bias: added.flatMap { decoder.branch($0).biasLeft }, sum: x, into: normed,
       statistics: at(layout.statistics[place.branch], place.layer), count, prepared)
+    if isParallel, let before { add(before, into: x) }
     return Rows(x: normed, prepared: prepared)
   }
 
@@ -69,6 +75,11 @@ extension ModelRun: BlockExecutor {
       statistics: at(layout.outputStatistics[place.branch], place.layer), count)
   }
 
+  func scaleOutput(_ place: BranchPlace, _ factor: Float) {
+    let output = at(layout.output)
+    scaleRows(output, bias: decoder.branch(place).output.bias, factor, into: output, nil)
+  }
+
   // MARK: Again
 
   /// Computes what the backward pass through a block needs and the forward pass has not kept. False: it has kept all.
@@ -86,7 +97,7 @@ extension ModelRun: BlockExecutor {
       // x of the first branch is kept.
       let before = place.branch == 0 ? nil : decoder.place(before: place)
       let branch = decoder.branch(place)
-      if place.branch == places.count - 1, branch.activates, branch.normAfter == nil {
+      if place.branch == places.count - 1, branch.activates, !branch.finishes {
         gateUpAgain(place, adding: before, keepsAdapterHidden: false)
       } else {
         run(place, adding: before)
@@ -113,7 +124,7 @@ extension ModelRun: BlockExecutor {
   /// products; the result is the same for the branch before.
   func backward(_ place: BranchPlace, _ dx: Pointer, _ prepared: PreparedOperand?) -> PreparedOperand? {
     let branch = decoder.branch(place)
-    let doutput = branch.normAfter.map { normOutputBackward(place, $0, dx) } ?? Rows(x: dx, prepared: prepared)
+    let doutput = branch.finishes ? finishBackward(place, dx) : Rows(x: dx, prepared: prepared)
     let dinputs =
       switch branch.mixing {
       case .attention(let window): attendBackward(place, doutput, window: window)
@@ -121,7 +132,7 @@ extension ModelRun: BlockExecutor {
       }
     let before = decoder.place(before: place).map(decoder.branch)
     let needsInput = trainsModel || before != nil
-    let (x, dnormed) = (stream(place), at(layout.gradientOfNormed))
+    let (x, dnormed) = (branch.isParallel ? blockInput(place) : stream(place), at(layout.gradientOfNormed))
     let statistics = at(layout.statistics[place.branch], place.layer)
     inputGradient(
       place.layer, branch.inputs, dy: dinputs, branch.inputWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
@@ -132,7 +143,14 @@ extension ModelRun: BlockExecutor {
     }
     weightGradients(place.layer, branch.inputs, dy: dinputs.x, branch.inputWidth, x: input, inputSize: hidden)
     guard needsInput else { return nil }
-    let dbefore = before.flatMap { $0.normAfter == nil ? prepareGradient([$0.output]) : nil }
+    if branch.isParallel, let norm = branch.normBefore {
+      // dx is that of the branch before as well; what goes around it waits.
+      normBackward(
+        norm, dy: dnormed, sum: x, statistics: statistics, dx: at(layout.gradientOfParallel), count, overwrites: true)
+      return nil
+    }
+    if place.branch == 0, c.parallelBranches { addBackward(at(layout.gradientOfParallel), into: dx, nil) }
+    let dbefore = before.flatMap { $0.finishes ? nil : prepareGradient([$0.output]) }
     if let norm = branch.normBefore {
       normBackward(norm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count, dbefore)
     } else {
@@ -141,9 +159,14 @@ extension ModelRun: BlockExecutor {
     return dbefore
   }
 
-  /// From dx to d of the output before its norm.
-  private func normOutputBackward(_ place: BranchPlace, _ norm: NormWeights, _ dx: Pointer) -> Rows {
-    let doutput = Rows(x: at(layout.normed), prepared: prepareGradient([decoder.branch(place).output]))
+  /// From dx to d of the output before its norm or factor.
+  private func finishBackward(_ place: BranchPlace, _ dx: Pointer) -> Rows {
+    let branch = decoder.branch(place)
+    let doutput = Rows(x: at(layout.normed), prepared: prepareGradient([branch.output]))
+    guard let norm = branch.normAfter else {
+      scaleRows(dx, bias: nil, branch.factor, into: doutput.x, doutput.prepared)
+      return doutput
+    }
     normBackward(
       norm, dy: dx, sum: unnormed(place), statistics: at(layout.outputStatistics[place.branch], place.layer),
       dx: doutput.x, count, doutput.prepared, overwrites: true)

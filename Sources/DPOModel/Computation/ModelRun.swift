@@ -15,10 +15,10 @@ struct ModelRun {
   let forest: PreparedForest
   let layout: ActivationLayout
   let memory: FloatBuffer
-  let rotation: RotationTable
+  let rotations: Rotations
   let trains, recomputes: Bool
   let dropout: (key: UInt64, rate: Float)?
-  /// The head sees hidden rows / temperature, and with them its logits are.
+  /// Logits are divided by it.
   let temperature: Float
 
   var c: DecoderConfiguration { decoder.configuration }
@@ -31,10 +31,17 @@ struct ModelRun {
 
   func at(_ offset: Int) -> Pointer { memory.pointer + offset }
   func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset(layer) }
-  var positions: UnsafeMutablePointer<Int32> {
-    UnsafeMutableRawPointer(at(layout.positions)).assumingMemoryBound(to: Int32.self)
+  /// Of each row, in the tables of rotations.
+  var rotationPlaces: UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(at(layout.rotationPlaces)).assumingMemoryBound(to: Int32.self)
   }
   var headRows: UnsafeMutablePointer<Float> { at(layout.headRowNumbers) }
+
+  private var headBias: HeadBias? {
+    decoder.headBias.map {
+      HeadBias(vector: trainsModel ? $0 : $0.frozen, scale: headScale / Float(c.logitScale))
+    }
+  }
 
   /// nil in a reward model.
   var head: LanguageHead? {
@@ -45,6 +52,7 @@ struct ModelRun {
       hidden: UnsafePointer(at(layout.headNormed)),
       statistics: UnsafeMutableRawPointer(at(layout.headStatistics)).assumingMemoryBound(to: ck_logit_statistics.self),
       tiles: at(layout.headTiles), lse: headRows + 2 * rows, scales: headRows + 3 * rows,
+      targetLogits: at(layout.targetLogits), bias: headBias, cap: c.logitSoftCap.map { Float($0) / temperature },
       partials: at(layout.headPartials),
       means: layout.headMeans.map { (at($0), at(layout.headMaxima)) })
   }
@@ -57,7 +65,7 @@ struct ModelRun {
 
   /// Scores of the forest's targets, and what the scalar head says.
   func forward(_ extras: ScoreExtras) -> TokenScores {
-    guard count > 0 else { return head?.merge([], extras) ?? TokenScores(forest) }
+    guard count > 0 else { return head?.merge(extras) ?? TokenScores(forest) }
     runBlocks()
     let rows = forest.headRows.count
     let (input, last) = (at(layout.headInput), at(layout.streams[0], c.layerCount))
@@ -68,7 +76,7 @@ struct ModelRun {
       decoder.finalNorm, input, add: nil, bias: nil, sum: input, into: at(layout.headNormed), statistics: headRows, rows
     )
     let values = scalarHead?.forward(at(layout.headNormed), rows)
-    scaleHeadRows(at(layout.headNormed), 1 / temperature)
+    scaleHeadRows(at(layout.headNormed), headScale)
     var scores = head?.scores(extras: extras) ?? TokenScores(forest)
     if let values { scores.values = forest.headRowOfValue.map { values[Int($0)] } }
     return scores
@@ -77,8 +85,8 @@ struct ModelRun {
   /// The residual stream after the last block, which stands at the input of the block that would follow.
   /// `onQueryKeyValue(layer, qkv)` sees each block's q, k and v after the rotation.
   func runBlocks(onQueryKeyValue: ((Int, Pointer) -> Void)? = nil) {
-    forest.positions.withUnsafeBufferPointer { source in
-      if let base = source.baseAddress { positions.update(from: base, count: count) }
+    for row in 0..<count {
+      rotationPlaces[row] = rotations.place(forest.positions[row], ofSequence: forest.lengths[row])
     }
     embedForward()
     for layer in 0..<c.layerCount {
@@ -97,8 +105,8 @@ struct ModelRun {
     let dhead = at(layout.headGradient)
     if let head {
       head.backward(logProbGradients, into: dhead)
-      scaleHeadRows(dhead, 1 / temperature)
-      scaleHeadRows(at(layout.headNormed), temperature)
+      scaleHeadRows(dhead, headScale)
+      scaleHeadRows(at(layout.headNormed), 1 / headScale)
     } else {
       memset(dhead, 0, rows * hidden * 4)
     }
@@ -122,6 +130,10 @@ struct ModelRun {
     }
     if trainsModel { embedBackward(dx) }
   }
+
+  /// What the head's rows are multiplied by: a product with them is logits / temperature, or with a cap c what tanh takes of
+  /// logits / c.
+  private var headScale: Float { Float(c.logitScale) / (c.logitSoftCap.map { Float($0) } ?? temperature) }
 
   /// Rows that the head reads, or their gradients.
   private func scaleHeadRows(_ x: Pointer, _ scale: Float) {

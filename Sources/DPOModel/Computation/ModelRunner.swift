@@ -26,7 +26,7 @@ package final class ModelRunner {
   package var temperature = 1.0
 
   private var memory: FloatBuffer?
-  let rotation: RotationTable
+  let rotations: Rotations
   /// Of the last `forward`, until its `backward`.
   private var kept: ModelRun?
 
@@ -34,7 +34,7 @@ package final class ModelRunner {
     self.decoder = decoder
     self.team = team
     self.precision = precision
-    rotation = RotationTable(decoder.configuration)
+    rotations = Rotations(decoder.configuration)
   }
 
   /// Bytes that a forest of at most so many `tokens` and `targets` takes, by part, beside the weights, their gradients
@@ -59,7 +59,8 @@ package final class ModelRunner {
       dropout = lora.dropout > 0
     }
     return ActivationLayout(
-      configuration, tokens: tokens, headRows: min(tokens, targets), mostKeys: min(maxLength, tokens), places: places,
+      configuration, tokens: tokens, targets: targets, headRows: min(tokens, targets), mostKeys: min(maxLength, tokens),
+      places: places,
       dropout: dropout, trains: mode != .score, recomputes: recomputesBlocks, threads: threads
     ).plan
   }
@@ -102,17 +103,18 @@ package final class ModelRunner {
     run.backward(logProbGradients, valueGradients)
   }
 
-  /// The residual stream after the last block, one row a token, until the next call.
+  /// The residual stream after the last block, one row a token, until the next call. Sequences are going to have `room` tokens
+  /// more, as far as the context allows.
   func residuals(
-    _ forest: TokenForest, adapter: LoRAAdapter?, onQueryKeyValue: (Int, UnsafeMutablePointer<Float>) -> Void
+    _ forest: TokenForest, adapter: LoRAAdapter?, room: Int, onQueryKeyValue: (Int, UnsafeMutablePointer<Float>) -> Void
   ) throws -> UnsafeMutablePointer<Float> {
-    let run = try prepare(forest, adapter: adapter, trains: false, dropout: nil)
+    let run = try prepare(forest, adapter: adapter, trains: false, dropout: nil, room: room)
     withoutActuallyEscaping(onQueryKeyValue) { run.runBlocks(onQueryKeyValue: $0) }
     return run.at(run.layout.streams[0], 0)
   }
 
   func prepare(
-    _ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?
+    _ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?, room: Int = 0
   ) throws -> ModelRun {
     kept = nil
     try decoder.checkFiles()
@@ -123,10 +125,11 @@ package final class ModelRunner {
       throw DPOError.unsupported(
         "a hidden size of \(configuration.hiddenSize), expected at most \(HeadShape.mostWidth)")
     }
-    let prepared = try PreparedForest(forest, configuration)
+    let prepared = try PreparedForest(forest, configuration, room: room)
     let rate = dropout == nil ? 0 : adapter?.configuration.dropout ?? 0
     let layout = ActivationLayout(
-      configuration, tokens: prepared.count, headRows: prepared.headRows.count, mostKeys: prepared.mostKeys,
+      configuration, tokens: prepared.count, targets: prepared.targets.count, headRows: prepared.headRows.count,
+      mostKeys: prepared.mostKeys,
       places: adapter?.places, dropout: rate > 0, trains: trains, recomputes: recomputesBlocks,
       threads: team.threads)
     if memory.map({ $0.count < layout.total }) ?? true {
@@ -134,10 +137,10 @@ package final class ModelRunner {
       memory = try FloatBuffer(count: layout.total)
     }
     guard let memory else { throw DPOError(.internal, "no memory for the run") }
-    try rotation.extend(to: prepared.longest)
+    try rotations.extend(to: prepared.longest)
     return ModelRun(
       decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
-      memory: memory, rotation: rotation, trains: trains, recomputes: recomputesBlocks,
+      memory: memory, rotations: rotations, trains: trains, recomputes: recomputesBlocks,
       dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil,
       temperature: Float(temperature))
   }

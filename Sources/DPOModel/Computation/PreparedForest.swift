@@ -33,6 +33,8 @@ struct PreparedForest {
   let trees: [Range<Int>]
   let treeBlocks: [Int]
   let longest: Int
+  /// Of each row, the positions of the longest sequence of its tree.
+  let lengths: [Int]
   let mostKeys: Int
   let targets: [TokenForest.Target]
   let sequenceCount: Int
@@ -45,7 +47,8 @@ struct PreparedForest {
 
   var count: Int { tokens.count }
 
-  init(_ forest: TokenForest, _ configuration: DecoderConfiguration) throws {
+  /// - Parameter room: tokens that each sequence is going to have besides.
+  init(_ forest: TokenForest, _ configuration: DecoderConfiguration, room: Int = 0) throws {
     for (row, token) in forest.tokens.enumerated() where token < 0 || Int(token) >= configuration.vocabularySize {
       throw DPOError.argument("token \(token) at row \(row): the vocabulary has \(configuration.vocabularySize) tokens")
     }
@@ -84,6 +87,16 @@ struct PreparedForest {
         "a sequence of \(longest) tokens: the model's context has \(configuration.contextLength) positions")
     }
     self.longest = longest
+    var lengthOfRoot = [Int](repeating: 0, count: forest.segments.count)
+    for (index, segment) in forest.segments.enumerated() {
+      lengthOfRoot[roots[index]] = max(lengthOfRoot[roots[index]], segment.position + segment.count)
+    }
+    var lengths = [Int](repeating: 0, count: forest.tokens.count)
+    for (index, segment) in forest.segments.enumerated() {
+      let length = configuration.grown(lengthOfRoot[roots[index]], by: room)
+      for row in segment.start..<segment.start + segment.count { lengths[row] = length }
+    }
+    self.lengths = lengths
     self.positions = positions
     self.runs = runs
     self.blocks = blocks

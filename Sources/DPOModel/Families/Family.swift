@@ -19,6 +19,12 @@ public struct Family: Sendable {
   var scalesResidualLayers = false
   /// GGUF files hold the rows of q and k in llama.cpp's order.
   var permutesQueryKeyInGGUF = false
+  /// Parts that GGUF files of the family call otherwise.
+  var ggufNames: [ModelPart: String] = [:]
+  /// Hugging Face's files hold q, k and v of each head together.
+  var fusesQKVByHead = false
+  /// Hugging Face's norms compute with 1 + w. w is what the files hold.
+  var normsAddOne = false
   /// What PEFT adapts if no target is named.
   package let defaultLoRATargets: [String]
   let readHuggingFace: @Sendable (HuggingFaceReader) throws -> DecoderConfiguration
@@ -27,11 +33,20 @@ public struct Family: Sendable {
   /// The same for a model that is yet to be made.
   let writeShape: @Sendable (ModelShape) throws -> JSONObject
   let readGGUF: @Sendable (GGUFReader) throws -> DecoderConfiguration
+  /// Metadata of a GGUF file, under the architecture, beside those that all families have.
+  package var writeGGUF: @Sendable (DecoderConfiguration) -> [(key: String, value: GGUFValue)] = { _ in [] }
+  /// transformers has no class of its own for it; a model is the same under the name of this other family.
+  var sameAs: (family: @Sendable () -> Family, keys: @Sendable (DecoderConfiguration) -> JSONObject)?
 
   /// The same in all families: transformers' name of a reward model's head, and ours of a value head.
   private static let scalarHeads: [(part: ModelPart, path: String)] = [(.scoreHead, "score"), (.valueHead, "v_head")]
 
-  static let all: [Family] = [llama, mistral, qwen2, qwen3, gpt2]
+  package static let all: [Family] = [
+    llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, qwen3VL, ministral3, phi3, phi, granite, smolLM3, olmo2,
+    olmo3, exaone4, hunyuan, glm, glm4, cohere, cohere2, ernie4_5, gptNeoX, stableLM, seedOSS, arcee, starcoder2,
+    nemotron,
+    internLM2, internLM3, miniCPM,
+  ]
 
   /// The family of a `model_type`.
   package static func named(_ name: String, file: String) throws -> Family {
@@ -58,13 +73,36 @@ public struct Family: Sendable {
 
   /// The configuration that a config.json describes; `file` names it in errors.
   package static func configuration(huggingFace json: JSON, file: String) throws -> DecoderConfiguration {
-    let reader = try HuggingFaceReader(json, file: file)
+    let reader = try HuggingFaceReader(textPart(json), file: file)
     var configuration = try named(try reader.string("model_type"), file: file).readHuggingFace(reader)
     configuration.heads = try reader.heads()
+    configuration.isTextPart = try reader.bool(nestedKey, default: false)
     if configuration.heads == .score {
       configuration.padToken = try reader.token("pad_token_id", default: nil, configuration.vocabularySize)
     }
     return configuration
+  }
+
+  /// Says in a text model's config.json that it was one of a model with more than text. No other program reads it.
+  package static let nestedKey = "is_text_part"
+
+  /// The text model that a config.json of a model with more than text describes; others as they are.
+  package static func textPart(_ json: JSON) -> JSON {
+    guard let outer = json.object, var text = json["text_config"]?.object, text["hidden_size"] != nil else {
+      return json
+    }
+    let inherited = [
+      "tie_word_embeddings", "bos_token_id", "eos_token_id", "pad_token_id", "quantization_config", "dtype",
+      "torch_dtype",
+    ]
+    for key in inherited where text[key] == nil { text[key] = outer[key] }
+    guard let name = text["model_type"]?.string ?? outer["model_type"]?.string,
+      let family = all.first(where: { $0.name == name })
+    else { return .object(text) }
+    text["model_type"] = .string(name)
+    text[nestedKey] = true
+    text["architectures"] = [.string(family.classes.language)]
+    return .object(text)
   }
 
   /// The configuration that a GGUF file's metadata describe.
@@ -113,13 +151,18 @@ public struct Family: Sendable {
     guard configuration.hasWeight(part) else { return }
     let shape = configuration.shape(of: part)
     let permuted = permutesQueryKeyInGGUF && (part == .query || part == .key)
+    let isHeadNorm = part == .queryNorm || part == .keyNorm
     for isBias in configuration.hasBias(part) ? [false, true] : [false] {
       out.append(
         ParameterDescription(
           part: part, layer: layer, isBias: isBias, module: path, shape: isBias ? [shape[0]] : shape,
           transposedInFile: transposesLinear && part.isLinear && !isBias,
           decays: !isBias && Family.decays(module: path, isLayerNorm: configuration.norm == .layer && part.isNorm),
-          rowOrderInGGUF: permuted ? .interleavedHalves(headSize: configuration.headSize) : .natural))
+          rowOrderInGGUF: permuted ? .interleavedHalves(headSize: configuration.headSize) : .natural,
+          rowOrderInFile: fusesQKVByHead && part == .fusedQueryKeyValue
+            ? .byHead(parts: 3, headSize: configuration.headSize) : .natural,
+          offset: normsAddOne && (part.isNorm || isHeadNorm) && !isBias ? 1 : 0,
+          ggufPart: ggufNames[part] ?? part.rawValue))
     }
   }
 

@@ -5,13 +5,24 @@ import DPOBase
 struct GGUFReader {
   static let maximumContext = Limits.contextLength.upperBound
 
-  let metadata: GGUFMetadata
   let architecture: String
+  private let metadata: GGUFMetadata
+  /// Keys that were looked at.
+  private let asked = Asked()
   var file: String { metadata.file }
 
   init(_ metadata: GGUFMetadata, architecture: String) {
     self.metadata = metadata
     self.architecture = architecture
+  }
+
+  private final class Asked {
+    var keys: Set<String> = []
+  }
+
+  func value(_ key: String) -> GGUFValue? {
+    asked.keys.insert(key)
+    return metadata[key]
   }
 
   func wrong(_ key: String, _ value: GGUFValue?, expected: String) -> DPOError {
@@ -21,7 +32,7 @@ struct GGUFReader {
 
   func optionalString(_ key: String) throws -> String? {
     let key = "\(architecture).\(key)"
-    guard let value = metadata[key] else { return nil }
+    guard let value = value(key) else { return nil }
     guard case .string(let text) = value else { throw wrong(key, value, expected: "a string") }
     return text
   }
@@ -33,7 +44,7 @@ struct GGUFReader {
 
   func optionalInteger(_ key: String, _ range: ClosedRange<Int>) throws -> Int? {
     let key = "\(architecture).\(key)"
-    guard let value = metadata[key] else { return nil }
+    guard let value = value(key) else { return nil }
     guard case .int(let number) = value, range.contains(number) else {
       throw wrong(key, value, expected: "an integer from \(range.lowerBound) to \(range.upperBound)")
     }
@@ -49,7 +60,7 @@ struct GGUFReader {
 
   func positive(_ key: String, default absent: Double?) throws -> Double {
     let key = "\(architecture).\(key)"
-    guard let value = metadata[key] else {
+    guard let value = value(key) else {
       guard let absent else { throw wrong(key, nil, expected: "a positive number") }
       return absent
     }
@@ -57,6 +68,19 @@ struct GGUFReader {
       throw wrong(key, value, expected: "a positive number")
     }
     return number
+  }
+
+  /// A positive number; absent or 0: nil.
+  func optionalPositive(_ key: String) throws -> Double? {
+    let value = value("\(architecture).\(key)")
+    return value == nil || value == .double(0) ? nil : try positive(key, default: nil)
+  }
+
+  func bool(_ key: String, default absent: Bool) throws -> Bool {
+    let key = "\(architecture).\(key)"
+    guard let value = value(key) else { return absent }
+    guard case .bool(let flag) = value else { throw wrong(key, value, expected: "true or false") }
+    return flag
   }
 
   func epsilon(_ key: String) throws -> Float {
@@ -88,18 +112,18 @@ struct GGUFReader {
 
   /// The number of tokens, unless the architecture's own key tells another one (a padded embedding).
   func vocabularySize() throws -> Int {
-    let tokens: Int? = if case .strings(let items) = metadata["tokenizer.ggml.tokens"] { items.count } else { nil }
+    let tokens: Int? = if case .strings(let items) = value("tokenizer.ggml.tokens") { items.count } else { nil }
     let size = try optionalInteger("vocab_size", Limits.vocabularySize) ?? tokens
     guard let size, Limits.vocabularySize.contains(size), (tokens ?? 0) <= size else {
       let expected = size.map { "at most \(architecture).vocab_size = \($0) strings" } ?? "an array of strings"
-      throw wrong("tokenizer.ggml.tokens", metadata["tokenizer.ggml.tokens"], expected: expected)
+      throw wrong("tokenizer.ggml.tokens", value("tokenizer.ggml.tokens"), expected: expected)
     }
     return size
   }
 
   func token(_ name: String, _ vocabularySize: Int) throws -> Int? {
     let key = "tokenizer.ggml.\(name)"
-    guard let value = metadata[key] else { return nil }
+    guard let value = value(key) else { return nil }
     guard case .int(let id) = value else { throw wrong(key, value, expected: "a token id below \(vocabularySize)") }
     // llama.cpp takes an id that is none, such as 2³² − 1, for an absent one.
     return (0..<vocabularySize).contains(id) ? id : nil
@@ -113,7 +137,7 @@ struct GGUFReader {
     for name in [
       "eos_token_id", "eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id",
     ] { try token(name, vocabularySize).map(add) }
-    guard case .strings(let tokens)? = metadata["tokenizer.ggml.tokens"] else { return ids }
+    guard case .strings(let tokens)? = value("tokenizer.ggml.tokens") else { return ids }
     for (id, token) in tokens.prefix(vocabularySize).enumerated()
     where "<_[".contains(token.first ?? " ") && GGUFReader.endTexts.contains(token) {
       add(id)
@@ -131,41 +155,51 @@ struct GGUFReader {
 
   // MARK: Keys that are not known
 
-  /// Read by one of the families.
-  private static let readKeys: Set = [
-    "context_length", "embedding_length", "block_count", "feed_forward_length", "vocab_size", "attention.head_count",
-    "attention.head_count_kv", "attention.key_length", "attention.value_length", "attention.layer_norm_rms_epsilon",
-    "attention.layer_norm_epsilon", "attention.sliding_window", "rope.dimension_count", "rope.freq_base",
-    "rope.scaling.type", "rope.scaling.factor", "rope.scale_linear", "expert_count",
-  ]
-
   /// llama.cpp does without them where these families are concerned.
   private static let idleKeys: Set = [
-    "expert_used_count", "pooling_type", "rope.scaling.finetuned", "rope.scaling.original_context_length",
+    "expert_used_count", "pooling_type", "rope.scale_linear", "rope.scaling.finetuned",
+    "rope.scaling.original_context_length",
     "rope.scaling.yarn_beta_fast", "rope.scaling.yarn_beta_slow", "rope.scaling.yarn_log_multiplier",
-    "tensor_data_layout",
+    "rope.scaling.yarn_ext_factor", "rope.scaling.yarn_attn_factor", "tensor_data_layout", "vocab_size",
+    "attention.layer_norm_epsilon", "attention.layer_norm_rms_epsilon",
   ]
 
   /// These say nothing as long as they have this value.
   private static let neutralValues: [String: GGUFValue] = [
-    "attention.causal": .bool(true), "rope.scaling.attn_factor": .double(1), "rope.scaling.alpha": .double(0),
-    "expert_shared_count": .int(0), "leading_dense_block_count": .int(0), "nextn_predict_layers": .int(0),
+    "attention.causal": .bool(true), "rope.scaling.alpha": .double(0),
+    "expert_shared_count": .int(0), "leading_dense_block_count": .int(0),
   ]
 
-  /// - Throws: `.unsupported` for a key of the architecture that may change what the model computes.
+  /// - Throws: `.unsupported` for a key of the architecture that nobody looked at and that may change what the model computes.
   func refuseUnknownKeys() throws {
     let prefix = "\(architecture)."
     for key in metadata.keys where key.hasPrefix(prefix) {
       let name = String(key.dropFirst(prefix.count))
-      guard !GGUFReader.readKeys.contains(name), !GGUFReader.idleKeys.contains(name),
+      guard !asked.keys.contains(key), !GGUFReader.idleKeys.contains(name), name != GGUFReader.attentionFactor,
         let value = metadata[key], GGUFReader.neutralValues[name] != value
       else { continue }
-      throw DPOError(
-        .unsupported,
-        "\(file): \(DPOError.printable(key)) = \(value.brief) is not known here, and may change what the model computes"
-      )
+      throw unknown(key, value)
     }
   }
+
+  private func unknown(_ key: String, _ value: GGUFValue) -> DPOError {
+    DPOError(
+      .unsupported,
+      "\(file): \(DPOError.printable(key)) = \(value.brief) is not known here, and may change what the model computes")
+  }
+
+  /// - Throws: the same for a factor of cosines and sines that the model's positions do not have.
+  func refuseAttentionFactor(of scaling: RopeScaling) throws {
+    switch scaling {
+    case .yarn, .longrope: return
+    default:
+      let key = "\(architecture).\(GGUFReader.attentionFactor)"
+      if let value = value(key), value != .double(1) { throw unknown(key, value) }
+    }
+  }
+
+  /// Whether the model has it is known only when its tensors are.
+  private static let attentionFactor = "rope.scaling.attn_factor"
 }
 
 extension GGUFValue {

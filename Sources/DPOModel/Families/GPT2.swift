@@ -62,6 +62,7 @@ extension Family {
       let hiddenSize = try reader.integer("embedding_length", Limits.hiddenSize)
       let headCount = try reader.integer("attention.head_count", Limits.headCount)
       let vocabularySize = try reader.vocabularySize()
+      _ = try reader.optionalInteger("attention.head_count_kv", headCount...headCount)
       return gpt2Configuration(
         vocabularySize: vocabularySize, hiddenSize: hiddenSize, headCount: headCount,
         headSize: try reader.headSize(hiddenSize: hiddenSize, headCount: headCount),
@@ -81,7 +82,7 @@ extension Family {
     DecoderConfiguration(
       family: gpt2, vocabularySize: vocabularySize, hiddenSize: hiddenSize, intermediateSize: intermediateSize,
       layerCount: layerCount, headCount: headCount, keyValueHeadCount: headCount, headSize: headSize,
-      contextLength: contextLength, norm: .layer, normEpsilon: normEpsilon, ropeBase: nil, activation: activation,
+      contextLength: contextLength, norm: .layer, normEpsilon: normEpsilon, rope: nil, activation: activation,
       gatedMLP: false, fusedQKV: true, queryKeyValueBias: true, outputBias: true, mlpBias: true, tiedHead: tiedHead,
       initializerRange: initializerRange, bosToken: bosToken, eosTokens: eosTokens)
   }

@@ -24,6 +24,16 @@ extension Family {
     return .object(json.with(writeHuggingFace(configuration)))
   }
 
+  /// The same as transformers itself reads it: of a family that it has no class for that of another one.
+  package func transformersJSON(_ configuration: DecoderConfiguration) -> JSON? {
+    guard let sameAs, let own = huggingFaceJSON(configuration).object else { return nil }
+    let family = sameAs.family()
+    return .object(
+      own.with([
+        "model_type": .string(family.name), "architectures": [.string(family.architectureName(configuration.heads))],
+      ]).with(sameAs.keys(configuration)))
+  }
+
   /// transformers' class of a model with these heads.
   package func architectureName(_ heads: Heads) -> String { heads == .score ? classes.score : classes.language }
 

@@ -89,6 +89,7 @@ struct HuggingFaceReader {
   func activation(_ key: String, default absent: String) throws -> Activation {
     let known: [String: Activation] = [
       "silu": .silu, "swish": .silu, "gelu": .gelu, "gelu_new": .geluTanh, "gelu_pytorch_tanh": .geluTanh,
+      "gelu_fast": .geluTanh, "relu2": .reluSquared,
     ]
     let value = value(key) ?? .string(absent)
     guard let activation = value.string.flatMap({ known[$0] }) else {

@@ -19,11 +19,29 @@ extension Family {
     (.head, "lm_head"),
   ]
 
+  /// The same with some modules under other names.
+  static func llamaModules(_ names: [ModelPart: String]) -> [(part: ModelPart, path: String)] {
+    var modules = llamaModules
+    for (part, path) in names {
+      if let index = modules.firstIndex(where: { $0.part == part }) {
+        modules[index].path = path
+      } else {
+        modules.insert((part, path), at: modules.count - 2)
+      }
+    }
+    return modules.sorted { order($0) < order($1) }
+  }
+
+  /// Embeddings, blocks, the rest; otherwise as they stand.
+  private static func order(_ module: (part: ModelPart, path: String)) -> Int {
+    module.part == .tokenEmbedding ? 0 : module.part.isInBlock ? 1 : module.part == .finalNorm ? 2 : 3
+  }
+
   package static let llama: Family = Family(
     name: "llama", classes: ("LlamaForCausalLM", "LlamaForSequenceClassification"), ggufArchitecture: "llama",
     modules: llamaModules, permutesQueryKeyInGGUF: true, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(llama, bosToken: 1, eosToken: 2)
+      var configuration = try reader.rotary(llama, RotaryDefaults(bosToken: 1, eosToken: 2))
       configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
       configuration.outputBias = configuration.queryKeyValueBias
       try reader.refuse("mlp_bias", unless: false)
@@ -33,6 +51,7 @@ extension Family {
     writeShape: \.rotaryJSON,
     readGGUF: { reader in
       var configuration = try reader.rotary(llama)
+      configuration.slidingWindow = try reader.window()
       if configuration.slidingWindow != nil { configuration.family = mistral }
       return configuration
     })

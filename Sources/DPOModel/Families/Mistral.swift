@@ -6,7 +6,8 @@ extension Family {
     name: "mistral", classes: ("MistralForCausalLM", "MistralForSequenceClassification"), ggufArchitecture: "llama",
     modules: llamaModules, permutesQueryKeyInGGUF: true, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(mistral, keyValueHeads: 8, bosToken: 1, eosToken: 2)
+      var configuration = try reader.rotary(
+        mistral, RotaryDefaults(keyValueHeads: 8, bosToken: 1, eosToken: 2))
       configuration.slidingWindow = try reader.window(absent: 4096)
       return configuration
     },

@@ -15,6 +15,8 @@ package enum ModelPart: String, Sendable, CaseIterable {
   case attentionPostNorm = "post_attention_norm"
   case mlpNorm = "ffn_norm"
   case gate = "ffn_gate"
+  /// Gate and up, one after the other along its rows.
+  case fusedGateUp = "ffn_gate_up"
   case up = "ffn_up"
   case down = "ffn_down"
   case mlpPostNorm = "post_ffw_norm"
@@ -47,7 +49,7 @@ package enum ModelPart: String, Sendable, CaseIterable {
   /// A linear layer within a block: LoRA's "all-linear".
   package var isLinear: Bool {
     switch self {
-    case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .up, .down: true
+    case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .fusedGateUp, .up, .down: true
     default: false
     }
   }
@@ -69,12 +71,18 @@ package struct ParameterDescription: Sendable, Equatable {
   package let decays: Bool
   /// Order of the rows in a GGUF file.
   package let rowOrderInGGUF: RowOrder
+  /// Order of the rows in Hugging Face's files.
+  package let rowOrderInFile: RowOrder
+  /// What is added to the numbers of Hugging Face's files.
+  package let offset: Float
+  /// The part's name in GGUF files.
+  let ggufPart: String
 
   /// Hugging Face's name of the parameter.
   package var name: String { module + (isBias ? ".bias" : ".weight") }
   /// The name in a GGUF file.
   package var ggufName: String {
-    (layer.map { "blk.\($0)." } ?? "") + part.rawValue + (isBias ? ".bias" : ".weight")
+    (layer.map { "blk.\($0)." } ?? "") + ggufPart + (isBias ? ".bias" : ".weight")
   }
   /// The shape in Hugging Face's files.
   package var fileShape: [Int] { transposedInFile ? shape.reversed() : shape }
@@ -102,9 +110,11 @@ extension DecoderConfiguration {
     case .query: [queryWidth, hiddenSize]
     case .key, .value: [keyValueWidth, hiddenSize]
     case .fusedQueryKeyValue: [queryWidth + 2 * keyValueWidth, hiddenSize]
-    case .queryNorm, .keyNorm: [headSize]
+    case .queryNorm: [queryKeyNorm == .whole ? queryWidth : headSize]
+    case .keyNorm: [queryKeyNorm == .whole ? keyValueWidth : headSize]
     case .attentionOutput: [hiddenSize, queryWidth]
     case .gate, .up: [intermediateSize, hiddenSize]
+    case .fusedGateUp: [2 * intermediateSize, hiddenSize]
     case .down: [hiddenSize, intermediateSize]
     }
   }
@@ -112,7 +122,7 @@ extension DecoderConfiguration {
   func hasWeight(_ part: ModelPart) -> Bool {
     switch part {
     case _ where part.isInBlock: branches.contains { $0.parts.contains(part) }
-    case .positionEmbedding: ropeBase == nil
+    case .positionEmbedding: rope == nil
     case .head: !tiedHead && heads != .score
     case .scoreHead: heads == .score
     case .valueHead: heads == .languageAndValue
@@ -122,10 +132,11 @@ extension DecoderConfiguration {
 
   func hasBias(_ part: ModelPart) -> Bool {
     switch part {
-    case _ where part.isNorm: norm == .layer
+    case _ where part.isNorm: norm == .layer && normBias
     case .query, .key, .value, .fusedQueryKeyValue: queryKeyValueBias
     case .attentionOutput: outputBias
-    case .gate, .up, .down: mlpBias
+    case .gate, .fusedGateUp, .up, .down: mlpBias
+    case .head: headBias
     default: false
     }
   }

@@ -6,15 +6,16 @@ extension Family {
     name: "qwen2", classes: ("Qwen2ForCausalLM", "Qwen2ForSequenceClassification"), ggufArchitecture: "qwen2",
     modules: llamaModules, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(qwen2, keyValueHeads: 32)
+      var configuration = try reader.rotary(qwen2, RotaryDefaults(keyValueHeads: 32))
       configuration.queryKeyValueBias = true
-      configuration.slidingWindow = try reader.qwenWindow(configuration)
+      try reader.readQwenWindow(into: &configuration)
       return configuration
     },
     writeHuggingFace: { $0.rotaryJSON.with($0.qwenWindowJSON) },
     writeShape: \.rotaryJSON,
     readGGUF: { reader in
       var configuration = try reader.rotary(qwen2)
+      configuration.slidingWindow = try reader.window()
       configuration.queryKeyValueBias = true
       return configuration
     })

@@ -6,18 +6,19 @@ extension Family {
     name: "qwen3", classes: ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification"), ggufArchitecture: "qwen3",
     modules: llamaModules, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(qwen3, keyValueHeads: 32, headSize: 128)
-      configuration.queryKeyNorm = true
+      var configuration = try reader.rotary(qwen3, RotaryDefaults(keyValueHeads: 32, headSize: 128))
+      configuration.queryKeyNorm = .heads
       configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
       configuration.outputBias = configuration.queryKeyValueBias
-      configuration.slidingWindow = try reader.qwenWindow(configuration)
+      try reader.readQwenWindow(into: &configuration)
       return configuration
     },
     writeHuggingFace: { $0.rotaryJSON.with(["attention_bias": .bool($0.outputBias)]).with($0.qwenWindowJSON) },
     writeShape: \.rotaryJSON,
     readGGUF: { reader in
       var configuration = try reader.rotary(qwen3)
-      configuration.queryKeyNorm = true
+      configuration.queryKeyNorm = .heads
+      configuration.slidingWindow = try reader.window()
       return configuration
     })
 }

@@ -1,20 +1,40 @@
 import DPOBase
 
+/// What a family's absent keys mean in config.json, and how it calls the others.
+struct RotaryDefaults {
+  var norm = NormKind.rms
+  var epsilonKey = "rms_norm_eps"
+  var epsilon = 1e-6
+  var activationKey = "hidden_act"
+  var activation = "silu"
+  /// nil: as many as there are heads.
+  var keyValueHeads: Int?
+  /// nil: hidden size / heads.
+  var headSize: Int?
+  var contextLength: Int?
+  var baseKey = "rope_theta"
+  var base = 10_000.0
+  /// Share of a head's numbers that are turned.
+  var turnedKey = "partial_rotary_factor"
+  var turned = 1.0
+  var interleaved = false
+  var tiedHead = false
+  var bosToken: Int?
+  var eosToken: Int?
+}
+
 extension HuggingFaceReader {
-  /// What Llama, Mistral and Qwen have in common. `keyValueHeads`, `headSize` and the tokens stand in for absent keys; without
-  /// them one key head a query head, hidden size / heads, and no tokens.
-  func rotary(
-    _ family: Family, keyValueHeads: Int? = nil, headSize: Int? = nil, bosToken: Int? = nil, eosToken: Int? = nil
-  ) throws -> DecoderConfiguration {
+  /// What all families with rotary positions have in common.
+  func rotary(_ family: Family, _ defaults: RotaryDefaults = RotaryDefaults()) throws -> DecoderConfiguration {
     let hiddenSize = try integer("hidden_size", Limits.hiddenSize)
     let headCount = try integer("num_attention_heads", Limits.headCount)
-    let explicit = json["head_dim"] == nil ? headSize : try optionalInteger("head_dim", Limits.headSize)
+    let explicit = json["head_dim"] == nil ? defaults.headSize : try optionalInteger("head_dim", Limits.headSize)
     let headSize = try self.headSize(explicit, hiddenSize: hiddenSize, headCount: headCount, key: "num_attention_heads")
     guard headSize % 2 == 0, Limits.headSize.contains(headSize) else {
       throw DPOError.format(
         file, "head_dim: rotary positions need an even head size of at most 4096, found \(headSize)")
     }
-    let absent = json["num_key_value_heads"] == nil ? keyValueHeads : nil
+    let absent = json["num_key_value_heads"] == nil ? defaults.keyValueHeads : nil
     let keyValueHeadCount = try optionalInteger("num_key_value_heads", 1...headCount) ?? absent ?? headCount
     guard headCount % keyValueHeadCount == 0 else {
       throw DPOError.format(
@@ -22,69 +42,21 @@ extension HuggingFaceReader {
     }
     try refuseQuantization()
     let vocabularySize = try integer("vocab_size", Limits.vocabularySize)
-    let contextLength = try integer("max_position_embeddings", Limits.contextLength)
-    let (ropeBase, ropeScaling) = try rope(contextLength: contextLength)
+    let contextLength =
+      try optionalInteger("max_position_embeddings", Limits.contextLength) ?? defaults.contextLength
+      ?? integer("max_position_embeddings", Limits.contextLength)
     return DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: try integer("intermediate_size", Limits.intermediateSize),
       layerCount: try integer("num_hidden_layers", Limits.layerCount), headCount: headCount,
-      keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength,
-      normEpsilon: try epsilon("rms_norm_eps", default: 1e-6), ropeBase: ropeBase, ropeScaling: ropeScaling,
-      activation: try activation("hidden_act", default: "silu"),
-      tiedHead: try bool("tie_word_embeddings", default: false), initializerRange: try initializerRange(),
-      bosToken: try token("bos_token_id", default: bosToken, vocabularySize),
-      eosTokens: try tokens("eos_token_id", default: eosToken, vocabularySize))
-  }
-
-  /// transformers 4 wrote `rope_theta` beside `rope_scaling`; transformers 5 puts both into `rope_parameters`.
-  private func rope(contextLength: Int) throws -> (base: Double, scaling: RopeScaling) {
-    let outer = try positive("rope_theta", in: json, default: 10_000)
-    let scaling = value("rope_scaling").flatMap { $0.object?.isEmpty == true ? nil : $0 }
-    let key = scaling == nil ? "rope_parameters" : "rope_scaling"
-    guard let settings = scaling ?? value("rope_parameters") else { return (outer, .none) }
-    guard settings.object != nil else { throw wrong(key, settings, expected: "an object") }
-    let base = try positive("rope_theta", in: settings, default: outer)
-    let partial = settings["partial_rotary_factor"] ?? json["partial_rotary_factor"]
-    guard partial == nil || partial == .null || partial?.double == 1 else {
-      throw DPOError(.unsupported, "\(file): partial_rotary_factor other than 1 is not supported")
-    }
-    let kind = settings["rope_type"] ?? settings["type"] ?? "default"
-    func number(_ name: String) throws -> Double {
-      guard let value = settings[name], let number = value.double, number > 0, number.isFinite else {
-        throw wrong("\(key).\(name)", settings[name], expected: "a positive number")
-      }
-      return number
-    }
-    switch kind.string {
-    case "default": return (base, .none)
-    case "linear": return (base, .linear(factor: try number("factor")))
-    case "divisors":
-      let divisors = settings["factors"]?.array?.compactMap { $0.double.map(Float.init) } ?? []
-      guard !divisors.isEmpty, divisors.count == settings["factors"]?.array?.count,
-        divisors.allSatisfy({ $0 > 0 && $0.isFinite })
-      else { throw wrong("\(key).factors", settings["factors"], expected: "positive numbers") }
-      return (base, .divisors(divisors))
-    case "llama3":
-      let low = try number("low_freq_factor")
-      let high = try number("high_freq_factor")
-      guard low < high else {
-        throw DPOError.format(file, "\(key): low_freq_factor \(low) must be below high_freq_factor \(high)")
-      }
-      let original = settings["original_max_position_embeddings"]
-      guard original == nil || original?.int.map(Limits.contextLength.contains) == true else {
-        throw wrong("\(key).original_max_position_embeddings", original, expected: "a positive integer")
-      }
-      return (
-        base,
-        .llama3(
-          factor: try number("factor"), lowFrequencyFactor: low, highFrequencyFactor: high,
-          originalContext: original?.int ?? contextLength)
-      )
-    default:
-      throw DPOError(
-        kind.string == nil ? .format : .unsupported,
-        "\(file): \(key): rope_type \(kind.brief) is not supported (known: default, linear, llama3)")
-    }
+      keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength, norm: defaults.norm,
+      normEpsilon: try epsilon(defaults.epsilonKey, default: defaults.epsilon),
+      rope: try rope(defaults, headSize: headSize, contextLength: contextLength),
+      activation: try activation(defaults.activationKey, default: defaults.activation),
+      tiedHead: try bool("tie_word_embeddings", default: defaults.tiedHead),
+      initializerRange: try initializerRange(),
+      bosToken: try token("bos_token_id", default: defaults.bosToken, vocabularySize),
+      eosTokens: try tokens("eos_token_id", default: defaults.eosToken, vocabularySize))
   }
 
   /// Mistral's `sliding_window`: null is none, an absent key the class's default.
@@ -94,35 +66,60 @@ extension HuggingFaceReader {
   }
 
   /// Qwen's window holds for layers from `max_window_layers` on, or for those that `layer_types` names, and only with
-  /// `use_sliding_window`. The decoder knows one window for all layers.
-  func qwenWindow(_ configuration: DecoderConfiguration) throws -> Int? {
+  /// `use_sliding_window`.
+  func readQwenWindow(into configuration: inout DecoderConfiguration) throws {
     guard try bool("use_sliding_window", default: false), let window = try window(absent: 4096),
       window < configuration.contextLength
-    else { return nil }
-    let sliding: Int
-    if let types = value("layer_types") {
-      guard let names = types.array, names.count == configuration.layerCount,
-        names.allSatisfy({ $0 == "sliding_attention" || $0 == "full_attention" })
-      else {
-        throw wrong("layer_types", types, expected: "\"full_attention\" or \"sliding_attention\" for each layer")
-      }
-      sliding = names.count { $0 == "sliding_attention" }
+    else { return }
+    let full: Set<Int>
+    if let types = try layerTypes(configuration.layerCount) {
+      full = types
     } else {
-      let full = try optionalInteger("max_window_layers", 0...Int.max) ?? 28
-      sliding = max(0, configuration.layerCount - full)
+      full = Set(0..<min(try optionalInteger("max_window_layers", 0...Int.max) ?? 28, configuration.layerCount))
     }
-    if sliding == 0 { return nil }
-    guard sliding == configuration.layerCount else {
-      throw DPOError(
-        .unsupported, "\(file): a sliding window in some layers only is not supported (use_sliding_window)")
+    configuration.setWindow(window, except: full)
+  }
+
+  /// The layers that `layer_types` calls "full_attention"; nil without that key.
+  func layerTypes(_ layerCount: Int) throws -> Set<Int>? {
+    guard let types = value("layer_types") else { return nil }
+    guard let names = types.array, names.count == layerCount,
+      names.allSatisfy({ $0 == "sliding_attention" || $0 == "full_attention" })
+    else {
+      throw wrong("layer_types", types, expected: "\"full_attention\" or \"sliding_attention\" for each layer")
     }
-    return window
+    return Set(names.indices.filter { names[$0] == "full_attention" })
+  }
+
+  /// A window in all layers but every `pattern`-th, unless `layer_types` or the key `sliding_window_pattern` say otherwise.
+  func readPatternWindow(
+    into configuration: inout DecoderConfiguration, pattern: Int, absent: Int?
+  ) throws {
+    guard let window = try window(absent: absent) else { return }
+    configuration.setWindow(window, except: try fullLayers(configuration.layerCount, pattern: pattern))
+  }
+
+  /// Layers without a window: those that `layer_types` calls so, else every `sliding_window_pattern`-th.
+  func fullLayers(_ layerCount: Int, pattern: Int) throws -> Set<Int> {
+    if let full = try layerTypes(layerCount) { return full }
+    let every = try optionalInteger("sliding_window_pattern", 1...1 << 20) ?? pattern
+    return Set((0..<layerCount).filter { ($0 + 1) % every == 0 })
+  }
+}
+
+extension DecoderConfiguration {
+  /// A window in some layers; none if there are no such layers.
+  mutating func setWindow(_ window: Int, except full: Set<Int>) {
+    layersWithoutWindow = full
+    slidingWindow = full.count == layerCount ? nil : window
+    if slidingWindow == nil { layersWithoutWindow = [] }
   }
 }
 
 extension GGUFReader {
-  /// What Llama, Mistral and Qwen have in common.
-  func rotary(_ family: Family) throws -> DecoderConfiguration {
+  /// What all families with rotary positions have in common. `interleaved`: llama.cpp turns neighbours, and so does the model in
+  /// its Hugging Face form.
+  func rotary(_ family: Family, norm: NormKind = .rms, interleaved: Bool = false) throws -> DecoderConfiguration {
     let hiddenSize = try integer("embedding_length", Limits.hiddenSize)
     let headCount = try integer("attention.head_count", Limits.headCount)
     let headSize = try self.headSize(hiddenSize: hiddenSize, headCount: headCount)
@@ -135,55 +132,55 @@ extension GGUFReader {
       throw DPOError.format(
         file, "\(architecture).attention.head_count_kv: \(keyValueHeadCount) does not divide head_count = \(headCount)")
     }
-    let rotated = try optionalInteger("rope.dimension_count", Limits.headSize) ?? headSize
-    guard rotated == headSize else {
-      throw DPOError.format(
-        file,
-        "\(architecture).rope.dimension_count: expected the head size \(headSize) (embedding_length by head_count), found \(rotated)"
-      )
-    }
     let experts = try optionalInteger("expert_count", 0...Int.max) ?? 0
     guard experts == 0 else {
       throw DPOError(
         .unsupported, "\(file): \(architecture).expert_count = \(experts): mixtures of experts are not supported")
     }
     let vocabularySize = try self.vocabularySize()
-    let window = try optionalInteger("attention.sliding_window", 0...GGUFReader.maximumContext)
+    let contextLength = try optionalInteger("context_length", Limits.contextLength) ?? 2048
     return DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: try integer("feed_forward_length", Limits.intermediateSize),
-      layerCount: try integer("block_count", Limits.layerCount), headCount: headCount,
-      keyValueHeadCount: keyValueHeadCount, headSize: headSize,
-      contextLength: try optionalInteger("context_length", Limits.contextLength) ?? 2048,
-      normEpsilon: try epsilon("attention.layer_norm_rms_epsilon"),
-      ropeBase: try positive("rope.freq_base", default: 10_000), ropeScaling: try ropeScaling(),
-      slidingWindow: window == 0 ? nil : window, bosToken: try token("bos_token_id", vocabularySize),
-      eosTokens: try eosTokens(vocabularySize))
+      layerCount: try layerCount(), headCount: headCount,
+      keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength, norm: norm,
+      normEpsilon: try epsilon(norm == .rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
+      rope: try rope(
+        headSize: headSize, contextLength: contextLength, interleaved: interleaved,
+        wholeHeads: family.permutesQueryKeyInGGUF),
+      bosToken: try token("bos_token_id", vocabularySize), eosTokens: try eosTokens(vocabularySize))
   }
 
-  /// As llama.cpp reads it: an absent type is "linear", an absent factor that of the old key, and 0 or none at all is 1.
-  private func ropeScaling() throws -> RopeScaling {
-    let kind = try optionalString("rope.scaling.type") ?? "linear"
-    switch kind {
-    case "none": return .none
-    case "linear":
-      let factor = try ropeFactor("rope.scaling.factor") ?? ropeFactor("rope.scale_linear") ?? 0
-      return factor == 0 || factor == 1 ? .none : .linear(factor: factor)
-    default:
-      throw DPOError(
-        .unsupported,
-        "\(file): \(architecture).rope.scaling.type \"\(DPOError.printable(kind))\" is not supported (known: none, linear)"
-      )
-    }
+  /// Blocks of the decoder. Those behind them predict more than one token, and nothing here needs them.
+  private func layerCount() throws -> Int {
+    let all = try integer("block_count", Limits.layerCount)
+    return all - (try optionalInteger("nextn_predict_layers", 0...all - 1) ?? 0)
   }
 
-  private func ropeFactor(_ name: String) throws -> Double? {
-    let key = "\(architecture).\(name)"
-    guard let value = metadata[key] else { return nil }
-    guard case .double(let factor) = value, factor >= 0, factor.isFinite else {
-      throw wrong(key, value, expected: "a number of at least 0")
+  /// `attention.sliding_window`; 0 is none.
+  func window() throws -> Int? {
+    let window = try optionalInteger("attention.sliding_window", 0...GGUFReader.maximumContext)
+    return window == 0 ? nil : window
+  }
+
+  /// That window in all layers but every `pattern`-th, unless `attention.sliding_window_pattern` says otherwise.
+  func readPatternWindow(into configuration: inout DecoderConfiguration, pattern: Int, absent: Int? = nil) throws {
+    guard let window = try window() ?? absent else { return }
+    configuration.setWindow(window, except: try fullLayers(configuration.layerCount, pattern: pattern))
+  }
+
+  private func fullLayers(_ layerCount: Int, pattern: Int) throws -> Set<Int> {
+    let key = "\(architecture).attention.sliding_window_pattern"
+    switch value(key) {
+    case nil: return Set((0..<layerCount).filter { ($0 + 1) % pattern == 0 })
+    case .bools(let windowed) where windowed.count == layerCount: return Set(windowed.indices.filter { !windowed[$0] })
+    case .ints(let windowed) where windowed.count == layerCount:
+      return Set(windowed.indices.filter { windowed[$0] == 0 })
+    case .int(let every) where every > 0: return Set((0..<layerCount).filter { ($0 + 1) % every == 0 })
+    case .int(0): return []
+    case let value:
+      throw wrong(key, value, expected: "a positive integer, or a boolean for each of \(layerCount) layers")
     }
-    return factor
   }
 }
 
@@ -195,8 +192,9 @@ extension DecoderConfiguration {
       case .silu: "silu"
       case .geluTanh: "gelu_pytorch_tanh"
       case .gelu: "gelu"
+      case .reluSquared: "relu2"
       }
-    return [
+    let json: JSONObject = [
       "hidden_size": .int(hiddenSize),
       "intermediate_size": .int(intermediateSize),
       "num_hidden_layers": .int(layerCount),
@@ -206,31 +204,23 @@ extension DecoderConfiguration {
       "max_position_embeddings": .int(contextLength),
       "rms_norm_eps": .real(Family.decimal(normEpsilon)),
       "hidden_act": .string(activation),
-      "rope_theta": ropeBase.map(JSON.real) ?? .null,
-      "rope_scaling": ropeScaling.json,
     ]
+    return json.with(rope?.json ?? [:])
   }
 
-  /// Qwen's window, which `qwenWindow` reads.
+  /// Qwen's window, which `readQwenWindow` reads.
   var qwenWindowJSON: JSONObject {
     guard let slidingWindow else { return ["sliding_window": .null] }
-    return ["sliding_window": .int(slidingWindow), "use_sliding_window": true, "max_window_layers": 0]
+    return ["sliding_window": .int(slidingWindow), "use_sliding_window": true, "layer_types": layerTypesJSON]
   }
-}
 
-extension RopeScaling {
-  fileprivate var json: JSON {
-    switch self {
-    case .none: return .null
-    case .linear(let factor): return ["rope_type": "linear", "factor": .real(factor)]
-    case .llama3(let factor, let low, let high, let original):
-      return [
-        "rope_type": "llama3", "factor": .real(factor), "low_freq_factor": .real(low), "high_freq_factor": .real(high),
-        "original_max_position_embeddings": .int(original),
-      ]
-    case .divisors(let divisors):
-      return ["rope_type": "divisors", "factors": .array(divisors.map { .real(Double($0)) })]
-    }
+  /// A window in some layers.
+  var windowJSON: JSONObject {
+    ["sliding_window": slidingWindow.map(JSON.int) ?? .null, "layer_types": layerTypesJSON]
+  }
+
+  private var layerTypesJSON: JSON {
+    .array((0..<layerCount).map { isWindowed($0) ? "sliding_attention" : "full_attention" })
   }
 }
 

@@ -10,6 +10,8 @@ final class DecodeStep {
   struct Row {
     let token: Int32
     let position: Int
+    /// Positions that the sequence may grow to.
+    let length: Int
     let promptRow, promptCount: Int
     let ownRow, ownCount: Int
   }
@@ -23,7 +25,7 @@ final class DecodeStep {
   let decoder: Decoder
   private let team: ThreadTeam
   private let cache: KeyValueCache
-  private let rotation: RotationTable
+  private let rotations: Rotations
   private let rounds: Bool
   private let rounded: RoundedMatrices?
   private let blocks: [[Branch]]
@@ -33,15 +35,16 @@ final class DecodeStep {
 
   private let x, normed, output, queryKeyValue, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
   private let roundedNormed, roundedActivated: FloatBuffer
-  private let positionNumbers: FloatBuffer
+  private let placeNumbers: FloatBuffer
   /// [rows, vocabulary]
   let logits: FloatBuffer
   private let scratchCount: Int
   private var rows = 0
   private var batch = UnsafeBufferPointer<Row>(start: nil, count: 0)
 
-  private var positions: UnsafeMutablePointer<Int32> {
-    UnsafeMutableRawPointer(positionNumbers.pointer).assumingMemoryBound(to: Int32.self)
+  /// Of each row, in the tables of rotations.
+  private var places: UnsafeMutablePointer<Int32> {
+    UnsafeMutableRawPointer(placeNumbers.pointer).assumingMemoryBound(to: Int32.self)
   }
 
   /// What a step of `rows` sequences takes, at most.
@@ -54,11 +57,11 @@ final class DecodeStep {
   }
 
   private static func scratchCount(_ c: DecoderConfiguration, longest: Int) -> Int {
-    let group = c.headCount / c.keyValueHeadCount
+    let normed = c.queryKeyNorm == .whole ? c.queryWidth : c.headCount / c.keyValueHeadCount * c.headSize
     return
       (max(
         ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth)),
-        ck_cached_attention_scratch(longest, 2), group * (c.headSize + 1)) + 15) / 16 * 16
+        ck_cached_attention_scratch(longest, 2), normed + c.headCount) + 15) / 16 * 16
   }
 
   /// - Parameters:
@@ -66,15 +69,15 @@ final class DecodeStep {
   ///   - longest: positions that a sequence may have.
   init(
     _ decoder: Decoder, adapter: LoRAAdapter?, team: ThreadTeam, precision: Precision, cache: KeyValueCache,
-    rotation: RotationTable, rows most: Int, longest: Int
+    rotations: Rotations, rows most: Int, longest: Int
   ) throws {
     let c = decoder.configuration
     self.decoder = decoder
     self.team = team
     self.cache = cache
-    self.rotation = rotation
+    self.rotations = rotations
     rounds = precision == .bf16
-    try rotation.extend(to: longest)
+    try rotations.extend(to: longest)
     let rounded = rounds ? try RoundedMatrices(decoder.products, team: team) : nil
     self.rounded = rounded
     func projection(_ layer: Int, _ linears: [Linear], paired: Bool = false) -> Projection {
@@ -104,7 +107,7 @@ final class DecodeStep {
     statistics = try buffer(2)
     adapterHidden = try buffer(
       blocks.joined().reduce(1) { most, branch in max(most, branch.inputs.hiddenWidth, branch.output.hiddenWidth) })
-    positionNumbers = try buffer(1)
+    placeNumbers = try buffer(1)
     logits = try buffer(c.vocabularySize)
     scratchCount = DecodeStep.scratchCount(c, longest: longest)
     scratch = try FloatBuffer(count: team.threads * scratchCount)
@@ -116,7 +119,7 @@ final class DecodeStep {
     self.batch = batch
     defer { self.batch = UnsafeBufferPointer(start: nil, count: 0) }
     for (index, row) in batch.enumerated() {
-      positions[index] = Int32(row.position)
+      places[index] = rotations.place(Int32(row.position), ofSequence: row.length)
       decoder.embed(
         row.token, position: row.position, into: x.pointer + index * c.hiddenSize, room: output.pointer, with: kernels)
     }
@@ -135,8 +138,16 @@ final class DecodeStep {
 
   private func vocabulary(adding before: BranchPlace?, into logits: UnsafeMutablePointer<Float>) {
     guard let head else { return }
-    norm(decoder.finalNorm, adding: before)
+    let scale = Float(c.logitScale) / (c.logitSoftCap.map { Float($0) } ?? 1)
+    norm(decoder.finalNorm, adding: before, scale: scale)
     project("decode head", head, rows(normed, roundedNormed, c.hiddenSize), into: logits)
+    if let bias = decoder.headBias {
+      HeadBias(vector: bias, scale: scale / Float(c.logitScale)).add(to: logits, 0, c.vocabularySize, rows: rows)
+    }
+    if let cap = c.logitSoftCap {
+      let size = c.vocabularySize
+      team.run(rows) { row, _ in kernels.pointee.soft_cap(logits + row * size, size, Float(cap)) }
+    }
   }
 
   private func halves(_ buffer: FloatBuffer) -> UnsafeMutablePointer<UInt16> {
@@ -147,12 +158,13 @@ final class DecodeStep {
     ck_activations(x: x.pointer, rounded: rounds ? halves(rounded) : nil, ld: width, rows: rows)
   }
 
-  /// x += the output of `before` + its bias; normed = norm(x)
-  private func norm(_ norm: NormWeights, adding before: BranchPlace?) {
+  /// x += the output of `before` + its bias; normed = scale · norm(x)
+  private func norm(_ norm: NormWeights, adding before: BranchPlace?, scale: Float = 1) {
     team.measured("decode norm", bytes: Double(rows * c.hiddenSize * 16)) {
       normRows(
         norm, x.pointer, add: before.map { _ in output.pointer },
         bias: before.flatMap { decoder.branch($0).biasLeft }, into: normed.pointer)
+      if scale != 1 { kernels.pointee.scale(normed.pointer, normed.pointer, scale, rows * c.hiddenSize) }
       if rounds { kernels.pointee.round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize) }
     }
   }
@@ -186,18 +198,22 @@ final class DecodeStep {
 extension DecodeStep: BlockExecutor {
   func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> ck_activations {
     if let norm {
-      self.norm(norm, adding: before)
+      let isParallel = decoder.branch(place).isParallel
+      self.norm(norm, adding: isParallel ? nil : before)
+      if isParallel, let before { add(before) }
       return rows(normed, roundedNormed, c.hiddenSize)
     }
-    let count = rows * c.hiddenSize
-    if let before {
-      kernels.pointee.accumulate(x.pointer, output.pointer, count)
-      if let bias = decoder.branch(before).biasLeft {
-        kernels.pointee.add_bias(x.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
-      }
-    }
-    if rounds { kernels.pointee.round_to_bf16(x.pointer, halves(roundedNormed), count) }
+    if let before { add(before) }
+    if rounds { kernels.pointee.round_to_bf16(x.pointer, halves(roundedNormed), rows * c.hiddenSize) }
     return rows(x, roundedNormed, c.hiddenSize)
+  }
+
+  /// x += the output of a branch + its bias
+  private func add(_ place: BranchPlace) {
+    kernels.pointee.accumulate(x.pointer, output.pointer, rows * c.hiddenSize)
+    if let bias = decoder.branch(place).biasLeft {
+      kernels.pointee.add_bias(x.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
+    }
   }
 
   /// Biases, norms and rotation of q and k, then attention, to `normed`. A task has one key head of one row; rows of one
@@ -208,6 +224,27 @@ extension DecodeStep: BlockExecutor {
     let (keyHeads, size) = (c.keyValueHeadCount, c.headSize)
     let (group, width) = (c.headCount / keyHeads, branch.inputWidth)
     let window = window ?? Int.max
+    let (rotation, scores) = (rotations[layer], c.scores)
+    /// Some heads of q, and of k, of a row.
+    func prepare(_ index: Int, queries: Range<Int>, keys: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
+      let (q, k) = (queries.lowerBound * size, keys.lowerBound * size)
+      let x = queryKeyValue.pointer + index * width
+      decoder.prepareHeads(
+        x + q, width, rows: 1, heads: queries.count, bias: products.queryBias.map { $0 + q }, norm: branch.queryNorm,
+        keeping: (scratch, queries.count * size, scratch + queries.count * size), places: places + index,
+        rotation?.query, with: kernels)
+      decoder.prepareHeads(
+        x + c.queryWidth + k, width, rows: 1, heads: keys.count, bias: products.keyBias.map { $0 + k },
+        norm: branch.keyNorm, keeping: (scratch, keys.count * size, scratch + keys.count * size),
+        places: places + index, rotation?.key, with: kernels)
+    }
+    let together = c.queryKeyNorm == .whole
+    if together {
+      team.run(batch.count) { index, member in
+        prepare(
+          index, queries: 0..<c.headCount, keys: 0..<keyHeads, in: scratch.pointer + member * scratchCount)
+      }
+    }
     team.measured("decode attention") {
       team.run(batch.count * keyHeads) { task, member in
         let (head, index) = (task / batch.count, task % batch.count)
@@ -216,13 +253,7 @@ extension DecodeStep: BlockExecutor {
         let (q, k) = (x + head * group * size, x + c.queryWidth + head * size)
         let v = k + c.keyValueWidth
         let scratch = scratch.pointer + member * scratchCount
-        decoder.prepareHeads(
-          q, width, rows: 1, heads: group, bias: products.queryBias.map { $0 + head * group * size },
-          norm: branch.queryNorm, keeping: (scratch, group * size, scratch + group * size),
-          positions: positions + index, rotation, with: kernels)
-        decoder.prepareHeads(
-          k, width, rows: 1, heads: 1, bias: products.keyBias.map { $0 + head * size }, norm: branch.keyNorm,
-          keeping: (scratch, size, scratch + size), positions: positions + index, rotation, with: kernels)
+        if !together { prepare(index, queries: head * group..<(head + 1) * group, keys: head..<head + 1, in: scratch) }
         if let bias = products.valueBias { kernels.pointee.accumulate(v, bias + head * size, size) }
         cache.store(layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: k, values: v, with: kernels)
         let total = row.promptCount + row.ownCount + 1
@@ -239,7 +270,7 @@ extension DecodeStep: BlockExecutor {
           parts.withMemoryRebound(to: ck_cache_part.self, capacity: 2) {
             kernels.pointee.cached_attention(
               q, group, size, $0, 2, c.keyValueWidth, total > window ? total - window : 0,
-              1 / Float(size).squareRoot(), scratch, out)
+              scores, scratch, out)
           }
         }
         if rounds {
@@ -256,7 +287,7 @@ extension DecodeStep: BlockExecutor {
     let (branch, projection) = (decoder.branch(place), blocks[place.layer][place.branch].inputs)
     let (y, inner, width) = (gateUp.pointer, c.intermediateSize, projection.width)
     let (gated, kind) = (c.gatedMLP, c.activation.kernel)
-    let biases = (branch.inputs[0].bias?.values, gated ? branch.inputs[1].bias?.values : nil)
+    let biases = (branch.inputBias(at: 0), gated ? branch.inputBias(at: inner) : nil)
     let out = activated.pointer
     team.measured(
       "decode gate, up", operations: 2 * Double(rows * projection.width * projection.inputSize),
@@ -298,6 +329,13 @@ extension DecodeStep: BlockExecutor {
       kernels.pointee.add_bias(output.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
     }
     normRows(norm, output.pointer, add: nil, bias: nil, into: output.pointer)
+  }
+
+  func scaleOutput(_ place: BranchPlace, _ factor: Float) {
+    if let bias = decoder.branch(place).output.bias {
+      kernels.pointee.add_bias(output.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
+    }
+    kernels.pointee.scale(output.pointer, output.pointer, factor, rows * c.hiddenSize)
   }
 }
 

@@ -168,9 +168,9 @@ package final class Generator {
     let cache = try KeyValueCache(decoder.configuration, rows: layout.cacheRows)
     let runner = ModelRunner(decoder: decoder, team: team, precision: options.precision)
     let step = try DecodeStep(
-      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotation: runner.rotation,
+      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotations: runner.rotations,
       rows: max(range.count * n, 1), longest: layout.longest)
-    try prefill(Array(prompts[range]), layout, runner, cache, step)
+    try prefill(Array(prompts[range]), room: options.maxNewTokens, layout, runner, cache, step)
 
     var logitRows = active.map { $0.prompt - range.lowerBound }
     var rows: [DecodeStep.Row] = []
@@ -200,7 +200,9 @@ package final class Generator {
         let tokens = results[place.prompt][place.completion].tokens
         rows.append(
           DecodeStep.Row(
-            token: tokens.last ?? 0, position: place.promptCount + tokens.count - 1, promptRow: place.promptRow,
+            token: tokens.last ?? 0, position: place.promptCount + tokens.count - 1,
+            length: decoder.configuration.grown(place.promptCount, by: options.maxNewTokens),
+            promptRow: place.promptRow,
             promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1))
       }
       try decoder.checkFiles()
@@ -211,7 +213,8 @@ package final class Generator {
 
   /// Keys and values of the prompts to the cache, logits of their last tokens to the step.
   private func prefill(
-    _ prompts: [[Int32]], _ layout: Layout, _ runner: ModelRunner, _ cache: KeyValueCache, _ step: DecodeStep
+    _ prompts: [[Int32]], room: Int, _ layout: Layout, _ runner: ModelRunner, _ cache: KeyValueCache,
+    _ step: DecodeStep
   ) throws {
     let c = decoder.configuration
     let width = c.queryWidth + 2 * c.keyValueWidth
@@ -225,7 +228,7 @@ package final class Generator {
         }
         forest.addPrompt(prompts[index])
       }
-      let residuals = try runner.residuals(forest, adapter: adapter) { layer, qkv in
+      let residuals = try runner.residuals(forest, adapter: adapter, room: room) { layer, qkv in
         team.run(blocks.count) { index, _ in
           let block = blocks[index]
           for row in 0..<block.count {

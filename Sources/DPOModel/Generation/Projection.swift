@@ -81,7 +81,7 @@ final class Projection {
   private static let piecesPerThread = 3
   private static let mostRows = 1024
 
-  /// - Parameter paired: pieces of the two layers alternate and have the same rows (gate and up).
+  /// - Parameter paired: pieces of the two layers, or of the two halves of one, alternate and have the same rows (gate and up).
   init(
     _ linears: [(weight: WeightMatrix, matrices: LoRAAdapter.Matrices?)], rounded: RoundedMatrices?, team: ThreadTeam,
     paired: Bool = false
@@ -104,15 +104,21 @@ final class Projection {
       bytes += weights.row_bytes * weight.rows
       // With an adapter, the outputs of a piece have to be neighbours: whole heads where rows are stored in another order.
       let unit = adapter == nil ? 8 : max(8, weight.interleavedHead)
-      let wanted = min(
-        Projection.mostRows, max(unit, (paired ? weight.rows : width) / (Projection.piecesPerThread * team.threads)))
-      let count = max(1, (weight.rows + wanted / 2) / wanted)
-      let rows = ((weight.rows + count - 1) / count + unit - 1) / unit * unit
-      pieces.append(
-        stride(from: 0, to: weight.rows, by: rows).map { first in
-          Piece(
-            weights: weights, first: first, count: min(rows, weight.rows - first), column: column, adapter: adapter)
-        })
+      let parts =
+        paired && linears.count == 1
+        ? [0..<weight.rows / 2, weight.rows / 2..<weight.rows] : [0..<weight.rows]
+      for part in parts {
+        let wanted = min(
+          Projection.mostRows, max(unit, (paired ? part.count : width) / (Projection.piecesPerThread * team.threads)))
+        let count = max(1, (part.count + wanted / 2) / wanted)
+        let rows = ((part.count + count - 1) / count + unit - 1) / unit * unit
+        pieces.append(
+          stride(from: part.lowerBound, to: part.upperBound, by: rows).map { first in
+            Piece(
+              weights: weights, first: first, count: min(rows, part.upperBound - first), column: column,
+              adapter: adapter)
+          })
+      }
       column += weight.rows
     }
     self.bytes = bytes

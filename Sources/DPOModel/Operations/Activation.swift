@@ -48,9 +48,11 @@ extension ModelRun {
   }
 
   private func addBiases(_ branch: DecoderBranch, _ x: Pointer, _ rows: Int) {
-    for (index, linear) in branch.inputs.enumerated() {
-      guard let bias = linear.bias else { continue }
-      kernels.pointee.add_bias(x + index * c.intermediateSize, branch.inputWidth, bias.values, rows, c.intermediateSize)
+    var column = 0
+    for linear in branch.inputs {
+      let width = linear.weight.rows
+      if let bias = linear.bias { kernels.pointee.add_bias(x + column, branch.inputWidth, bias.values, rows, width) }
+      column += width
     }
   }
 }
@@ -61,6 +63,7 @@ extension Activation {
     case .silu: CK_SILU
     case .geluTanh: CK_GELU_TANH
     case .gelu: CK_GELU
+    case .reluSquared: CK_RELU_SQUARED
     }
   }
 }

@@ -1,7 +1,7 @@
 import CKernels
 import DPOKernels
 
-/// Attention over a forest: softmax(q kᵀ / √d) v per head, each row seeing its ancestors and itself. Scores exist for one
+/// Attention over a forest: softmax(q kᵀ / √d) v per head, with the model's own scale or cap of q kᵀ, each row seeing its ancestors and itself. Scores exist for one
 /// block of rows at a time; the backward pass makes them again from the saved log Σ exp. Heads that share keys and values
 /// are done together, so that those are packed once for all of them.
 struct Attention {
@@ -37,7 +37,7 @@ struct Attention {
 
   private var kernels: UnsafePointer<ck_engine> { team.kernels }
   private var size: Int { configuration.headSize }
-  private var scale: Float { 1 / Float(configuration.headSize).squareRoot() }
+  private var scores: ck_scores { configuration.scores }
   private var group: Int { configuration.headCount / configuration.keyValueHeadCount }
   /// Distance of rows of q, k and v, which stand side by side.
   private var width: Int { configuration.queryWidth + 2 * configuration.keyValueWidth }
@@ -63,7 +63,7 @@ struct Attention {
             qkv + block.row * width + head * size, width, rows: block.count, k: size, in: s.left)
           products.multiply(queries, keys, into: s.scores, block.keys)
           kernels.pointee.softmax_forward(
-            s.scores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
+            s.scores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scores,
             lse + block.row * heads + head, heads, s.inverse)
           let p = products.left(s.scores, block.keys, rows: block.count, k: block.keys, in: s.left)
           let rows = out + block.row * outWidth + head * size
@@ -125,7 +125,7 @@ struct Attention {
       let d = products.left(douts, outWidth, rows: block.count, k: size, in: s.left)
       products.multiply(d, valueRows, into: s.dscores, block.keys)
       kernels.pointee.softmax_backward(
-        s.scores, s.dscores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scale,
+        s.scores, s.dscores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scores,
         lse + block.row * heads + head, delta + block.row * heads + head, heads)
       let ds = products.left(s.dscores, block.keys, rows: block.count, k: block.keys, in: s.left)
       products.multiply(ds, keyColumns, into: dqkv + block.row * width + head * size, width)
@@ -176,6 +176,14 @@ struct Attention {
       let to = min(run.position + run.count, end)
       if from < to { body(run.row + from - run.position, to - from, from - block.firstKey) }
     }
+  }
+}
+
+extension DecoderConfiguration {
+  /// What the softmax of attention sees of q kᵀ.
+  var scores: ck_scores {
+    ck_scores(
+      scale: attentionScale.map { Float($0) } ?? 1 / Float(headSize).squareRoot(), cap: Float(attentionSoftCap ?? 0))
   }
 }
 

@@ -2,7 +2,7 @@ import CKernels
 import DPOKernels
 import DPOPlatform
 
-/// x = E[token] + P[position]; P only where positions are learned.
+/// x = embeddingScale · E[token] + P[position]; P only where positions are learned.
 extension Decoder {
   /// x[hidden] of one token. `room` takes as many numbers.
   func embed(
@@ -10,6 +10,8 @@ extension Decoder {
     with kernels: UnsafePointer<ck_engine>
   ) {
     embedding.copyRow(Int(token), into: x)
+    let scale = Float(configuration.embeddingScale)
+    if scale != 1 { kernels.pointee.scale(x, x, scale, configuration.hiddenSize) }
     guard let positions else { return }
     positions.copyRow(position, into: room)
     kernels.pointee.accumulate(x, room, configuration.hiddenSize)
@@ -29,17 +31,20 @@ extension ModelRun {
     }
   }
 
-  /// dE[token] += dx, dP[position] += dx. Rows of the tables gather in the order of the forest's rows.
+  /// dE[token] += embeddingScale · dx, dP[position] += dx. Rows of the tables gather in the order of the forest's rows. dx is
+  /// used up.
   func embedBackward(_ dx: Pointer) {
     let (embedding, table) = (decoder.embedding.gradient, decoder.positions?.gradient)
+    let scale = Float(c.embeddingScale)
     eachColumnBlock("embedding gradient", hidden) { from, to in
       for row in 0..<count {
         let source = dx + row * hidden + from
-        if let embedding {
-          kernels.pointee.accumulate(embedding + Int(forest.tokens[row]) * hidden + from, source, to - from)
-        }
         if let table {
           kernels.pointee.accumulate(table + Int(forest.positions[row]) * hidden + from, source, to - from)
+        }
+        if let embedding {
+          if scale != 1 { kernels.pointee.scale(source, source, scale, to - from) }
+          kernels.pointee.accumulate(embedding + Int(forest.tokens[row]) * hidden + from, source, to - from)
         }
       }
     }

@@ -22,20 +22,48 @@ struct HeadShape {
   var tileCount: Int { (rows * columns + 15) / 16 * 16 }
 }
 
-/// The products of a block of the head's rows h with one tile W of its weights: z = h Wᵀ, dh = dz W and dW = dzᵀ h.
+/// The bias of a head's logits, times what its rows are scaled by.
+struct HeadBias {
+  let vector: WeightVector
+  let scale: Float
+
+  func add(to z: UnsafeMutablePointer<Float>, _ first: Int, _ columns: Int, rows: Int) {
+    for row in 0..<rows {
+      for column in 0..<columns { z[row * columns + column] += scale * vector.values[first + column] }
+    }
+  }
+
+  /// Σ dz over the rows.
+  func accumulate(_ dz: UnsafePointer<Float>, _ first: Int, _ columns: Int, rows: Int) {
+    guard let gradient = vector.gradient else { return }
+    for row in 0..<rows {
+      for column in 0..<columns { gradient[first + column] += scale * dz[row * columns + column] }
+    }
+  }
+}
+
+/// The products of a block of the head's rows h with one tile W of its weights: z = h Wᵀ + b, or c·tanh of it, dh = dz W and
+/// dW = dzᵀ h.
 struct HeadProduct {
   let team: ThreadTeam
   let weight: WeightMatrix
   /// [rows, width]
   let hidden: UnsafePointer<Float>
   let rows: Int
+  let bias: HeadBias?
+  let cap: Float?
   private let panels: Panels
 
-  init(team: ThreadTeam, precision: Precision, weight: WeightMatrix, hidden: UnsafePointer<Float>, rows: Int) {
+  init(
+    team: ThreadTeam, precision: Precision, weight: WeightMatrix, hidden: UnsafePointer<Float>, rows: Int,
+    bias: HeadBias?, cap: Float?
+  ) {
     self.team = team
     self.weight = weight
     self.hidden = hidden
     self.rows = rows
+    self.bias = bias
+    self.cap = cap
     panels = Panels(team.engine, precision)
   }
 
@@ -70,11 +98,13 @@ struct HeadProduct {
     weight.rows(first..<first + columns, in: team.packing.decoded(member), with: team.kernels)
   }
 
-  /// z[rows, columns] = h Wᵀ, for the tile's weights `first` ..< `first` + `columns`.
+  /// z[rows, columns] for the tile's weights `first` ..< `first` + `columns`.
   func logits(_ first: Int, _ columns: Int, into z: UnsafeMutablePointer<Float>, _ member: Int) {
     let (w, block) = (weights(first, columns, member), team.packing.block(member))
     panels.pack(.b, w, width, transposed: false, rows: columns, part: 0..<width, of: width, into: block)
     multiply(team.packing.shared, block, rows, columns, width, into: z, columns, accumulates: false)
+    bias?.add(to: z, first, columns, rows: rows)
+    if let cap { team.kernels.pointee.soft_cap(z, rows * columns, cap) }
   }
 
   /// dh[rows, width] = dz W or added to it; after `logits` of the same tile.

@@ -25,10 +25,15 @@ struct LanguageHead {
   /// log Σ exp of each row, and a row's sum of log-prob gradients.
   let lse: UnsafeMutablePointer<Float>
   let scales: UnsafeMutablePointer<Float>
+  /// Of each target.
+  let targetLogits: UnsafeMutablePointer<Float>
+  let bias: HeadBias?
+  /// c of z = c·tanh(h Wᵀ); nil: z = h Wᵀ.
+  let cap: Float?
   /// [slots, rows of a block, hidden]: sums over parts of the vocabulary; only where gradients are wanted.
   let partials: UnsafeMutablePointer<Float>
-  /// Of a frozen head: the mean Σ p W of the weights' rows under each row's probabilities, [rows, hidden], which is all that
-  /// the backward pass needs of the logits, and each slot's largest logit, [slots, rows of a block].
+  /// Of a frozen head: the mean Σ p W of the weights' rows under each row's probabilities, [rows, hidden], with a cap that of
+  /// p·dz/d(h Wᵀ), which is all that the backward pass needs of the logits, and each slot's largest logit, [slots, rows of a block].
   let means: (mean: UnsafeMutablePointer<Float>, maxima: UnsafeMutablePointer<Float>)?
 
   private var rows: Int { forest.headRows.count }
@@ -40,43 +45,39 @@ struct LanguageHead {
     for start in stride(from: 0, to: rows, by: shape.rows) {
       let product = HeadProduct(
         team: team, precision: precision, weight: weight, hidden: hidden + start * width,
-        rows: min(shape.rows, rows - start))
+        rows: min(shape.rows, rows - start), bias: bias, cap: cap)
       body(start, product)
     }
   }
 
   /// Log-probs and `extras` of all targets, from z[rows, vocabulary] = h Wᵀ, of which a thread holds one tile.
   func scores(extras: ScoreExtras) -> TokenScores {
-    var targetLogits = [Float](repeating: 0, count: forest.targets.count)
-    targetLogits.withUnsafeMutableBufferPointer { targetLogits in
-      let targetLogits = targetLogits.baseAddress
-      let byTile = targetsByTile()
-      team.measured("head forward", operations: (means == nil ? 1 : 2) * operations) {
-        eachRowBlock { start, product in
-          /// Logits of a tile and their statistics.
-          func score(_ tile: Int, _ z: UnsafeMutablePointer<Float>, _ member: Int) {
-            let first = tile * shape.columns
-            let columns = min(shape.columns, weight.rows - first)
-            product.logits(first, columns, into: z, member)
-            kernels.pointee.logits_statistics(
-              z, columns, product.rows, columns, Int32(first), statistics + tile * rows + start, 1)
-            for target in byTile[tile] {
-              let row = Int(forest.headRowOfTarget[target]) - start
-              if row >= 0, row < product.rows {
-                targetLogits?[target] = z[row * columns + Int(forest.targets[target].token) - first]
-              }
+    let byTile = targetsByTile()
+    team.measured("head forward", operations: (means == nil ? 1 : 2) * operations) {
+      eachRowBlock { start, product in
+        /// Logits of a tile and their statistics.
+        func score(_ tile: Int, _ z: UnsafeMutablePointer<Float>, _ member: Int) {
+          let first = tile * shape.columns
+          let columns = min(shape.columns, weight.rows - first)
+          product.logits(first, columns, into: z, member)
+          kernels.pointee.logits_statistics(
+            z, columns, product.rows, columns, Int32(first), statistics + tile * rows + start, 1)
+          for target in byTile[tile] {
+            let row = Int(forest.headRowOfTarget[target]) - start
+            if row >= 0, row < product.rows {
+              targetLogits[target] = z[row * columns + Int(forest.targets[target].token) - first]
             }
           }
-          product.packHidden(transposedToo: false)
-          if let means {
-            gatherMeans(start, product, mean: means.mean, maxima: means.maxima, score)
-          } else {
-            team.run(tileTotal) { tile, member in score(tile, tiles + member * shape.tileCount, member) }
-          }
+        }
+        product.packHidden(transposedToo: false)
+        if let means {
+          gatherMeans(start, product, mean: means.mean, maxima: means.maxima, score)
+        } else {
+          team.run(tileTotal) { tile, member in score(tile, tiles + member * shape.tileCount, member) }
         }
       }
     }
-    return team.measured("head merge") { merge(targetLogits, extras) }
+    return team.measured("head merge") { merge(extras) }
   }
 
   private func slotTiles(_ slot: Int) -> Range<Int> {
@@ -110,7 +111,8 @@ struct LanguageHead {
           }
           largest[row] = found
         }
-        kernels.pointee.logits_backward(z, columns, count, columns, largest, scales + start)  // exp(z − m)
+        // exp(z − m), times dz/d(h Wᵀ)
+        kernels.pointee.logits_backward(z, columns, count, columns, largest, scales + start, cap ?? 0)
         product.hiddenGradient(
           z, tile * shape.columns, columns, into: partial, accumulates: tile > range.lowerBound, member)
       }
@@ -181,7 +183,7 @@ struct LanguageHead {
       logSquares: log(squares) - 2 * logSum, max: max, argmax: argmax)
   }
 
-  func merge(_ targetLogits: [Float], _ extras: ScoreExtras) -> TokenScores {
+  func merge(_ extras: ScoreExtras) -> TokenScores {
     let totals = (0..<rows).map(totals)
     for row in 0..<rows { lse[row] = Float(totals[row].lse) }
     let count = forest.targets.count
@@ -205,8 +207,16 @@ struct LanguageHead {
     return scores
   }
 
+  /// dz/d(h Wᵀ) of a target.
+  private func slope(_ target: Int) -> Float {
+    guard let cap else { return 1 }
+    let share = targetLogits[target] / cap
+    return cap * (1 - share * share)
+  }
+
   /// Adds to the head's gradient, [vocabulary, hidden], and writes d loss / d hidden, [rows, hidden]. For a row with targets t and their gradients g:
-  /// dz = Σ_t g_t (onehot_t − p); dW += dzᵀ h; dh = dz W. Logits are computed again, tile by tile.
+  /// dz = Σ_t g_t (onehot_t − p); dW += dzᵀ h; dh = dz W. Logits are computed again, tile by tile. With a cap dz is what comes
+  /// through it.
   func backward(_ logProbGradients: [Float], into dhidden: UnsafeMutablePointer<Float>) {
     for row in 0..<rows { scales[row] = 0 }
     for (index, gradient) in logProbGradients.enumerated() { scales[Int(forest.headRowOfTarget[index])] += gradient }
@@ -227,17 +237,18 @@ struct LanguageHead {
             let first = tile * shape.columns
             let columns = min(shape.columns, weight.rows - first)
             product.logits(first, columns, into: z, member)
-            kernels.pointee.logits_backward(z, columns, count, columns, lse + start, scales + start)
+            kernels.pointee.logits_backward(z, columns, count, columns, lse + start, scales + start, cap ?? 0)
             for target in byTile[tile] {
               let row = Int(forest.headRowOfTarget[target]) - start
               if row >= 0, row < count {
-                z[row * columns + Int(forest.targets[target].token) - first] += logProbGradients[target]
+                z[row * columns + Int(forest.targets[target].token) - first] += logProbGradients[target] * slope(target)
               }
             }
             product.hiddenGradient(z, first, columns, into: partial, accumulates: tile > range.lowerBound, member)
             if let gradient = weight.gradient {
               product.weightGradient(z, columns, into: gradient + first * width, member)
             }
+            bias?.accumulate(z, first, columns, rows: count)
           }
         }
       }
@@ -262,9 +273,14 @@ struct LanguageHead {
     for (index, gradient) in logProbGradients.enumerated() where gradient != 0 {
       weight.copyRow(Int(forest.targets[index].token), into: team.packing.decoded(0))
       let out = dhidden + Int(forest.headRowOfTarget[index]) * width
+      let gradient = gradient * slope(index)
       for column in 0..<width { out[column] += gradient * team.packing.decoded(0)[column] }
     }
   }
+}
+
+extension WeightVector {
+  var frozen: WeightVector { WeightVector(values: values, gradient: nil) }
 }
 
 extension WeightMatrix {

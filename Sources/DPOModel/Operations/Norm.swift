@@ -1,7 +1,7 @@
 import CKernels
 import DPOKernels
 
-/// y = norm(x) over rows of the hidden size: RMS norm, or layer norm where the weights have a bias.
+/// y = norm(x) over rows of the hidden size.
 extension NormWeights {
   typealias Pointer = UnsafeMutablePointer<Float>
 
@@ -11,7 +11,7 @@ extension NormWeights {
     _ x: Pointer, add: Pointer?, bias: WeightVector?, sum: Pointer, into y: Pointer, mean: Pointer, rstd: Pointer,
     rows: Int, width: Int, epsilon: Float, with kernels: UnsafePointer<ck_engine>
   ) {
-    if let b = self.bias {
+    if kind == .layer, let b = self.bias {
       kernels.pointee.layer_norm_forward(
         x, add, bias?.values, sum, weight.values, b.values, y, mean, rstd, rows, width, epsilon)
     } else {
@@ -44,7 +44,7 @@ extension ModelRun {
     team.rows("norm again", count, bytes: 8 * hidden) { rows, _ in
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
-      if let b = norm.bias {
+      if norm.kind == .layer, let b = norm.bias {
         kernels.pointee.layer_norm_again(
           sum + from, rstd + count, rstd, norm.weight.values, b.values, y + from, rows.count, hidden)
       } else {
@@ -64,7 +64,7 @@ extension ModelRun {
       let from = rows.lowerBound * hidden
       let rstd = statistics + rows.lowerBound
       if overwrites { (dx + from).update(repeating: 0, count: rows.count * hidden) }
-      if norm.bias != nil {
+      if norm.kind == .layer {
         kernels.pointee.layer_norm_backward(dy + from, sum + from, rstd + total, rstd, w, dx + from, rows.count, hidden)
       } else {
         kernels.pointee.rms_backward(dy + from, sum + from, rstd, w, dx + from, rows.count, hidden)
@@ -73,9 +73,9 @@ extension ModelRun {
     }
     guard trainsModel, let dw = norm.weight.gradient else { return }
     eachColumnBlock("norm weight gradient", hidden) { from, to in
-      if let db = norm.bias?.gradient {
+      if norm.kind == .layer {
         kernels.pointee.layer_norm_weight_gradient(
-          dy, sum, statistics + total, statistics, dw, db, total, hidden, from, to)
+          dy, sum, statistics + total, statistics, dw, norm.bias?.gradient, total, hidden, from, to)
       } else {
         kernels.pointee.rms_weight_gradient(dy, sum, statistics, dw, total, hidden, from, to)
       }

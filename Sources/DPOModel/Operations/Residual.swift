@@ -12,6 +12,16 @@ extension ModelRun {
     }
   }
 
+  /// y[t, hidden] = factor · (x + bias), which goes to `prepared` besides; y may be x.
+  func scaleRows(_ x: Pointer, bias: WeightVector?, _ factor: Float, into y: Pointer, _ prepared: PreparedOperand?) {
+    team.rows("residual scale", count, bytes: 8 * hidden) { rows, _ in
+      let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
+      if let bias { kernels.pointee.add_bias(x + from, hidden, bias.values, rows.count, hidden) }
+      kernels.pointee.scale(y + from, x + from, factor, size)
+      prepared?.packRows(y + from, hidden, rows)
+    }
+  }
+
   /// dx[t, hidden] += dy, which goes to `prepared` besides.
   func addBackward(_ dy: Pointer, into dx: Pointer, _ prepared: PreparedOperand?) {
     team.rows("residual", count, bytes: 12 * hidden) { rows, _ in

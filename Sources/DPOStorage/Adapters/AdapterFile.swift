@@ -47,7 +47,8 @@ public struct AdapterFile: Sendable {
       return AdapterFile(
         path: path, format: .peft, configuration: adapter.configuration,
         tensors: try check(
-          adapter.tensors, adapter.configuration, try model.with(heads: adapter.heads, adapter: path),
+          inFileOrder(adapter.tensors, model), adapter.configuration,
+          try model.with(heads: adapter.heads, adapter: path),
           file: adapter.weights, source: "adapter_config.json"),
         basePath: adapter.basePath, heads: adapter.heads)
     }
@@ -56,6 +57,14 @@ public struct AdapterFile: Sendable {
     case .hdf5: return try openHDF5(path, for: model)
     default: throw DPOError.format(path, "not an adapter: neither a PEFT directory nor a GGUF or HDF5 adapter")
     }
+  }
+
+  private static func inFileOrder(_ tensors: [FileTensor], _ model: DecoderConfiguration) -> [FileTensor] {
+    let orders = rowOrdersInFiles(model)
+    guard !orders.isEmpty else { return tensors }
+    let ofMatrix = Dictionary(
+      orders.map { ("base_model.model.\($0).lora_B.weight", $1) }, uniquingKeysWith: { first, _ in first })
+    return tensors.map { tensor in ofMatrix[tensor.name].map(tensor.ordered) ?? tensor }
   }
 
   /// Opens an adapter for a model; see `open(_:for:)`.

@@ -26,7 +26,7 @@ struct PEFTAdapter {
       throw DPOError.format(path, "no adapter_model.safetensors\(other)")
     }
     weights = directory.file("adapter_model.safetensors")
-    tensors = try SafetensorsFile(weights).tensors
+    tensors = try SafetensorsFile(weights).tensors.map { $0.renamed(DecoderConfiguration.plainName($0.name)) }
   }
 }
 
@@ -129,7 +129,7 @@ struct PEFTSettings {
     case .array(let items)? where !items.isEmpty:
       let names = items.compactMap(\.string)
       guard names.count == items.count else { throw wrong("target_modules", expected: "names of modules") }
-      return .names(Array(Set(names)).sorted())
+      return .names(Array(Set(names.map(DecoderConfiguration.plainName))).sorted())
     default: throw wrong("target_modules", expected: "a list of names or a regular expression")
     }
   }

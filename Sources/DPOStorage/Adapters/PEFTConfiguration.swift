@@ -7,9 +7,9 @@ extension LoRAConfiguration {
     let family = model.family
     let targets: JSON =
       switch targetModules ?? .names(family.defaultLoRATargets) {
-      case .names(let names): .array(names.sorted().map(JSON.string))
+      case .names(let names): .array(names.sorted().map { .string(model.peftName($0)) })
       case .regex(let text): .string(text)
-      case .allLinear: .array(try resolve(model).map { .string($0.module.path) })
+      case .allLinear: .array(try resolve(model).map { .string(model.peftName($0.module.path)) })
       }
     func number(_ value: Double) -> JSON { Int(exactly: value).map(JSON.int) ?? .real(value) }
     var ranks = JSONObject()
@@ -46,4 +46,32 @@ extension LoRAConfiguration {
     case .languageAndValue: [.string(AdapterFile.valueHead)]
     }
   }
+}
+
+extension DecoderConfiguration {
+  private static let plain = "model.", nested = "model.language_model."
+
+  /// What a module, or a tensor of it, is called in the whole of a model that this is the text part of.
+  func peftName(_ name: String) -> String {
+    guard isTextPart else { return name }
+    let prefix = name.hasPrefix(AdapterFile.prefix) ? AdapterFile.prefix : ""
+    let path = name.dropFirst(prefix.count)
+    return path.hasPrefix(DecoderConfiguration.plain)
+      ? prefix + DecoderConfiguration.nested + path.dropFirst(DecoderConfiguration.plain.count) : name
+  }
+
+  /// The text part's own name of it.
+  static func plainName(_ name: String) -> String {
+    let prefix = name.hasPrefix(AdapterFile.prefix) ? AdapterFile.prefix : ""
+    let path = name.dropFirst(prefix.count)
+    for nested in [nested, "language_model.model."] where path.hasPrefix(nested) {
+      return prefix + plain + path.dropFirst(nested.count)
+    }
+    return name
+  }
+}
+
+extension AdapterFile {
+  /// Before every name of PEFT's.
+  static let prefix = "base_model.model."
 }

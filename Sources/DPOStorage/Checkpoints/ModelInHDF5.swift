@@ -22,8 +22,7 @@ extension ModelFile {
     let assembly = TensorAssembly(
       file: path, source: "its attribute configuration",
       parameters: configuration.family.parameters(configuration))
-    // Names and shapes are those of Hugging Face's files.
-    let tensors = try assembly(found, format: .huggingFace, ignored: { _ in false })
+    let (tensors, _) = try assembly(found, format: .hdf5) { _ in nil }
     return ModelFile(
       path: path, format: .hdf5, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: header.configuration, generationConfiguration: header.generationConfiguration,

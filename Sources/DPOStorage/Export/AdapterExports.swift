@@ -12,10 +12,18 @@ extension AdapterFile {
     }
   }
 
-  /// All tensors: the matrices, and a scalar head.
-  fileprivate func outputs(_ model: DecoderConfiguration, dtype: DType = .f32) throws -> [OutputTensor] {
-    let names = try matrices(model).map(\.name) + (LoRAAdapter.scalarHead(model).map { [$0.name] } ?? [])
-    return try names.map { try output($0, name: $0, dtype: dtype) }
+  /// All tensors: the matrices, and a scalar head. `order`: of the rows of a module's B.
+  fileprivate func outputs(
+    _ model: DecoderConfiguration, dtype: DType = .f32, order: [String: RowOrder] = [:],
+    naming: (String) -> String = { $0 }
+  ) throws -> [OutputTensor] {
+    let matrices = try matrices(model).map { place, which, name in
+      try output(
+        name, name: naming(name), dtype: dtype, rowOrder: which == "A" ? .natural : order[place.module.path] ?? .natural
+      )
+    }
+    return try matrices
+      + (LoRAAdapter.scalarHead(model).map { [try output($0.name, name: $0.name, dtype: dtype)] } ?? [])
   }
 
   /// A matrix under another name, multiplied by `factor`, its rows in `rowOrder`.
@@ -28,12 +36,21 @@ extension AdapterFile {
     return OutputTensor(name: name, dtype: dtype, shape: tensor.shape) { out in
       tensor.dequantize(rows: 0..<tensor.rows, into: out)
       if factor != 1 { for index in 0..<tensor.count { out[index] *= factor } }
-      guard case .interleavedHalves(let headSize) = rowOrder else { return }
+      guard rowOrder != .natural else { return }
       let natural = try FloatBuffer(count: tensor.count)
       natural.pointer.update(from: out, count: tensor.count)
-      interleaveHalves(natural.pointer, shape: tensor.shape, headSize: headSize, into: out)
+      reorder(natural.pointer, shape: tensor.shape, rowOrder, into: out)
     }
   }
+}
+
+/// Of the modules whose rows stand in another order in Hugging Face's files.
+func rowOrdersInFiles(_ model: DecoderConfiguration) -> [String: RowOrder] {
+  var orders: [String: RowOrder] = [:]
+  for parameter in model.family.parameters(model) where !parameter.isBias && parameter.rowOrderInFile != .natural {
+    orders[parameter.module] = parameter.rowOrderInFile
+  }
+  return orders
 }
 
 /// adapter_config.json and adapter_model.safetensors, as PEFT loads them.
@@ -42,7 +59,7 @@ func exportPEFT(
   overwrite: Bool
 ) throws {
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
-  let tensors = try adapter.outputs(model, dtype: dtype)
+  let tensors = try adapter.outputs(model, dtype: dtype, order: rowOrdersInFiles(model), naming: model.peftName)
   try writeDirectory(
     directory, overwrite: overwrite, owned: ["adapter_model.bin"], last: "adapter_config.json",
     check: { _ = try AdapterFile.open($0, for: model) }

@@ -31,7 +31,8 @@ func ggufMetadata(
       if let value = original[key] { out.append((key, value)) }
     }
   } else {
-    out = try modelMetadata(model) + tokenizer + ends(model, tokenizer)
+    let none: [(key: String, value: GGUFValue)] = [("tokenizer.ggml.model", .string("none"))]
+    out = try modelMetadata(model) + (tokenizer.isEmpty ? none : tokenizer) + ends(model, tokenizer)
   }
   out.append(("general.file_type", .int(fileType)))
   if dtype == .q8_0 { out.append(("general.quantization_version", .int(2))) }
@@ -74,28 +75,55 @@ private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: G
     set("attention.value_length", .int(configuration.headSize))
   }
   if let window = configuration.slidingWindow { set("attention.sliding_window", .int(window)) }
-  if let base = configuration.ropeBase {
-    set("rope.dimension_count", .int(configuration.headSize))
-    set("rope.freq_base", .double(base))
+  if let rope = configuration.rope {
+    set("rope.dimension_count", .int(rope.size))
+    set("rope.freq_base", .double(rope.base))
+    for (key, value) in try rope.scaling.ggufMetadata(architecture) { set("rope.scaling.\(key)", value) }
   }
-  if case .linear(let factor) = configuration.ropeScaling {
-    set("rope.scaling.type", .string("linear"))
-    set("rope.scaling.factor", .double(factor))
-  }
+  if let rope = configuration.windowedRope { set("rope.freq_base_swa", .double(rope.base)) }
+  for (key, value) in configuration.family.writeGGUF(configuration) { set(key, value) }
   return out
+}
+
+extension RopeScaling {
+  /// Under "rope.scaling."; divisors go into tensors.
+  fileprivate func ggufMetadata(_ architecture: String) throws -> [(key: String, value: GGUFValue)] {
+    switch self {
+    case .none, .divisors, .llama3: return []
+    case .linear(let factor): return [("type", .string("linear")), ("factor", .double(factor))]
+    case .longrope(let rope):
+      return [
+        ("type", .string("longrope")), ("original_context_length", .int(rope.originalContext)),
+        ("attn_factor", .double(rope.attentionFactor)),
+      ]
+    case .yarn(let yarn):
+      guard yarn.truncates, architecture == "mistral3" || (yarn.fast, yarn.slow) == (32, 1) else {
+        throw DPOError.unsupported(
+          "llama.cpp has no place for truncate, beta_fast and beta_slow of YaRN in \(architecture) models; choose safetensors"
+        )
+      }
+      var out: [(key: String, value: GGUFValue)] = [
+        ("type", .string("yarn")), ("factor", .double(yarn.factor)),
+        ("original_context_length", .int(yarn.originalContext)), ("yarn_beta_fast", .double(yarn.fast)),
+        ("yarn_beta_slow", .double(yarn.slow)),
+      ]
+      // llama.cpp multiplies what it makes of the factor by this.
+      let share = yarn.attentionFactor / YaRN.attentionFactor(yarn.factor)
+      if abs(share - 1) > 1e-6 { out.append(("attn_factor", .double(share))) }
+      return out
+    }
+  }
 }
 
 /// The divisors of the rotary frequencies, where llama.cpp reads them from a tensor.
 func ropeDivisors(_ configuration: DecoderConfiguration) -> [Float]? {
-  guard let base = configuration.ropeBase else { return nil }
-  switch configuration.ropeScaling {
-  case .none, .linear: return nil
+  guard let rope = configuration.rope else { return nil }
+  switch rope.scaling {
+  case .none, .linear, .yarn, .longrope: return nil
   case .divisors(let divisors): return divisors
   case .llama3:
-    let size = configuration.headSize
-    return zip(
-      RopeScaling.none.frequencies(base: base, headSize: size),
-      configuration.ropeScaling.frequencies(base: base, headSize: size)
-    ).map { Float($0 / $1) }
+    var plain = rope
+    plain.scaling = .none
+    return zip(plain.frequencies(), rope.frequencies()).map { Float($0 / $1) }
   }
 }

@@ -9,11 +9,14 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
     throw DPOError.unsupported("safetensors of \(dtype.rawValue) cannot be written (known: f32, f16, bf16)")
   }
   let model = weights.model
-  if case .divisors = model.configuration.ropeScaling {
+  if case .divisors = model.configuration.rope?.scaling {
     throw DPOError.unsupported(
       "\(model.path): transformers has no name for its scaling of rotary positions; export it as gguf or hdf5")
   }
-  var configuration = model.huggingFaceConfiguration.object ?? JSONObject()
+  let family = model.configuration.family
+  var configuration =
+    (family.transformersJSON(model.configuration) ?? model.huggingFaceConfiguration).object ?? JSONObject()
+  configuration[Family.nestedKey] = nil
   // transformers 5 calls it dtype, and reads both.
   configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
   let generation = model.generationConfiguration ?? generationDefaults(model.configuration)
@@ -30,7 +33,9 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
     try writeSafetensors(
       "\(directory)/model.safetensors",
       weights.parameters.map {
-        weights.output($0, name: $0.name, dtype: dtype, transposed: $0.transposedInFile)
+        weights.output(
+          $0, name: $0.name, dtype: dtype, transposed: $0.transposedInFile, rowOrder: $0.rowOrderInFile,
+          offset: $0.offset)
       })
     if let json = tokenizer.plainJSON { try writeFile("\(directory)/tokenizer.json", json.pretty) }
     if let settings = tokenizer.configuration { try writeFile("\(directory)/tokenizer_config.json", settings.pretty) }
@@ -88,11 +93,16 @@ func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrit
     weights.output(
       parameter, name: parameter.ggufName, dtype: ggufType(parameter, dtype), rowOrder: parameter.rowOrderInGGUF)
   }
-  if let divisors = ropeDivisors(model.configuration) {
+  func append(_ name: String, _ divisors: [Float]) {
     tensors.append(
-      OutputTensor(name: "rope_freqs.weight", dtype: .f32, shape: [divisors.count]) { out in
+      OutputTensor(name: name, dtype: .f32, shape: [divisors.count]) { out in
         for (index, divisor) in divisors.enumerated() { out[index] = divisor }
       })
+  }
+  if let divisors = ropeDivisors(model.configuration) { append("rope_freqs.weight", divisors) }
+  if case .longrope(let rope) = model.configuration.rope?.scaling {
+    append("rope_factors_long.weight", rope.long)
+    append("rope_factors_short.weight", rope.short)
   }
   try writeGGUF(path, metadata: metadata, tensors: tensors, check: ModelFile.checkReadable)
   return try ggufRemarks(model)

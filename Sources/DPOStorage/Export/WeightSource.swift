@@ -39,10 +39,11 @@ struct WeightSource {
     deltas[parameter.name]?.add(rows: rows, to: out)
   }
 
-  /// The parameter as a tensor of an output file whose rows are in `rowOrder`. `transposed`: as Hugging Face's files have it.
+  /// The parameter as a tensor of an output file whose rows are in `rowOrder`, with numbers less `offset`. `transposed`: as
+  /// Hugging Face's files have it.
   func output(
     _ parameter: ParameterDescription, name: String, dtype: DType, transposed: Bool = false,
-    rowOrder: RowOrder = .natural
+    rowOrder: RowOrder = .natural, offset: Float = 0
   ) -> OutputTensor {
     let shape = parameter.shape
     let (rows, columns) = shape.count > 1 ? (shape[0], shape[1]) : (1, shape[0])
@@ -56,26 +57,25 @@ struct WeightSource {
       }
     }
     return OutputTensor(name: name, dtype: dtype, shape: shape) { out in
-      guard case .interleavedHalves(let headSize) = rowOrder else {
-        return try values(parameter, rows: 0..<rows, into: out)
+      guard rowOrder != .natural else {
+        try values(parameter, rows: 0..<rows, into: out)
+        if offset != 0 { for index in 0..<rows * columns { out[index] -= offset } }
+        return
       }
       let whole = try FloatBuffer(count: rows * columns)
       try values(parameter, rows: 0..<rows, into: whole.pointer)
-      interleaveHalves(whole.pointer, shape: shape, headSize: headSize, into: out)
+      reorder(whole.pointer, shape: shape, rowOrder, into: out)
     }
   }
 }
 
-/// Rows (elements of a vector) of Hugging Face's order into llama.cpp's: within a head row h·(size/2) + i goes to 2·i + h.
-func interleaveHalves(
-  _ matrix: UnsafePointer<Float>, shape: [Int], headSize: Int, into out: UnsafeMutablePointer<Float>
+/// Rows (elements of a vector) from the model's own order into a file's.
+func reorder(
+  _ matrix: UnsafePointer<Float>, shape: [Int], _ order: RowOrder, into out: UnsafeMutablePointer<Float>
 ) {
-  let columns = shape.dropFirst().reduce(1, *)
-  let half = headSize / 2
-  for row in 0..<(shape.first ?? 0) {
-    let (head, within) = (row / headSize, row % headSize)
-    let target = head * headSize + within % half * 2 + within / half
-    (out + target * columns).update(from: matrix + row * columns, count: columns)
+  let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
+  for row in 0..<rows {
+    (out + order.place(of: row, among: rows) * columns).update(from: matrix + row * columns, count: columns)
   }
 }
 

@@ -7,6 +7,11 @@ package struct GGUFFile: Sendable {
   package let metadata: GGUFMetadata
   package let tensors: [FileTensor]
 
+  init(metadata: GGUFMetadata, tensors: [FileTensor]) {
+    self.metadata = metadata
+    self.tensors = tensors
+  }
+
   package init(_ path: String) throws { try self.init(MappedFile(path)) }
 
   package init(_ mapped: MappedFile) throws {
@@ -86,8 +91,10 @@ package struct GGUFFile: Sendable {
     let name = DPOError.printable(header.name)
     let typeName = GGUFFile.typeNames[header.type] ?? "number \(header.type)"
     guard let dtype = DType(rawValue: typeName) else {
-      let known = DType.allCases.map(\.rawValue).joined(separator: ", ")
-      throw DPOError(.unsupported, "\(file): tensor \(name): type \(typeName) is not supported (known: \(known))")
+      // Refused where its numbers are asked for.
+      return FileTensor(
+        name: header.name, dtypeName: typeName, dtype: nil, shape: header.shape,
+        bytes: UnsafeRawBufferPointer(start: nil, count: 0), owner: mapped, file: file)
     }
     guard let size = StoredTensor.byteCount(dtype: dtype, shape: header.shape) else {
       throw DPOError.format(file, "tensor \(name): shape \(header.shape) is not possible for \(typeName)")

@@ -4,77 +4,114 @@ import DPOTensor
 
 extension ModelFile {
   static func openGGUF(_ mapped: MappedFile) throws -> ModelFile {
-    let file = try GGUFFile(mapped)
+    let file = try GGUFFile(parts: mapped)
     let path = mapped.path
     try refuseOtherContent(file.metadata)
     var configuration = try Family.configuration(gguf: file.metadata)
     var found = file.tensors
-    try configuration.adapt(to: &found)
+    try configuration.adapt(to: &found, metadata: file.metadata)
     let family = configuration.family
     let assembly = TensorAssembly(
       file: path, source: "its metadata (\(family.ggufArchitecture).block_count and others)",
       parameters: family.parameters(configuration))
-    let tensors = try assembly(found, format: .gguf, ignored: { _ in false })
+    let layers = configuration.layerCount
+    let (tensors, passedOver) = try assembly(found, format: .gguf) { ggufCompanion($0, layers: layers) }
     let name = if case .string(let text) = file.metadata["general.name"] { JSON.string(text) } else { JSON.null }
     return ModelFile(
       path: path, format: .gguf, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: family.huggingFaceJSON(configuration), metadata: file.metadata,
-      provenance: ["format": .string(Format.gguf.rawValue), "path": .string(path), "name": name])
+      provenance: ["format": .string(Format.gguf.rawValue), "path": .string(path), "name": name],
+      passedOver: passedOver)
   }
 
-  /// Adapters and multi-file models are GGUF files as well.
+  /// Adapters are GGUF files as well.
   private static func refuseOtherContent(_ metadata: GGUFMetadata) throws {
     if case .string(let type) = metadata["general.type"], type != "model" {
       throw DPOError.format(metadata.file, "general.type is \"\(DPOError.printable(type))\", expected \"model\"")
     }
-    if case .int(let count) = metadata["split.count"], count > 1 {
-      throw DPOError(.unsupported, "\(metadata.file): one of \(count) parts of a split model; merge them first")
-    }
   }
+}
+
+/// What a tensor that is no part of the text model belongs to.
+private func ggufCompanion(_ name: String, layers: Int) -> String? {
+  if name.hasPrefix("v.") || name.hasPrefix("mm.") { return "vision" }
+  if name.hasPrefix("a.") { return "audio" }
+  if name.hasPrefix("blk."), let layer = name.split(separator: ".").dropFirst().first.flatMap({ Int($0) }),
+    layer >= layers, layer < layers + 16
+  {
+    return "multi-token prediction"
+  }
+  return nil
 }
 
 extension DecoderConfiguration {
   /// What a GGUF file tells by the tensors it has rather than by its metadata; those tensors are taken out.
-  fileprivate mutating func adapt(to tensors: inout [FileTensor]) throws {
+  fileprivate mutating func adapt(to tensors: inout [FileTensor], metadata: GGUFMetadata) throws {
     let named = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
+    func has(_ name: String) -> Bool { named[name] != nil }
     let head = named["output.weight"]
     tiedHead = head.map { named["token_embd.weight"]?.holdsSame(as: $0) == true } ?? true
     if tiedHead { tensors.removeAll { $0.name == "output.weight" } }
-    if !fusedQKV {
-      queryKeyValueBias = queryKeyValueBias || named["blk.0.attn_q.bias"] != nil
-      outputBias = outputBias || named["blk.0.attn_output.bias"] != nil
+    queryKeyValueBias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias")
+    outputBias = has("blk.0.attn_output.bias")
+    mlpBias = has("blk.0.ffn_down.bias")
+    headBias = has("output.bias")
+    if norm == .layer { normBias = has("output_norm.bias") }
+    if family.name == "stablelm" {
+      parallelBranches = !has("blk.0.ffn_norm.weight")
+      sharesNorm = parallelBranches
     }
-    if let divisors = named["rope_freqs.weight"] {
-      ropeScaling = try ropeScaling(divisors)
-      tensors.removeAll { $0.name == "rope_freqs.weight" }
+    try readRopeDivisors(named, metadata)
+    try Family.refuseAttentionFactor(gguf: metadata, of: rope?.scaling ?? .none)
+    tensors.removeAll { ropeTensors.contains($0.name) }
+  }
+
+  private var ropeTensors: [String] { ["rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"] }
+
+  private mutating func readRopeDivisors(_ named: [String: FileTensor], _ metadata: GGUFMetadata) throws {
+    let found = try ropeTensors.map { name in try named[name].map { try divisors($0) } }
+    if let divisors = found[0] {
+      let scaling = try scaling(divisors)
+      rope?.scaling = scaling
+    } else if let short = found[1], let long = found[2] {
+      rope?.scaling = .longrope(
+        try Family.longRoPE(gguf: metadata, short: short, long: long, contextLength: contextLength))
+    } else if found[1] != nil || found[2] != nil {
+      let missing = found[1] == nil ? ropeTensors[1] : ropeTensors[2]
+      throw DPOError.format(metadata.file, "tensor \(missing) is missing, which goes with the other rope_factors")
     }
   }
 
-  /// Divisors of the rotary frequencies. Those of the `llama3` scaling are recognised, so that the model can be written as
-  /// a Hugging Face directory.
-  private func ropeScaling(_ tensor: FileTensor) throws -> RopeScaling {
-    guard let ropeBase, tensor.shape == [headSize / 2], tensor.dtype == .f32, ropeScaling == .none else {
+  private func divisors(_ tensor: FileTensor) throws -> [Float] {
+    let count = (rope?.size ?? 0) / 2
+    guard rope?.scaling == RopeScaling.none, tensor.shape == [count], tensor.dtype == .f32 else {
       throw DPOError.format(
         tensor.file,
-        "tensor rope_freqs.weight: expected \(headSize / 2) F32 numbers for rotary positions without other scaling")
+        "tensor \(tensor.name): expected \(count) F32 numbers for rotary positions without other scaling")
     }
     let stored = try tensor.stored(as: tensor.name)
-    var divisors = [Float](repeating: 0, count: headSize / 2)
+    var divisors = [Float](repeating: 0, count: count)
     divisors.withUnsafeMutableBufferPointer {
       if let base = $0.baseAddress { stored.dequantize(rows: 0..<1, into: base) }
     }
     guard divisors.allSatisfy({ $0.isFinite && $0 > 0 }) else {
-      throw DPOError.format(tensor.file, "tensor rope_freqs.weight: expected positive numbers")
+      throw DPOError.format(tensor.file, "tensor \(tensor.name): expected positive numbers")
     }
-    let plain = RopeScaling.none.frequencies(base: ropeBase, headSize: headSize)
+    return divisors
+  }
+
+  /// Those of the `llama3` scaling are recognised, so that the model can be written as a Hugging Face directory.
+  private func scaling(_ divisors: [Float]) throws -> RopeScaling {
+    guard let rope else { return .divisors(divisors) }
+    let plain = rope.frequencies()
     for power in 4...20 {
-      let scaling = RopeScaling.llama3(
+      var scaled = rope
+      scaled.scaling = .llama3(
         factor: Double(divisors.max() ?? 1), lowFrequencyFactor: 1, highFrequencyFactor: 4, originalContext: 1 << power)
-      let scaled = scaling.frequencies(base: ropeBase, headSize: headSize)
-      let agrees = zip(divisors, zip(plain, scaled)).allSatisfy { divisor, frequencies in
+      let agrees = zip(divisors, zip(plain, scaled.frequencies())).allSatisfy { divisor, frequencies in
         abs(Double(divisor) * frequencies.1 / frequencies.0 - 1) < 1e-5
       }
-      if agrees { return scaling }
+      if agrees { return scaled.scaling }
     }
     return .divisors(divisors)
   }

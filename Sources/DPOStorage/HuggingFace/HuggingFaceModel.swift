@@ -5,18 +5,19 @@ import DPOTensor
 extension ModelFile {
   static func openHuggingFace(_ path: String) throws -> ModelFile {
     let directory = HuggingFaceDirectory(path)
-    let json = try directory.json("config.json")
+    let json = Family.textPart(try directory.json("config.json"))
     var configuration = try Family.configuration(huggingFace: json, file: directory.file("config.json"))
     let generation = try directory.optionalJSON("generation_config.json")
     configuration.eosTokens = try eosTokens(generation, configuration, file: directory.file("generation_config.json"))
     let family = configuration.family
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
-    let tensors = try assembly(found, format: .huggingFace, ignored: isBuffer)
+    let layers = configuration.layerCount
+    let (tensors, passedOver) = try assembly(found, format: .huggingFace) { companion($0, layers: layers) }
     return ModelFile(
       path: path, format: .huggingFace, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: json, generationConfiguration: generation,
-      provenance: ["format": .string(Format.huggingFace.rawValue), "path": .string(path)])
+      provenance: ["format": .string(Format.huggingFace.rawValue), "path": .string(path)], passedOver: passedOver)
   }
 
   /// A model whose configuration names no end of text has its tokenizer's.
@@ -31,7 +32,7 @@ extension ModelFile {
       path: path, format: format, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
       metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, source: source,
-      tokenizerCache: tokenizerCache)
+      tokenizerCache: tokenizerCache, passedOver: passedOver)
   }
 
   /// Generation stops at generation_config.json's tokens where it names some.
@@ -51,8 +52,16 @@ extension ModelFile {
     }
   }
 
-  /// Files of bare models lack the prefix that the model with a head has ("wte.weight" for "transformer.wte.weight").
+  /// Files of bare models lack the prefix that the model with a head has ("wte.weight" for "transformer.wte.weight"); those of
+  /// models with more than text have one more.
   private static func canonicalNames(_ tensors: [FileTensor], family: Family) -> [FileTensor] {
+    let tensors = tensors.map { tensor in
+      for (nested, plain) in [("model.language_model.", "model."), ("language_model.", "")]
+      where tensor.name.hasPrefix(nested) {
+        return tensor.renamed(plain + tensor.name.dropFirst(nested.count))
+      }
+      return tensor
+    }
     let prefix = family.bodyPrefix
     guard !tensors.contains(where: { $0.name.hasPrefix(prefix) }) else { return tensors }
     let heads = [ModelPart.head, .scoreHead].compactMap(family.path)
@@ -78,8 +87,20 @@ extension ModelFile {
     return tensors.filter { $0.name != head.name }
   }
 
-  /// Tables that old versions of transformers saved; they follow from the configuration.
-  private static func isBuffer(_ name: String) -> Bool {
-    name.hasSuffix(".rotary_emb.inv_freq") || name.hasSuffix(".attn.bias") || name.hasSuffix(".attn.masked_bias")
+  /// What a tensor that is no part of the text model belongs to; "": a table that old versions of transformers saved, which
+  /// follows from the configuration.
+  private static func companion(_ name: String, layers: Int) -> String? {
+    let buffers = [".inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"]
+    if buffers.contains(where: name.hasSuffix) { return "" }
+    let parts = name.split(separator: ".").map(String.init)
+    let owners = [
+      "visual": "vision", "vision_tower": "vision", "vision_model": "vision", "multi_modal_projector": "vision",
+      "audio_tower": "audio", "embed_vision": "vision", "embed_audio": "audio", "mtp": "multi-token prediction",
+    ]
+    for part in parts.prefix(2) { if let owner = owners[part] { return owner } }
+    if parts.count > 3, parts[1] == "layers", let layer = Int(parts[2]), layer >= layers, layer < layers + 16 {
+      return "multi-token prediction"
+    }
+    return nil
   }
 }

@@ -34,6 +34,8 @@ public struct ModelFile: Sendable {
   /// Where the file with the weights holds them as such.
   let embeddedTokenizer: TokenizerDocuments?
   let tokenizerCache: TokenizerCache
+  /// Tensors of the file that the text model does without.
+  let passedOver: [PassedOver]
   /// The weights as the file has them, whatever heads were put on the model since.
   let source: [String: StoredTensor]
 
@@ -45,15 +47,27 @@ public struct ModelFile: Sendable {
     self.init(
       path: path, format: format, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
+      metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, passedOver: [])
+  }
+
+  init(
+    path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
+    huggingFaceConfiguration: JSON, generationConfiguration: JSON? = nil,
+    metadata: GGUFMetadata? = nil, provenance: JSON, embeddedTokenizer: TokenizerDocuments? = nil,
+    passedOver: [PassedOver]
+  ) {
+    self.init(
+      path: path, format: format, configuration: configuration, tensors: tensors,
+      huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
       metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, source: tensors,
-      tokenizerCache: TokenizerCache())
+      tokenizerCache: TokenizerCache(), passedOver: passedOver)
   }
 
   init(
     path: String, format: Format, configuration: DecoderConfiguration, tensors: [String: StoredTensor],
     huggingFaceConfiguration: JSON, generationConfiguration: JSON?, metadata: GGUFMetadata?, provenance: JSON,
     embeddedTokenizer: TokenizerDocuments?, source: [String: StoredTensor],
-    tokenizerCache: TokenizerCache
+    tokenizerCache: TokenizerCache, passedOver: [PassedOver]
   ) {
     self.path = path
     self.format = format
@@ -66,6 +80,7 @@ public struct ModelFile: Sendable {
     self.embeddedTokenizer = embeddedTokenizer
     self.source = source
     self.tokenizerCache = tokenizerCache
+    self.passedOver = passedOver
   }
 
   /// Opens a GGUF file, a Hugging Face directory or a libdpo HDF5 file; which one, its content tells. Every name and shape
@@ -97,7 +112,7 @@ public struct ModelFile: Sendable {
     return ModelFile(
       path: path, format: format, configuration: configuration, tensors: copies,
       huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
-      metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer)
+      metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, passedOver: passedOver)
   }
 
   /// Number of weights; a tied head counts once.

@@ -21,7 +21,9 @@ extension ModelFile {
   }
 
   private func readTokenizer() throws -> Tokenizer? {
-    if let metadata { return try Tokenizer.fromGGUF(metadata) }
+    if let metadata {
+      return metadata["tokenizer.ggml.model"] == .string("none") ? nil : try Tokenizer.fromGGUF(metadata)
+    }
     let documents = try tokenizerDocuments()
     guard let json = documents.json else { return nil }
     let file = format == .huggingFace ? "\(path)/tokenizer.json" : path

@@ -36,7 +36,8 @@ extension ModelFile {
     return ModelFile(
       path: path, format: format, configuration: configuration, tensors: kept, huggingFaceConfiguration: .object(json),
       generationConfiguration: generationConfiguration, metadata: metadata, provenance: provenance,
-      embeddedTokenizer: embeddedTokenizer, source: source, tokenizerCache: tokenizerCache)
+      embeddedTokenizer: embeddedTokenizer, source: source, tokenizerCache: tokenizerCache,
+      passedOver: passedOver)
   }
 
   private func scalarHead(_ parameter: ParameterDescription, deviation: Double, seed: UInt64) throws -> StoredTensor {

@@ -2,6 +2,14 @@ import DPOBase
 import DPOModel
 import DPOTensor
 
+/// Tensors of a file that the text model does without.
+struct PassedOver: Sendable {
+  /// What they are for.
+  let owner: String
+  var count: Int
+  var bytes: Int
+}
+
 /// Brings a file's tensors and a model's parameters together: each parameter found once, in its shape, with finite numbers
 /// only, and nothing left over.
 struct TensorAssembly {
@@ -11,11 +19,11 @@ struct TensorAssembly {
   let source: String
   let parameters: [ParameterDescription]
 
-  /// Tensors by Hugging Face's names in our layout. `fileName` is a parameter's name in the file; `ignored` names tensors
-  /// that carry no weights.
+  /// Tensors by Hugging Face's names in our layout, and those that are none of the text model's. `companion` says what a tensor
+  /// without a place belongs to, "" if it carries no weights; nil: it is an error.
   func callAsFunction(
-    _ tensors: [FileTensor], format: ModelFile.Format, ignored: (String) -> Bool
-  ) throws -> [String: StoredTensor] {
+    _ tensors: [FileTensor], format: ModelFile.Format, companion: (String) -> String?
+  ) throws -> (tensors: [String: StoredTensor], passedOver: [PassedOver]) {
     var found: [String: FileTensor] = [:]
     for tensor in tensors where found.updateValue(tensor, forKey: tensor.name) != nil {
       throw DPOError.format(tensor.file, "tensor \(DPOError.printable(tensor.name)) stands twice in the model")
@@ -26,24 +34,45 @@ struct TensorAssembly {
       guard let tensor = found.removeValue(forKey: name) else {
         throw DPOError.format(file, "tensor \(name) is missing, which \(source) asks for")
       }
-      let expected = format == .huggingFace ? parameter.fileShape : parameter.shape
+      let expected = format == .gguf ? parameter.shape : parameter.fileShape
       guard tensor.shape == expected else {
         throw DPOError.format(
           tensor.file, "tensor \(name): shape \(tensor.shape), but \(source) asks for \(expected)")
       }
-      let stored =
-        format == .huggingFace && parameter.transposedInFile
-        ? try tensor.transposed(as: parameter.name)
-        : try tensor.ordered(format == .gguf ? parameter.rowOrderInGGUF : .natural).stored(as: parameter.name)
+      let stored = try stored(tensor, parameter, format)
       try TensorAssembly.requireFinite(stored, name: name, file: tensor.file)
       out[parameter.name] = stored
     }
-    if let extra = found.keys.sorted().first(where: { !ignored($0) }) {
-      throw DPOError.format(
-        found[extra]?.file ?? file,
-        "tensor \(DPOError.printable(extra)) has no place in the model that \(source) describes")
+    var passedOver: [PassedOver] = []
+    for name in found.keys.sorted() {
+      guard let tensor = found[name], let owner = companion(name) else {
+        throw DPOError.format(
+          found[name]?.file ?? file,
+          "tensor \(DPOError.printable(name)) has no place in the model that \(source) describes")
+      }
+      guard !owner.isEmpty else { continue }
+      if let index = passedOver.firstIndex(where: { $0.owner == owner }) {
+        passedOver[index].count += 1
+        passedOver[index].bytes += tensor.bytes.count
+      } else {
+        passedOver.append(PassedOver(owner: owner, count: 1, bytes: tensor.bytes.count))
+      }
     }
-    return out
+    return (out, passedOver)
+  }
+
+  private func stored(
+    _ tensor: FileTensor, _ parameter: ParameterDescription, _ format: ModelFile.Format
+  ) throws -> StoredTensor {
+    switch format {
+    case .gguf: return try tensor.ordered(parameter.rowOrderInGGUF).stored(as: parameter.name)
+    case .hdf5 where !parameter.transposedInFile: return try tensor.stored(as: parameter.name)
+    case .hdf5, .huggingFace:
+      if parameter.transposedInFile { return try tensor.transposed(as: parameter.name) }
+      let stored = try tensor.ordered(parameter.rowOrderInFile).stored(as: parameter.name)
+      return parameter.rowOrderInFile == .natural && parameter.offset == 0
+        ? stored : try stored.inModelsForm(adding: parameter.offset, file: tensor.file)
+    }
   }
 
   static func requireFinite(_ tensor: StoredTensor, name: String, file: String) throws {
@@ -52,5 +81,18 @@ struct TensorAssembly {
       tensor.shape.count > 1 ? "row \(index / tensor.columns), column \(index % tensor.columns)" : "element \(index)"
     throw DPOError(
       .nonFinite, "\(file): tensor \(DPOError.printable(name)) holds NaN or infinity at \(place) of the file")
+  }
+}
+
+extension StoredTensor {
+  /// The same numbers plus a constant as F32, rows in their natural order.
+  fileprivate func inModelsForm(adding offset: Float, file: String) throws -> StoredTensor {
+    let floats = try floats()
+    let memory = try OwnedBytes(count: 4 * count)
+    for index in 0..<count {
+      memory.bytes.storeBytes(of: floats.pointer[index] + offset, toByteOffset: 4 * index, as: Float.self)
+    }
+    return try StoredTensor(
+      name: name, dtype: .f32, shape: shape, bytes: UnsafeRawBufferPointer(memory.bytes), owner: memory, file: file)
   }
 }

@@ -142,7 +142,7 @@ import Testing
     while (try? trainer.saveCheckpoint(to: "\(folder.path)/c.h5")) == nil, clock.now < end {
       try await Task.sleep(for: .milliseconds(5))
     }
-    #expect(try inspectFile("\(folder.path)/run/autosave.h5")["kind"]?.string == "checkpoint")
+    #expect(try inspectFile("\(folder.path)/run/autosave.h5").found["kind"]?.string == "checkpoint")
     #expect(trainer.step < 100_000)
   }
 
@@ -158,7 +158,7 @@ import Testing
     await #expect(throws: CancellationError.self) { try await reader.value }
     await events.ended()
     // Nothing of the run is under way any more: its last step is in the file, and the trainer is free.
-    #expect(try inspectFile("\(folder.path)/run/autosave.h5")["kind"]?.string == "checkpoint")
+    #expect(try inspectFile("\(folder.path)/run/autosave.h5").found["kind"]?.string == "checkpoint")
     try trainer.saveCheckpoint(to: "\(folder.path)/c.h5")
     #expect((2..<100_000).contains(trainer.step))
   }

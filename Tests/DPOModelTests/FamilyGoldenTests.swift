@@ -1,0 +1,245 @@
+import DPOBase
+import DPOKernels
+import DPOModel
+import DPOStorage
+import TestSupport
+import Testing
+
+/// Every family against transformers and PEFT, from Hugging Face's files and from GGUF files that llama.cpp computes the same
+/// from (make_families.py).
+@Suite(.timeLimit(.minutes(10))) struct FamilyGoldenTests {
+  @Test func allFamiliesHaveGoldens() throws {
+    let made = Set(try GoldenFamily.known.compactMap { try GoldenFamily($0).modelType })
+    let older: Set = ["llama", "mistral", "qwen2", "qwen3", "gpt2"]  // GoldenModelTests
+    let ggufOnly: Set = ["internlm2", "minicpm"]
+    #expect(Set(Family.all.map(\.name)).subtracting(made) == older.subtracting(made).union(ggufOnly))
+    #expect(GoldenFamily.known.count > 40)
+  }
+
+  private func opened(_ name: String) throws -> (family: GoldenFamily, file: ModelFile, directory: TemporaryDirectory) {
+    let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
+    try family.writeModel(directory.path)
+    return (family, try ModelFile.open(directory.path), directory)
+  }
+
+  private func runner(_ file: ModelFile, trainable: Bool, _ engine: Engine = .best) throws -> ModelRunner {
+    ModelRunner(
+      decoder: try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: trainable),
+      team: try ThreadTeam(threads: 2, engine: engine))
+  }
+
+  private func expectScores(
+    _ family: GoldenFamily, _ runner: ModelRunner, _ adapter: LoRAAdapter? = nil, logps: JSON? = nil
+  ) throws {
+    let golden = adapter == nil ? family.golden : family.golden["adapter"] ?? .null
+    let found = try runner.score(family.forest.forest, adapter: adapter, extras: .entropy)
+    #expect(difference(found.logProbs, family.numbers(logps ?? golden["logps"])).error < 2e-4)
+    if adapter == nil, logps == nil {
+      #expect(difference(found.entropy ?? [], family.numbers(golden["entropies"])).error < 2e-4)
+    }
+  }
+
+  @Test(arguments: GoldenFamily.huggingFace) func scoresFromHuggingFacesFilesEqualTransformers(name: String) throws {
+    let (family, file, directory) = try opened(name)
+    defer { withExtendedLifetime(directory) {} }
+    for engine in Engine.available {
+      try expectScores(family, runner(file, trainable: engine.name == "portable", engine))
+    }
+  }
+
+  @Test(arguments: GoldenFamily.huggingFace) func configurationsInTransformers4sFormMeanTheSame(name: String) throws {
+    let (family, file, directory) = try opened(name)
+    guard let older = family.golden["version4"], !older.isNull else { return }
+    try writeFile("\(directory.path)/config.json", older.pretty)
+    let again = try ModelFile.open(directory.path)
+    #expect(again.configuration == file.configuration)
+    try expectScores(family, runner(again, trainable: false))
+  }
+
+  /// But for a file of Phi 3 with a window, which llama.cpp leaves out.
+  @Test(arguments: GoldenFamily.known.filter { $0 != "phi3-switch" && $0 != "llama-dynamic-beyond" })
+  func scoresFromGGUFFilesEqualTransformers(name: String) throws {
+    let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
+    let path = "\(directory.path)/model.gguf"
+    try family.writeGGUF(path)
+    // llama.cpp computes another model from some, as transformers does with other settings.
+    try expectScores(family, runner(ModelFile.open(path), trainable: false), logps: family.golden["gguf"]?["logps"])
+  }
+
+  @Test(arguments: GoldenFamily.huggingFace) func gradientsEqualTransformers(name: String) throws {
+    let (family, file, directory) = try opened(name)
+    defer { withExtendedLifetime(directory) {} }
+    for recomputes in [false, true] {
+      let runner = try runner(file, trainable: true)
+      runner.recomputesBlocks = recomputes
+      let (forest, coefficients) = family.forest
+      _ = try runner.forward(forest)
+      try runner.backward(logProbGradients: coefficients)
+      let store = try #require(runner.decoder.parameters)
+      try expectSketches(store, family.golden["gradients"], file.configuration)
+    }
+  }
+
+  @Test(arguments: GoldenFamily.huggingFace) func adaptersOfAllLinearLayersEqualPEFT(name: String) throws {
+    let (family, file, directory) = try opened(name)
+    defer { withExtendedLifetime(directory) {} }
+    try family.writeAdapter(directory.path)
+    let adapterFile = try AdapterFile.open(directory.path, for: file)
+    let adapter = try LoRAAdapter(
+      adapterFile.configuration, model: file.configuration, tensors: adapterFile.tensors)
+    let runner = try runner(file, trainable: false)
+    try expectScores(family, runner, adapter)
+    let (forest, coefficients) = family.forest
+    _ = try runner.forward(forest, adapter: adapter)
+    try runner.backward(logProbGradients: coefficients)
+    try expectSketches(adapter.parameters, family.golden["adapter"]?["gradients"], file.configuration)
+  }
+
+  /// Gradients go by our names and in our order of rows; the golden ones by the files'.
+  private func expectSketches(_ store: ParameterStore, _ golden: JSON?, _ configuration: DecoderConfiguration) throws {
+    var expected: [String: [Double]] = [:]
+    for (name, numbers) in golden?.object?.members ?? [] {
+      expected[plain(name)] = (numbers.array ?? []).compactMap(\.double)
+    }
+    let inFiles = Dictionary((golden?.object?.members ?? []).map { (plain($0.0), $0.0) }) { first, _ in first }
+    #expect(expected.count == store.entries.count)
+    for entry in store.entries {
+      let numbers = try #require(expected[entry.name], "\(entry.name)")
+      let gradient = inFileOrder(Array(store.gradients.slice(entry)), entry, configuration)
+      let found = GoldenFamily.sketch(gradient, inFiles[entry.name] ?? "")
+      for (a, b) in zip(found, numbers) {
+        // A direction's numbers have a deviation of 0.58.
+        #expect(abs(a - b) <= 5e-4 * numbers[0] + 2e-5, "\(entry.name): \(found), expected \(numbers)")
+      }
+    }
+  }
+
+  private func numbers(_ tensor: FileTensor) throws -> [Float] {
+    let floats = try tensor.stored(as: tensor.name).floats()
+    return withExtendedLifetime(floats) { Array(floats.buffer) }
+  }
+
+  private func plain(_ name: String) -> String {
+    for (nested, plain) in [
+      ("model.language_model.", "model."), ("language_model.model.", "model."), ("language_model.lm_head", "lm_head"),
+    ] {
+      if let place = name.firstRange(of: nested) {
+        return name[..<place.lowerBound] + plain + name[place.upperBound...]
+      }
+    }
+    return name
+  }
+
+  private func inFileOrder(
+    _ values: [Float], _ entry: ParameterStore.Entry, _ configuration: DecoderConfiguration
+  ) -> [Float] {
+    let module = entry.name.split(separator: ".").dropLast().joined(separator: ".")
+    let parameter = configuration.family.parameters(configuration).first { parameter in
+      parameter.name == entry.name
+        || "base_model.model.\(parameter.module).lora_B" == module && !parameter.isBias
+    }
+    guard let order = parameter?.rowOrderInFile, order != .natural else { return values }
+    let columns = entry.shape.dropFirst().reduce(1, *)
+    var out = values
+    for row in 0..<entry.shape[0] {
+      let place = order.place(of: row, among: entry.shape[0])
+      for column in 0..<columns { out[place * columns + column] = values[row * columns + column] }
+    }
+    return out
+  }
+
+  @Test(arguments: GoldenFamily.huggingFace.filter { !GoldenFamily.switching.contains($0) })
+  func greedyGenerationEqualsTransformers(name: String) throws {
+    let (family, file, directory) = try opened(name)
+    defer { withExtendedLifetime(directory) {} }
+    let greedy = family.golden["greedy"] ?? .null
+    var options = GenerationOptions()
+    options.temperature = 0
+    options.maxNewTokens = greedy.ids("tokens").count
+    for engine in Engine.available {
+      let decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+      let found = try Generator(decoder: decoder, adapter: nil, team: ThreadTeam(threads: 2, engine: engine)).generate(
+        prompts: [greedy.ids("prompt")], options: options)
+      #expect(found[0][0].tokens == greedy.ids("tokens"), "\(engine.name)")
+      #expect(difference(found[0][0].logProbs, greedy.numbers("logps").map { Float($0) }).error < 3e-4)
+    }
+  }
+
+  @Test(arguments: GoldenFamily.known.filter { $0 != "llama-dynamic-beyond" }) func whatIsWrittenReadsAsTheSameModel(
+    name: String
+  ) throws {
+    let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
+    let gguf = "\(directory.path)/model.gguf"
+    try family.writeGGUF(gguf)
+    let forest = family.forest.forest
+    let scores = try runner(ModelFile.open(gguf), trainable: false).score(forest).logProbs
+    for (format, place) in [
+      (ExportFormat.safetensors, "hf"), (.hdf5, "model.h5"), (.gguf, "again.gguf"),
+    ] {
+      let path = "\(directory.path)/\(place)"
+      try ModelFile.export(input: gguf, to: format, output: path)
+      let again = try runner(ModelFile.open(path), trainable: false).score(forest).logProbs
+      #expect(difference(again, scores).error < 2e-5, "\(format)")
+    }
+    guard GoldenFamily.huggingFace.contains(name) else { return }
+    let source = "\(directory.path)/source"
+    try makeDirectories(source)
+    try family.writeModel(source)
+    try ModelFile.export(input: source, to: .safetensors, output: "\(directory.path)/copy")
+    let before = try SafetensorsFile("\(source)/model.safetensors").tensors
+    let after = try SafetensorsFile("\(directory.path)/copy/model.safetensors").tensors
+    for tensor in after {
+      let original = try #require(before.first { plain($0.name) == tensor.name }, "\(tensor.name)")
+      // 1 + w is w again but for what the sum rounds away.
+      let error = difference(try numbers(tensor), try numbers(original)).error
+      #expect(error <= (family.normsAddOne && tensor.name.contains("norm.weight") ? 0x1p-23 : 0), "\(tensor.name)")
+    }
+  }
+
+  /// What we write for llama.cpp are the tensors and keys that it was asked about.
+  @Test(arguments: GoldenFamily.huggingFace.filter(GoldenFamily.gguf.contains)) func ggufFilesAreThoseOfLlamaCpp(
+    name: String
+  ) throws {
+    let (family, file, directory) = try opened(name)
+    let path = "\(directory.path)/written.gguf"
+    try ModelFile.export(input: directory.path, to: .gguf, output: path)
+    let written = try GGUFFile(path)
+    let expected = family.ggufTensors
+    #expect(Set(written.tensors.map(\.name)) == Set(expected.map(\.name)))
+    for tensor in expected {
+      let found = try #require(written.tensors.first { $0.name == tensor.name }, "\(tensor.name)")
+      #expect(found.shape == tensor.shape)
+      #expect(difference(try numbers(found), tensor.values).error < 1e-6, "\(tensor.name)")
+    }
+    let again = try runner(ModelFile.open(path), trainable: false)
+    try expectScores(family, again)
+    withExtendedLifetime(file) {}
+  }
+
+  @Test(arguments: GoldenFamily.huggingFace) func adaptersComeBackFromEveryFormat(name: String) throws {
+    let (family, file, directory) = try opened(name)
+    try family.writeAdapter(directory.path)
+    for (format, place) in [(ExportFormat.peft, "peft"), (.ggufLoRA, "lora.gguf"), (.hdf5, "adapter.h5")] {
+      let adapters = "\(directory.path)/adapters"
+      try makeDirectories(adapters)
+      try family.writeAdapter(adapters)
+      let path = "\(directory.path)/\(place)"
+      try ModelFile.export(input: directory.path, adapter: adapters, to: format, output: path, overwrite: true)
+      let found = try AdapterFile.open(path, for: file)
+      let adapter = try LoRAAdapter(found.configuration, model: file.configuration, tensors: found.tensors)
+      try expectScores(family, runner(file, trainable: false), adapter)
+      guard format == .peft else { continue }
+      let names = try SafetensorsFile("\(path)/adapter_model.safetensors").tensors.map(\.name)
+      let expected = GoldenFamily.tensors(family.golden["adapter"]?["tensors"]).map(\.name)
+      #expect(Set(names) == Set(expected))
+    }
+  }
+
+  @Test(arguments: GoldenFamily.unknown.sorted()) func aFamilyThatIsNotKnownIsNamed(name: String) throws {
+    let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
+    try family.writeModel(directory.path)
+    let error = #expect(throws: DPOError.self) { try ModelFile.open(directory.path) }
+    #expect(error?.code == .unsupported)
+    #expect(error?.message.contains("\"\(family.modelType ?? "")\"") == true)
+  }
+}
