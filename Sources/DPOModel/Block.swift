@@ -15,13 +15,15 @@ struct BlockDescription {
     let inputs: [ModelPart]
     /// Norms of each head of q and k.
     let headNorms: [ModelPart]
+    /// Vectors of a recurrence.
+    var vectors: [ModelPart] = []
     /// O
     let output: ModelPart
     let normAfter: ModelPart?
     /// It reads x as the block got it, without what the branches before it have added.
     var isParallel = false
 
-    var parts: [ModelPart] { [normBefore, normAfter, output].compactMap(\.self) + inputs + headNorms }
+    var parts: [ModelPart] { [normBefore, normAfter, output].compactMap(\.self) + inputs + headNorms + vectors }
   }
 
   /// f
@@ -30,6 +32,8 @@ struct BlockDescription {
     case attention(window: Int?)
     /// f(gate) · up, or f(up)
     case activation
+    /// What goes from position to position beside attention.
+    case recurrence(Recurrence)
   }
 
   let branches: [Branch]
@@ -38,19 +42,34 @@ struct BlockDescription {
 extension DecoderConfiguration {
   func block(_ layer: Int) -> BlockDescription {
     let (before, after) = (normPosition != .after, normPosition != .before)
+    let mlp = BlockDescription.Branch(
+      mixing: .activation, normBefore: before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil,
+      inputs: fusedGateUp ? [.fusedGateUp] : gatedMLP ? [.gate, .up] : [.up], headNorms: [],
+      output: .down, normAfter: after ? .mlpPostNorm : nil, isParallel: parallelBranches)
+    if let recurrence, layersWithRecurrence.contains(layer) {
+      let (inputs, vectors, output): ([ModelPart], [ModelPart], ModelPart) =
+        switch recurrence {
+        case .convolution: ([.convolutionInput], [.convolution], .convolutionOutput)
+        case .deltaNet:
+          (
+            [.deltaQueryKeyValue, .deltaGate, .deltaBeta, .deltaAlpha],
+            [.deltaConvolution, .deltaDecay, .deltaTimeBias, .deltaNorm], .deltaOutput
+          )
+        }
+      let mixer = BlockDescription.Branch(
+        mixing: .recurrence(recurrence), normBefore: before ? .attentionNorm : nil, inputs: inputs, headNorms: [],
+        vectors: vectors, output: output, normAfter: after ? .attentionPostNorm : nil)
+      return BlockDescription(branches: [mixer, mlp])
+    }
     let attention = BlockDescription.Branch(
       mixing: .attention(window: window(layer)),
       normBefore: before ? .attentionNorm : nil, inputs: fusedQKV ? [.fusedQueryKeyValue] : [.query, .key, .value],
       headNorms: queryKeyNorm == nil ? [] : [.queryNorm, .keyNorm], output: .attentionOutput,
       normAfter: after ? .attentionPostNorm : nil)
-    let mlp = BlockDescription.Branch(
-      mixing: .activation, normBefore: before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil,
-      inputs: fusedGateUp ? [.fusedGateUp] : gatedMLP ? [.gate, .up] : [.up], headNorms: [],
-      output: .down, normAfter: after ? .mlpPostNorm : nil, isParallel: parallelBranches)
     return BlockDescription(branches: [attention, mlp])
   }
 
-  /// What all blocks have in common: everything but the windows.
+  /// What all blocks have in common: where they have branches and norms.
   var branches: [BlockDescription.Branch] { block(0).branches }
 
   /// The most positions that a row of any block sees.
@@ -118,6 +137,8 @@ protocol BlockExecutor {
   func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> Rows
   /// Attention of what `inputs` make of the rows: [rows, width of all queries].
   func attend(_ place: BranchPlace, _ input: Rows, window: Int?) -> Rows
+  /// The recurrence of what `inputs` make of the rows: [rows, width of its output].
+  func recur(_ place: BranchPlace, _ input: Rows, _ kind: Recurrence) -> Rows
   /// The MLP's activation of what `inputs` make of the rows: [rows, width of the MLP].
   func activate(_ place: BranchPlace, _ input: Rows) -> Rows
   /// The branch's output, yet without its bias.
@@ -136,6 +157,7 @@ extension BlockExecutor {
       switch branch.mixing {
       case .attention(let window): attend(place, input, window: window)
       case .activation: activate(place, input)
+      case .recurrence(let kind): recur(place, input, kind)
       }
     project(place, mixed)
     if let norm = branch.normAfter {

@@ -38,6 +38,8 @@ struct DecoderBranch {
   /// q, k, v; or one layer of all three. Gate and up; or up alone.
   let inputs: [Linear]
   let queryNorm, keyNorm: WeightVector?
+  /// Of a recurrence, by their parts.
+  let vectors: [ModelPart: WeightVector]
   let output: Linear
   let normAfter: NormWeights?
   let isParallel: Bool
@@ -175,6 +177,9 @@ public final class Decoder: @unchecked Sendable {
             inputs: try branch.inputs.map { try linear(layer, $0) },
             queryNorm: branch.headNorms.isEmpty ? nil : vector(layer, .queryNorm, ".weight"),
             keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"),
+            vectors: Dictionary(
+              branch.vectors.compactMap { part in vector(layer, part, part.suffix).map { (part, $0) } },
+              uniquingKeysWith: { first, _ in first }),
             output: try linear(layer, branch.output), normAfter: try branch.normAfter.map { try norm(layer, $0) },
             isParallel: branch.isParallel, factor: Float(configuration.residualScale))
         })
@@ -201,5 +206,5 @@ public final class Decoder: @unchecked Sendable {
 
 extension ParameterDescription {
   /// One row of numbers, which a decoder holds as f32.
-  fileprivate var isVector: Bool { shape.count == 1 || part.isScalarHead }
+  fileprivate var isVector: Bool { shape.count == 1 || part.isScalarHead || part.isConvolution }
 }

@@ -30,6 +30,44 @@ public enum Activation: Sendable, Equatable {
   case reluSquared
 }
 
+/// What stands in the place of attention in some blocks.
+public enum Recurrence: Sendable, Equatable {
+  /// LFM2's: with B, C and x from one layer, C ∘ (a causal convolution of B ∘ x), channel by channel.
+  case convolution(kernel: Int)
+  /// Qwen 3.5's.
+  case deltaNet(DeltaNet)
+}
+
+/// Gated DeltaNet, arXiv 2412.06464. q, k and v go through a causal convolution and SiLU, q and k are brought to length 1, each
+/// head of values keeps a state S of [keySize, valueSize] numbers, and what is read from it goes through a norm and a gate.
+public struct DeltaNet: Sendable, Equatable {
+  /// Heads of q and k.
+  public package(set) var keyHeads: Int
+  /// Heads of v, each with a state; a multiple of `keyHeads`.
+  public package(set) var valueHeads: Int
+  /// Width of a head of q and k.
+  public package(set) var keySize: Int
+  /// Width of a head of v.
+  public package(set) var valueSize: Int
+  /// Positions that the convolution sees.
+  public package(set) var kernel: Int
+  /// Value head h belongs to key head h mod `keyHeads`, as in GGUF files, rather than to h / (valueHeads / keyHeads).
+  public package(set) var isTiled: Bool
+
+  var keyWidth: Int { keyHeads * keySize }
+  var valueWidth: Int { valueHeads * valueSize }
+  /// q, k and v side by side, which the convolution goes over.
+  var convolved: Int { 2 * keyWidth + valueWidth }
+  /// Of a row of all inputs: q, k and v, the gate, β and the decay.
+  var inputWidth: Int { convolved + valueWidth + 2 * valueHeads }
+
+  /// Heads of values that a head of keys belongs to, in their order.
+  func values(ofKeyHead head: Int) -> [Int] {
+    let count = valueHeads / keyHeads
+    return (0..<count).map { isTiled ? $0 * keyHeads + head : head * count + $0 }
+  }
+}
+
 /// RMS norms of q and k.
 public enum QueryKeyNorm: Sendable, Equatable {
   /// Of each head, before its rotation: Qwen 3.
@@ -109,6 +147,12 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var embeddingScale = 1.0
   /// What attention and MLP are multiplied by before they are added to x.
   public package(set) var residualScale = 1.0
+  /// Attention is multiplied by σ of a gate, which the layer of q makes beside q.
+  public package(set) var gatedAttention = false
+  /// What some blocks have instead of attention.
+  public package(set) var recurrence: Recurrence?
+  /// Those blocks, counted from 0.
+  public package(set) var layersWithRecurrence: Set<Int> = []
   /// What the logits are multiplied by.
   public package(set) var logitScale = 1.0
   /// c of c·tanh(logits/c).
@@ -189,6 +233,14 @@ public struct DecoderConfiguration: Sendable, Equatable {
   package var queryWidth: Int { headCount * headSize }
   /// Width of all key heads together; that of the value heads as well.
   package var keyValueWidth: Int { keyValueHeadCount * headSize }
+
+  /// First column of k in a row of q, its gate, k and v side by side; that of v; and the row's width.
+  var keyColumn: Int { gatedAttention ? 2 * queryWidth : queryWidth }
+  var valueColumn: Int { keyColumn + keyValueWidth }
+  var attentionWidth: Int { valueColumn + keyValueWidth }
+
+  /// Blocks with attention.
+  package var layersWithAttention: [Int] { (0..<layerCount).filter { !layersWithRecurrence.contains($0) } }
 
   /// Whether a block has the window.
   package func isWindowed(_ layer: Int) -> Bool { slidingWindow != nil && !layersWithoutWindow.contains(layer) }

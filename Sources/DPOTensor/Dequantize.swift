@@ -62,6 +62,17 @@ extension StoredTensor {
     case .natural: return body(rows, 1)
     case .interleavedHalves(let headSize): (length, distance) = (max(1, headSize / 2), 2)
     case .byHead(_, let headSize): (length, distance) = (headSize, 1)
+    case .transposedHeads(let first, _, _, let headSize):
+      if rows.lowerBound < first {
+        body(rows.lowerBound..<min(first, rows.upperBound), 1)
+      }
+      var row = max(rows.lowerBound, first)
+      while row < rows.upperBound {
+        let end = min(rows.upperBound, first + ((row - first) / headSize + 1) * headSize)
+        body(row..<end, 1)
+        row = end
+      }
+      return
     }
     var row = rows.lowerBound
     while row < rows.upperBound {

@@ -8,6 +8,8 @@ package enum RowOrder: Sendable, Equatable {
   case interleavedHalves(headSize: Int)
   /// GPT-NeoX's order of q, k and v rows: those of one head of each of the `parts` stand together.
   case byHead(parts: Int, headSize: Int)
+  /// From row `first` on heads of `headSize` rows, of which head a·inner + b stands where head b·outer + a would.
+  case transposedHeads(first: Int, outer: Int, inner: Int, headSize: Int)
 
   /// Where a row stands among `rows`.
   package func place(of row: Int, among rows: Int) -> Int {
@@ -20,6 +22,10 @@ package enum RowOrder: Sendable, Equatable {
       let width = max(1, rows / max(1, parts))
       let (part, within) = (row / width, row % width)
       return (within / size * parts + part) * size + within % size
+    case .transposedHeads(let first, let outer, let inner, let size):
+      guard row >= first else { return row }
+      let (head, within) = ((row - first) / size, (row - first) % size)
+      return first + (head % inner * outer + head / inner) * size + within
     }
   }
 }

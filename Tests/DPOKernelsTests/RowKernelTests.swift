@@ -125,7 +125,7 @@ import Testing
 
   private typealias Function = (Double) -> (value: Double, slope: Double)
 
-  @Test(arguments: Engine.available, [CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED].map(\.rawValue))
+  @Test(arguments: Engine.available, [CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED, CK_SIGMOID].map(\.rawValue))
   func activations(
     engine: Engine, kind: UInt32
   ) {
@@ -136,6 +136,7 @@ import Testing
       case CK_SILU: Reference.silu
       case CK_GELU_TANH: Reference.geluTanh
       case CK_RELU_SQUARED: Reference.reluSquared
+      case CK_SIGMOID: Reference.sigmoid
       default: Reference.gelu
       }
     var numbers = Numbers(5)
@@ -270,5 +271,99 @@ import Testing
     let sum = log(top.reduce(0) { $0 + exp($1) })
     kernels.pointee.logits_backward(&capped, 21, 1, 21, [Float(sum)], [0.7], 4)
     #expect(relativeError(capped, top.map { -0.7 * exp($0 - sum) * 4 * (1 - ($0 / 4) * ($0 / 4)) }) < 3e-6)
+  }
+
+  /// Against the equations in double precision, and the slopes of what they give.
+  @Test(arguments: Engine.available) func theDeltaRule(engine: Engine) {
+    let kernels = engine.kernels
+    var numbers = Numbers(9)
+    let (rows, keys, values) = (5, 6, 11)
+    let sizes = [rows * keys, rows * keys, rows * values, rows, rows, keys * values]
+    var x = sizes.map { numbers.next($0) }
+    x[3] = x[3].map { exp(-abs($0)) }  // decays
+    x[4] = x[4].map { 1 / (1 + exp(-$0)) }
+    let (dout, dstate) = (numbers.next(rows * values), numbers.next(keys * values))
+    func forward(_ x: [[Double]]) -> (outputs: [Double], state: [Double]) {
+      var (state, outputs) = (x[5], [Double]())
+      for t in 0..<rows {
+        let (some, own) = (t * keys..<(t + 1) * keys, t * values..<(t + 1) * values)
+        let (q, k, v) = (x[0][some], x[1][some], x[2][own])
+        state = state.map { $0 * x[3][t] }
+        func read(_ by: ArraySlice<Double>) -> [Double] {
+          (0..<values).map { j in
+            var sum = 0.0
+            for (i, factor) in by.enumerated() { sum += factor * state[i * values + j] }
+            return sum
+          }
+        }
+        let delta = zip(v, read(k)).map { x[4][t] * ($0 - $1) }
+        for (i, key) in k.enumerated() { for j in 0..<values { state[i * values + j] += key * delta[j] } }
+        outputs += read(q)
+      }
+      return (outputs, state)
+    }
+    let expected = forward(x)
+    let f = x.map(floats)
+    var (state, states, out) = (f[5], [Float](repeating: 0, count: rows * keys * values), floats(dout))
+    var scratch = [Float](repeating: 0, count: 3 * values)
+    var gradients = sizes.map { [Float](repeating: 0, count: $0) }
+    gradients[5] = floats(dstate)
+    f[0].withUnsafeBufferPointer { q in
+      // The kernels take one distance for q, k and v.
+      let ld = keys + keys + values
+      var side: [Float] = []
+      for t in 0..<rows {
+        let (some, own) = (t * keys..<(t + 1) * keys, t * values..<(t + 1) * values)
+        side.append(contentsOf: q[some])
+        side.append(contentsOf: f[1][some])
+        side.append(contentsOf: f[2][own])
+      }
+      var dside = [Float](repeating: 0, count: side.count)
+      let (decay, beta) = (f[3], f[4])
+      side.withUnsafeBufferPointer { side in
+        dside.withUnsafeMutableBufferPointer { dside in
+          decay.withUnsafeBufferPointer { decay in
+            beta.withUnsafeBufferPointer { beta in
+              guard let base = side.baseAddress, let dbase = dside.baseAddress, let decay = decay.baseAddress,
+                let beta = beta.baseAddress
+              else { return }
+              var rule = ck_delta(
+                q: base, k: base + keys, v: base + 2 * keys, ld: ld, decay: decay, beta: beta, ldc: 1, keys: keys,
+                values: values)
+              kernels.pointee.delta_forward(&rule, rows, &state, &states, &out, values, &scratch)
+              var (ddecay, dbeta) = (gradients[3], gradients[4])
+              ddecay.withUnsafeMutableBufferPointer { ddecay in
+                dbeta.withUnsafeMutableBufferPointer { dbeta in
+                  guard let ddecay = ddecay.baseAddress, let dbeta = dbeta.baseAddress else { return }
+                  var gradient = ck_delta_gradient(
+                    q: dbase, k: dbase + keys, v: dbase + 2 * keys, ld: ld, decay: ddecay, beta: dbeta, ldc: 1)
+                  kernels.pointee.delta_backward(
+                    &rule, rows, states, floats(dout), values, &gradients[5], &gradient, &scratch)
+                }
+              }
+              (gradients[3], gradients[4]) = (ddecay, dbeta)
+            }
+          }
+        }
+      }
+      for t in 0..<rows {
+        for i in 0..<keys {
+          gradients[0][t * keys + i] = dside[t * ld + i]
+          gradients[1][t * keys + i] = dside[t * ld + keys + i]
+        }
+        for j in 0..<values { gradients[2][t * values + j] = dside[t * ld + 2 * keys + j] }
+      }
+    }
+    #expect(relativeError(out, expected.outputs) < 2e-6)
+    #expect(relativeError(state, expected.state) < 2e-6)
+    for part in x.indices {
+      let slopes = differences(x[part]) { changed in
+        var some = x
+        some[part] = changed
+        let found = forward(some)
+        return dot(found.outputs, dout) + dot(found.state, dstate)
+      }
+      #expect(relativeError(gradients[part], slopes) < 1e-5, "\(part)")
+    }
   }
 }

@@ -57,7 +57,7 @@ import Testing
   }
 
   /// But for a file of Phi 3 with a window, which llama.cpp leaves out.
-  @Test(arguments: GoldenFamily.known.filter { $0 != "phi3-switch" && $0 != "llama-dynamic-beyond" })
+  @Test(arguments: GoldenFamily.withGGUF.filter { $0 != "phi3-switch" && $0 != "llama-dynamic-beyond" })
   func scoresFromGGUFFilesEqualTransformers(name: String) throws {
     let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
     let path = "\(directory.path)/model.gguf"
@@ -165,7 +165,7 @@ import Testing
     }
   }
 
-  @Test(arguments: GoldenFamily.known.filter { $0 != "llama-dynamic-beyond" }) func whatIsWrittenReadsAsTheSameModel(
+  @Test(arguments: GoldenFamily.withGGUF.filter { $0 != "llama-dynamic-beyond" }) func whatIsWrittenReadsAsTheSameModel(
     name: String
   ) throws {
     let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
@@ -204,7 +204,12 @@ import Testing
     let path = "\(directory.path)/written.gguf"
     try ModelFile.export(input: directory.path, to: .gguf, output: path)
     let written = try GGUFFile(path)
-    let expected = family.ggufTensors
+    // Without the block that predicts more than one token, which is passed over.
+    let blocks = file.configuration.layerCount
+    let expected = family.ggufTensors.filter { tensor in
+      let parts = tensor.name.split(separator: ".")
+      return parts[0] != "blk" || (Int(parts[1]) ?? 0) < blocks
+    }
     #expect(Set(written.tensors.map(\.name)) == Set(expected.map(\.name)))
     for tensor in expected {
       let found = try #require(written.tensors.first { $0.name == tensor.name }, "\(tensor.name)")

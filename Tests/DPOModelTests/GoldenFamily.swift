@@ -30,14 +30,17 @@ struct GoldenFamily {
   /// transformers has no class of these.
   static let ggufOnly = names.filter { (try? GoldenFamily($0).golden["config"]?.isNull) ?? true }
   static let known = names.filter { !unknown.contains($0) }
+  static let withGGUF = known.filter { ((try? GoldenFamily($0))?.golden["gguf"]?.object) != nil }
   static let huggingFace = known.filter { !ggufOnly.contains($0) && $0 != "llama-dynamic-beyond" }
   /// Their frequencies are others for long sequences. transformers changes them in the middle of an answer, when it grows long;
   /// here an answer keeps those of the length that it may reach.
   static let switching: Set = ["llama-longrope", "phi3-switch"]
   /// Of whose GGUF files llama.cpp computes what transformers computes of the others.
-  static let gguf = known.filter { (try? GoldenFamily($0).golden["llama_cpp_config"] == nil) ?? false }
+  static let gguf = withGGUF.filter { (try? GoldenFamily($0).golden["llama_cpp_config"] == nil) ?? false }
 
-  var normsAddOne: Bool { name.hasPrefix("gemma") || name == "nemotron" }
+  var normsAddOne: Bool {
+    ["gemma", "gemma2", "gemma3_text", "nemotron", "qwen3_5_text"].contains(modelType)
+  }
 
   /// nil: only as a GGUF file.
   var modelType: String? { Family.textPart(golden["config"] ?? .null)["model_type"]?.string }
@@ -153,8 +156,20 @@ struct GoldenFamily {
         return rows[(within / size * 3 + part) * size + within % size]
       }
     }
-    let add = Float(recipe["add"]?.double ?? 0)
-    return rows.flatMap { $0.map { $0 + add } }
+    if let group = recipe["regroup"]?.array?.compactMap(\.int), group.count == 4 {
+      func regrouped<Item>(_ items: [Item]) -> [Item] {
+        let (tail, each) = (Array(items.dropFirst(group[1])), group[3])
+        let size = tail.count / group[2] / each
+        return items.prefix(group[1])
+          + (0..<tail.count).map { index in
+            let (head, within) = (index / size, index % size)
+            return tail[(head % group[2] * each + head / group[2]) * size + within]
+          }
+      }
+      rows = group[0] == 0 ? regrouped(rows) : rows.map(regrouped)
+    }
+    let (add, isSpeed) = (Float(recipe["add"]?.double ?? 0), recipe["negative_exp"]?.bool == true)
+    return rows.flatMap { $0.map { (isSpeed ? -exp($0) : $0) + add } }
   }
 
   /// The file that llama.cpp was asked about, with some tensors and keys more or less.

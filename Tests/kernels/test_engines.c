@@ -238,7 +238,7 @@ static void rows(const ck_engine *e, const ck_engine *p) {
              p->rope(a2, W, cosines, sines, positions, R, H, kind, -1), a1, a2, N, 2e-6);
     }
     free(cosines), free(sines);
-    for (int kind = CK_SILU; kind <= CK_RELU_SQUARED; kind++) {
+    for (int kind = CK_SILU; kind <= CK_SIGMOID; kind++) {
         enum { I = W / 2 };
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
         BOTH(e->gated_forward((ck_activation)kind, a1, a1 + I, W, s1, R, I),
@@ -304,6 +304,29 @@ static void rows(const ck_engine *e, const ck_engine *p) {
     free(v1), free(v2), free(g1), free(g2), free(x), free(y), free(w), free(b), free(a1), free(a2), free(s1), free(s2);
 }
 
+static void recurrences(const ck_engine *e, const ck_engine *p) {
+    enum { ROWS = 7, KEYS = 20, VALUES = 37, LD = 2 * KEYS + VALUES, STATE = KEYS * VALUES };
+    float *x = numbers(ROWS * LD, 1), *c = numbers(2 * ROWS, 1), *dout = numbers(ROWS * VALUES, 1),
+          *s1 = numbers(STATE, 1);
+    float *s2 = room(STATE), *states = room(ROWS * STATE), *other = room(ROWS * STATE), *d1 = room(ROWS * LD),
+          *d2 = room(ROWS * LD);
+    float o1[ROWS * VALUES], o2[ROWS * VALUES], g1[2 * ROWS], g2[2 * ROWS], scratch[3 * VALUES];
+    for (int i = 0; i < 2 * ROWS; i++) c[i] = 0.1f + 0.8f * fabsf(c[i]) / (1 + fabsf(c[i]));
+    memcpy(s2, s1, 4 * STATE), memset(d1, 0, 4 * ROWS * LD), memset(d2, 0, 4 * ROWS * LD);
+    for (int i = 0; i < ROWS * LD; i++) x[i] *= 0.3f;
+    ck_delta rule = {x, x + KEYS, x + 2 * KEYS, LD, c, c + ROWS, 1, KEYS, VALUES};
+    BOTH(e->delta_forward(&rule, ROWS, s1, states, o1, VALUES, scratch),
+         p->delta_forward(&rule, ROWS, s2, other, o2, VALUES, scratch), o1, o2, ROWS * VALUES, 1e-5);
+    CHECK(distance(s1, s2, STATE) < 1e-5, "the state");
+    ck_delta_gradient f1 = {d1, d1 + KEYS, d1 + 2 * KEYS, LD, g1, g1 + ROWS, 1};
+    ck_delta_gradient f2 = {d2, d2 + KEYS, d2 + 2 * KEYS, LD, g2, g2 + ROWS, 1};
+    memcpy(s1, s2, 4 * STATE);
+    BOTH(e->delta_backward(&rule, ROWS, other, dout, VALUES, s1, &f1, scratch),
+         p->delta_backward(&rule, ROWS, other, dout, VALUES, s2, &f2, scratch), d1, d2, ROWS * LD, 1e-5);
+    CHECK(distance(s1, s2, STATE) < 1e-5 && distance(g1, g2, 2 * ROWS) < 1e-5, "gradients of states and coefficients");
+    free(x), free(c), free(dout), free(s1), free(s2), free(states), free(other), free(d1), free(d2);
+}
+
 static void generation(const ck_engine *e, const ck_engine *p) {
     enum { SIZE = 40, KEYS = 45, WIDTH = SIZE, HEADS = 6 };
     float *keys = numbers(64 * WIDTH, 1), *values = numbers(64 * WIDTH, 1), *k1 = numbers(64 * WIDTH, 1),
@@ -354,6 +377,7 @@ int main(void) {
         products(e);
         stored(e, portable);
         rows(e, portable);
+        recurrences(e, portable);
         generation(e, portable);
         printf("%-9s %s\n", engine_name, checks_failed == before ? "passed" : "FAILED");
     }

@@ -181,6 +181,17 @@ typedef struct {
     /// z becomes c · tanh(z).
     void (*_Nonnull soft_cap)(float *z, size_t count, float cap);
 
+    // MARK: Recurrences (kernels/delta.h)
+
+    /// Rows one after another: S, [keys, values], becomes the state behind them, o[row · ldo] their outputs. The states
+    /// before each row also go to `states`, which may be NULL. `scratch`: `values` numbers.
+    void (*_Nonnull delta_forward)(const ck_delta *x, size_t rows, float *S, float *states, float *o, size_t ldo,
+                                   float *scratch);
+    /// From d o and dS of the state behind the rows to the gradients of all that they are made of; dS becomes that of
+    /// the state before them. `scratch`: 3 · `values` numbers.
+    void (*_Nonnull delta_backward)(const ck_delta *x, size_t rows, const float *states, const float *dout, size_t ldo,
+                                    float *dS, const ck_delta_gradient *d, float *scratch);
+
     // MARK: Optimiser (kernels/adamw.h); the same bits in every engine
 
     /// p ← decay·p − step_size · m / (√v · inverse_root_correction + ε) with m, v updated first; g is read and set to

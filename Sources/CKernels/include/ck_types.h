@@ -31,7 +31,25 @@ typedef enum {
 /// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
 typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;
 
-typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED } ck_activation;
+typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED, CK_SIGMOID } ck_activation;
+
+/// Rows of one head of the gated delta rule: q and k of `keys` numbers, v of `values`, `ld` apart; decay and β of each
+/// row, `ldc` apart.
+typedef struct {
+    const float *q, *k, *v;
+    size_t ld;
+    const float *decay, *beta;
+    size_t ldc;
+    size_t keys, values;
+} ck_delta;
+
+/// Gradients of the same: those of q, k and v are added to.
+typedef struct {
+    float *q, *k, *v;
+    size_t ld;
+    float *decay, *beta;
+    size_t ldc;
+} ck_delta_gradient;
 
 /// How scores become what the softmax sees: scores · scale, or with a cap c other than 0 c · tanh(scores · scale / c).
 typedef struct {

@@ -10,6 +10,7 @@
 #include "norms.h"
 #include "rows.h"
 #include "softmax.h"
+#include "delta.h"
 #include "adamw.h"
 
 static void pack(ck_gemm_precision precision, int is_a, const float *x, size_t ld, int transposed, float alpha,
@@ -76,6 +77,8 @@ const ck_engine CK_TABLE = {
     .logits_statistics = logits_statistics,
     .logits_backward = logits_backward,
     .soft_cap = soft_cap,
+    .delta_forward = delta_forward,
+    .delta_backward = delta_backward,
     .adamw = adamw,
     .sum_of_squares = sum_of_squares,
 };

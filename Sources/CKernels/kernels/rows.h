@@ -43,6 +43,10 @@ INLINE value_slope activate(ck_activation kind, float x) {
         float r = x > 0 ? x : 0;
         return (value_slope){r * r, 2.0f * r};
     }
+    if (kind == CK_SIGMOID) {
+        float sigma = ck_sigmoidf(x);
+        return (value_slope){sigma, sigma * (1.0f - sigma)};
+    }
     // x Φ(x); derivative Φ(x) + x φ(x)
     float cdf = ck_normal_cdff(x);
     return (value_slope){x * cdf, cdf + x * 0.3989422804f * ck_expf(-0.5f * x * x)};
@@ -91,6 +95,7 @@ static void gated_forward(ck_activation kind, const float *gate, const float *up
     case CK_GELU_TANH: gated_forward_of(CK_GELU_TANH, gate, up, ld, act, rows, width); break;
     case CK_GELU: gated_forward_of(CK_GELU, gate, up, ld, act, rows, width); break;
     case CK_RELU_SQUARED: gated_forward_of(CK_RELU_SQUARED, gate, up, ld, act, rows, width); break;
+    case CK_SIGMOID: gated_forward_of(CK_SIGMOID, gate, up, ld, act, rows, width); break;
     }
 }
 
@@ -101,6 +106,7 @@ static void gated_backward(ck_activation kind, float *gate, float *up, size_t ld
     case CK_GELU_TANH: gated_backward_of(CK_GELU_TANH, gate, up, ld, dact, act, rows, width); break;
     case CK_GELU: gated_backward_of(CK_GELU, gate, up, ld, dact, act, rows, width); break;
     case CK_RELU_SQUARED: gated_backward_of(CK_RELU_SQUARED, gate, up, ld, dact, act, rows, width); break;
+    case CK_SIGMOID: gated_backward_of(CK_SIGMOID, gate, up, ld, dact, act, rows, width); break;
     }
 }
 
@@ -110,6 +116,7 @@ static void activation_forward(ck_activation kind, float *x, const float *bias, 
     case CK_GELU_TANH: activation_forward_of(CK_GELU_TANH, x, bias, act, rows, width); break;
     case CK_GELU: activation_forward_of(CK_GELU, x, bias, act, rows, width); break;
     case CK_RELU_SQUARED: activation_forward_of(CK_RELU_SQUARED, x, bias, act, rows, width); break;
+    case CK_SIGMOID: activation_forward_of(CK_SIGMOID, x, bias, act, rows, width); break;
     }
 }
 
@@ -120,6 +127,7 @@ static void activation_backward(ck_activation kind, float *x, const float *dact,
     case CK_GELU_TANH: activation_backward_of(CK_GELU_TANH, x, dact, act, rows * width); break;
     case CK_GELU: activation_backward_of(CK_GELU, x, dact, act, rows * width); break;
     case CK_RELU_SQUARED: activation_backward_of(CK_RELU_SQUARED, x, dact, act, rows * width); break;
+    case CK_SIGMOID: activation_backward_of(CK_SIGMOID, x, dact, act, rows * width); break;
     }
 }
 

@@ -146,6 +146,11 @@ extension Reference {
     return (x * cdf, cdf + x * exp(-x * x / 2) / (2 * Double.pi).squareRoot())
   }
 
+  package static func sigmoid(_ x: Double) -> (value: Double, slope: Double) {
+    let s = 1 / (1 + exp(-x))
+    return (s, s * (1 - s))
+  }
+
   package static func reluSquared(_ x: Double) -> (value: Double, slope: Double) {
     x > 0 ? (x * x, 2 * x) : (0, 0)
   }

@@ -8,8 +8,10 @@ struct ActivationLayout {
     var offset = 0
     var stride = 0
     var last = 0
+    /// Where only some blocks have a matrix: which of them each block is.
+    var places: [Int]?
 
-    func offset(_ layer: Int) -> Int { offset + min(layer, last) * stride }
+    func offset(_ layer: Int) -> Int { offset + min(places?[layer] ?? layer, last) * stride }
   }
 
   private(set) var plan = MemoryPlan()
@@ -29,6 +31,22 @@ struct ActivationLayout {
   private(set) var attended = Slot()
   private(set) var attentionLSE = Slot()
   private(set) var gateUp = Slot()
+  /// What the inputs of a recurrence are, and what the recurrence makes of them before its gate.
+  private(set) var recurrentInputs = Slot()
+  private(set) var recurrentOutputs = Slot()
+  private(set) var recurrentWeights = 0
+  private(set) var convolved = 0
+  private(set) var recurrentRows = 0
+  private(set) var coefficients = 0
+  private(set) var recurrentNormed = 0
+  private(set) var recurrentStatistics = 0
+  private(set) var recurrentMixed = 0
+  private(set) var gradientOfRecurrentRows = 0
+  private(set) var gradientOfCoefficients = 0
+  private(set) var recurrentScratch = 0
+  private(set) var recurrentScratchCount = 0
+  private(set) var gated = 0
+  private(set) var gradientOfGated = 0
   /// Blocks that keep it for the backward pass.
   let keptGateUps: Int
   /// One a place of an adapter.
@@ -45,6 +63,8 @@ struct ActivationLayout {
   private(set) var gradientOfActivated = 0
   private(set) var gradientOfQueryKeyValue = 0
   private(set) var gradientOfAttended = 0
+  private(set) var gradientOfRecurrentInputs = 0
+  private(set) var gradientOfMixed = 0
   private(set) var delta = 0
   private(set) var gradientOfAdapterHidden = 0
   private(set) var attentionScratch = 0
@@ -65,6 +85,7 @@ struct ActivationLayout {
   /// Rows of a matrix and what the run is for.
   init(
     _ c: DecoderConfiguration, tokens: Int, targets: Int, headRows: Int, mostKeys: Int,
+    mostTreeBlocks: Int,
     places: [LoRAConfiguration.Place]?,
     dropout: Bool, trains: Bool, recomputes: Bool, threads: Int
   ) {
@@ -72,7 +93,7 @@ struct ActivationLayout {
     let keeps = trains && !recomputes
     keptGateUps = !keeps ? 0 : places == nil ? c.layerCount : c.layerCount / 3
     let (hidden, inner) = (c.hiddenSize, c.intermediateSize)
-    let qkvWidth = c.queryWidth + 2 * c.keyValueWidth
+    let qkvWidth = c.attentionWidth
     let gateUpWidth = c.gatedMLP ? 2 * inner : inner
     let statistics = c.norm == .layer ? 2 * tokens : tokens
     func slot(_ self: inout Self, _ count: Int, _ layers: Int, _ keeps: Bool) -> Slot {
@@ -92,33 +113,74 @@ struct ActivationLayout {
       outputs.append(branch.normAfter == nil ? Slot() : slot(&self, tokens * hidden, c.layerCount, keeps))
       outputStatistics.append(branch.normAfter == nil ? Slot() : slot(&self, statistics, c.layerCount, keeps))
     }
-    queryKeyValue = slot(&self, tokens * qkvWidth, c.layerCount, keeps)
-    if c.queryKeyNorm != nil {
-      rawQueryKey = slot(&self, tokens * (c.queryWidth + c.keyValueWidth), c.layerCount, keeps)
-      queryKeyStatistics = slot(&self, tokens * (c.headCount + c.keyValueHeadCount), c.layerCount, keeps)
+    /// Of the blocks with attention, or of those with a recurrence.
+    func slot(_ self: inout Self, _ count: Int, of layers: [Int]) -> Slot {
+      var some = slot(&self, count, layers.count, keeps)
+      if layers.count < c.layerCount {
+        var places = [Int](repeating: 0, count: c.layerCount)
+        for (place, layer) in layers.enumerated() { places[layer] = place }
+        some.places = places
+      }
+      return some
     }
-    attended = slot(&self, tokens * c.queryWidth, c.layerCount, keeps)
-    attentionLSE = slot(&self, tokens * c.headCount, c.layerCount, keeps)
+    let attentive = c.layersWithAttention
+    queryKeyValue = slot(&self, tokens * qkvWidth, of: attentive)
+    if c.queryKeyNorm != nil {
+      rawQueryKey = slot(&self, tokens * (c.queryWidth + c.keyValueWidth), of: attentive)
+      queryKeyStatistics = slot(&self, tokens * (c.headCount + c.keyValueHeadCount), of: attentive)
+    }
+    attended = slot(&self, tokens * c.queryWidth, of: attentive)
+    attentionLSE = slot(&self, tokens * c.headCount, of: attentive)
+    let recurrent = c.layersWithRecurrence.sorted()
+    let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: hidden) }
+    if let recurrence {
+      recurrentInputs = slot(&self, tokens * recurrence.inputs, of: recurrent)
+      recurrentOutputs = slot(&self, tokens * recurrence.outputs, of: recurrent)
+    }
     gateUp = slot(&self, tokens * gateUpWidth, min(keptGateUps + 1, c.layerCount), keeps)
     for place in places ?? [] { adapterHidden.append(slot(&self, tokens * place.rank, 1, trains)) }
 
     rotationPlaces = take("working memory", tokens)
     attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
     attentionScratch = take("attention", threads * attentionScratchCount)
+    if let recurrence {
+      recurrentWeights = take("recurrence", recurrence.weights)
+      convolved = take("recurrence", tokens * recurrence.convolved)
+      recurrentRows = take("recurrence", tokens * recurrence.rows)
+      coefficients = take("recurrence", tokens * recurrence.coefficients)
+      recurrentNormed = take("recurrence", tokens * recurrence.outputs)
+      recurrentStatistics = take("recurrence", tokens * recurrence.coefficients)
+      recurrentMixed = take("recurrence", tokens * recurrence.mixed)
+      if trains {
+        gradientOfRecurrentRows = take("recurrence", tokens * recurrence.rows)
+        gradientOfCoefficients = take("recurrence", tokens * recurrence.coefficients)
+      }
+      recurrentScratchCount = recurrence.scratch(blocks: mostTreeBlocks, trains: trains)
+      recurrentScratch = take("recurrence", threads * recurrentScratchCount)
+    }
+    if c.gatedAttention {
+      gated = take("working memory", tokens * c.queryWidth)
+      if trains { gradientOfGated = take("working memory", tokens * c.queryWidth) }
+    }
     let working = total
     normed = take("working memory", tokens * hidden)
     output = take("working memory", tokens * hidden)
     activated = take("working memory", tokens * inner)
-    if dropout { dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth)) }
+    if dropout {
+      dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth, recurrence?.mixed ?? 0))
+    }
     if trains {
       gradient = take("working memory", tokens * hidden)
       gradientOfNormed = output
       if c.parallelBranches { gradientOfParallel = take("working memory", tokens * hidden) }
       // The MLP's and the attention's gradients are never needed together.
-      let shared = take("working memory", tokens * max(inner, qkvWidth + c.queryWidth) + 16)
+      let recurring = recurrence.map { $0.inputs + $0.mixed } ?? 0
+      let shared = take("working memory", tokens * max(inner, qkvWidth + c.queryWidth, recurring) + 32)
       gradientOfActivated = shared
       gradientOfQueryKeyValue = shared
       gradientOfAttended = shared + (tokens * qkvWidth + 15) / 16 * 16
+      gradientOfRecurrentInputs = shared
+      gradientOfMixed = shared + (tokens * (recurrence?.inputs ?? 0) + 15) / 16 * 16
       delta = take("working memory", tokens * c.headCount)
       if let places {
         // All places of one block at once is a safe bound for those that share an input.
@@ -154,5 +216,36 @@ struct ActivationLayout {
     total += padded
     plan.add(part, bytes: padded * 4)
     return offset
+  }
+}
+
+/// Numbers of a row of each of a recurrence's matrices.
+struct RecurrenceWidths {
+  /// Of its layers; what it makes before its gate; what goes to its output.
+  let inputs, outputs, mixed: Int
+  /// What the convolution reads or makes, and what follows it.
+  let convolved, rows: Int
+  let coefficients: Int
+  /// Of all the convolution's weights.
+  let weights: Int
+  /// Of one state and of a head's rows.
+  private let state, head: Int
+
+  init(_ recurrence: Recurrence, hidden: Int) {
+    switch recurrence {
+    case .convolution(let kernel):
+      (inputs, outputs, mixed, convolved, rows, coefficients) = (3 * hidden, 0, hidden, 0, hidden, 0)
+      (weights, state, head) = (kernel * hidden, 0, 0)
+    case .deltaNet(let net):
+      (inputs, outputs, mixed) = (net.inputWidth, net.valueWidth, net.valueWidth)
+      (convolved, rows, coefficients) = (net.convolved, net.convolved, 2 * net.valueHeads)
+      (weights, state, head) = (net.kernel * net.convolved, net.keySize * net.valueSize, net.valueSize)
+    }
+  }
+
+  /// Of a thread: states before all blocks of a tree, and for the way back their gradients and the states before a block's rows.
+  func scratch(blocks: Int, trains: Bool) -> Int {
+    let states = trains ? 2 * blocks + PreparedForest.queryBlock + 1 : blocks
+    return (states * state + 4 * head + 15) / 16 * 16
   }
 }

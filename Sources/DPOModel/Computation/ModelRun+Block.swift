@@ -48,7 +48,21 @@ extension ModelRun: BlockExecutor {
     project(place.layer, branch.inputs, input, inputSize: hidden, into: qkv, branch.inputWidth)
     rotationForward(place)
     attention(window).forward(qkv, out: attended, lse: at(layout.attentionLSE, place.layer))
-    return Rows(x: attended, prepared: nil)
+    guard c.gatedAttention else { return Rows(x: attended, prepared: nil) }
+    gateForward(qkv, attended, into: at(layout.gated))
+    return Rows(x: at(layout.gated), prepared: nil)
+  }
+
+  func recur(_ place: BranchPlace, _ input: Rows, _ kind: Recurrence) -> Rows {
+    let branch = decoder.branch(place)
+    project(
+      place.layer, branch.inputs, input, inputSize: hidden, into: at(layout.recurrentInputs, place.layer),
+      branch.inputWidth)
+    switch kind {
+    case .convolution(let kernel): convolutionForward(place, kernel: kernel)
+    case .deltaNet(let net): deltaForward(place, net)
+    }
+    return Rows(x: at(layout.recurrentMixed), prepared: nil)
   }
 
   func activate(_ place: BranchPlace, _ input: Rows) -> Rows {
@@ -129,6 +143,7 @@ extension ModelRun: BlockExecutor {
       switch branch.mixing {
       case .attention(let window): attendBackward(place, doutput, window: window)
       case .activation: activateBackward(place, doutput)
+      case .recurrence(let kind): recurBackward(place, doutput, kind)
       }
     let before = decoder.place(before: place).map(decoder.branch)
     let needsInput = trainsModel || before != nil
@@ -179,15 +194,37 @@ extension ModelRun: BlockExecutor {
     let (attended, dattended) = (at(layout.attended, layer), at(layout.gradientOfAttended))
     let dqkv = at(layout.gradientOfQueryKeyValue)
     inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: c.queryWidth, into: dattended)
+    var (mixed, dout) = (attended, dattended)
+    if c.gatedAttention {
+      (mixed, dout) = (at(layout.gated), at(layout.gradientOfGated))
+      gateBackward(
+        at(layout.queryKeyValue, layer), attended, dmixed: dattended, mixed: mixed, dattended: dout, dqkv: dqkv)
+    }
     weightGradients(
-      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: attended, prepared: nil), inputSize: c.queryWidth)
+      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: mixed, prepared: nil), inputSize: c.queryWidth)
     attention(window).backward(
-      at(layout.queryKeyValue, layer), out: attended, lse: at(layout.attentionLSE, layer), dout: dattended,
+      at(layout.queryKeyValue, layer), out: attended, lse: at(layout.attentionLSE, layer), dout: dout,
       delta: at(layout.delta), dqkv: dqkv)
     // The heads' norms change it once more behind the rotation.
     let prepared = branch.queryNorm == nil ? prepareGradient(branch.inputs) : nil
     rotationBackward(place, dqkv, prepared)
     return Rows(x: dqkv, prepared: prepared)
+  }
+
+  /// From d of the output to d of a recurrence's inputs.
+  private func recurBackward(_ place: BranchPlace, _ doutput: Rows, _ kind: Recurrence) -> Rows {
+    let (branch, layer) = (decoder.branch(place), place.layer)
+    let width = branch.output.weight.columns
+    let (dmixed, dinputs) = (at(layout.gradientOfMixed), at(layout.gradientOfRecurrentInputs))
+    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: width, into: dmixed)
+    switch kind {
+    case .convolution(let kernel): convolutionBackward(place, kernel: kernel, dmixed: dmixed, dinputs: dinputs)
+    case .deltaNet(let net): deltaBackward(place, net, dmixed: dmixed, dinputs: dinputs)
+    }
+    weightGradients(
+      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: at(layout.recurrentMixed), prepared: nil),
+      inputSize: width)
+    return Rows(x: dinputs, prepared: nil)
   }
 
   /// From d of the output to d gate and d up.

@@ -18,6 +18,9 @@ struct ModelRun {
   let rotations: Rotations
   let trains, recomputes: Bool
   let dropout: (key: UInt64, rate: Float)?
+  /// Where the state of a head of values of a block is to go that a tree ends with; nil: nowhere.
+  typealias StateKeeper = (_ layer: Int, _ tree: Int, _ head: Int) -> Pointer?
+  var keepsState: StateKeeper?
   /// Logits are divided by it.
   let temperature: Float
 
@@ -83,7 +86,7 @@ struct ModelRun {
   }
 
   /// The residual stream after the last block, which stands at the input of the block that would follow.
-  /// `onQueryKeyValue(layer, qkv)` sees each block's q, k and v after the rotation.
+  /// `onQueryKeyValue(layer, qkv)` sees each block's q, k and v after the rotation, or the inputs of its recurrence.
   func runBlocks(onQueryKeyValue: ((Int, Pointer) -> Void)? = nil) {
     for row in 0..<count {
       rotationPlaces[row] = rotations.place(forest.positions[row], ofSequence: forest.lengths[row])
@@ -91,7 +94,8 @@ struct ModelRun {
     embedForward()
     for layer in 0..<c.layerCount {
       run(layer)
-      onQueryKeyValue?(layer, at(layout.queryKeyValue, layer))
+      let recurs = c.layersWithRecurrence.contains(layer)
+      onQueryKeyValue?(layer, at(recurs ? layout.recurrentInputs : layout.queryKeyValue, layer))
     }
     if let last = decoder.lastPlace { add(last, into: at(layout.streams[0], c.layerCount)) }
   }

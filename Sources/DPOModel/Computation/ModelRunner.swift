@@ -60,6 +60,7 @@ package final class ModelRunner {
     }
     return ActivationLayout(
       configuration, tokens: tokens, targets: targets, headRows: min(tokens, targets), mostKeys: min(maxLength, tokens),
+      mostTreeBlocks: min(tokens, tokens / PreparedForest.queryBlock + 64),
       places: places,
       dropout: dropout, trains: mode != .score, recomputes: recomputesBlocks, threads: threads
     ).plan
@@ -106,9 +107,11 @@ package final class ModelRunner {
   /// The residual stream after the last block, one row a token, until the next call. Sequences are going to have `room` tokens
   /// more, as far as the context allows.
   func residuals(
-    _ forest: TokenForest, adapter: LoRAAdapter?, room: Int, onQueryKeyValue: (Int, UnsafeMutablePointer<Float>) -> Void
+    _ forest: TokenForest, adapter: LoRAAdapter?, room: Int, keepsState: @escaping ModelRun.StateKeeper,
+    onQueryKeyValue: (Int, UnsafeMutablePointer<Float>) -> Void
   ) throws -> UnsafeMutablePointer<Float> {
-    let run = try prepare(forest, adapter: adapter, trains: false, dropout: nil, room: room)
+    var run = try prepare(forest, adapter: adapter, trains: false, dropout: nil, room: room)
+    run.keepsState = keepsState
     withoutActuallyEscaping(onQueryKeyValue) { run.runBlocks(onQueryKeyValue: $0) }
     return run.at(run.layout.streams[0], 0)
   }
@@ -129,7 +132,7 @@ package final class ModelRunner {
     let rate = dropout == nil ? 0 : adapter?.configuration.dropout ?? 0
     let layout = ActivationLayout(
       configuration, tokens: prepared.count, targets: prepared.targets.count, headRows: prepared.headRows.count,
-      mostKeys: prepared.mostKeys,
+      mostKeys: prepared.mostKeys, mostTreeBlocks: prepared.mostTreeBlocks,
       places: adapter?.places, dropout: rate > 0, trains: trains, recomputes: recomputesBlocks,
       threads: team.threads)
     if memory.map({ $0.count < layout.total }) ?? true {

@@ -32,6 +32,13 @@ struct PreparedForest {
   /// Blocks of each tree (a root segment and all that continue it): the unit of the attention's backward pass.
   let trees: [Range<Int>]
   let treeBlocks: [Int]
+  /// Of a tree, at most.
+  let mostTreeBlocks: Int
+  /// The block with the positions before those of a block, −1 at the start; and a block's place among those of its tree.
+  let blockBefore: [Int]
+  let placeInTree: [Int]
+  /// The row of the position before each row, −1 at the start.
+  let previous: [Int32]
   let longest: Int
   /// Of each row, the positions of the longest sequence of its tree.
   let lengths: [Int]
@@ -65,6 +72,10 @@ struct PreparedForest {
     var blocks: [QueryBlock] = []
     var roots: [Int] = []
     var rootBlocks: [Int: [Int]] = [:]
+    var (blockBefore, placeInTree): ([Int], [Int]) = ([], [])
+    var previous = [Int32](repeating: -1, count: forest.tokens.count)
+    /// Last row and block of each segment, or of what it continues if it is empty.
+    var (lastRows, lastBlocks): ([Int], [Int]) = ([], [])
     var longest = 0
     for (index, segment) in forest.segments.enumerated() {
       longest = max(longest, segment.position + segment.count)
@@ -73,8 +84,17 @@ struct PreparedForest {
       roots.append(root)
       let first = runs.count
       runs.append(contentsOf: PreparedForest.chain(index, forest.segments))
+      lastRows.append(segment.parent.map { lastRows[$0] } ?? -1)
+      lastBlocks.append(segment.parent.map { lastBlocks[$0] } ?? -1)
+      for row in segment.start..<segment.start + segment.count {
+        previous[row] = Int32(lastRows[index])
+        lastRows[index] = row
+      }
       for start in stride(from: 0, to: segment.count, by: PreparedForest.queryBlock) {
         let position = segment.position + start
+        blockBefore.append(lastBlocks[index])
+        lastBlocks[index] = blocks.count
+        placeInTree.append(rootBlocks[root]?.count ?? 0)
         rootBlocks[root, default: []].append(blocks.count)
         blocks.append(
           QueryBlock(
@@ -109,6 +129,10 @@ struct PreparedForest {
       trees.append(start..<treeBlocks.count)
     }
     self.trees = trees
+    mostTreeBlocks = trees.reduce(0) { max($0, $1.count) }
+    self.blockBefore = blockBefore
+    self.placeInTree = placeInTree
+    self.previous = previous
     self.treeBlocks = treeBlocks
     var place = [Int32](repeating: -1, count: forest.tokens.count)
     let isScored = configuration.heads == .score

@@ -45,7 +45,7 @@ public struct Family: Sendable {
     llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, qwen3VL, ministral3, phi3, phi, granite, smolLM3, olmo2,
     olmo3, exaone4, hunyuan, glm, glm4, cohere, cohere2, ernie4_5, gptNeoX, stableLM, seedOSS, arcee, starcoder2,
     nemotron,
-    internLM2, internLM3, miniCPM,
+    internLM2, internLM3, miniCPM, lfm2, qwen3_5,
   ]
 
   /// The family of a `model_type`.
@@ -148,9 +148,9 @@ public struct Family: Sendable {
     _ part: ModelPart, layer: Int?, path: String, _ configuration: DecoderConfiguration,
     to out: inout [ParameterDescription]
   ) {
-    guard configuration.hasWeight(part) else { return }
+    guard configuration.hasWeight(part, layer: layer) else { return }
     let shape = configuration.shape(of: part)
-    let permuted = permutesQueryKeyInGGUF && (part == .query || part == .key)
+    let orders = orders(of: part, configuration)
     let isHeadNorm = part == .queryNorm || part == .keyNorm
     for isBias in configuration.hasBias(part) ? [false, true] : [false] {
       out.append(
@@ -158,12 +158,48 @@ public struct Family: Sendable {
           part: part, layer: layer, isBias: isBias, module: path, shape: isBias ? [shape[0]] : shape,
           transposedInFile: transposesLinear && part.isLinear && !isBias,
           decays: !isBias && Family.decays(module: path, isLayerNorm: configuration.norm == .layer && part.isNorm),
-          rowOrderInGGUF: permuted ? .interleavedHalves(headSize: configuration.headSize) : .natural,
-          rowOrderInFile: fusesQKVByHead && part == .fusedQueryKeyValue
-            ? .byHead(parts: 3, headSize: configuration.headSize) : .natural,
+          rowOrderInGGUF: orders.gguf.rows, rowOrderInFile: orders.file.rows,
+          columnOrderInGGUF: isBias ? .natural : orders.gguf.columns,
+          columnOrderInFile: isBias ? .natural : orders.file.columns,
           offset: normsAddOne && (part.isNorm || isHeadNorm) && !isBias ? 1 : 0,
           ggufPart: ggufNames[part] ?? part.rawValue))
     }
+  }
+
+  private typealias Orders = (rows: RowOrder, columns: RowOrder)
+
+  /// Orders of a part's rows and columns in files.
+  private func orders(of part: ModelPart, _ c: DecoderConfiguration) -> (gguf: Orders, file: Orders) {
+    let natural: Orders = (.natural, .natural)
+    switch part {
+    case .query where c.gatedAttention:
+      let byHead: Orders = (.byHead(parts: 2, headSize: c.headSize), .natural)
+      return (byHead, byHead)
+    case .query where permutesQueryKeyInGGUF, .key where permutesQueryKeyInGGUF:
+      return ((.interleavedHalves(headSize: c.headSize), .natural), natural)
+    case .fusedQueryKeyValue where fusesQKVByHead: return (natural, (.byHead(parts: 3, headSize: c.headSize), .natural))
+    default: break
+    }
+    // Files of the other kind have the heads of values in another order.
+    guard case .deltaNet(let net) = c.recurrence, net.valueHeads > net.keyHeads, net.keyHeads > 1 else {
+      return (natural, natural)
+    }
+    func heads(first: Int, size: Int) -> RowOrder {
+      let each = net.valueHeads / net.keyHeads
+      return .transposedHeads(
+        first: first, outer: net.isTiled ? each : net.keyHeads, inner: net.isTiled ? net.keyHeads : each, headSize: size
+      )
+    }
+    let orders: Orders
+    switch part {
+    case .deltaQueryKeyValue, .deltaConvolution:
+      orders = (heads(first: 2 * net.keyWidth, size: net.valueSize), .natural)
+    case .deltaGate: orders = (heads(first: 0, size: net.valueSize), .natural)
+    case .deltaBeta, .deltaAlpha, .deltaDecay, .deltaTimeBias: orders = (heads(first: 0, size: 1), .natural)
+    case .deltaOutput: orders = (.natural, heads(first: 0, size: net.valueSize))
+    default: return (natural, natural)
+    }
+    return net.isTiled ? (natural, orders) : (orders, natural)
   }
 
   /// transformers' rule: no decay for parameters of LayerNorm modules, nor for names that contain "bias", "layernorm" or

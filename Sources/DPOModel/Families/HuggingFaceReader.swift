@@ -7,6 +7,7 @@ enum Limits {
   static let layerCount = 1...1024
   static let headCount = 1...1024
   static let headSize = 1...4096
+  static let kernel = 1...256
   static let vocabularySize = 1...(1 << 22)
   static let contextLength = 1...(1 << 30)
 }

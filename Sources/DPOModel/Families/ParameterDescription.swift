@@ -13,6 +13,21 @@ package enum ModelPart: String, Sendable, CaseIterable {
   case keyNorm = "attn_k_norm"
   case attentionOutput = "attn_output"
   case attentionPostNorm = "post_attention_norm"
+  /// B, C and x of LFM2's convolution, one after the other along its rows.
+  case convolutionInput = "shortconv.in_proj"
+  case convolution = "shortconv.conv"
+  case convolutionOutput = "shortconv.out_proj"
+  /// q, k and v of a delta net, one after the other along its rows.
+  case deltaQueryKeyValue = "ssm_qkv"
+  case deltaGate = "ssm_gate"
+  case deltaBeta = "ssm_beta"
+  case deltaAlpha = "ssm_alpha"
+  case deltaConvolution = "ssm_conv1d"
+  /// log of the decay's speed.
+  case deltaDecay = "ssm_a"
+  case deltaTimeBias = "ssm_dt"
+  case deltaNorm = "ssm_norm"
+  case deltaOutput = "ssm_out"
   case mlpNorm = "ffn_norm"
   case gate = "ffn_gate"
   /// Gate and up, one after the other along its rows.
@@ -50,9 +65,20 @@ package enum ModelPart: String, Sendable, CaseIterable {
   package var isLinear: Bool {
     switch self {
     case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .fusedGateUp, .up, .down: true
+    case .convolutionInput, .convolutionOutput, .deltaQueryKeyValue, .deltaGate, .deltaBeta, .deltaAlpha, .deltaOutput:
+      true
     default: false
     }
   }
+
+  /// The kernels of a convolution, channel by channel: [channels, kernel], and [channels, 1, kernel] in Hugging Face's files.
+  package var isConvolution: Bool { self == .convolution || self == .deltaConvolution }
+
+  /// Behind the module's name in Hugging Face's files.
+  var suffix: String { self == .deltaDecay || self == .deltaTimeBias ? "" : ".weight" }
+
+  /// The same in GGUF files.
+  var ggufSuffix: String { self == .deltaTimeBias ? ".bias" : suffix }
 }
 
 /// One parameter of a model: where it belongs, what it is called in files, and what it looks like.
@@ -73,19 +99,23 @@ package struct ParameterDescription: Sendable, Equatable {
   package let rowOrderInGGUF: RowOrder
   /// Order of the rows in Hugging Face's files.
   package let rowOrderInFile: RowOrder
+  /// The same of a matrix's columns.
+  package let columnOrderInGGUF, columnOrderInFile: RowOrder
   /// What is added to the numbers of Hugging Face's files.
   package let offset: Float
   /// The part's name in GGUF files.
   let ggufPart: String
 
   /// Hugging Face's name of the parameter.
-  package var name: String { module + (isBias ? ".bias" : ".weight") }
+  package var name: String { module + (isBias ? ".bias" : part.suffix) }
   /// The name in a GGUF file.
   package var ggufName: String {
-    (layer.map { "blk.\($0)." } ?? "") + ggufPart + (isBias ? ".bias" : ".weight")
+    (layer.map { "blk.\($0)." } ?? "") + ggufPart + (isBias ? ".bias" : part.ggufSuffix)
   }
   /// The shape in Hugging Face's files.
-  package var fileShape: [Int] { transposedInFile ? shape.reversed() : shape }
+  package var fileShape: [Int] {
+    part.isConvolution ? [shape[0], 1, shape[1]] : transposedInFile ? shape.reversed() : shape
+  }
 }
 
 /// A linear layer inside a block, the place of a LoRA adapter.
@@ -107,21 +137,34 @@ extension DecoderConfiguration {
     case .scoreHead, .valueHead: [1, hiddenSize]
     case .positionEmbedding: [contextLength, hiddenSize]
     case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .finalNorm: [hiddenSize]
-    case .query: [queryWidth, hiddenSize]
+    case .query: [keyColumn, hiddenSize]
     case .key, .value: [keyValueWidth, hiddenSize]
     case .fusedQueryKeyValue: [queryWidth + 2 * keyValueWidth, hiddenSize]
     case .queryNorm: [queryKeyNorm == .whole ? queryWidth : headSize]
     case .keyNorm: [queryKeyNorm == .whole ? keyValueWidth : headSize]
     case .attentionOutput: [hiddenSize, queryWidth]
+    case .convolutionInput: [3 * hiddenSize, hiddenSize]
+    case .convolution: [hiddenSize, convolutionKernel]
+    case .convolutionOutput: [hiddenSize, hiddenSize]
+    case .deltaQueryKeyValue: [deltaNet?.convolved ?? 0, hiddenSize]
+    case .deltaGate: [deltaNet?.valueWidth ?? 0, hiddenSize]
+    case .deltaBeta, .deltaAlpha: [deltaNet?.valueHeads ?? 0, hiddenSize]
+    case .deltaConvolution: [deltaNet?.convolved ?? 0, deltaNet?.kernel ?? 0]
+    case .deltaDecay, .deltaTimeBias: [deltaNet?.valueHeads ?? 0]
+    case .deltaNorm: [deltaNet?.valueSize ?? 0]
+    case .deltaOutput: [hiddenSize, deltaNet?.valueWidth ?? 0]
     case .gate, .up: [intermediateSize, hiddenSize]
     case .fusedGateUp: [2 * intermediateSize, hiddenSize]
     case .down: [hiddenSize, intermediateSize]
     }
   }
 
-  func hasWeight(_ part: ModelPart) -> Bool {
+  private var deltaNet: DeltaNet? { if case .deltaNet(let net) = recurrence { net } else { nil } }
+  private var convolutionKernel: Int { if case .convolution(let kernel) = recurrence { kernel } else { 0 } }
+
+  func hasWeight(_ part: ModelPart, layer: Int?) -> Bool {
     switch part {
-    case _ where part.isInBlock: branches.contains { $0.parts.contains(part) }
+    case _ where part.isInBlock: block(layer ?? 0).branches.contains { $0.parts.contains(part) }
     case .positionEmbedding: rope == nil
     case .head: !tiedHead && heads != .score
     case .scoreHead: heads == .score

@@ -6,6 +6,7 @@ struct RotaryDefaults {
   var epsilonKey = "rms_norm_eps"
   var epsilon = 1e-6
   var activationKey = "hidden_act"
+  var intermediateKey = "intermediate_size"
   var activation = "silu"
   /// nil: as many as there are heads.
   var keyValueHeads: Int?
@@ -47,7 +48,7 @@ extension HuggingFaceReader {
       ?? integer("max_position_embeddings", Limits.contextLength)
     return DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
-      intermediateSize: try integer("intermediate_size", Limits.intermediateSize),
+      intermediateSize: try integer(defaults.intermediateKey, Limits.intermediateSize),
       layerCount: try integer("num_hidden_layers", Limits.layerCount), headCount: headCount,
       keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength, norm: defaults.norm,
       normEpsilon: try epsilon(defaults.epsilonKey, default: defaults.epsilon),
@@ -127,7 +128,7 @@ extension GGUFReader {
       throw DPOError.format(
         file, "\(architecture).attention.key_length: rotary positions need an even head size, found \(headSize)")
     }
-    let keyValueHeadCount = try optionalInteger("attention.head_count_kv", 1...headCount) ?? headCount
+    let keyValueHeadCount = try keyValueHeads(headCount)
     guard headCount % keyValueHeadCount == 0 else {
       throw DPOError.format(
         file, "\(architecture).attention.head_count_kv: \(keyValueHeadCount) does not divide head_count = \(headCount)")
@@ -149,6 +150,20 @@ extension GGUFReader {
         headSize: headSize, contextLength: contextLength, interleaved: interleaved,
         wholeHeads: family.permutesQueryKeyInGGUF),
       bosToken: try token("bos_token_id", vocabularySize), eosTokens: try eosTokens(vocabularySize))
+  }
+
+  /// `attention.head_count_kv`, a number or one for each block; blocks without attention have 0.
+  private func keyValueHeads(_ headCount: Int) throws -> Int {
+    let key = "\(architecture).attention.head_count_kv"
+    guard case .ints(let heads) = value(key) else {
+      return try optionalInteger("attention.head_count_kv", 1...headCount) ?? headCount
+    }
+    let different = Set(heads).subtracting([0])
+    guard let count = different.first, different.count == 1, (1...headCount).contains(count) else {
+      throw wrong(
+        key, value(key), expected: "the same number of heads, 1 to \(headCount), in all blocks with attention")
+    }
+    return count
   }
 
   /// Blocks of the decoder. Those behind them predict more than one token, and nothing here needs them.

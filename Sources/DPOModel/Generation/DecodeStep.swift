@@ -14,6 +14,8 @@ final class DecodeStep {
     let length: Int
     let promptRow, promptCount: Int
     let ownRow, ownCount: Int
+    /// In the cache of recurrences.
+    let slot: Int
   }
 
   /// Products of a branch.
@@ -25,6 +27,9 @@ final class DecodeStep {
   let decoder: Decoder
   private let team: ThreadTeam
   private let cache: KeyValueCache
+  private let recurrent: RecurrentCache?
+  /// Of a convolution by its block, [kernel, channels].
+  private let convolutions: [Int: FloatBuffer]
   private let rotations: Rotations
   private let rounds: Bool
   private let rounded: RoundedMatrices?
@@ -35,6 +40,7 @@ final class DecodeStep {
 
   private let x, normed, output, queryKeyValue, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
   private let roundedNormed, roundedActivated: FloatBuffer
+  private let convolved, recurrentRows, recurrentOutputs, coefficients: FloatBuffer
   private let placeNumbers: FloatBuffer
   /// [rows, vocabulary]
   let logits: FloatBuffer
@@ -58,9 +64,11 @@ final class DecodeStep {
 
   private static func scratchCount(_ c: DecoderConfiguration, longest: Int) -> Int {
     let normed = c.queryKeyNorm == .whole ? c.queryWidth : c.headCount / c.keyValueHeadCount * c.headSize
+    let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: c.hiddenSize) }
     return
       (max(
-        ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth)),
+        ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth, recurrence?.mixed ?? 0)),
+        2 * (recurrence?.outputs ?? 0) + (recurrence?.coefficients ?? 0),
         ck_cached_attention_scratch(longest, 2), normed + c.headCount) + 15) / 16 * 16
   }
 
@@ -69,12 +77,15 @@ final class DecodeStep {
   ///   - longest: positions that a sequence may have.
   init(
     _ decoder: Decoder, adapter: LoRAAdapter?, team: ThreadTeam, precision: Precision, cache: KeyValueCache,
+    recurrent: RecurrentCache?,
     rotations: Rotations, rows most: Int, longest: Int
   ) throws {
     let c = decoder.configuration
     self.decoder = decoder
     self.team = team
     self.cache = cache
+    self.recurrent = recurrent
+    convolutions = try DecodeStep.convolutions(decoder, recurrent)
     self.rotations = rotations
     rounds = precision == .bf16
     try rotations.extend(to: longest)
@@ -90,19 +101,25 @@ final class DecodeStep {
         Branch(
           inputs: projection(layer, branch.inputs, paired: branch.activates && c.gatedMLP),
           output: projection(layer, [branch.output]), queryBias: branch.inputBias(at: 0),
-          keyBias: branch.inputBias(at: c.queryWidth), valueBias: branch.inputBias(at: c.queryWidth + c.keyValueWidth))
+          keyBias: branch.inputBias(at: c.keyColumn), valueBias: branch.inputBias(at: c.valueColumn))
       }
     }
     head = decoder.head.map { Projection([($0, nil)], rounded: rounded, team: team) }
 
     func buffer(_ width: Int) throws -> FloatBuffer { try FloatBuffer(count: most * width) }
     x = try buffer(c.hiddenSize)
-    normed = try buffer(max(c.hiddenSize, c.queryWidth))
+    let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: c.hiddenSize) }
+    let mixed = max(c.hiddenSize, c.queryWidth, recurrence?.mixed ?? 0)
+    normed = try buffer(mixed)
     output = try buffer(c.hiddenSize)
-    queryKeyValue = try buffer(c.queryWidth + 2 * c.keyValueWidth)
+    queryKeyValue = try buffer(max(c.attentionWidth, recurrence?.inputs ?? 0))
+    convolved = try buffer(max(1, recurrence.map { max($0.convolved, $0.rows) } ?? 1))
+    recurrentRows = try buffer(max(1, recurrence?.rows ?? 1))
+    recurrentOutputs = try buffer(max(1, recurrence?.outputs ?? 1))
+    coefficients = try buffer(max(1, recurrence?.coefficients ?? 1))
     gateUp = try buffer(c.gatedMLP ? 2 * c.intermediateSize : c.intermediateSize)
     activated = try buffer(c.intermediateSize)
-    roundedNormed = try buffer(rounds ? max(c.hiddenSize, c.queryWidth) : 1)
+    roundedNormed = try buffer(rounds ? mixed : 1)
     roundedActivated = try buffer(rounds ? c.intermediateSize : 1)
     statistics = try buffer(2)
     adapterHidden = try buffer(
@@ -234,7 +251,7 @@ extension DecodeStep: BlockExecutor {
         keeping: (scratch, queries.count * size, scratch + queries.count * size), places: places + index,
         rotation?.query, with: kernels)
       decoder.prepareHeads(
-        x + c.queryWidth + k, width, rows: 1, heads: keys.count, bias: products.keyBias.map { $0 + k },
+        x + c.keyColumn + k, width, rows: 1, heads: keys.count, bias: products.keyBias.map { $0 + k },
         norm: branch.keyNorm, keeping: (scratch, keys.count * size, scratch + keys.count * size),
         places: places + index, rotation?.key, with: kernels)
     }
@@ -250,7 +267,7 @@ extension DecodeStep: BlockExecutor {
         let (head, index) = (task / batch.count, task % batch.count)
         let row = batch[index]
         let x = queryKeyValue.pointer + index * width
-        let (q, k) = (x + head * group * size, x + c.queryWidth + head * size)
+        let (q, k) = (x + head * group * size, x + c.keyColumn + head * size)
         let v = k + c.keyValueWidth
         let scratch = scratch.pointer + member * scratchCount
         if !together { prepare(index, queries: head * group..<(head + 1) * group, keys: head..<head + 1, in: scratch) }
@@ -273,6 +290,11 @@ extension DecodeStep: BlockExecutor {
               scores, scratch, out)
           }
         }
+        if c.gatedAttention {
+          let gate = x + c.queryWidth + head * group * size
+          scratch.update(from: out, count: group * size)
+          kernels.pointee.gated_forward(CK_SIGMOID, gate, scratch, 0, out, 1, group * size)
+        }
         if rounds {
           kernels.pointee.round_to_bf16(
             out, halves(roundedNormed) + index * c.queryWidth + head * group * size, group * size)
@@ -280,6 +302,86 @@ extension DecodeStep: BlockExecutor {
       }
     }
     return rows(normed, roundedNormed, c.queryWidth)
+  }
+
+  /// The rows that a convolution makes of its channels and those before, the rule, and the gate, to `normed`.
+  func recur(_ place: BranchPlace, _ input: ck_activations, _ kind: Recurrence) -> ck_activations {
+    let layer = place.layer
+    project("decode recurrence", blocks[layer][place.branch].inputs, input, into: queryKeyValue.pointer)
+    guard let recurrent, let weights = convolutions[layer]?.pointer else { return rows(normed, roundedNormed, 0) }
+    let width: Int
+    switch kind {
+    case .convolution:
+      width = c.hiddenSize
+      team.measured("decode convolution") {
+        team.run(batch.count) { index, _ in
+          let x = queryKeyValue.pointer + index * 3 * width
+          let (u, y) = (convolved.pointer + index * width, normed.pointer + index * width)
+          for i in 0..<width { u[i] = x[i] * x[2 * width + i] }
+          recurrent.convolve(layer, batch[index].slot, u, weights: weights, into: y)
+          recurrent.append(layer, batch[index].slot, u)
+          for i in 0..<width { y[i] *= x[width + i] }
+        }
+      }
+    case .deltaNet(let net):
+      width = net.valueWidth
+      decodeDelta(place, net, recurrent, weights)
+    }
+    if rounds { kernels.pointee.round_to_bf16(normed.pointer, halves(roundedNormed), rows * width) }
+    return rows(normed, roundedNormed, width)
+  }
+
+  private func decodeDelta(
+    _ place: BranchPlace, _ net: DeltaNet, _ recurrent: RecurrentCache, _ weights: UnsafePointer<Float>
+  ) {
+    guard let delta = DeltaRows(net, decoder.branch(place), epsilon: c.normEpsilon, with: kernels) else { return }
+    let (layer, heads) = (place.layer, net.valueHeads)
+    let (inputs, x) = (queryKeyValue.pointer, recurrentRows.pointer)
+    let (factors, o) = (coefficients.pointer, recurrentOutputs.pointer)
+    team.measured("decode delta rule") {
+      team.run(batch.count) { index, _ in
+        let (input, y) = (inputs + index * net.inputWidth, convolved.pointer + index * net.convolved)
+        recurrent.convolve(layer, batch[index].slot, input, weights: weights, into: y)
+        recurrent.append(layer, batch[index].slot, input)
+        delta.activate(y, into: x + index * net.convolved)
+        delta.coefficients(input, into: factors + index * 2 * heads)
+      }
+      team.run(batch.count * net.keyHeads) { task, member in
+        let (index, key) = (task / net.keyHeads, task % net.keyHeads)
+        for value in net.values(ofKeyHead: key) {
+          var rule = delta.rule(x + index * net.convolved, factors + index * 2 * heads, key: key, value: value)
+          kernels.pointee.delta_forward(
+            &rule, 1, recurrent.state(layer, batch[index].slot, head: value), nil,
+            o + index * net.valueWidth + value * net.valueSize, net.valueWidth,
+            scratch.pointer + member * scratchCount)
+        }
+      }
+      team.run(batch.count) { index, member in
+        let room = scratch.pointer + member * scratchCount
+        delta.gate(
+          o + index * net.valueWidth, inputs + index * net.inputWidth, into: normed.pointer + index * net.valueWidth,
+          normed: room, statistics: room + net.valueWidth)
+      }
+    }
+  }
+
+  /// The weights of all convolutions, turned so that channels are neighbours.
+  private static func convolutions(_ decoder: Decoder, _ recurrent: RecurrentCache?) throws -> [Int: FloatBuffer] {
+    guard let recurrent else { return [:] }
+    var out: [Int: FloatBuffer] = [:]
+    for (layer, block) in decoder.blocks.enumerated() {
+      for branch in block.branches {
+        guard let weight = branch.vectors[.convolution] ?? branch.vectors[.deltaConvolution] else { continue }
+        let turned = try FloatBuffer(count: recurrent.kernel * recurrent.channels)
+        for channel in 0..<recurrent.channels {
+          for j in 0..<recurrent.kernel {
+            turned.pointer[j * recurrent.channels + channel] = weight.values[channel * recurrent.kernel + j]
+          }
+        }
+        out[layer] = turned
+      }
+    }
+    return out
   }
 
   /// A piece of gate and up activates what it has computed.
@@ -302,16 +404,16 @@ extension DecodeStep: BlockExecutor {
           projection.compute(2 * index + 1, input, hidden: adapterHidden.pointer, into: y, scratch: scratch)
         }
         for row in 0..<rows {
-          let (from, to) = (y + row * width + piece.first, out + row * inner + piece.first)
-          if let bias = biases.0 { kernels.pointee.accumulate(from, bias + piece.first, piece.count) }
+          let (from, to) = (y + row * width + piece.output, out + row * inner + piece.output)
+          if let bias = biases.0 { kernels.pointee.accumulate(from, bias + piece.output, piece.count) }
           if gated {
-            if let bias = biases.1 { kernels.pointee.accumulate(from + inner, bias + piece.first, piece.count) }
+            if let bias = biases.1 { kernels.pointee.accumulate(from + inner, bias + piece.output, piece.count) }
             kernels.pointee.gated_forward(kind, from, from + inner, width, to, 1, piece.count)
           } else {
             kernels.pointee.activation_forward(kind, from, nil, to, 1, piece.count)
           }
           if rounds {
-            kernels.pointee.round_to_bf16(to, halves(roundedActivated) + row * inner + piece.first, piece.count)
+            kernels.pointee.round_to_bf16(to, halves(roundedActivated) + row * inner + piece.output, piece.count)
           }
         }
       }

@@ -44,7 +44,11 @@ package final class Generator {
         configuration, tokens: layout.mostTokens, targets: 0, maxLength: lengths.max() ?? 0, mode: .score,
         threads: threads)
       plan.add(
-        "key-value cache", bytes: 8 * configuration.keyValueWidth * configuration.layerCount * layout.cacheRows)
+        "key-value cache",
+        bytes: 8 * configuration.keyValueWidth * configuration.layersWithAttention.count * layout.cacheRows)
+      plan.add(
+        "states of recurrences",
+        bytes: RecurrentCache.bytes(configuration) * range.count * (1 + options.completionsPerPrompt))
       plan.add(
         "decoding",
         bytes: DecodeStep.bytes(
@@ -145,6 +149,8 @@ package final class Generator {
   /// Where a sequence stands in `results` and in the cache.
   private struct Place {
     let prompt, completion, promptRow, promptCount, ownRow, room: Int
+    /// In the cache of recurrences.
+    let slot: Int
   }
 
   /// Completes some of the prompts together. False if `onToken` asked to stop.
@@ -162,15 +168,20 @@ package final class Generator {
           Place(
             prompt: index, completion: completion, promptRow: layout.promptRows[offset],
             promptCount: prompts[index].count, ownRow: layout.ownRows[offset * n + completion],
-            room: layout.rooms[offset]))
+            room: layout.rooms[offset], slot: range.count + offset * n + completion))
       }
     }
     let cache = try KeyValueCache(decoder.configuration, rows: layout.cacheRows)
+    let recurrent = try RecurrentCache(decoder.configuration, slots: range.count * (n + 1))
     let runner = ModelRunner(decoder: decoder, team: team, precision: options.precision)
     let step = try DecodeStep(
-      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, rotations: runner.rotations,
+      decoder, adapter: adapter, team: team, precision: options.precision, cache: cache, recurrent: recurrent,
+      rotations: runner.rotations,
       rows: max(range.count * n, 1), longest: layout.longest)
-    try prefill(Array(prompts[range]), room: options.maxNewTokens, layout, runner, cache, step)
+    try prefill(Array(prompts[range]), room: options.maxNewTokens, layout, runner, cache, recurrent, step)
+    if let recurrent {
+      for place in active { recurrent.copy(place.prompt - range.lowerBound, to: place.slot) }
+    }
 
     var logitRows = active.map { $0.prompt - range.lowerBound }
     var rows: [DecodeStep.Row] = []
@@ -203,7 +214,7 @@ package final class Generator {
             token: tokens.last ?? 0, position: place.promptCount + tokens.count - 1,
             length: decoder.configuration.grown(place.promptCount, by: options.maxNewTokens),
             promptRow: place.promptRow,
-            promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1))
+            promptCount: place.promptCount, ownRow: place.ownRow, ownCount: tokens.count - 1, slot: place.slot))
       }
       try decoder.checkFiles()
       try decoder.checkStop()
@@ -214,10 +225,10 @@ package final class Generator {
   /// Keys and values of the prompts to the cache, logits of their last tokens to the step.
   private func prefill(
     _ prompts: [[Int32]], room: Int, _ layout: Layout, _ runner: ModelRunner, _ cache: KeyValueCache,
-    _ step: DecodeStep
+    _ recurrent: RecurrentCache?, _ step: DecodeStep
   ) throws {
     let c = decoder.configuration
-    let width = c.queryWidth + 2 * c.keyValueWidth
+    let width = c.attentionWidth
     for together in layout.prefills {
       var forest = TokenForest()
       var blocks: [(row: Int, count: Int, cacheRow: Int)] = []
@@ -228,11 +239,20 @@ package final class Generator {
         }
         forest.addPrompt(prompts[index])
       }
-      let residuals = try runner.residuals(forest, adapter: adapter, room: room) { layer, qkv in
+      let keepsState: ModelRun.StateKeeper = { layer, tree, head in
+        recurrent?.state(layer, together.lowerBound + tree, head: head)
+      }
+      let residuals = try runner.residuals(forest, adapter: adapter, room: room, keepsState: keepsState) { layer, qkv in
+        if c.layersWithRecurrence.contains(layer) {
+          for (index, segment) in forest.segments.enumerated() {
+            keepTail(layer, together.lowerBound + index, qkv, segment, recurrent)
+          }
+          return
+        }
         team.run(blocks.count) { index, _ in
           let block = blocks[index]
           for row in 0..<block.count {
-            let keys = qkv + (block.row + row) * width + c.queryWidth
+            let keys = qkv + (block.row + row) * width + c.keyColumn
             cache.store(
               layer, row: block.cacheRow + row, head: 0, heads: c.keyValueHeadCount, keys: keys,
               values: keys + c.keyValueWidth, with: team.kernels)
@@ -241,6 +261,27 @@ package final class Generator {
       }
       step.logits(
         of: residuals, forest.segments.map { $0.start + $0.count - 1 }, from: together.lowerBound)
+    }
+  }
+
+  /// The last rows of a prompt that a convolution goes over, from the inputs of its recurrence.
+  private func keepTail(
+    _ layer: Int, _ slot: Int, _ inputs: UnsafeMutablePointer<Float>, _ segment: TokenForest.Segment,
+    _ recurrent: RecurrentCache?
+  ) {
+    guard let recurrent else { return }
+    let rows = segment.start..<segment.start + segment.count
+    for row in rows.suffix(recurrent.kernel - 1) {
+      switch recurrent.recurrence {
+      case .deltaNet(let net): recurrent.append(layer, slot, inputs + row * net.inputWidth)
+      case .convolution:
+        let size = recurrent.channels
+        let x = inputs + row * 3 * size
+        withUnsafeTemporaryAllocation(of: Float.self, capacity: size) { u in
+          for index in 0..<size { u[index] = x[index] * x[2 * size + index] }
+          if let base = u.baseAddress { recurrent.append(layer, slot, base) }
+        }
+      }
     }
   }
 

@@ -7,6 +7,8 @@ import DPOKernels
 final class KeyValueCache {
   let configuration: DecoderConfiguration
   let capacity: Int
+  /// Of the blocks with attention.
+  private let places: [Int]
   private let memory: FloatBuffer
   private var width: Int { configuration.keyValueWidth }
 
@@ -17,20 +19,23 @@ final class KeyValueCache {
   init(_ configuration: DecoderConfiguration, rows: Int) throws {
     self.configuration = configuration
     capacity = KeyValueCache.rows(rows)
-    let (perRow, overflow) = (2 * configuration.keyValueWidth * configuration.layerCount).multipliedReportingOverflow(
-      by: capacity)
+    let layers = configuration.layersWithAttention
+    var places = [Int](repeating: 0, count: configuration.layerCount)
+    for (place, layer) in layers.enumerated() { places[layer] = place }
+    self.places = places
+    let (perRow, overflow) = (2 * configuration.keyValueWidth * layers.count).multipliedReportingOverflow(by: capacity)
     guard !overflow else { throw DPOError(.memory, "a key-value cache of \(rows) positions is too large") }
     memory = try FloatBuffer(count: perRow)
   }
 
   /// A head's keys from row `row` on, which starts a block.
   func keys(_ layer: Int, _ row: Int, head: Int) -> UnsafeMutablePointer<Float> {
-    memory.pointer + (2 * layer * capacity + row) * width + head * configuration.headSize * 16
+    memory.pointer + (2 * places[layer] * capacity + row) * width + head * configuration.headSize * 16
   }
 
   /// A head's values from row `row` on, which starts a block.
   func values(_ layer: Int, _ row: Int, head: Int) -> UnsafeMutablePointer<Float> {
-    memory.pointer + ((2 * layer + 1) * capacity + row) * width + head * configuration.headSize * 16
+    memory.pointer + ((2 * places[layer] + 1) * capacity + row) * width + head * configuration.headSize * 16
   }
 
   /// Takes k and v of `heads` heads from `head` on.

@@ -44,6 +44,12 @@ extension WeightMatrix {
       data: base, row_bytes: tensor.rowBytes, k: columns, half: interleavedHead / 2, encoding: tensor.dtype.encoding)
   }
 
+  /// Rows of a head where they stand together in the file, but not in order.
+  var headOfParts: Int? {
+    if values == nil, case .byHead(_, let size) = tensor.rowOrder { return size }
+    return nil
+  }
+
   /// Rows of a head that are stored in llama.cpp's order; 0: rows are stored in order.
   var interleavedHead: Int {
     if values == nil, case .interleavedHalves(let size) = tensor.rowOrder { return size }
@@ -54,10 +60,12 @@ extension WeightMatrix {
 /// Linear layers that share their input, cut into pieces that threads take one after another. All that the pieces need
 /// stands ready, so that a step of the decoder allocates nothing for them.
 final class Projection {
-  /// Outputs `first` ..< `first` + `count` of one layer, which go to `column` and on.
+  /// Stored rows `first` ..< `first` + `count` of one layer, whose outputs begin at `column`.
   struct Piece {
     let weights: ck_weights
     let first, count, column: Int
+    /// The output of the first of these rows.
+    let output: Int
     let adapter: Adapter?
   }
 
@@ -107,6 +115,17 @@ final class Projection {
       let parts =
         paired && linears.count == 1
         ? [0..<weight.rows / 2, weight.rows / 2..<weight.rows] : [0..<weight.rows]
+      if let size = weight.headOfParts {
+        // Outputs of a head are neighbours, and its stored rows.
+        pieces.append(
+          stride(from: 0, to: weight.rows, by: size).map { output in
+            Piece(
+              weights: weights, first: weight.tensor.storedRow(output), count: size, column: column, output: output,
+              adapter: adapter)
+          })
+        column += weight.rows
+        continue
+      }
       for part in parts {
         let wanted = min(
           Projection.mostRows, max(unit, (paired ? part.count : width) / (Projection.piecesPerThread * team.threads)))
@@ -116,7 +135,7 @@ final class Projection {
           stride(from: part.lowerBound, to: part.upperBound, by: rows).map { first in
             Piece(
               weights: weights, first: first, count: min(rows, part.upperBound - first), column: column,
-              adapter: adapter)
+              output: first, adapter: adapter)
           })
       }
       column += weight.rows
@@ -155,11 +174,13 @@ final class Projection {
   ) {
     let piece = pieces[index]
     var (weights, x) = (piece.weights, x)
-    kernels.pointee.weights_product(&weights, piece.first, piece.count, &x, y + piece.column, width, scratch)
+    kernels.pointee.weights_product(
+      &weights, piece.first, piece.count, &x, y + (piece.column + piece.output - piece.first), width, scratch)
     if let adapter = piece.adapter {
       kernels.pointee.few_rows_product(
-        hidden + adapter.hidden, hiddenWidth, x.rows, adapter.b + piece.first * adapter.rank, adapter.rank, piece.count,
-        adapter.rank, y + piece.column + piece.first, width, 1)
+        hidden + adapter.hidden, hiddenWidth, x.rows, adapter.b + piece.output * adapter.rank, adapter.rank,
+        piece.count,
+        adapter.rank, y + piece.column + piece.output, width, 1)
     }
   }
 }

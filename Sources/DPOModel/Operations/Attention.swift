@@ -40,7 +40,7 @@ struct Attention {
   private var scores: ck_scores { configuration.scores }
   private var group: Int { configuration.headCount / configuration.keyValueHeadCount }
   /// Distance of rows of q, k and v, which stand side by side.
-  private var width: Int { configuration.queryWidth + 2 * configuration.keyValueWidth }
+  private var width: Int { configuration.attentionWidth }
   private var outWidth: Int { configuration.queryWidth }
 
   private func scratch(_ member: Int) -> Scratch {
@@ -91,7 +91,9 @@ struct Attention {
       kernels.pointee.head_dots(
         dout + rows.lowerBound * outWidth, outWidth, out + rows.lowerBound * outWidth, outWidth,
         delta + rows.lowerBound * heads, rows.count, heads, size)
-      for row in rows { (dqkv + row * width + outWidth).update(repeating: 0, count: 2 * configuration.keyValueWidth) }
+      for row in rows {
+        (dqkv + row * width + configuration.keyColumn).update(repeating: 0, count: 2 * configuration.keyValueWidth)
+      }
     }
     // Gradients of keys and values gather from all rows of a tree: one task a tree and key head keeps their order fixed.
     team.measured("attention backward", operations: 5 * operations) {
@@ -139,7 +141,7 @@ struct Attention {
     }
     eachRun(block) { row, count, column in
       for i in 0..<count {
-        let out = dqkv + (row + i) * width + outWidth + keyHead * size
+        let out = dqkv + (row + i) * width + configuration.keyColumn + keyHead * size
         kernels.pointee.accumulate(out, s.dkeys + (column + i) * size, size)
         kernels.pointee.accumulate(out + configuration.keyValueWidth, s.dvalues + (column + i) * size, size)
       }
@@ -152,7 +154,7 @@ struct Attention {
   private func seen(
     _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ qkv: UnsafePointer<Float>, _ s: Scratch
   ) -> (keys: Matrix, values: Matrix) {
-    let first = qkv + outWidth + keyHead * size
+    let first = qkv + configuration.keyColumn + keyHead * size
     if block.runs.count == 1 {
       let run = forest.runs[block.runs.lowerBound]
       let x = first + (run.row + block.firstKey - run.position) * width
@@ -175,6 +177,34 @@ struct Attention {
       let from = max(run.position, block.firstKey)
       let to = min(run.position + run.count, end)
       if from < to { body(run.row + from - run.position, to - from, from - block.firstKey) }
+    }
+  }
+}
+
+/// σ(gate) ∘ attention, with the gate between q and k.
+extension ModelRun {
+  func gateForward(_ qkv: Pointer, _ attended: Pointer, into mixed: Pointer) {
+    let (width, size) = (c.attentionWidth, c.queryWidth)
+    team.rows("attention gate", count, bytes: 12 * size) { rows, _ in
+      for row in rows {
+        kernels.pointee.gated_forward(
+          CK_SIGMOID, qkv + row * width + size, attended + row * size, 0, mixed + row * size, 1, size)
+      }
+    }
+  }
+
+  /// From d mixed to d attended and d gate; mixed is made again.
+  func gateBackward(
+    _ qkv: Pointer, _ attended: Pointer, dmixed: Pointer, mixed: Pointer, dattended: Pointer, dqkv: Pointer
+  ) {
+    let (width, size) = (c.attentionWidth, c.queryWidth)
+    team.rows("attention gate backward", count, bytes: 24 * size) { rows, _ in
+      for row in rows {
+        let (dgate, up) = (dqkv + row * width + size, dattended + row * size)
+        dgate.update(from: qkv + row * width + size, count: size)
+        up.update(from: attended + row * size, count: size)
+        kernels.pointee.gated_backward(CK_SIGMOID, dgate, up, 0, dmixed + row * size, mixed + row * size, 1, size)
+      }
     }
   }
 }

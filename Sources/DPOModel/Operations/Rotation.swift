@@ -141,7 +141,7 @@ extension ModelRun {
       at(layout.queryKeyValue, place.layer), branch.inputWidth, c.queryWidth + c.keyValueWidth
     )
     let (raw, statistics) = (at(layout.rawQueryKey, place.layer), at(layout.queryKeyStatistics, place.layer))
-    let biases = [0, c.queryWidth, keyWidth].map(branch.inputBias)
+    let biases = [0, c.keyColumn, c.valueColumn].map(branch.inputBias)
     let pair = rotations[place.layer]
     let (queries, keys) = (normed(c.headCount).count, normed(c.keyValueHeadCount).count)
     team.rows("rotation", count, bytes: 8 * keyWidth) { rows, _ in
@@ -151,11 +151,11 @@ extension ModelRun {
         keeping: (raw + from * keyWidth, keyWidth, statistics + from * queries), places: places, pair?.query,
         with: kernels)
       decoder.prepareHeads(
-        x + c.queryWidth, width, rows: rows.count, heads: c.keyValueHeadCount, bias: biases[1], norm: branch.keyNorm,
+        x + c.keyColumn, width, rows: rows.count, heads: c.keyValueHeadCount, bias: biases[1], norm: branch.keyNorm,
         keeping: (raw + from * keyWidth + c.queryWidth, keyWidth, statistics + count * queries + from * keys),
         places: places, pair?.key, with: kernels)
       if let bias = biases[2] {
-        kernels.pointee.add_bias(x + keyWidth, width, bias, rows.count, c.keyValueWidth)
+        kernels.pointee.add_bias(x + c.valueColumn, width, bias, rows.count, c.keyValueWidth)
       }
     }
   }
@@ -170,7 +170,7 @@ extension ModelRun {
       let (x, places) = (dqkv + rows.lowerBound * width, rotationPlaces + rows.lowerBound)
       pair?.query.turn(x, width, rows: rows.count, heads: c.headCount, places: places, sign: -1, with: kernels)
       pair?.key.turn(
-        x + c.queryWidth, width, rows: rows.count, heads: c.keyValueHeadCount, places: places, sign: -1, with: kernels)
+        x + c.keyColumn, width, rows: rows.count, heads: c.keyValueHeadCount, places: places, sign: -1, with: kernels)
       prepared?.packRows(x, width, rows)
     }
     if c.queryKeyNorm != .turnedHeads { headNormsBackward(place, dqkv) }
@@ -191,7 +191,7 @@ extension ModelRun {
             queries.count, queries.size)
         } else {
           kernels.pointee.head_norm_backward(
-            dqkv + c.queryWidth, width, raw + c.queryWidth, keyWidth, statistics + count * queries.count,
+            dqkv + c.keyColumn, width, raw + c.queryWidth, keyWidth, statistics + count * queries.count,
             keyNorm.values, trainsModel ? keyNorm.gradient : nil, count, keys.count, keys.size)
         }
       }

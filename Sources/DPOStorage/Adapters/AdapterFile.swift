@@ -59,12 +59,17 @@ public struct AdapterFile: Sendable {
     }
   }
 
-  private static func inFileOrder(_ tensors: [FileTensor], _ model: DecoderConfiguration) -> [FileTensor] {
-    let orders = rowOrdersInFiles(model)
+  private static func inFileOrder(_ tensors: [FileTensor], _ model: DecoderConfiguration) throws -> [FileTensor] {
+    let orders = model.ordersInHuggingFace
     guard !orders.isEmpty else { return tensors }
-    let ofMatrix = Dictionary(
-      orders.map { ("base_model.model.\($0).lora_B.weight", $1) }, uniquingKeysWith: { first, _ in first })
-    return tensors.map { tensor in ofMatrix[tensor.name].map(tensor.ordered) ?? tensor }
+    return try tensors.map { tensor in
+      for which in ["A", "B"] where tensor.name.hasSuffix(".lora_\(which).weight") {
+        let module = tensor.name.dropFirst(prefix.count).dropLast(".lora_A.weight".count)
+        let order = orders.ofMatrix(which, String(module))
+        return try tensor.ordered(order.rows).withColumns(in: order.columns)
+      }
+      return tensor
+    }
   }
 
   /// Opens an adapter for a model; see `open(_:for:)`.

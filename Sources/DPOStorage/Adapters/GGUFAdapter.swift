@@ -42,7 +42,7 @@ extension AdapterFile {
       // A path is a pattern that matches itself; its dots match nothing else in these names.
       if rank != configuration.rank { configuration.rankPattern.append(.init(pattern: module.path, value: rank)) }
       targets.append(module.path)
-      tensors.append(a.renamed(LoRAAdapter.name(module, "A")))
+      tensors.append(try a.renamed(LoRAAdapter.name(module, "A")).withColumns(in: parameter.columnOrderInGGUF))
       tensors.append(b.renamed(LoRAAdapter.name(module, "B")).ordered(parameter.rowOrderInGGUF))
     }
     if let extra = named.keys.sorted().first {

@@ -12,23 +12,21 @@ extension AdapterFile {
     }
   }
 
-  /// All tensors: the matrices, and a scalar head. `order`: of the rows of a module's B.
+  /// All tensors: the matrices, and a scalar head.
   fileprivate func outputs(
-    _ model: DecoderConfiguration, dtype: DType = .f32, order: [String: RowOrder] = [:],
-    naming: (String) -> String = { $0 }
+    _ model: DecoderConfiguration, dtype: DType = .f32, orders: MatrixOrders = [:], naming: (String) -> String = { $0 }
   ) throws -> [OutputTensor] {
     let matrices = try matrices(model).map { place, which, name in
-      try output(
-        name, name: naming(name), dtype: dtype, rowOrder: which == "A" ? .natural : order[place.module.path] ?? .natural
-      )
+      try output(name, name: naming(name), dtype: dtype, orders: orders.ofMatrix(which, place.module.path))
     }
     return try matrices
       + (LoRAAdapter.scalarHead(model).map { [try output($0.name, name: $0.name, dtype: dtype)] } ?? [])
   }
 
-  /// A matrix under another name, multiplied by `factor`, its rows in `rowOrder`.
+  /// A matrix under another name, multiplied by `factor`, its rows and columns in the file's order.
   fileprivate func output(
-    _ source: String, name: String, dtype: DType, factor: Float = 1, rowOrder: RowOrder = .natural
+    _ source: String, name: String, dtype: DType, factor: Float = 1,
+    orders: (rows: RowOrder, columns: RowOrder) = (.natural, .natural)
   ) throws -> OutputTensor {
     guard let tensor = tensors[source] else {
       throw DPOError(.internal, "\(path): tensor \(source) is missing")
@@ -36,21 +34,34 @@ extension AdapterFile {
     return OutputTensor(name: name, dtype: dtype, shape: tensor.shape) { out in
       tensor.dequantize(rows: 0..<tensor.rows, into: out)
       if factor != 1 { for index in 0..<tensor.count { out[index] *= factor } }
-      guard rowOrder != .natural else { return }
-      let natural = try FloatBuffer(count: tensor.count)
-      natural.pointer.update(from: out, count: tensor.count)
-      reorder(natural.pointer, shape: tensor.shape, rowOrder, into: out)
+      try reorder(out, shape: tensor.shape, rows: orders.rows, columns: orders.columns)
     }
   }
 }
 
-/// Of the modules whose rows stand in another order in Hugging Face's files.
-func rowOrdersInFiles(_ model: DecoderConfiguration) -> [String: RowOrder] {
-  var orders: [String: RowOrder] = [:]
-  for parameter in model.family.parameters(model) where !parameter.isBias && parameter.rowOrderInFile != .natural {
-    orders[parameter.module] = parameter.rowOrderInFile
+/// Orders of rows and columns of the modules that have others in some kind of files, by the modules' paths.
+typealias MatrixOrders = [String: (rows: RowOrder, columns: RowOrder)]
+
+extension DecoderConfiguration {
+  var ordersInHuggingFace: MatrixOrders { orders { ($0.rowOrderInFile, $0.columnOrderInFile) } }
+  var ordersInGGUF: MatrixOrders { orders { ($0.rowOrderInGGUF, $0.columnOrderInGGUF) } }
+
+  private func orders(_ of: (ParameterDescription) -> (rows: RowOrder, columns: RowOrder)) -> MatrixOrders {
+    var out: MatrixOrders = [:]
+    for parameter in family.parameters(self) where !parameter.isBias {
+      let orders = of(parameter)
+      if orders != (.natural, .natural) { out[parameter.module] = orders }
+    }
+    return out
   }
-  return orders
+}
+
+extension MatrixOrders {
+  /// Of a module's A, which shares its columns, or B, which shares its rows.
+  func ofMatrix(_ which: String, _ module: String) -> (rows: RowOrder, columns: RowOrder) {
+    guard let orders = self[module] else { return (.natural, .natural) }
+    return which == "A" ? (.natural, orders.columns) : (orders.rows, .natural)
+  }
 }
 
 /// adapter_config.json and adapter_model.safetensors, as PEFT loads them.
@@ -59,7 +70,7 @@ func exportPEFT(
   overwrite: Bool
 ) throws {
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
-  let tensors = try adapter.outputs(model, dtype: dtype, order: rowOrdersInFiles(model), naming: model.peftName)
+  let tensors = try adapter.outputs(model, dtype: dtype, orders: model.ordersInHuggingFace, naming: model.peftName)
   try writeDirectory(
     directory, overwrite: overwrite, owned: ["adapter_model.bin"], last: "adapter_config.json",
     check: { _ = try AdapterFile.open($0, for: model) }
@@ -111,7 +122,7 @@ func exportGGUFLoRA(
     tensors.append(
       try adapter.output(
         name, name: parameter.ggufName + suffix, dtype: dtype, factor: factor,
-        rowOrder: which == "A" ? .natural : parameter.rowOrderInGGUF))
+        orders: model.ordersInGGUF.ofMatrix(which, place.module.path)))
   }
   try writeGGUF(
     path,

@@ -60,7 +60,11 @@ private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: G
     ("general.architecture", .string(architecture)), ("general.type", .string("model")),
     ("general.name", .string(nameOf(model.path))),
   ]
-  func set(_ key: String, _ value: GGUFValue) { out.append(("\(architecture).\(key)", value)) }
+  func set(_ name: String, _ value: GGUFValue) {
+    let key = "\(architecture).\(name)"
+    out.removeAll { $0.key == key }
+    out.append((key, value))
+  }
   set("context_length", .int(configuration.contextLength))
   set("embedding_length", .int(configuration.hiddenSize))
   set("block_count", .int(configuration.layerCount))

@@ -16,7 +16,7 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
   let family = model.configuration.family
   var configuration =
     (family.transformersJSON(model.configuration) ?? model.huggingFaceConfiguration).object ?? JSONObject()
-  configuration[Family.nestedKey] = nil
+  for key in [Family.nestedKey, Family.tiledKey] { configuration[key] = nil }
   // transformers 5 calls it dtype, and reads both.
   configuration[configuration["dtype"] == nil ? "torch_dtype" : "dtype"] = .string(dtypeName)
   let generation = model.generationConfiguration ?? generationDefaults(model.configuration)
@@ -33,9 +33,7 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
     try writeSafetensors(
       "\(directory)/model.safetensors",
       weights.parameters.map {
-        weights.output(
-          $0, name: $0.name, dtype: dtype, transposed: $0.transposedInFile, rowOrder: $0.rowOrderInFile,
-          offset: $0.offset)
+        weights.huggingFace($0, dtype: dtype)
       })
     if let json = tokenizer.plainJSON { try writeFile("\(directory)/tokenizer.json", json.pretty) }
     if let settings = tokenizer.configuration { try writeFile("\(directory)/tokenizer_config.json", settings.pretty) }
@@ -69,8 +67,7 @@ func exportHDF5(_ weights: WeightSource, to path: String, overwrite: Bool) throw
     tokenizerConfiguration: tokenizer.configuration, provenance: weights.provenance
   ).write(to: writer)
   for parameter in weights.parameters {
-    let tensor = weights.output(
-      parameter, name: parameter.name, dtype: .f32, transposed: parameter.transposedInFile)
+    let tensor = weights.hdf5(parameter)
     try writer.dataset(
       "\(CheckpointFormat.model)/\(tensor.name)", shape: tensor.shape, element: .float32,
       source: .produced { buffer in
@@ -90,8 +87,7 @@ func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrit
   let metadata = try ggufMetadata(
     model, tokenizer: model.metadata == nil ? tokenizerMetadata(model) : [], dtype: dtype)
   var tensors = weights.parameters.map { parameter in
-    weights.output(
-      parameter, name: parameter.ggufName, dtype: ggufType(parameter, dtype), rowOrder: parameter.rowOrderInGGUF)
+    weights.gguf(parameter, dtype: ggufType(parameter, dtype))
   }
   func append(_ name: String, _ divisors: [Float]) {
     tensors.append(
@@ -127,6 +123,8 @@ private func ggufRemarks(_ model: ModelFile) throws -> [String] {
 
 /// llama.cpp keeps vectors and positions in F32, and rows that do not fill blocks in F16.
 private func ggufType(_ parameter: ParameterDescription, _ dtype: DType) -> DType {
-  guard parameter.shape.count > 1, parameter.part != .positionEmbedding else { return .f32 }
+  guard parameter.shape.count > 1, parameter.part != .positionEmbedding, !parameter.part.isConvolution else {
+    return .f32
+  }
   return parameter.shape[1] % dtype.blockElements == 0 ? dtype : .f16
 }

@@ -1,5 +1,6 @@
 import DPOBase
 import DPOModel
+import DPOPlatform
 import DPOTensor
 
 /// A model's weights as f32 numbers, one parameter at a time, with an adapter merged into them if there is one.
@@ -39,11 +40,36 @@ struct WeightSource {
     deltas[parameter.name]?.add(rows: rows, to: out)
   }
 
-  /// The parameter as a tensor of an output file whose rows are in `rowOrder`, with numbers less `offset`. `transposed`: as
-  /// Hugging Face's files have it.
-  func output(
+  /// The parameter as Hugging Face's files have it.
+  func huggingFace(_ parameter: ParameterDescription, dtype: DType) -> OutputTensor {
+    output(
+      parameter, name: parameter.name, dtype: dtype, transposed: parameter.transposedInFile,
+      orders: (parameter.rowOrderInFile, parameter.columnOrderInFile), shape: parameter.fileShape
+    ) { $0 - parameter.offset }
+  }
+
+  /// As our own HDF5 files have it.
+  func hdf5(_ parameter: ParameterDescription) -> OutputTensor {
+    output(parameter, name: parameter.name, dtype: .f32, transposed: parameter.transposedInFile)
+  }
+
+  /// As llama.cpp's files have it.
+  func gguf(_ parameter: ParameterDescription, dtype: DType) -> OutputTensor {
+    let isSpeed = parameter.part == .deltaDecay
+    return output(
+      parameter, name: parameter.ggufName, dtype: dtype,
+      orders: (parameter.rowOrderInGGUF, parameter.columnOrderInGGUF)
+    ) { isSpeed ? -exp($0) : $0 }
+  }
+
+  /// - Parameters:
+  ///   - orders: of rows and columns in the file.
+  ///   - shape: in the file.
+  ///   - change: makes the file's numbers of the model's.
+  private func output(
     _ parameter: ParameterDescription, name: String, dtype: DType, transposed: Bool = false,
-    rowOrder: RowOrder = .natural, offset: Float = 0
+    orders: (rows: RowOrder, columns: RowOrder) = (.natural, .natural), shape fileShape: [Int]? = nil,
+    _ change: ((Float) -> Float)? = nil
   ) -> OutputTensor {
     let shape = parameter.shape
     let (rows, columns) = shape.count > 1 ? (shape[0], shape[1]) : (1, shape[0])
@@ -56,26 +82,31 @@ struct WeightSource {
           into: UnsafeMutableBufferPointer(start: out, count: rows * columns))
       }
     }
-    return OutputTensor(name: name, dtype: dtype, shape: shape) { out in
-      guard rowOrder != .natural else {
-        try values(parameter, rows: 0..<rows, into: out)
-        if offset != 0 { for index in 0..<rows * columns { out[index] -= offset } }
-        return
+    return OutputTensor(name: name, dtype: dtype, shape: fileShape ?? shape) { out in
+      try values(parameter, rows: 0..<rows, into: out)
+      try reorder(out, shape: shape, rows: orders.rows, columns: orders.columns)
+      if let change, parameter.offset != 0 || parameter.part == .deltaDecay {
+        for index in 0..<rows * columns { out[index] = change(out[index]) }
       }
-      let whole = try FloatBuffer(count: rows * columns)
-      try values(parameter, rows: 0..<rows, into: whole.pointer)
-      reorder(whole.pointer, shape: shape, rowOrder, into: out)
     }
   }
 }
 
-/// Rows (elements of a vector) from the model's own order into a file's.
+/// A matrix (or vector) from the model's own order of rows and columns into a file's.
 func reorder(
-  _ matrix: UnsafePointer<Float>, shape: [Int], _ order: RowOrder, into out: UnsafeMutablePointer<Float>
-) {
-  let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
-  for row in 0..<rows {
-    (out + order.place(of: row, among: rows) * columns).update(from: matrix + row * columns, count: columns)
+  _ matrix: UnsafeMutablePointer<Float>, shape: [Int], rows: RowOrder, columns: RowOrder = .natural
+) throws {
+  guard rows != .natural || columns != .natural else { return }
+  let (count, width) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
+  let own = try FloatBuffer(count: count * width)
+  own.pointer.update(from: matrix, count: count * width)
+  for row in 0..<count {
+    let (from, to) = (own.pointer + row * width, matrix + rows.place(of: row, among: count) * width)
+    if columns == .natural {
+      to.update(from: from, count: width)
+    } else {
+      for column in 0..<width { to[columns.place(of: column, among: width)] = from[column] }
+    }
   }
 }
 

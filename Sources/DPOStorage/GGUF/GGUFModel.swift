@@ -48,12 +48,13 @@ extension DecoderConfiguration {
   /// What a GGUF file tells by the tensors it has rather than by its metadata; those tensors are taken out.
   fileprivate mutating func adapt(to tensors: inout [FileTensor], metadata: GGUFMetadata) throws {
     let named = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
+    let attentive = layersWithAttention.first ?? 0
     func has(_ name: String) -> Bool { named[name] != nil }
     let head = named["output.weight"]
     tiedHead = head.map { named["token_embd.weight"]?.holdsSame(as: $0) == true } ?? true
     if tiedHead { tensors.removeAll { $0.name == "output.weight" } }
-    queryKeyValueBias = has("blk.0.attn_q.bias") || has("blk.0.attn_qkv.bias")
-    outputBias = has("blk.0.attn_output.bias")
+    queryKeyValueBias = has("blk.\(attentive).attn_q.bias") || has("blk.\(attentive).attn_qkv.bias")
+    outputBias = has("blk.\(attentive).attn_output.bias")
     mlpBias = has("blk.0.ffn_down.bias")
     headBias = has("output.bias")
     if norm == .layer { normBias = has("output_norm.bias") }

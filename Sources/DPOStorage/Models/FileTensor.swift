@@ -43,6 +43,31 @@ package struct FileTensor: Sendable {
       rowOrder: rowOrder)
   }
 
+  /// The same numbers as F32 in memory of their own, with columns in their natural order, which are in another one here.
+  func withColumns(in order: RowOrder) throws -> FileTensor {
+    guard order != .natural, shape.count == 2 else { return self }
+    let floats = try stored(as: name).floats()
+    let memory = try OwnedBytes(count: 4 * shape[0] * shape[1])
+    for row in 0..<shape[0] {
+      for column in 0..<shape[1] {
+        memory.bytes.storeBytes(
+          of: floats.pointer[row * shape[1] + order.place(of: column, among: shape[1])],
+          toByteOffset: 4 * (row * shape[1] + column), as: Float.self)
+      }
+    }
+    return FileTensor(
+      name: name, dtypeName: "F32", dtype: .f32, shape: shape, bytes: UnsafeRawBufferPointer(memory.bytes),
+      owner: memory,
+      file: file)
+  }
+
+  /// The same numbers in another shape of as many.
+  func reshaped(_ shape: [Int]) -> FileTensor {
+    FileTensor(
+      name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file,
+      rowOrder: rowOrder)
+  }
+
   /// Same encoding, shape and bytes.
   func holdsSame(as other: FileTensor) -> Bool {
     guard dtypeName == other.dtypeName, shape == other.shape, bytes.count == other.bytes.count,

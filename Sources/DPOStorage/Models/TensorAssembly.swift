@@ -1,5 +1,6 @@
 import DPOBase
 import DPOModel
+import DPOPlatform
 import DPOTensor
 
 /// Tensors of a file that the text model does without.
@@ -34,7 +35,12 @@ struct TensorAssembly {
       guard let tensor = found.removeValue(forKey: name) else {
         throw DPOError.format(file, "tensor \(name) is missing, which \(source) asks for")
       }
-      let expected = format == .gguf ? parameter.shape : parameter.fileShape
+      let expected =
+        switch format {
+        case .gguf: parameter.shape
+        case .huggingFace: parameter.fileShape
+        case .hdf5: parameter.transposedInFile ? parameter.fileShape : parameter.shape
+        }
       guard tensor.shape == expected else {
         throw DPOError.format(
           tensor.file, "tensor \(name): shape \(tensor.shape), but \(source) asks for \(expected)")
@@ -65,13 +71,22 @@ struct TensorAssembly {
     _ tensor: FileTensor, _ parameter: ParameterDescription, _ format: ModelFile.Format
   ) throws -> StoredTensor {
     switch format {
-    case .gguf: return try tensor.ordered(parameter.rowOrderInGGUF).stored(as: parameter.name)
+    case .gguf:
+      let stored = try tensor.ordered(parameter.rowOrderInGGUF).stored(as: parameter.name)
+      guard parameter.part == .deltaDecay else { return stored }
+      return try stored.inModelsForm(file: tensor.file) { speed in
+        guard speed < 0 else {
+          throw DPOError.format(tensor.file, "tensor \(tensor.name): expected negative numbers, found \(speed)")
+        }
+        return log(-speed)
+      }
     case .hdf5 where !parameter.transposedInFile: return try tensor.stored(as: parameter.name)
     case .hdf5, .huggingFace:
       if parameter.transposedInFile { return try tensor.transposed(as: parameter.name) }
-      let stored = try tensor.ordered(parameter.rowOrderInFile).stored(as: parameter.name)
-      return parameter.rowOrderInFile == .natural && parameter.offset == 0
-        ? stored : try stored.inModelsForm(adding: parameter.offset, file: tensor.file)
+      let matrix = parameter.part.isConvolution ? tensor.reshaped(parameter.shape) : tensor
+      let stored = try matrix.ordered(parameter.rowOrderInFile).stored(as: parameter.name)
+      let offset = parameter.offset
+      return offset == 0 ? stored : try stored.inModelsForm(file: tensor.file) { $0 + offset }
     }
   }
 
@@ -85,12 +100,12 @@ struct TensorAssembly {
 }
 
 extension StoredTensor {
-  /// The same numbers plus a constant as F32, rows in their natural order.
-  fileprivate func inModelsForm(adding offset: Float, file: String) throws -> StoredTensor {
+  /// The same numbers otherwise, as F32.
+  fileprivate func inModelsForm(file: String, _ change: (Float) throws -> Float) throws -> StoredTensor {
     let floats = try floats()
     let memory = try OwnedBytes(count: 4 * count)
     for index in 0..<count {
-      memory.bytes.storeBytes(of: floats.pointer[index] + offset, toByteOffset: 4 * index, as: Float.self)
+      memory.bytes.storeBytes(of: try change(floats.pointer[index]), toByteOffset: 4 * index, as: Float.self)
     }
     return try StoredTensor(
       name: name, dtype: .f32, shape: shape, bytes: UnsafeRawBufferPointer(memory.bytes), owner: memory, file: file)
