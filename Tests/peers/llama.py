@@ -3,6 +3,7 @@
 With F32 weights and an F32 cache it computes what we compute. On quantised weights it multiplies quantised activations: sums of
 about 15 tokens are off by 0.1–0.6 nats, so there the shifts that an adapter brings are compared, not the sums.
 """
+import ctypes
 from contextlib import contextmanager
 from functools import partial
 
@@ -24,6 +25,46 @@ def load(path, lora=None):
         yield model
     finally:
         model.close()
+
+
+SILENT = llama_cpp.llama_log_callback(lambda *_: None)
+
+
+def logps(path, pairs, lora=None):
+    """Log-probs of the tokens of completions after prompts, both as ids, also of a model without tokenizer."""
+    llama_cpp.llama_log_set(SILENT, ctypes.c_void_p(0))
+    settings = llama_cpp.llama_model_default_params()
+    settings.n_gpu_layers = 0
+    model = llama_cpp.llama_model_load_from_file(str(path).encode(), settings)
+    assert model, f"llama.cpp does not load {path.name}"
+    options = llama_cpp.llama_context_default_params()
+    options.n_ctx, options.n_batch, options.n_ubatch, options.n_threads, options.n_threads_batch = 256, 128, 64, 1, 1
+    options.type_k, options.type_v, options.flash_attn_type, options.swa_full = 0, 0, 0, True    # F32, no flash
+    context = llama_cpp.llama_init_from_model(model, options)
+    try:
+        if lora:
+            loaded = llama_cpp.llama_adapter_lora_init(model, str(lora).encode())
+            assert loaded, f"llama.cpp does not load {lora.name}"
+            adapters = (llama_cpp.llama_adapter_lora_p_ctypes * 1)(loaded)
+            assert llama_cpp.llama_set_adapters_lora(context, adapters, 1, (ctypes.c_float * 1)(1.0)) == 0
+        rows, result = llama_cpp.llama_vocab_n_tokens(llama_cpp.llama_model_get_vocab(model)), []
+        for prompt, completion in pairs:
+            tokens = prompt + completion
+            llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(context), True)
+            batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
+            batch.n_tokens = len(tokens)
+            for i, token in enumerate(tokens):
+                batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.seq_id[i][0] = token, i, 1, 0
+                batch.logits[i] = 1
+            assert llama_cpp.llama_decode(context, batch) == 0
+            logits = np.ctypeslib.as_array(llama_cpp.llama_get_logits(context), (len(tokens), rows))
+            scores = torch.from_numpy(logits[len(prompt) - 1:-1].copy()).double().log_softmax(-1)
+            result.append(scores.gather(-1, torch.tensor(completion)[:, None])[:, 0].tolist())
+            llama_cpp.llama_batch_free(batch)
+        return result
+    finally:
+        llama_cpp.llama_free(context)
+        llama_cpp.llama_model_free(model)
 
 
 def their_sums(model, ids):

@@ -25,6 +25,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer      # noqa: E402
 PEERS = Path(os.environ["LIBDPO_PEERS"])
 COMMAND = Path(os.environ.get("DPO") or ROOT / "build/bin/dpo")
 SMOLLM2, SMOLLM2_GGUF = PEERS / "smollm2", PEERS / "smollm2-q4_1.gguf"
+GEMMA = Path(os.environ.get("LIBDPO_GEMMA") or PEERS / "gemma-3-270m-q4_k_m.gguf")
 
 
 def dpo(*arguments, **flags):
@@ -35,7 +36,7 @@ def dpo(*arguments, **flags):
         if value is not True:
             command.append(",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value))
     result = subprocess.run(command, capture_output=True, text=True, timeout=900)
-    assert result.returncode == 0, f"{' '.join(command)}: exit {result.returncode}: {result.stderr.strip()[-500:]}"
+    assert result.returncode == 0, f"{' '.join(command)}: exit {result.returncode}: {result.stderr.strip()[-1000:]}"
     return json.loads(result.stdout) if result.stdout.strip().startswith(("{", "[")) else None
 
 
