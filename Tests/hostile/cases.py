@@ -1,5 +1,7 @@
 """Damaged models, tokenizers, templates, adapters, checkpoints and data files, made from the valid ones in Tests/Fixtures.
 
+The families' models (golden_families.py) have no tokenizer, so the command exports them.
+
 A case is valid content with one thing wrong. `Case.expect` lists words of which the error message must hold one (lower
 case); None means that the file may be read or refused, but not crash, hang or flood. The random edits come from a seed.
 """
@@ -8,10 +10,15 @@ import os
 import random
 import re
 import struct
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
 FIXTURES = Path(__file__).resolve().parent.parent / "Fixtures"
+sys.dont_write_bytecode = True
+sys.path.append(str(FIXTURES / "scripts"))
+from golden_families import GoldenFamily, gguf as gguf_bytes, safetensors as safetensors_bytes  # noqa: E402
+
 MODEL, GGUF_FILE = FIXTURES / "models/llama-untied", FIXTURES / "gguf/llama-untied-q8_0.gguf"
 ADAPTER, DATA = FIXTURES / "adapters/llama-untied-random", FIXTURES / "data/pairs.jsonl"
 DEEP = 100_000
@@ -20,7 +27,7 @@ INFINITE, CONTROL = "1e999", "\x1b[2J\x07"
 
 @dataclass
 class Case:
-    kind: str  # model, gguf, adapter, data, checkpoint, samples, classifier, feedback, trained: what the command is given
+    kind: str  # model, gguf, export, adapter, data, checkpoint, samples, classifier, feedback, trained: what the command is given
     what: str
     files: dict  # path within the case's directory → bytes, or a function that makes something else there
     path: str = "."  # what the command is given, within the case's directory
@@ -96,13 +103,21 @@ def json_cases(kind, files, name, edits, **rest):
         "all brackets": b"[" * DEEP, "deep objects": b'{"a":' * DEEP + b"1" + b"}" * DEEP, "left out": None,
     }.items():
         yield Case(kind, f"{name}: {what}", replaced(files, name, content), expect=(name,), **rest)
-    document = json.loads(good)
+    yield from json_edits(kind, files, name, edits, **rest)
+
+
+KEY = ("the key",)
+
+
+def json_edits(kind, files, name, edits, **rest):
+    """`edits` as above; of `KEY` only the key itself is expected."""
+    document = json.loads(files[name])
     for path, expect, *values in edits:
         path = [path] if isinstance(path, str) else path
         for value in values:
             shown = "left out" if value is KeyError else repr(value)[:40]
             yield Case(kind, f"{name}: {'.'.join(map(str, path))[-60:]} {shown}", replaced(files, name, edited(document, path, value)),
-                       expect=expect and (*expect, path[-1].lower() if isinstance(path[-1], str) else name), **rest)
+                       expect=expect and (*(() if expect == KEY else expect), path[-1].lower() if isinstance(path[-1], str) else name), **rest)
 
 
 # ------------------------------------------------------------------ safetensors
@@ -235,6 +250,7 @@ class GGUF:
             count, = self.take("I")
             self.tensors[name] = (list(self.take(f"{count}Q")), *self.take("IQ"))
         self.data = data[-(-self.position // 32) * 32:]
+        self.data += bytes(-len(self.data) % 32)
 
     def take(self, layout):
         values = struct.unpack_from("<" + layout, self.bytes, self.position)
@@ -262,6 +278,14 @@ class GGUF:
         if kind == 9:
             return struct.pack("<IQ", value[0], len(value[1])) + b"".join(self.encode_value(value[0], v) for v in value[1])
         return struct.pack("<" + self.NUMBERS[kind], value)
+
+    def room(self, name, dims):
+        """The entry of one more F32 tensor, whose data are added."""
+        entry, count = (name, dims, 0, len(self.data)), 1
+        for size in dims:
+            count *= size
+        self.data += struct.pack("<f", 1) * -(-count // 8) * 8
+        return entry
 
     def encode(self, keys={}, tensors={}, extra=(), magic=b"GGUF", version=3, counts=(None, None), patch=None):
         pairs = [(k, *v) for k, v in {**self.keys, **keys}.items() if v]
@@ -302,7 +326,7 @@ def gguf_cases():
         ("llama.attention.head_count", 4, None, 0, heads * 2 + 1, some), ("llama.attention.head_count_kv", 4, 0, heads * 2, some),
         ("llama.feed_forward_length", 4, 0, 7, some), ("llama.rope.dimension_count", 4, 3, 2**31), ("llama.rope.freq_base", 6, 0.0, -1.0),
         ("llama.attention.layer_norm_rms_epsilon", 6, -1.0, float("nan"), float("inf")), ("llama.rope.scaling.type", 8, "nope"), ("llama.expert_count", 4, 8),
-        ("tokenizer.ggml.model", 8, None, "nope"), ("tokenizer.ggml.tokens", 9, None, (8, []), (4, [1, 2]), (8, tokens + ["zz1", "zz2"])),
+        ("tokenizer.ggml.model", 8, None, "nope"), ("tokenizer.ggml.tokens", 9, None, (8, []), (4, [1, 2]), (8, tokens + ["zz1", "zz2"]), (8, tokens[:-1] + [tokens[-2]])),
         ("tokenizer.ggml.merges", 9, (8, ["nospace"]), (8, ["zzqq qqzz"]), (6, [1.0])), ("tokenizer.ggml.token_type", 9, (5, [1]))):
         for value in values:
             yield case(f"{key} {str(value)[:40]} (type {kind})", g.encode(keys={key: None if value is None else (kind, value)}),
@@ -323,6 +347,231 @@ def gguf_cases():
     whole = g.encode()
     for at in (4, 8, 23, 24, 40, 1000, len(whole) - len(g.data) - 10, len(whole) - len(g.data), len(whole) - 64):
         yield case(f"cut at byte {at} of {len(whole)}", whole[:at])
+
+
+def sentencepiece_cases():
+    g = GGUF((FIXTURES / "gguf/llama-spm.gguf").read_bytes())
+    tokens, scores, types = (g.keys[f"tokenizer.ggml.{key}"][1][1] for key in ("tokens", "scores", "token_type"))
+    nan, infinite, count = float("nan"), float("inf"), len(tokens)
+    for key, *values in (
+        ("scores", None, (6, []), (6, scores[:-1]), (6, scores + [0.0]), (8, ["0"] * count), (6, scores[:-1] + [nan]),
+         (6, scores[:300] + [-infinite] + scores[301:]), (6, [infinite] * count)),
+        ("tokens", (8, []), (8, tokens[:-1]), (8, tokens[:-1] + [tokens[-2]]), (8, [tokens[0]] * count)),
+        ("token_type", (5, types[:-1]), (5, []), (8, ["1"] * count), (5, [99] * count), (5, [-1] * count))):
+        for value in values:
+            shown = "left out" if value is None else f"{len(value[1])} × {value[0]}, …{str(value[1][-2:])[-40:]}"
+            # llama.cpp takes unknown kinds of tokens for ordinary ones.
+            yield Case("gguf", f"SentencePiece: {key} {shown}",
+                       {"model.gguf": g.encode(keys={f"tokenizer.ggml.{key}": value and (9, value)})}, "model.gguf",
+                       None if value and value[1] and value[1][0] in (99, -1) else ("token", key))
+
+
+# ------------------------------------------------------------------ families
+
+def lied(family, keys={}, **rest):
+    """The GGUF file of a family's model with other keys or tensors. A key is "key" of the architecture, or "general.…"."""
+    g = GGUF(GoldenFamily(family).gguf())
+    architecture = g.keys["general.architecture"][1]
+    named = {key if key.startswith("general.") else f"{architecture}.{key}": value for key, value in keys.items()}
+    return g, g.encode(keys=named, **rest)
+
+
+def family_gguf_cases():
+    def case(what, content, expect):
+        return Case("export", what, {"model.gguf": content}, "model.gguf", expect)
+
+    nan, infinite, some = float("nan"), float("inf"), 2**32 - 1
+    norm = [(6, 0.0), (6, -1e-6), (6, nan), (6, infinite), (6, 2.0), (8, "1e-6"), (7, 1), (9, (6, [1e-6])), None]
+    base = [(6, 0.0), (6, -1e4), (6, nan), (6, infinite), (8, "10000"), (9, (6, [1e4])), (7, 1)]
+    factor = [(6, -1.0), (6, nan), (6, infinite), (8, "1"), (7, 1), (9, (6, [1.0]))]
+    for family, key, values in (
+        ("gemma3", "attention.layer_norm_rms_epsilon", norm), ("granite", "attention.layer_norm_rms_epsilon", norm),
+        ("gpt_neox", "attention.layer_norm_epsilon", norm),
+        ("gemma3", "attention.sliding_window", [(5, -8), (8, "8"), (6, 8.0), (10, 2**63), (4, some), (9, (4, [8])), (7, 1)]),
+        ("gemma3", "attention.sliding_window_pattern", [
+            (9, (7, [1] * 6)), (9, (7, [])), (9, (7, [1] * 1000)), (9, (8, ["1"] * 7)), (8, "6"),
+            (5, -6), (6, 6.0)]),
+        ("gemma3", "attention.key_length", [(4, 0), (4, 16), (5, -12), (8, "12"), (4, some), None]),
+        ("gemma3", "attention.value_length", [(4, 0), (4, 16), (8, "12"), None]),
+        ("gemma3", "final_logit_softcapping", factor), ("gemma3", "rope.freq_base", base),
+        ("gemma3", "rope.freq_base_swa", base), ("gpt_neox", "rope.freq_base", base),
+        ("smollm3", "rope.scaling.factor", [(6, -8.0), (6, nan), (6, infinite), (8, "8"), (7, 1)]),
+        ("smollm3", "rope.scaling.type", [(8, "spiral"), (8, ""), (8, CONTROL), (8, "x" * DEEP), (4, 1), (7, 1)]),
+        ("smollm3", "rope.dimension_count", [(4, 0), (4, 6), (4, 10), (4, some), (5, -8), (8, "8"), (6, 8.0)]),
+        ("gpt_neox", "rope.dimension_count", [(4, 3), (4, 10), (5, -2), (8, "2")]),
+        ("gpt_neox", "use_parallel_residual", [(4, 1), (8, "true"), (9, (7, [1]))]),
+        ("phi3-long", "rope.scaling.attn_factor", [(6, 0.0), *factor]),
+        ("phi3-long", "rope.scaling.original_context_length", [(4, 0), (5, -10), (8, "10"), (6, 10.0), (4, some)]),
+        ("granite", "logit_scale", [None, (6, 0.0), *factor]), ("granite", "attention.scale", factor),
+        ("granite", "embedding_scale", factor), ("granite", "residual_scale", factor),
+        ("granite", "an.unknown.key", [(6, 0.5)]), ("granite", "block_count", [(4, 2), (4, 4)]), ("granite", "expert_count", [(4, 8)])):
+        for value in values:
+            shown = "left out" if value is None else f"{str(value[1])[:40]} (type {value[0]})"
+            expect = [key.split(".")[-1]]
+            if key == "block_count":
+                expect = ["blk.2", "blk.3"]
+            elif key.startswith("attention.") and key.endswith("_length"):
+                expect.append("blk.0")    # a head then has embedding_length / head_count numbers, which the tensors contradict
+            yield case(f"{family}: {key} {shown}", lied(family, {key: value})[1], expect)
+    # What llama.cpp has a default for.
+    for family, key, value in (("gemma3", "attention.sliding_window", None), ("gemma3", "attention.sliding_window", (4, 0)),
+                               ("gemma3", "rope.freq_base_swa", None), ("granite", "rope.freq_base", None),
+                               ("granite", "embedding_scale", (6, 0.0))):
+        yield case(f"{family}: {key} {value}", lied(family, {key: value})[1], None)
+    for family, names in {
+        "gemma3": ("blk.0.attn_q_norm.weight", "blk.6.post_attention_norm.weight", "blk.3.post_ffw_norm.weight", "output_norm.weight"),
+        "gpt_neox": ("blk.0.attn_qkv.weight", "blk.1.attn_qkv.bias", "blk.2.attn_norm.bias", "output_norm.bias", "output.weight"),
+        "phi3-long": ("blk.0.ffn_up.weight", "rope_factors_long.weight", "rope_factors_short.weight")}.items():
+        for name in names:
+            g, left = lied(family, tensors={name: None})
+            dims, kind, offset = g.tensors[name]
+            # Without its head a model is taken for a tied one.
+            yield case(f"{family}: {name} left out", left, None if name == "output.weight" else (name,))
+            for shape in ([], dims + [2], [n + 1 for n in dims], [n // 2 for n in dims], [0] * len(dims), [some] * len(dims)):
+                yield case(f"{family}: {name} of {shape}", lied(family, tensors={name: (shape, kind, offset)})[1], (name,))
+            junk = struct.pack("<2f", nan, infinite)
+            yield case(f"{family}: NaN in {name}", lied(family, patch=(offset, junk))[1], (name,))
+    for name in ("rope_factors_long.weight", "rope_factors_short.weight"):
+        g, _ = lied("phi3-long")
+        dims, kind, offset = g.tensors[name]
+        for number in (0.0, -1.5, -0.0):
+            yield case(f"phi3-long: {number} in {name}", lied("phi3-long", patch=(offset, struct.pack("<f", number)))[1], (name,))
+        for kind in (1, 8, 24, 99):
+            yield case(f"phi3-long: {name} of type {kind}", lied("phi3-long", tensors={name: (dims, kind, offset)})[1], (name,))
+        yield case(f"phi3-long: {name} twice", g.encode(extra=[g.room(name, dims)]), (name,))
+        g, _ = lied("granite")
+        yield case(f"granite: {name} alone", g.encode(extra=[g.room(name, [4])]), ("rope_factors",))
+    for name in ("rope_freqs.weight", "blk.0.attn_sinks.weight", "telescope.0.weight", "blk.3.ffn_up.weight_extra", CONTROL):
+        g, _ = lied("phi3-long")
+        yield case(f"phi3-long: an extra tensor {name!r}", g.encode(extra=[g.room(name, [4])]),
+                   ("tensor ",) if name == CONTROL else (name, "attn_factor") if name == "rope_freqs.weight" else (name,))
+    for family, other in (("gemma3", "gemma2"), ("gemma3", "llama"), ("gemma3", "qwen3"), ("granite", "llama"), ("granite", "gemma3"),
+                          ("phi3-long", "llama"), ("phi3-long", "gptneox"), ("gpt_neox", "phi2"), ("gpt_neox", "stablelm"),
+                          ("smollm3", "exaone4"), ("smollm3", "olmo2"), ("smollm3", "granite")):
+        g, same = lied(family, {"general.architecture": (8, other)})
+        yield case(f"{family} says that it is {other}", same, (f"{other}.",))
+        own = g.keys["general.architecture"][1]
+        g.keys = {key.replace(f"{own}.", f"{other}."): value for key, value in g.keys.items()}
+        g.keys["general.architecture"] = (8, other)
+        yield case(f"{family} says that it is {other} in all keys", g.encode(), (f"{other}.", "tensor "))
+
+
+def part_cases():
+    """Files NAME-0000K-of-0000N.gguf, of which the command is given the first."""
+    def split(family, count, names=()):
+        family, parts = GoldenFamily(family), []
+        items = list(family.gguf_tensors.items())
+        for part in range(count):
+            keys = [["split.no", "u32", part], ["split.count", "u32", count], ["split.tensors.count", "i32", len(items)]]
+            some = dict(item for i, item in enumerate(items) if i * count // len(items) == part)
+            parts.append(gguf_bytes(family.metadata + keys if part == 0 else keys, some))
+        return parts
+
+    names = [f"model-0000{part}-of-00003.gguf" for part in (1, 2, 3)]
+    good, other, gpt = dict(zip(names, split("granite", 3))), split("smollm3", 3), split("gpt_neox", 3)
+
+    def case(what, files, expect, path=names[0]):
+        return Case("export", f"three parts: {what}", files, path, expect)
+
+    yield case("as they should be", good, None)
+    for number, name in enumerate(names[1:], 2):
+        yield case(f"{number} opened", good, (names[0],), name)
+        yield case(f"{number} left out", replaced(good, name, None), (name,))
+        for what, content in {**SPECIAL, "cut in half": good[name][:len(good[name]) // 2], "not GGUF": b"hello"}.items():
+            yield case(f"{number} {what}", replaced(good, name, content), (name,))
+        for copied in set(names) - {name}:
+            yield case(f"{number} is {copied[7:11]} again", replaced(good, name, good[copied]), (name,))
+        yield case(f"{number} of smollm3", replaced(good, name, other[number - 1]), (name, "tensor "))
+        yield case(f"{number} of gpt_neox", replaced(good, name, gpt[number - 1]), (name, "tensor "))
+        g = GGUF(good[name])
+        tensor = next(iter(g.tensors))
+        yield case(f"{number} lacks a tensor", replaced(good, name, g.encode(tensors={tensor: None})), (tensor, "split.tensors.count"))
+        first = GGUF(good[names[0]])
+        twice = next(iter(first.tensors))
+        yield case(f"{number} holds a tensor of the first", replaced(good, name, g.encode(extra=[g.room(twice, [4])])),
+                   (twice, "split.tensors.count"))
+        yield case(f"{number} holds a tensor of the first in place of its own", replaced(
+            good, name, g.encode(tensors={tensor: None}, extra=[g.room(twice, first.tensors[twice][0])])), (twice,))
+    yield case("without the first", replaced(good, names[0], None), (names[0],))
+    yield case("under another name", {**good, "other.gguf": good[names[0]]}, ("other.gguf",), "other.gguf")
+    for number, name in enumerate(names):
+        g = GGUF(good[name])
+        for key, values in {
+            "split.no": (None, (4, (number + 1) % 3), (4, 7), (5, -1), (8, "1"), (6, 1.0), (4, 2**32 - 1)),
+            "split.count": (None, (4, 0), (4, 1), (4, 2), (4, 4), (4, 2**32 - 1), (5, -3), (8, "3"), (10, 2**63)),
+            "split.tensors.count": ((4, 0), (4, 10**6), (5, -1), (8, "30"), (10, 2**63))}.items():
+            for value in values:
+                content = replaced(good, name, g.encode(keys={key: value}))
+                # The first part begins with 0, and alone it lacks tensors.
+                expect = None if number == 0 and key == "split.no" and value is None else (name, key, "tensor ")
+                yield case(f"{key} of the {number + 1}. {value or 'left out'}", content, expect)
+
+
+def family_configuration_cases():
+    # Every error names the file, so the key has to be in it.
+    name, wrong_number = "config.json", (-1, 0, "8", [8], {}, True, Raw(INFINITE))
+    scalings = ([], "linear", 7, {"rope_type": "nope"}, {"rope_type": 7}, {"rope_type": []}, {"rope_type": "linear"},
+                {"rope_type": "linear", "factor": 0}, {"rope_type": "linear", "factor": "8"}, {"rope_theta": -1}, {"rope_theta": "x"},
+                {"rope_theta": f"@raw {INFINITE}@"}, {"rope_type": "yarn", "factor": -4}, {"rope_type": "longrope"},
+                {"rope_type": "longrope", "short_factor": [1], "long_factor": [1]}, {"rope_type": "llama3", "factor": 8})
+    kinds = ("full_attention", [], {}, ["full_attention"], ["full_attention"] * 8, ["nope"] * 7, [7] * 7, [None] * 7,
+             [["full_attention"]] * 7, ["full_attention"] * 6 + [CONTROL], ["full_attention"] * 100_000)
+
+    rope_words = ("rope_parameters", "rope_theta")
+
+    def attention(inner):
+        return [(inner + ["layer_types"], KEY, *kinds),
+                (inner + ["sliding_window"], KEY, -1, "8", [8], 8.5, True, 2**63, Raw(INFINITE)),
+                (inner + ["rms_norm_eps"], KEY, *wrong_number, 2.0),
+                (inner + ["query_pre_attn_scalar"], KEY, *wrong_number),
+                (inner + ["rope_parameters"], rope_words, [], "linear", 7, *({"full_attention": s} for s in scalings),
+                 *({"full_attention": {"rope_type": "default"}, "sliding_attention": s} for s in scalings)),
+                (inner + ["head_dim"], KEY, -1, "12", 10**9), (inner + ["head_dim"], ("q_proj.weight",), 16), (inner + ["hidden_activation"], KEY, "nope", 7, [])]
+
+    plain = GoldenFamily("gemma3").model()
+    yield from json_edits("export", plain, name, attention([]))
+    nested = GoldenFamily("gemma3-nested").model()
+    inner = ["text_config"]
+    yield from json_edits("export", nested, name, [
+        *attention(inner), (inner, KEY, KeyError, None, [], [{}], "gemma3_text", 7, {}, {"text_config": {}}), (inner, ("model_type",), {"hidden_size": 32}),
+        *((inner + [key], KEY, KeyError, None, "32", 6.5, [32], {}, -32, 0, 10**9)
+          for key in ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size", "vocab_size")),
+        (inner + ["model_type"], KEY, "nope", 7, [], CONTROL), (inner + ["model_type"], ("tensor ",), "llama", "gemma2"), ("model_type", None, "nope", "llama", 7, KeyError),
+        ("vision_config", None, KeyError, None, [], 7), (inner + ["tie_word_embeddings"], ("lm_head",), "x", 1, False),
+        ("quantization_config", KEY, {"quant_method": "gptq"}, 7)])
+    deep = json.loads(nested[name])
+    for _ in range(3):
+        deep = {**deep, "text_config": deep}
+    yield Case("export", "config.json: text_config in text_config", replaced(nested, name, dump(deep)), expect=("text_config",))
+    yield from json_edits("export", GoldenFamily("smollm3").model(), name, [
+        ("no_rope_layers", KEY, [1, 1], [1] * 6, [1] * 100_000, [], {}, "11101", 7, [1, 1, 2, 0, 1], [1, 1, None, 0, 1], [1, 1, "1", 0, 1],
+         [1, 1, 0.5, 0, 1], [1, 1, [1], 0, 1], [1, 1, True, 0, 1]),
+        ("no_rope_layer_interval", None, 0), ("rope_parameters", rope_words, *scalings), ("layer_types", None, ["nope"] * 5)])
+    rope = ["rope_parameters"]
+    factors = ([], [1.0] * 3, [1.0] * 5, [1.0] * 100_000, [1, 2, 0, 4], [1, 2, -3, 4], [1, 2, "3", 4], [1, 2, None, 4], "1234", 7, {}, None, KeyError,
+               Raw(f"[1, 2, {INFINITE}, 4]"))
+    yield from json_edits("export", GoldenFamily("phi3-long").model(), name, [
+        (rope + ["long_factor"], KEY, *factors), (rope + ["short_factor"], KEY, *factors),
+        (rope + ["attention_factor"], KEY, *wrong_number), ("original_max_position_embeddings", KEY, *wrong_number),
+        (rope + ["rope_type"], KEY, "spiral", "", 7, []), ("rope_parameters", KEY, [], 7, "longrope")])
+    yield from json_edits("export", GoldenFamily("granite").model(), name, [
+        (key, KEY, *wrong_number) for key in ("embedding_multiplier", "residual_multiplier", "attention_multiplier", "logits_scaling")])
+    yield from json_edits("export", GoldenFamily("gpt_neox").model(), name, [
+        ("use_parallel_residual", KEY, 1, "true", []), ("layer_norm_eps", KEY, *wrong_number), ("hidden_act", KEY, "nope", 7),
+        (rope + ["partial_rotary_factor"], KEY, -1, 0, 1.5, "0.25", 0.45, 0.01, []), ("attention_bias", None, False)])
+    families = ("gemma3", "gemma3-nested", "phi3-long", "granite", "smollm3", "gpt_neox")
+    weights = {family: GoldenFamily(family).model() for family in families}
+    for family in families:
+        for other in families:
+            if other != family and {family, other} != {"gemma3", "gemma3-nested"}:
+                yield Case("export", f"config.json of {family}, tensors of {other}", {**weights[other], name: weights[family][name]},
+                           expect=("tensor ", "lm_head.weight"))
+    for extra, expect in (("model.telescope.0.weight", ("telescope",)), ("telescope.0.weight", ("telescope",)),
+                          ("language_model.model.layers.0.self_attn.sinks", ("sinks",)), ("language_model.model.layers.7.mlp.up_proj.weight", None),
+                          ("vision_tower.another.weight", None), (CONTROL, ("tensor ",)), ("", ("tensor ",)), ("vision_tower." + "n" * DEEP, None)):
+        tensors = {**GoldenFamily("gemma3-nested").tensors, extra: GoldenFamily("granite").tensors["model.norm.weight"]}
+        yield Case("export", f"gemma3-nested: an extra tensor {extra[:60]!r}",
+                   replaced(nested, "model.safetensors", safetensors_bytes(tensors)), expect=expect)
 
 
 # ------------------------------------------------------------------ adapter, checkpoint, data
@@ -484,19 +733,25 @@ def trained_cases():
 def random_cases(checkpoint, classifier, seed, count):
     rng = random.Random(seed)
     samples = [("model", tree(MODEL)), ("adapter", tree(ADAPTER)), ("gguf", {"model.gguf": GGUF_FILE.read_bytes()}),
+               ("export", GoldenFamily("gemma3-nested").model()), ("export", {"model.gguf": GoldenFamily("phi3-long").gguf()}),
                ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()}),
                ("classifier", {"classifier.h5": classifier.read_bytes(), "texts.jsonl": TEXTS}),
                ("feedback", {"feedback.jsonl": lines(FEEDBACK)}), ("trained", {"sessions.jsonl": lines([SESSION])})]
     for i in range(count):
         kind, files = rng.choice(samples)
         name = rng.choice(sorted(files))
-        path = "." if kind in ("model", "adapter", "trained") else "classifier.h5" if kind == "classifier" else name
+        whole = kind in ("model", "adapter", "trained") or "config.json" in files
+        path = "." if whole else "classifier.h5" if kind == "classifier" else name
         yield Case(kind, f"{name} scrambled, seed {seed}/{i}", replaced(files, name, scrambled(files[name], f"{seed}/{i}")), path, None)
 
 
 def all_cases(checkpoint, classifier, seed, count):
     yield from gguf_cases()
+    yield from sentencepiece_cases()
+    yield from family_gguf_cases()
+    yield from part_cases()
     yield from configuration_cases()
+    yield from family_configuration_cases()
     yield from safetensors_cases("model", tree(MODEL), "model.safetensors")
     yield from shard_cases()
     yield from tokenizer_cases()

@@ -49,6 +49,8 @@ def command(case, path, folder):
     data = [] if "--data" in case.arguments else ["--data", str(DATA)]
     if case.kind == "data":
         return ["train", str(MODEL), "--data", path, *train, *case.arguments]
+    if case.kind == "export":
+        return ["export", path, "--to", "hdf5", "-o", f"{folder}/run", "--json"]
     if case.kind == "adapter":
         return ["logps", str(MODEL), "--adapter", path, *data, "--json"]
     if case.kind == "checkpoint":
