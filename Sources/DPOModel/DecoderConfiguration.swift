@@ -187,6 +187,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var bosToken: Int?
   /// Ids of the tokens that end a text.
   public package(set) var eosTokens: [Int]
+  /// Blocks of the file behind those of the decoder, which predict more than one token.
+  public package(set) var predictingLayers = 0
   /// It is the text part of a model with more than text, in which Hugging Face's modules have longer names.
   public package(set) var isTextPart = false
   /// What reads the hidden states after the last norm.

@@ -23,8 +23,8 @@ HALF_GELU, HALF_GELU_MEDIAN = 5e-3, 2e-4
 # llama.cpp takes the long factors if its context is longer than the original one, and it is at least 256. Its
 # converter writes none for Llama, but it reads those that dpo writes.
 ONLY_LONG = {"llama-longrope": {"rope_parameters": {"short_factor": [1.5, 2.0, 3.0, 7.0]}}}
-# Of these dpo reads more from the GGUF file than llama.cpp does: both lists of factors, the window of Phi 3.
-WHOLE_IN_GGUF = ("llama-longrope", "phi3-switch")
+# Of these dpo reads more from the GGUF file than llama.cpp does: both lists of factors, the windows.
+WHOLE_IN_GGUF = ("llama-longrope", "phi3-switch", "starcoder2")
 
 
 def write(files, directory):

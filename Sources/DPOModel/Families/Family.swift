@@ -73,6 +73,7 @@ public struct Family: Sendable {
 
   /// The configuration that a config.json describes; `file` names it in errors.
   package static func configuration(huggingFace json: JSON, file: String) throws -> DecoderConfiguration {
+    try checkTextPart(json, file: file)
     let reader = try HuggingFaceReader(textPart(json), file: file)
     var configuration = try named(try reader.string("model_type"), file: file).readHuggingFace(reader)
     configuration.heads = try reader.heads()
@@ -81,6 +82,21 @@ public struct Family: Sendable {
       configuration.padToken = try reader.token("pad_token_id", default: nil, configuration.vocabularySize)
     }
     return configuration
+  }
+
+  /// - Throws: `.format` for a model with more than text whose text part is not described.
+  private static func checkTextPart(_ json: JSON, file: String) throws {
+    let models = ["gemma3", "mistral3", "qwen3_vl", "qwen3_5"]
+    guard json["hidden_size"] == nil, let name = json["model_type"]?.string,
+      json["text_config"] != nil || models.contains(name)
+    else { return }
+    let reader = try HuggingFaceReader(json, file: file)
+    guard let text = json["text_config"], text.object != nil else {
+      throw reader.wrong("text_config", json["text_config"], expected: "an object that describes the text model")
+    }
+    guard text["hidden_size"]?.int != nil else {
+      throw reader.wrong("text_config.hidden_size", text["hidden_size"], expected: "an integer")
+    }
   }
 
   /// Says in a text model's config.json that it was one of a model with more than text. No other program reads it.

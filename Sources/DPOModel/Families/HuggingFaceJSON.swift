@@ -16,10 +16,11 @@ extension Family {
       "eos_token_id": configuration.eosTokens.count > 1
         ? .array(configuration.eosTokens.map(JSON.int)) : configuration.eosTokens.first.map(JSON.int) ?? .null,
     ]
+    // Where it is absent, transformers takes one of the family's own, which may be beyond the vocabulary.
+    json["pad_token_id"] = configuration.padToken.map(JSON.int) ?? .null
     if configuration.heads == .score {
       json["id2label"] = ["0": "LABEL_0"]
       json["label2id"] = ["LABEL_0": 0]
-      json["pad_token_id"] = configuration.padToken.map(JSON.int) ?? .null
     }
     return .object(json.with(writeHuggingFace(configuration)))
   }

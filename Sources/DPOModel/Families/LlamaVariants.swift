@@ -107,11 +107,9 @@ extension Family {
       return configuration
     },
     writeGGUF: { configuration in
-      // Sections of the positions of images; those of text are the same in all.
-      let half = configuration.headSize / 2
-      let outer = half * 5 / 16
-      return [
-        ("rope.dimension_sections", .ints([half - 2 * outer, outer, outer, 0])), ("n_deepstack_layers", .int(0)),
+      [
+        ("rope.dimension_sections", .ints(Rope.sections(ofHalf: configuration.headSize / 2))),
+        ("n_deepstack_layers", .int(0)),
       ]
     },
     sameAs: ({ qwen3 }, { $0.rotaryJSON.with(["attention_bias": .bool($0.outputBias)]) }))
@@ -298,6 +296,7 @@ extension Family {
     readGGUF: { reader in
       var configuration = try reader.rotary(starcoder2, norm: .layer)
       (configuration.gatedMLP, configuration.activation) = (false, .geluTanh)
+      configuration.slidingWindow = try reader.window()
       return configuration
     })
 

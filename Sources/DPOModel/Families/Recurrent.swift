@@ -175,12 +175,11 @@ extension Family {
     },
     writeGGUF: { configuration in
       guard case .deltaNet(let net) = configuration.recurrence, let rope = configuration.rope else { return [] }
-      let outer = rope.size / 2 * 5 / 16
       return [
         ("ssm.conv_kernel", .int(net.kernel)), ("ssm.state_size", .int(net.keySize)),
         ("ssm.group_count", .int(net.keyHeads)), ("ssm.time_step_rank", .int(net.valueHeads)),
         ("ssm.inner_size", .int(net.valueWidth)),
-        ("rope.dimension_sections", .ints([rope.size / 2 - 2 * outer, outer, outer, 0])),
+        ("rope.dimension_sections", .ints(Rope.sections(ofHalf: rope.size / 2))),
         (
           "attention.recurrent_layers",
           .bools((0..<configuration.layerCount).map(configuration.layersWithRecurrence.contains))

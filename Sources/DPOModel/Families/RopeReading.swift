@@ -17,15 +17,16 @@ extension HuggingFaceReader {
     }
     let reader = RopeSettings(reader: self, key: key, settings: settings)
     let outer = try positive(defaults.baseKey, in: json, default: defaults.base)
-    let base = try positive("rope_theta", in: settings, default: outer)
+    let base = try reader.base(default: outer)
+    let turnedKey = settings["partial_rotary_factor"] == nil ? defaults.turnedKey : "\(key).partial_rotary_factor"
     let turned = settings["partial_rotary_factor"] ?? json[defaults.turnedKey] ?? .real(defaults.turned)
     guard let share = turned.isNull ? 1 : turned.double, share > 0, share <= 1 else {
-      throw wrong(defaults.turnedKey, turned, expected: "a number above 0 and of at most 1")
+      throw wrong(turnedKey, turned, expected: "a number above 0 and of at most 1")
     }
     let size = Int(Double(headSize) * share)
     guard size >= 2, size % 2 == 0 else {
       throw DPOError.format(
-        file, "\(defaults.turnedKey): \(share) of a head of \(headSize) numbers is \(size), expected an even number")
+        file, "\(turnedKey): \(share) of a head of \(headSize) numbers is \(size), expected an even number")
     }
     var rope = Rope(base: base, size: size, interleaved: defaults.interleaved)
     try reader.read(into: &rope, contextLength: contextLength)
@@ -73,6 +74,8 @@ private struct RopeSettings {
     }
     return number
   }
+
+  func base(default absent: Double) throws -> Double { try optional("rope_theta") ?? absent }
 
   func read(into rope: inout Rope, contextLength: Int) throws {
     let kind = settings["rope_type"] ?? settings["type"] ?? "default"
@@ -215,6 +218,10 @@ extension Family {
 }
 
 extension Rope {
+  /// Pairs of a head whose angles are those of time, height and width of an image; they take turns. Of text all are the same,
+  /// and llama.cpp gives those beyond three times a share none.
+  static func sections(ofHalf half: Int) -> [Int] { [half - half / 3 * 2, half / 3, half / 3, 0] }
+
   /// NTK-aware scaling by a fixed alpha: what the base is multiplied by.
   static func alphaFactor(_ alpha: Double, size: Int) -> Double { pow(alpha, Double(size) / Double(size - 2)) }
 

@@ -46,7 +46,7 @@ extension HuggingFaceReader {
     let contextLength =
       try optionalInteger("max_position_embeddings", Limits.contextLength) ?? defaults.contextLength
       ?? integer("max_position_embeddings", Limits.contextLength)
-    return DecoderConfiguration(
+    var configuration = DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: try integer(defaults.intermediateKey, Limits.intermediateSize),
       layerCount: try integer("num_hidden_layers", Limits.layerCount), headCount: headCount,
@@ -58,6 +58,8 @@ extension HuggingFaceReader {
       initializerRange: try initializerRange(),
       bosToken: try token("bos_token_id", default: defaults.bosToken, vocabularySize),
       eosTokens: try tokens("eos_token_id", default: defaults.eosToken, vocabularySize))
+    configuration.predictingLayers = try optionalInteger("num_nextn_predict_layers", 0...16) ?? 0
+    return configuration
   }
 
   /// Mistral's `sliding_window`: null is none, an absent key the class's default.
@@ -140,16 +142,19 @@ extension GGUFReader {
     }
     let vocabularySize = try self.vocabularySize()
     let contextLength = try optionalInteger("context_length", Limits.contextLength) ?? 2048
-    return DecoderConfiguration(
+    let (layerCount, predicting) = try layerCounts()
+    var configuration = DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: try integer("feed_forward_length", Limits.intermediateSize),
-      layerCount: try layerCount(), headCount: headCount,
+      layerCount: layerCount, headCount: headCount,
       keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength, norm: norm,
       normEpsilon: try epsilon(norm == .rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
       rope: try rope(
         headSize: headSize, contextLength: contextLength, interleaved: interleaved,
         wholeHeads: family.permutesQueryKeyInGGUF),
       bosToken: try token("bos_token_id", vocabularySize), eosTokens: try eosTokens(vocabularySize))
+    configuration.predictingLayers = predicting
+    return configuration
   }
 
   /// `attention.head_count_kv`, a number or one for each block; blocks without attention have 0.
@@ -166,10 +171,11 @@ extension GGUFReader {
     return count
   }
 
-  /// Blocks of the decoder. Those behind them predict more than one token, and nothing here needs them.
-  private func layerCount() throws -> Int {
+  /// Blocks of the decoder, and those behind them, which predict more than one token and which nothing here needs.
+  private func layerCounts() throws -> (decoder: Int, predicting: Int) {
     let all = try integer("block_count", Limits.layerCount)
-    return all - (try optionalInteger("nextn_predict_layers", 0...all - 1) ?? 0)
+    let predicting = try optionalInteger("nextn_predict_layers", 0...all - 1) ?? 0
+    return (all - predicting, predicting)
   }
 
   /// `attention.sliding_window`; 0 is none.

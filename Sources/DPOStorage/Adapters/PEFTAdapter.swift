@@ -38,7 +38,7 @@ struct PEFTSettings {
   /// Variants of LoRA: off if absent, null, false or empty.
   private static let variants = [
     "use_dora", "lora_bias", "layer_replication", "target_parameters", "trainable_token_indices", "layers_to_transform",
-    "layers_pattern", "exclude_modules", "megatron_config", "use_qalora", "alora_invocation_tokens",
+    "layers_pattern", "megatron_config", "use_qalora", "alora_invocation_tokens",
     "use_bdlora", "arrow_config", "velora_config", "monteclora_config", "kasa_config",
   ]
 

@@ -79,6 +79,11 @@ private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: G
     set("attention.value_length", .int(configuration.headSize))
   }
   if let window = configuration.slidingWindow { set("attention.sliding_window", .int(window)) }
+  if case .deltaNet(let net) = configuration.recurrence, net.keySize != net.valueSize {
+    throw DPOError.unsupported(
+      "llama.cpp has no place for delta nets with keys of \(net.keySize) and values of \(net.valueSize) numbers; "
+        + "choose safetensors")
+  }
   if let rope = configuration.rope {
     set("rope.dimension_count", .int(rope.size))
     set("rope.freq_base", .double(rope.base))

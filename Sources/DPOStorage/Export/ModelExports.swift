@@ -106,12 +106,7 @@ func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrit
 
 /// What a GGUF file does not say of a model that was none, in sentences.
 private func ggufRemarks(_ model: ModelFile) throws -> [String] {
-  var remarks: [String] = []
-  if let window = model.configuration.slidingWindow {
-    remarks.append(
-      "llama.cpp computes \(model.configuration.family.ggufArchitecture) without a window: beyond \(window) tokens its "
-        + "log-probs are others")
-  }
+  var remarks = model.configuration.ggufRemarks
   guard model.metadata == nil, let tokenizer = try model.tokenizer else { return remarks }
   let rows = model.configuration.vocabularySize
   if tokenizer.vocabularySize > rows {
@@ -127,4 +122,24 @@ private func ggufType(_ parameter: ParameterDescription, _ dtype: DType) -> DTyp
     return .f32
   }
   return parameter.shape[1] % dtype.blockElements == 0 ? dtype : .f16
+}
+
+extension DecoderConfiguration {
+  /// What llama.cpp computes otherwise from a GGUF file, in sentences.
+  fileprivate var ggufRemarks: [String] {
+    var remarks: [String] = []
+    let withWindows = ["gemma2", "gemma3", "cohere2"].contains(family.ggufArchitecture) || family.name == "olmo3"
+    if let slidingWindow, !withWindows, !(family.name == "exaone4" && layerCount == 64) {
+      remarks.append(
+        "llama.cpp computes \(family.ggufArchitecture) without a window: beyond \(slidingWindow) tokens its log-probs are others"
+      )
+    }
+    if family.ggufArchitecture.hasPrefix("gemma"), let attentionScale, layerCount != 46, layerCount != 62,
+      abs(attentionScale * Double(headSize).squareRoot() - 1) > 1e-6
+    {
+      remarks.append(
+        "llama.cpp has no key for query_pre_attn_scalar, and takes the head size: its log-probs are others")
+    }
+    return remarks
+  }
 }

@@ -14,8 +14,8 @@ extension ModelFile {
     let assembly = TensorAssembly(
       file: path, source: "its metadata (\(family.ggufArchitecture).block_count and others)",
       parameters: family.parameters(configuration))
-    let layers = configuration.layerCount
-    let (tensors, passedOver) = try assembly(found, format: .gguf) { ggufCompanion($0, layers: layers) }
+    let predicting = configuration.layerCount..<configuration.layerCount + configuration.predictingLayers
+    let (tensors, passedOver) = try assembly(found, format: .gguf) { ggufCompanion($0, predicting: predicting) }
     let name = if case .string(let text) = file.metadata["general.name"] { JSON.string(text) } else { JSON.null }
     return ModelFile(
       path: path, format: .gguf, configuration: configuration, tensors: tensors,
@@ -33,11 +33,11 @@ extension ModelFile {
 }
 
 /// What a tensor that is no part of the text model belongs to.
-private func ggufCompanion(_ name: String, layers: Int) -> String? {
+private func ggufCompanion(_ name: String, predicting: Range<Int>) -> String? {
   if name.hasPrefix("v.") || name.hasPrefix("mm.") { return "vision" }
   if name.hasPrefix("a.") { return "audio" }
   if name.hasPrefix("blk."), let layer = name.split(separator: ".").dropFirst().first.flatMap({ Int($0) }),
-    layer >= layers, layer < layers + 16
+    predicting.contains(layer)
   {
     return "multi-token prediction"
   }
@@ -57,7 +57,7 @@ extension DecoderConfiguration {
     outputBias = has("blk.\(attentive).attn_output.bias")
     mlpBias = has("blk.0.ffn_down.bias")
     headBias = has("output.bias")
-    if norm == .layer { normBias = has("output_norm.bias") }
+    if norm == .layer { normBias = has("output_norm.bias") || has("blk.0.attn_norm.bias") }
     if family.name == "stablelm" {
       parallelBranches = !has("blk.0.ffn_norm.weight")
       sharesNorm = parallelBranches

@@ -12,8 +12,8 @@ extension ModelFile {
     let family = configuration.family
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
-    let layers = configuration.layerCount
-    let (tensors, passedOver) = try assembly(found, format: .huggingFace) { companion($0, layers: layers) }
+    let predicting = configuration.layerCount..<configuration.layerCount + configuration.predictingLayers
+    let (tensors, passedOver) = try assembly(found, format: .huggingFace) { companion($0, predicting: predicting) }
     return ModelFile(
       path: path, format: .huggingFace, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: json, generationConfiguration: generation,
@@ -89,7 +89,7 @@ extension ModelFile {
 
   /// What a tensor that is no part of the text model belongs to; "": a table that old versions of transformers saved, which
   /// follows from the configuration.
-  private static func companion(_ name: String, layers: Int) -> String? {
+  private static func companion(_ name: String, predicting: Range<Int>) -> String? {
     let buffers = [".inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"]
     if buffers.contains(where: name.hasSuffix) { return "" }
     let parts = name.split(separator: ".").map(String.init)
@@ -98,7 +98,7 @@ extension ModelFile {
       "audio_tower": "audio", "embed_vision": "vision", "embed_audio": "audio", "mtp": "multi-token prediction",
     ]
     for part in parts.prefix(2) { if let owner = owners[part] { return owner } }
-    if parts.count > 3, parts[1] == "layers", let layer = Int(parts[2]), layer >= layers, layer < layers + 16 {
+    if parts.count > 3, parts[1] == "layers", let layer = Int(parts[2]), predicting.contains(layer) {
       return "multi-token prediction"
     }
     return nil
