@@ -149,6 +149,28 @@ import Testing
     #expect(error?.message.contains(key) == true, "\(error?.message ?? "")")
   }
 
+  @Test func aWrongKeyOfTheTextModelIsSoughtInItsPart() throws {
+    let (family, directory) = (try GoldenFamily("gemma3-nested"), try TemporaryDirectory())
+    try family.writeModel(directory.path)
+    var json = try #require(family.golden["config"]?.object)
+    var text = try #require(json["text_config"]?.object)
+    text["intermediate_size"] = "wide"
+    json["text_config"] = .object(text)
+    try writeFile("\(directory.path)/config.json", JSON.object(json).pretty)
+    expectError(directory.path, .format, "config.json (text_config): intermediate_size: expected")
+  }
+
+  /// llama.cpp takes such a file, and does not look at that base.
+  @Test func aGemmaFileMayHaveABaseForWindowsAndNone() throws {
+    let (family, directory) = (try GoldenFamily("gemma3"), try TemporaryDirectory())
+    let path = "\(directory.path)/model.gguf"
+    try family.writeGGUF(
+      path,
+      metadata: [["gemma3.attention.sliding_window", "u32", 0], ["gemma3.rope.freq_base_swa", "f32", 5000]])
+    let configuration = try ModelFile.open(path).configuration
+    #expect(configuration.slidingWindow == nil && configuration.windowedRope == nil)
+  }
+
   /// A file that says one family and holds another's tensors.
   @Test func tensorsOfAnotherFamilyAreNoticed() throws {
     let directory = try TemporaryDirectory()

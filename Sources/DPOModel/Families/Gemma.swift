@@ -97,9 +97,9 @@ extension Family {
       configuration.attentionScale = configuration.largeGemmaScale(layers: 62)
       configuration.logitSoftCap = try reader.optionalPositive("final_logit_softcapping")
       try reader.readPatternWindow(into: &configuration, pattern: 6)
+      let windowedBase = try reader.positive("rope.freq_base_swa", default: 10_000)
       if let rope = configuration.rope, configuration.slidingWindow != nil {
-        configuration.windowedRope = Rope(
-          base: try reader.positive("rope.freq_base_swa", default: 10_000), size: rope.size)
+        configuration.windowedRope = Rope(base: windowedBase, size: rope.size)
       }
       return configuration
     },

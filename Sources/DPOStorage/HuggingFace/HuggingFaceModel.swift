@@ -5,8 +5,10 @@ import DPOTensor
 extension ModelFile {
   static func openHuggingFace(_ path: String) throws -> ModelFile {
     let directory = HuggingFaceDirectory(path)
-    let json = Family.textPart(try directory.json("config.json"))
-    var configuration = try Family.configuration(huggingFace: json, file: directory.file("config.json"))
+    let whole = try directory.json("config.json")
+    let json = Family.textPart(whole)
+    let place = directory.file("config.json") + (json == whole ? "" : " (text_config)")
+    var configuration = try Family.configuration(huggingFace: json, file: place)
     let generation = try directory.optionalJSON("generation_config.json")
     configuration.eosTokens = try eosTokens(generation, configuration, file: directory.file("generation_config.json"))
     let family = configuration.family
