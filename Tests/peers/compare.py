@@ -9,8 +9,8 @@ import support
 import data
 import exports
 import families
-import gemma
 import llama
+import real
 import rewards
 import scoring
 import training
@@ -25,7 +25,7 @@ def main():
         sys.exit(f"{support.COMMAND} does not exist: run make build first")
     print(f"seed {args.seed}", flush=True)
     passed, failed = 0, []
-    for module in (data, scoring, training, exports, families, rewards, llama, gemma):
+    for module in (data, scoring, training, exports, families, rewards, llama, real):
         for name, check in module.checks(args.seed):
             if args.names and not any(part in name for part in args.names):
                 continue

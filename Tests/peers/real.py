@@ -1,6 +1,9 @@
-"""Gemma 3 270M, of which the file is Q4_K_M: a long text beside transformers on the dequantised weights, and an adapter
-trained on the file beside llama.cpp on that very file.
+"""Released GGUF files, Gemma 3 270M and those of $LIBDPO_GGUF: a long text beside transformers on the dequantised weights, and
+an adapter trained on the file beside llama.cpp on that very file.
 """
+import os
+from pathlib import Path
+
 import llama_cpp
 import numpy as np
 import torch
@@ -8,7 +11,7 @@ from common import CORPUS
 from llama import logps
 from support import GEMMA, ROOT, dpo, model_of, random_pairs, scratch, write_rows
 
-WINDOW = 512
+WINDOW = 512    # Gemma's
 LINES = list(dict.fromkeys(CORPUS))
 
 
@@ -24,8 +27,8 @@ def per_token(model, data, **flags):
     return [row[f"{side}_logps"] for row in rows for side in ("chosen", "rejected")]
 
 
-def ids(data):
-    rows = dpo("tokenize", GEMMA, data=data, json=True)["rows"]
+def ids(file, data):
+    rows = dpo("tokenize", file, data=data, json=True)["rows"]
     return [(row["prompt_ids"], row[f"{side}_ids"]) for row in rows for side in ("chosen", "rejected")]
 
 
@@ -37,42 +40,37 @@ def transformers_logps(model, prompt, completion):
                       for part, targets in parts]).tolist()
 
 
-def dequantised():
-    target = scratch() / "gemma"
-    if not target.exists():
-        dpo("export", GEMMA, to="safetensors", dtype="f32", output=target)
-    return target
-
-
-def tokens():
-    model = llama_cpp.Llama(str(GEMMA), vocab_only=True, verbose=False)
+def tokens(file):
+    model = llama_cpp.Llama(str(file), vocab_only=True, verbose=False)
     count = 0
     for text in [long_text(), *LINES]:
-        ours = dpo("tokenize", GEMMA, text=text, json=True)["rows"][0]["ids"]
+        ours = dpo("tokenize", file, text=text, json=True)["rows"][0]["ids"]
         assert ours == model.tokenize(text.encode(), add_bos=True, special=True), f"tokens of {text[:60]!r} differ"
         count += len(ours)
     return f"{count} tokens"
 
 
-def long_logps():
-    data = write_rows(scratch() / "gemma.jsonl", [{"prompt": "A page:\n", "chosen": long_text(), "rejected": " No."}])
-    pairs, ours = ids(data), per_token(GEMMA, data)
+def long_logps(file):
+    data = write_rows(scratch() / "long.jsonl", [{"prompt": "A page:\n", "chosen": long_text(), "rejected": " No."}])
+    pairs, ours = ids(file, data), per_token(file, data)
     assert len(pairs[0][1]) > 3 * WINDOW, f"the text has {len(pairs[0][1])} tokens"
-    model = model_of(dequantised())
+    dequantised = scratch() / file.stem
+    dpo("export", file, to="safetensors", dtype="f32", output=dequantised)
+    model = model_of(dequantised)
     off = np.concatenate([np.abs(np.subtract(a, transformers_logps(model, *b))) for a, b in zip(ours, pairs)])
     assert off.max() < 5e-4, f"log-probs are off by {off.max():.2g}"
     return f"{len(off)} tokens, largest difference {off.max():.2g}, median {np.median(off):.1g}"
 
 
-def lora(seed):
-    data, output = write_rows(scratch() / "gemma-pairs.jsonl", random_pairs(seed, 8)), scratch() / "gemma-run"
-    dpo("train", GEMMA, data=data, output_dir=output, max_steps=4, per_device_train_batch_size=4, learning_rate=2e-3,
+def lora(file, seed):
+    data, output = write_rows(scratch() / "pairs.jsonl", random_pairs(seed, 8)), scratch() / f"{file.stem}-run"
+    dpo("train", file, data=data, output_dir=output, max_steps=4, per_device_train_batch_size=4, learning_rate=2e-3,
         lr_scheduler_type="constant", lora_r=4, lora_alpha=8, lora_target_modules="all-linear", json=True)
-    file = scratch() / "gemma-lora.gguf"
-    dpo("export", output / "final.h5", to="gguf-lora", output=file)
-    flat, pairs = lambda rows: np.concatenate(rows), ids(data)
-    before, after = flat(per_token(GEMMA, data)), flat(per_token(GEMMA, data, adapter=output / "final.h5"))
-    their_before, their_after = flat(logps(GEMMA, pairs)), flat(logps(GEMMA, pairs, file))
+    adapter = scratch() / f"{file.stem}-lora.gguf"
+    dpo("export", output / "final.h5", to="gguf-lora", output=adapter)
+    flat, pairs = lambda rows: np.concatenate(rows), ids(file, data)
+    before, after = flat(per_token(file, data)), flat(per_token(file, data, adapter=output / "final.h5"))
+    their_before, their_after = flat(logps(file, pairs)), flat(logps(file, pairs, adapter))
     ours, theirs = after - before, their_after - their_before
     noise, correlation = np.abs(before - their_before), np.corrcoef(ours, theirs)[0, 1]
     slope = ours @ theirs / (ours @ ours)
@@ -85,6 +83,7 @@ def lora(seed):
 
 
 def checks(seed):
-    yield "gemma tokens", tokens
-    yield "gemma logps", long_logps
-    yield "gemma lora", lambda: lora(seed)
+    for file in [GEMMA, *map(Path, filter(None, os.environ.get("LIBDPO_GGUF", "").split(":")))]:
+        yield f"real {file.stem} tokens", lambda: tokens(file)
+        yield f"real {file.stem} logps", lambda: long_logps(file)
+        yield f"real {file.stem} lora", lambda: lora(file, seed)
