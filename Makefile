@@ -46,13 +46,13 @@ build: deps ## compile, and stage build/{bin,lib,include} that works where it li
 	@$(SWIFT_BUILD) --product dpo
 	@scripts/stage "$(RELEASE)" "$(BUILD)" "$(VERSION)" "$(ABI)"
 
-demo: build ## preference-tune a real model on film reviews, about 6 minutes: the paper's experiment in small
+demo: build ## preference-tune a real model (or MODEL=path) on film reviews, about 6 minutes: the paper's experiment in small
 	@echo "== Compiling the demo"
 	@$(SWIFT_BUILD) --product sentiment-demo
-	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo
+	@examples/sentiment/run $(VENV)/bin/python $(RELEASE)/sentiment-demo $(if $(MODEL),"$(MODEL)")
 
-paper: build ## five experiments after the DPO paper in small: all, ONLY="sentiment dialogue", or as a trial with QUICK=1
-	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(ONLY)
+paper: build ## five experiments after the DPO paper in small: all, ONLY="sentiment dialogue", a trial with QUICK=1, another MODEL=path
+	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(if $(MODEL),--model "$(MODEL)") $(ONLY)
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
 	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake libopenblas0 || echo "Checks that need these are skipped."

@@ -104,8 +104,12 @@ def base(work: Work) -> Made:
     return work.model("base", shape, make)
 
 
-def smollm2(work: Work) -> Made:
-    """SmolLM2-135M-Instruct as it is shipped, Q4_1; in a quick run the small model stands in."""
+def shipped(work: Work) -> Made:
+    """A model as it is shipped: SmolLM2-135M-Instruct, Q4_1, or the one asked for; in a quick run the small model stands in
+    for SmolLM2."""
+    if work.start:
+        changed = work.start.stat().st_mtime_ns
+        return Made(work.start, f"{work.start} {changed}", {"parameters": libdpo.Model(work.start).info.parameters})
     if work.quick:
         return base(work)
     path = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"

@@ -60,12 +60,20 @@ class Work:
     """A directory of finished cells. A cell's file is named by its settings and those of the models it uses: the same settings
     find it again, other settings make another."""
 
-    def __init__(self, quick: bool, root: "Path | None" = None) -> None:
+    def __init__(self, quick: bool, root: "Path | None" = None, start: "Path | None" = None) -> None:
         self.quick = quick
-        self.root = root or ROOT / "build" / "paper" / ("quick" if quick else "full")
+        #: The model that the user asked for instead of SmolLM2.
+        self.start = start
+        name = ("quick" if quick else "full") + (f"-{start.stem}" if start else "")
+        self.root = root or ROOT / "build" / "paper" / name
         (self.root / "cells").mkdir(parents=True, exist_ok=True)
         (self.root / "models").mkdir(exist_ok=True)
         self._seconds: "dict[Path, float]" = {}
+
+    @property
+    def is_published(self) -> bool:
+        """The results go beside the experiments: it is no trial, and of the models that they speak of."""
+        return not self.quick and self.start is None
 
     @property
     def seconds(self) -> float:
@@ -131,7 +139,7 @@ def machine() -> "dict[str, Any]":
 
 
 def save_results(folder: Path, work: Work, results: "dict[str, Any]") -> None:
-    """Writes results.json beside the experiment; of a quick run only in the work directory."""
+    """Writes results.json beside the experiment; of a quick run or another model only in the work directory."""
     document = {
         "experiment": folder.name,
         "quick": work.quick,
@@ -144,8 +152,8 @@ def save_results(folder: Path, work: Work, results: "dict[str, Any]") -> None:
 
 
 def output(folder: Path, work: Work, name: str) -> Path:
-    """Where a result goes: the experiment's folder, or for a quick run the work directory."""
-    if not work.quick:
+    """Where a result goes: the experiment's folder, or for a quick run or another model the work directory."""
+    if work.is_published:
         return folder / name
     (work.root / folder.name).mkdir(exist_ok=True)
     return work.root / folder.name / name
@@ -155,15 +163,21 @@ def save_table(folder: Path, work: Work, table: str) -> None:
     """Puts the measured table between the marks of the experiment's README.md, so that its numbers are those of results.json."""
     begin, end = "<!-- measured -->\n", "<!-- /measured -->"
     print(table)
-    if not work.quick:
+    if work.is_published:
         path = folder / "README.md"
         before, rest = path.read_text(encoding="utf-8").split(begin, 1)
         path.write_text(before + begin + "\n" + table + "\n\n" + end + rest.split(end, 1)[1], encoding="utf-8")
 
 
-def work_asked_for(description: str) -> Work:
+def work_asked_for(description: str, starts_from_nothing: bool = False) -> Work:
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--quick", action="store_true", help="a minute's version that shows that everything runs, not a result"
     )
-    return Work(parser.parse_args().quick)
+    if starts_from_nothing:
+        return Work(parser.parse_args().quick)
+    parser.add_argument("--model", type=Path, metavar="PATH", help="the model to start from instead of SmolLM2")
+    asked = parser.parse_args()
+    if asked.model is not None and not asked.model.exists():
+        parser.error(f"{asked.model} does not exist")
+    return Work(asked.quick, start=asked.model and asked.model.resolve())

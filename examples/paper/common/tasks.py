@@ -196,7 +196,7 @@ class Summaries:
         settings = {"learning_rate": 2e-5, "num_train_epochs": 1, "per_device_train_batch_size": 2 * self.size["batch"]}
         rows = data.some(self.rows("train"), self.size["sft_rows"], 1)
         return models.sft(
-            self.work, models.smollm2(self.work), "summaries", rows, data.some(self.rows("valid"), 100, 1), settings
+            self.work, models.shipped(self.work), "summaries", rows, data.some(self.rows("valid"), 100, 1), settings
         )
 
     @cached_property
@@ -292,7 +292,7 @@ class Dialogue:
         pairs = data.some(data.chat_tasks("valid", self.size["words"]), 100, 1)
         held = [{"prompt": pair["prompt"], "completion": pair["chosen"]} for pair in pairs]
         settings = {"learning_rate": 2e-5, "num_train_epochs": 1, "per_device_train_batch_size": 2 * self.size["batch"]}
-        return models.sft(self.work, models.smollm2(self.work), "dialogue", rows, held, settings)
+        return models.sft(self.work, models.shipped(self.work), "dialogue", rows, held, settings)
 
     @cached_property
     def test(self) -> "list[dict]":
@@ -307,7 +307,7 @@ class Dialogue:
         }
         held = data.some(data.chat_tasks("test", self.size["words"]), 200, 1)
         return models.reward_model(
-            self.work, models.smollm2(self.work), f"dialogue {use}", pairs, held, settings, {"size": self.size}
+            self.work, models.shipped(self.work), f"dialogue {use}", pairs, held, settings, {"size": self.size}
         )
 
     @cached_property

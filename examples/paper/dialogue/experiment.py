@@ -45,7 +45,7 @@ def figure(series: dict, path: Path, **labels) -> None:
 def main(work: store.Work) -> None:
     scale = QUICK if work.quick else FULL
     task = Dialogue(work)
-    base = models.smollm2(work)
+    base = models.shipped(work)
     model = task.judge.open()
 
     def rate(method: str, made: Made, seed: int, temperature: float, **extra) -> "list[float]":

@@ -195,4 +195,4 @@ def main(work: store.Work) -> None:
 
 
 if __name__ == "__main__":
-    main(store.work_asked_for(__doc__))
+    main(store.work_asked_for(__doc__, starts_from_nothing=True))

@@ -147,4 +147,4 @@ def figure(gains: "dict[str, np.ndarray]", scale: dict, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(store.work_asked_for(__doc__))
+    main(store.work_asked_for(__doc__, starts_from_nothing=True))

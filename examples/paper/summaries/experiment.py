@@ -109,7 +109,7 @@ def main(work: store.Work) -> None:
             "scale": {**scale, **task.size},
             "runs": RUNS,
             "judge": task.judge_quality(),
-            "base": models.smollm2(work).facts,
+            "base": models.shipped(work).facts,
             "sft": task.start.facts,
             "pairs": [len(task.preferences(seed).pairs) for seed in scale["seeds"]],
             "reward_model_accuracy": [
