@@ -52,8 +52,7 @@ extension HuggingFaceReader {
         norm: .layer, epsilonKey: "layer_norm_eps", epsilon: 1e-5, contextLength: 8192, base: base, interleaved: true,
         tiedHead: true, bosToken: 5, eosToken: 255_001)
     ).cohere
-    configuration.queryKeyValueBias = try bool("attention_bias", default: false)
-    configuration.outputBias = configuration.queryKeyValueBias
+    try readAttentionBias(into: &configuration)
     configuration.logitScale = try positive("logit_scale", in: json, default: 0.0625)
     return configuration
   }

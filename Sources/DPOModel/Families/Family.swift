@@ -44,8 +44,7 @@ public struct Family: Sendable {
   package static let all: [Family] = [
     llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, qwen3VL, ministral3, phi3, phi, granite, smolLM3, olmo2,
     olmo3, exaone4, hunyuan, glm, glm4, cohere, cohere2, ernie4_5, gptNeoX, stableLM, seedOSS, arcee, starcoder2,
-    nemotron,
-    internLM2, internLM3, miniCPM, lfm2, qwen3_5,
+    nemotron, internLM2, internLM3, miniCPM, lfm2, qwen3_5,
   ]
 
   /// The family of a `model_type`.

@@ -111,8 +111,7 @@ extension Family {
 extension HuggingFaceReader {
   fileprivate func readGemma(into configuration: inout DecoderConfiguration) throws {
     configuration.embeddingScale = Double(configuration.hiddenSize).squareRoot()
-    configuration.queryKeyValueBias = try bool("attention_bias", default: false)
-    configuration.outputBias = configuration.queryKeyValueBias
+    try readAttentionBias(into: &configuration)
     try refuse("use_bidirectional_attention", unless: false)
   }
 

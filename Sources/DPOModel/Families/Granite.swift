@@ -77,15 +77,6 @@ extension Family {
     sameAs: ({ granite }, { $0.graniteJSON }))
 }
 
-extension HuggingFaceReader {
-  /// `attention_bias` and `mlp_bias`.
-  func readBiases(into configuration: inout DecoderConfiguration) throws {
-    configuration.queryKeyValueBias = try bool("attention_bias", default: false)
-    configuration.outputBias = configuration.queryKeyValueBias
-    configuration.mlpBias = try bool("mlp_bias", default: false)
-  }
-}
-
 extension DecoderConfiguration {
   fileprivate var graniteJSON: JSONObject {
     rotaryJSON.with([

@@ -42,8 +42,7 @@ extension Family {
     modules: llamaModules, permutesQueryKeyInGGUF: true, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(llama, RotaryDefaults(bosToken: 1, eosToken: 2))
-      configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
-      configuration.outputBias = configuration.queryKeyValueBias
+      try reader.readAttentionBias(into: &configuration)
       try reader.refuse("mlp_bias", unless: false)
       return configuration
     },

@@ -93,8 +93,7 @@ extension Family {
       var configuration = try reader.rotary(
         qwen3VL, RotaryDefaults(keyValueHeads: 32, headSize: 128, contextLength: 128_000, base: 500_000))
       configuration.queryKeyNorm = .heads
-      configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
-      configuration.outputBias = configuration.queryKeyValueBias
+      try reader.readAttentionBias(into: &configuration)
       return configuration
     },
     writeHuggingFace: { $0.rotaryJSON.with(["attention_bias": .bool($0.outputBias)]) },
@@ -157,8 +156,7 @@ extension Family {
       var configuration = try reader.rotary(
         hunyuan, RotaryDefaults(epsilon: 1e-5, contextLength: 2048, bosToken: 1, eosToken: 2))
       configuration.queryKeyNorm = .turnedHeads
-      configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
-      configuration.outputBias = configuration.queryKeyValueBias
+      try reader.readAttentionBias(into: &configuration)
       return configuration
     },
     writeHuggingFace: { $0.rotaryJSON.with(["attention_bias": .bool($0.outputBias)]) },

@@ -24,8 +24,7 @@ extension Family {
           norm: .layer, epsilonKey: "layer_norm_eps", epsilon: 1e-5, activation: "gelu", contextLength: 2048,
           baseKey: "rotary_emb_base", turnedKey: "rotary_pct", turned: 0.25, bosToken: 0, eosToken: 2))
       (configuration.fusedQKV, configuration.gatedMLP, configuration.mlpBias) = (true, false, true)
-      configuration.queryKeyValueBias = try reader.bool("attention_bias", default: true)
-      configuration.outputBias = configuration.queryKeyValueBias
+      try reader.readAttentionBias(into: &configuration, default: true)
       configuration.parallelBranches = try reader.bool("use_parallel_residual", default: true)
       return configuration
     },

@@ -56,7 +56,6 @@ extension HuggingFaceReader {
   fileprivate func readOlmo(into configuration: inout DecoderConfiguration) throws {
     configuration.normPosition = .after
     configuration.queryKeyNorm = .whole
-    configuration.queryKeyValueBias = try bool("attention_bias", default: false)
-    configuration.outputBias = configuration.queryKeyValueBias
+    try readAttentionBias(into: &configuration)
   }
 }

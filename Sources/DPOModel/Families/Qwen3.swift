@@ -8,8 +8,7 @@ extension Family {
     readHuggingFace: { reader in
       var configuration = try reader.rotary(qwen3, RotaryDefaults(keyValueHeads: 32, headSize: 128))
       configuration.queryKeyNorm = .heads
-      configuration.queryKeyValueBias = try reader.bool("attention_bias", default: false)
-      configuration.outputBias = configuration.queryKeyValueBias
+      try reader.readAttentionBias(into: &configuration)
       try reader.readQwenWindow(into: &configuration)
       return configuration
     },

@@ -62,6 +62,18 @@ extension HuggingFaceReader {
     return configuration
   }
 
+  /// `attention_bias`, of q, k, v and the layer behind attention.
+  func readAttentionBias(into configuration: inout DecoderConfiguration, default absent: Bool = false) throws {
+    configuration.queryKeyValueBias = try bool("attention_bias", default: absent)
+    configuration.outputBias = configuration.queryKeyValueBias
+  }
+
+  /// `attention_bias` and `mlp_bias`.
+  func readBiases(into configuration: inout DecoderConfiguration) throws {
+    try readAttentionBias(into: &configuration)
+    configuration.mlpBias = try bool("mlp_bias", default: false)
+  }
+
   /// Mistral's `sliding_window`: null is none, an absent key the class's default.
   func window(absent: Int?) throws -> Int? {
     guard json["sliding_window"] != nil else { return absent }
