@@ -372,12 +372,9 @@ extension DecodeStep: BlockExecutor {
     for (layer, block) in decoder.blocks.enumerated() {
       for branch in block.branches {
         guard let weight = branch.vectors[.convolution] ?? branch.vectors[.deltaConvolution] else { continue }
-        let turned = try FloatBuffer(count: recurrent.kernel * recurrent.channels)
-        for channel in 0..<recurrent.channels {
-          for j in 0..<recurrent.kernel {
-            turned.pointer[j * recurrent.channels + channel] = weight.values[channel * recurrent.kernel + j]
-          }
-        }
+        let (kernel, channels) = (recurrent.kernel, recurrent.channels)
+        let turned = try FloatBuffer(count: kernel * channels)
+        CausalConvolution.turn(weight, kernel: kernel, channels: channels, into: turned.pointer)
         out[layer] = turned
       }
     }

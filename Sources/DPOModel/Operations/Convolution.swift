@@ -20,8 +20,13 @@ struct CausalConvolution {
   ) {
     (self.kernel, self.channels, self.previous, self.kernels) = (kernel, channels, previous, kernels)
     weights = room
+    CausalConvolution.turn(weight, kernel: kernel, channels: channels, into: room)
+  }
+
+  /// [channels, kernel] to [kernel, channels].
+  static func turn(_ weight: WeightVector, kernel: Int, channels: Int, into out: Pointer) {
     for channel in 0..<channels {
-      for j in 0..<kernel { room[j * channels + channel] = weight.values[channel * kernel + j] }
+      for j in 0..<kernel { out[j * channels + channel] = weight.values[channel * kernel + j] }
     }
   }
 
