@@ -22,7 +22,8 @@ extension Family {
   /// The same with some modules under other names.
   static func llamaModules(_ names: [ModelPart: String]) -> [(part: ModelPart, path: String)] {
     var modules = llamaModules
-    for (part, path) in names {
+    for part in ModelPart.allCases {
+      guard let path = names[part] else { continue }
       if let index = modules.firstIndex(where: { $0.part == part }) {
         modules[index].path = path
       } else {
