@@ -33,11 +33,10 @@ INLINE value_slope activate(ck_activation kind, float x) {
         return (value_slope){silu, sigma + silu * (1.0f - sigma)};
     }
     if (kind == CK_GELU_TANH) {
-        // ½ x (1 + tanh u), u = √(2/π) (x + 0.044715 x³)
+        // ½ x (1 + tanh u) = x σ(2u), u = √(2/π) (x + 0.044715 x³): σ keeps its digits where tanh is close to −1.
         float s = x * x;
-        float t = ck_tanhf(0.7978845608f * x * (1.0f + 0.044715f * s));
-        return (value_slope){0.5f * x * (1.0f + t),
-                             0.5f * (1.0f + t) + 0.5f * x * (1.0f - t * t) * 0.7978845608f * (1.0f + 0.134145f * s)};
+        float sigma = ck_sigmoidf(1.5957691216f * x * (1.0f + 0.044715f * s)), gelu = x * sigma;
+        return (value_slope){gelu, sigma + gelu * (1.0f - sigma) * 1.5957691216f * (1.0f + 0.134145f * s)};
     }
     if (kind == CK_RELU_SQUARED) {
         float r = x > 0 ? x : 0;
