@@ -3,10 +3,10 @@
 ///
 /// A block is some branches of the residual stream x, one after another:
 ///
-///     x ← x + after(O f(I before(x)))
+///     x ← g · (x + after(O f(I before(x))))
 ///
 /// I and O are products with weights, f is attention or the MLP's activation, and either norm may be missing. Instead of the
-/// norm behind it a branch may have a constant factor.
+/// norm behind it a branch may have a constant factor. g is 1 but behind the last branch of some models' blocks.
 struct BlockDescription {
   struct Branch {
     let mixing: Mixing
@@ -22,18 +22,22 @@ struct BlockDescription {
     let normAfter: ModelPart?
     /// It reads x as the block got it, without what the branches before it have added.
     var isParallel = false
+    /// g
+    var scale: ModelPart?
 
-    var parts: [ModelPart] { [normBefore, normAfter, output].compactMap(\.self) + inputs + headNorms + vectors }
+    var parts: [ModelPart] { [normBefore, normAfter, output, scale].compactMap(\.self) + inputs + headNorms + vectors }
   }
 
   /// f
   enum Mixing {
-    /// softmax(q kᵀ / √d) v. A row sees itself and the `window` − 1 positions before it; nil: all before it.
-    case attention(window: Int?)
+    /// softmax(q kᵀ / √d) v
+    case attention(AttentionShape)
     /// f(gate) · up, or f(up)
     case activation
     /// What goes from position to position beside attention.
     case recurrence(Recurrence)
+    /// f(gate) · the numbers that the block gets of the token.
+    case perLayerInput
   }
 
   let branches: [Branch]
@@ -41,11 +45,24 @@ struct BlockDescription {
 
 extension DecoderConfiguration {
   func block(_ layer: Int) -> BlockDescription {
-    let (before, after) = (normPosition != .after, normPosition != .before)
-    let mlp = BlockDescription.Branch(
-      mixing: .activation, normBefore: before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil,
-      inputs: fusedGateUp ? [.fusedGateUp] : gatedMLP ? [.gate, .up] : [.up], headNorms: [],
-      output: .down, normAfter: after ? .mlpPostNorm : nil, isParallel: parallelBranches)
+    var branches = [mixer(layer), mlp]
+    if perLayerInputSize > 0 {
+      branches.append(
+        BlockDescription.Branch(
+          mixing: .perLayerInput, normBefore: nil, inputs: [.inputGate], headNorms: [], output: .inputProjection,
+          normAfter: .inputPostNorm))
+    }
+    if scalesBlocks { branches[branches.count - 1].scale = .blockScale }
+    return BlockDescription(branches: branches)
+  }
+
+  private var hasNorms: (before: Bool, after: Bool) { (normPosition != .after, normPosition != .before) }
+
+  /// What goes from position to position.
+  private func mixer(_ layer: Int) -> BlockDescription.Branch {
+    let (before, after): (ModelPart?, ModelPart?) = (
+      hasNorms.before ? .attentionNorm : nil, hasNorms.after ? .attentionPostNorm : nil
+    )
     if let recurrence, layersWithRecurrence.contains(layer) {
       let (inputs, vectors, output): ([ModelPart], [ModelPart], ModelPart) =
         switch recurrence {
@@ -56,17 +73,23 @@ extension DecoderConfiguration {
             [.deltaConvolution, .deltaDecay, .deltaTimeBias, .deltaNorm], .deltaOutput
           )
         }
-      let mixer = BlockDescription.Branch(
-        mixing: .recurrence(recurrence), normBefore: before ? .attentionNorm : nil, inputs: inputs, headNorms: [],
-        vectors: vectors, output: output, normAfter: after ? .attentionPostNorm : nil)
-      return BlockDescription(branches: [mixer, mlp])
+      return BlockDescription.Branch(
+        mixing: .recurrence(recurrence), normBefore: before, inputs: inputs, headNorms: [], vectors: vectors,
+        output: output, normAfter: after)
     }
-    let attention = BlockDescription.Branch(
-      mixing: .attention(window: window(layer)),
-      normBefore: before ? .attentionNorm : nil, inputs: fusedQKV ? [.fusedQueryKeyValue] : [.query, .key, .value],
-      headNorms: queryKeyNorm == nil ? [] : [.queryNorm, .keyNorm], output: .attentionOutput,
-      normAfter: after ? .attentionPostNorm : nil)
-    return BlockDescription(branches: [attention, mlp])
+    let shape = attention(layer)
+    let keys: [ModelPart] = shape.keySource != nil ? [] : shape.valuesAreKeys ? [.key] : [.key, .value]
+    let norms: [ModelPart] = shape.keySource == nil ? [.queryNorm, .keyNorm] : [.queryNorm]
+    return BlockDescription.Branch(
+      mixing: .attention(shape), normBefore: before, inputs: fusedQKV ? [.fusedQueryKeyValue] : [.query] + keys,
+      headNorms: queryKeyNorm == nil ? [] : norms, output: .attentionOutput, normAfter: after)
+  }
+
+  private var mlp: BlockDescription.Branch {
+    BlockDescription.Branch(
+      mixing: .activation, normBefore: hasNorms.before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil,
+      inputs: fusedGateUp ? [.fusedGateUp] : gatedMLP ? [.gate, .up] : [.up], headNorms: [],
+      output: .down, normAfter: hasNorms.after ? .mlpPostNorm : nil, isParallel: parallelBranches)
   }
 
   /// What all blocks have in common: where they have branches and norms.
@@ -87,11 +110,20 @@ extension DecoderBranch {
     return false
   }
 
-  /// Numbers of a row of all inputs side by side.
-  var inputWidth: Int { inputs.reduce(0) { $0 + $1.weight.rows } }
+  /// Numbers of a row that f reads: of all inputs side by side, and of attention the values that are keys.
+  var inputWidth: Int {
+    if case .attention(let shape) = mixing { return shape.width }
+    return inputs.reduce(0) { $0 + $1.weight.rows }
+  }
+
+  /// Numbers of a row that f makes.
+  var mixedWidth: Int { output.weight.columns }
 
   /// Something stands between the output and the sum with x: it takes the bias along.
   var finishes: Bool { normAfter != nil || factor != 1 }
+
+  /// The gradient of x behind the branch is that of its output.
+  var passesGradient: Bool { !finishes && scale == nil }
 
   /// What has yet to be added to the output where it is added to x.
   var biasLeft: WeightVector? { finishes ? nil : output.bias }
@@ -132,15 +164,17 @@ protocol BlockExecutor {
 
   var decoder: Decoder { get }
 
-  /// x ← x + the output of `before`, where there is one, and norm(x), or x without a norm; of a parallel branch norm(x) of the
-  /// x before.
+  /// x ← g · (x + the output of `before`), where there is one, and norm(x), or x without a norm; of a parallel branch norm(x)
+  /// of the x before.
   func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> Rows
   /// Attention of what `inputs` make of the rows: [rows, width of all queries].
-  func attend(_ place: BranchPlace, _ input: Rows, window: Int?) -> Rows
+  func attend(_ place: BranchPlace, _ input: Rows, _ shape: AttentionShape) -> Rows
   /// The recurrence of what `inputs` make of the rows: [rows, width of its output].
   func recur(_ place: BranchPlace, _ input: Rows, _ kind: Recurrence) -> Rows
   /// The MLP's activation of what `inputs` make of the rows: [rows, width of the MLP].
   func activate(_ place: BranchPlace, _ input: Rows) -> Rows
+  /// f(what `inputs` make of the rows) · the block's own numbers of each token: [rows, their count].
+  func takePerLayerInput(_ place: BranchPlace, _ input: Rows) -> Rows
   /// The branch's output, yet without its bias.
   func project(_ place: BranchPlace, _ mixed: Rows)
   /// norm(output + bias) takes the output's place.
@@ -155,9 +189,10 @@ extension BlockExecutor {
     let input = enter(place, branch.normBefore, adding: before)
     let mixed =
       switch branch.mixing {
-      case .attention(let window): attend(place, input, window: window)
+      case .attention(let shape): attend(place, input, shape)
       case .activation: activate(place, input)
       case .recurrence(let kind): recur(place, input, kind)
+      case .perLayerInput: takePerLayerInput(place, input)
       }
     project(place, mixed)
     if let norm = branch.normAfter {

@@ -38,6 +38,8 @@ struct DecoderBranch {
   /// q, k, v; or one layer of all three. Gate and up; or up alone.
   let inputs: [Linear]
   let queryNorm, keyNorm: WeightVector?
+  /// Ones.
+  let valueNorm: WeightVector?
   /// Of a recurrence, by their parts.
   let vectors: [ModelPart: WeightVector]
   let output: Linear
@@ -45,6 +47,8 @@ struct DecoderBranch {
   let isParallel: Bool
   /// What the output is multiplied by where no norm is behind it.
   let factor: Float
+  /// What x is multiplied by behind the branch, one number; nil: 1.
+  let scale: WeightVector?
 }
 
 struct DecoderBlock {
@@ -59,6 +63,7 @@ public final class Decoder: @unchecked Sendable {
   package let parameters: ParameterStore?
   let embedding: WeightMatrix
   let positions: WeightMatrix?
+  let perLayerInputs: PerLayerInputs?
   let blocks: [DecoderBlock]
   let finalNorm: NormWeights
   /// The embedding's, when tied; nil in a reward model.
@@ -155,7 +160,20 @@ public final class Decoder: @unchecked Sendable {
       }
       return NormWeights(kind: configuration.norm, weight: weight, bias: zeros ?? vector(layer, part, ".bias"))
     }
+    var ones: WeightVector?
+    if configuration.valueNorm {
+      let buffer = try FloatBuffer(count: configuration.widest(\.headSize))
+      buffer.buffer.update(repeating: 1)
+      vectors.append(buffer)
+      ones = WeightVector(values: UnsafePointer(buffer.pointer), gradient: nil)
+    }
     embedding = try matrix(-1, .tokenEmbedding)
+    perLayerInputs = try vector(-1, .perLayerNorm, ".weight").map { norm in
+      PerLayerInputs(
+        table: try matrix(-1, .perLayerEmbedding), projection: try linear(-1, .perLayerProjection), norm: norm,
+        layerCount: configuration.layerCount, size: configuration.perLayerInputSize,
+        epsilon: configuration.normEpsilon * Float(configuration.hiddenSize))
+    }
     positions = configuration.rope == nil ? try matrix(-1, .positionEmbedding) : nil
     switch configuration.heads {
     case .score:
@@ -176,12 +194,13 @@ public final class Decoder: @unchecked Sendable {
             mixing: branch.mixing, normBefore: try branch.normBefore.map { try norm(layer, $0) },
             inputs: try branch.inputs.map { try linear(layer, $0) },
             queryNorm: branch.headNorms.isEmpty ? nil : vector(layer, .queryNorm, ".weight"),
-            keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"),
+            keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"), valueNorm: ones,
             vectors: Dictionary(
               branch.vectors.compactMap { part in vector(layer, part, part.suffix).map { (part, $0) } },
               uniquingKeysWith: { first, _ in first }),
             output: try linear(layer, branch.output), normAfter: try branch.normAfter.map { try norm(layer, $0) },
-            isParallel: branch.isParallel, factor: Float(configuration.residualScale))
+            isParallel: branch.isParallel, factor: Float(configuration.residualScale),
+            scale: branch.scale.flatMap { vector(layer, $0, $0.suffix) })
         })
     }
   }

@@ -78,6 +78,14 @@ public enum QueryKeyNorm: Sendable, Equatable {
   case whole
 }
 
+/// Heads that keys and values have in some blocks.
+public struct KeyValueHeads: Sendable, Equatable {
+  /// How many; a divisor of the heads of q.
+  public package(set) var count: Int
+  /// Width of each head, also of q.
+  public package(set) var size: Int
+}
+
 /// Attention that grows sharper with the position p of the query, as in Llama 4: q is multiplied by
 /// 1 + β·log(1 + ⌊p / originalContext⌋).
 public struct QueryGrowth: Sendable, Equatable {
@@ -181,6 +189,21 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var slidingWindow: Int?
   /// Blocks that have no window even so, counted from 0.
   public package(set) var layersWithoutWindow: Set<Int> = []
+  /// Heads of keys and values of blocks without a window where these are others.
+  public package(set) var fullHeads: KeyValueHeads?
+  /// In blocks without a window the values are the keys before their norm and rotation: one linear layer makes both.
+  public package(set) var valuesAreKeys = false
+  /// Each head of values goes through an RMS norm without weights.
+  public package(set) var valueNorm = false
+  /// So many last blocks have no keys and values of their own: they read those of the last block before them that has a window
+  /// if they have one.
+  public package(set) var sharingLayers = 0
+  /// The MLPs of those blocks are twice as wide.
+  public package(set) var widensSharingLayers = false
+  /// Numbers of a token that each block gets beside x; 0: none.
+  public package(set) var perLayerInputSize = 0
+  /// x is multiplied by a number behind each block, which is not trained.
+  public package(set) var scalesBlocks = false
   /// Standard deviation of freshly made weights.
   public package(set) var initializerRange: Double
   /// Id of the token that begins a text; nil: none.
@@ -231,16 +254,6 @@ public struct DecoderConfiguration: Sendable, Equatable {
     self.eosTokens = eosTokens
   }
 
-  /// Width of all query heads together.
-  package var queryWidth: Int { headCount * headSize }
-  /// Width of all key heads together; that of the value heads as well.
-  package var keyValueWidth: Int { keyValueHeadCount * headSize }
-
-  /// First column of k in a row of q, its gate, k and v side by side; that of v; and the row's width.
-  var keyColumn: Int { gatedAttention ? 2 * queryWidth : queryWidth }
-  var valueColumn: Int { keyColumn + keyValueWidth }
-  var attentionWidth: Int { valueColumn + keyValueWidth }
-
   /// Blocks with attention.
   package var layersWithAttention: [Int] { (0..<layerCount).filter { !layersWithRecurrence.contains($0) } }
 
@@ -248,6 +261,18 @@ public struct DecoderConfiguration: Sendable, Equatable {
   package func isWindowed(_ layer: Int) -> Bool { slidingWindow != nil && !layersWithoutWindow.contains(layer) }
   /// Positions that a row of a block sees, its own among them; nil: all before it.
   func window(_ layer: Int) -> Int? { isWindowed(layer) ? slidingWindow : nil }
+  /// The block whose keys and values a block reads; nil: its own.
+  package func keySource(_ layer: Int) -> Int? {
+    let first = layerCount - sharingLayers
+    return layer < first ? nil : (0..<first).last { isWindowed($0) == isWindowed(layer) }
+  }
+  /// Blocks whose keys and values others read.
+  var keySources: Set<Int> { Set((layerCount - sharingLayers..<layerCount).compactMap(keySource)) }
+  /// Width of a block's MLP between its two products.
+  package func mlpWidth(_ layer: Int) -> Int {
+    widensSharingLayers && layer >= layerCount - sharingLayers ? 2 * intermediateSize : intermediateSize
+  }
+  var widestMLP: Int { mlpWidth(layerCount - 1) }
   /// Rotary positions of a block; nil: it has none.
   package func rope(_ layer: Int) -> Rope? {
     layersWithoutRope.contains(layer) ? nil : isWindowed(layer) ? windowedRope ?? rope : rope

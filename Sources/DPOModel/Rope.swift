@@ -36,6 +36,8 @@ public enum RopeScaling: Sendable, Equatable {
   /// λ > n/lowFrequencyFactor; between them (1−s)·f_i/factor + s·f_i with
   /// s = (n/λ − lowFrequencyFactor)/(highFrequencyFactor − lowFrequencyFactor).
   case llama3(factor: Double, lowFrequencyFactor: Double, highFrequencyFactor: Double, originalContext: Int)
+  /// f_i / factor of the first pairs of a head, 0 of the others: these are not turned.
+  case proportional(pairs: Int, factor: Double)
   /// f_i / factors[i]: the tensor `rope_freqs.weight` of a GGUF file.
   case divisors([Float])
   /// YaRN, arXiv 2309.00071.
@@ -43,10 +45,14 @@ public enum RopeScaling: Sendable, Equatable {
   /// LongRoPE, arXiv 2402.13753.
   case longrope(LongRoPE)
 
+  /// The divisor that stands in a GGUF file for a pair that is not turned.
+  package static let unturned: Float = 1e30
+
   func scaled(_ plain: [Double], base: Double, beyond: Bool) -> [Double] {
     switch self {
     case .none: return plain
     case .linear(let factor): return plain.map { $0 / factor }
+    case .proportional(let pairs, let factor): return plain.enumerated().map { $0 < pairs ? $1 / factor : 0 }
     case .divisors(let divisors): return RopeScaling.divided(plain, by: divisors)
     case .llama3(let factor, let low, let high, let originalContext):
       return plain.map { frequency in

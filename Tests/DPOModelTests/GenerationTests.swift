@@ -59,7 +59,7 @@ import Testing
     options.completionsPerPrompt = 3
     func plan(_ lengths: [Int]) throws -> (cache: Int, activations: Int) {
       let plan = try Generator.plan(c, promptLengths: lengths, options: options, threads: 2)
-      return (plan["key-value cache"] / (8 * c.keyValueWidth * c.layerCount), plan["activations"])
+      return (plan["key-value cache"] / (8 * c.keyValueHeadCount * c.headSize * c.layerCount), plan["activations"])
     }
     func pass(_ tokens: Int, longest: Int) throws -> Int {
       try ModelRunner.plan(c, tokens: tokens, targets: 0, maxLength: longest, mode: .score, threads: 2)["activations"]

@@ -404,6 +404,18 @@ def family_gguf_cases():
         ("phi3-long", "rope.scaling.original_context_length", [(4, 0), (5, -10), (8, "10"), (6, 10.0), (4, some)]),
         ("granite", "logit_scale", [None, (6, 0.0), *factor]), ("granite", "attention.scale", factor),
         ("granite", "embedding_scale", factor), ("granite", "residual_scale", factor),
+        ("gemma4", "attention.shared_kv_layers", [(4, 6), (4, 7), (4, some), (5, -1), (8, "3"), (6, 3.0), (9, (4, [3]))]),
+        ("gemma4", "attention.head_count_kv", [(9, (5, [1] * 6)), (9, (5, [0] * 7)), (9, (5, [1, 3] + [1] * 5)), (9, (5, [1, 2] + [1] * 5)),
+                                               (9, (5, [5] * 7)), (9, (5, [-1] * 7)), (8, "1")]),
+        ("gemma4", "attention.key_length", [(4, 0), (4, 24), (5, -16), (8, "16"), None]),
+        ("gemma4", "attention.key_length_swa", [(4, 0), (4, 4097), (4, some), (5, -8), (8, "8"), None]),
+        ("gemma4", "attention.value_length_swa", [(4, 0), (4, 16), (8, "8"), None]),
+        ("gemma4", "feed_forward_length", [(9, (5, [48] * 6)), (9, (5, [48] * 4 + [96, 96, 95])), (9, (5, [48] * 3 + [96] * 4)), (9, (5, [0] * 7)),
+                                           (9, (5, [])), (8, "48"), None]),
+        ("gemma4", "embedding_length_per_layer_input", [(4, some), (5, -6), (8, "6"), (6, 6.0), None]),
+        ("gemma4", "rope.dimension_count_swa", [(4, 0), (4, 3), (4, 10), (4, some), (5, -8), (8, "8")]),
+        ("gemma4", "attention.sliding_window_pattern", [(9, (7, [1] * 6)), (9, (7, [])), (8, "6")]),
+        ("gemma4", "final_logit_softcapping", factor), ("gemma4", "expert_count", [(4, 8)]),
         ("granite", "an.unknown.key", [(6, 0.5)]), ("granite", "block_count", [(4, 2), (4, 4)]), ("granite", "expert_count", [(4, 8)])):
         for value in values:
             shown = "left out" if value is None else f"{str(value[1])[:40]} (type {value[0]})"
@@ -413,6 +425,9 @@ def family_gguf_cases():
             elif key.startswith("attention.") and key.endswith("_length"):
                 expect.append("blk.0")    # a head then has embedding_length / head_count numbers, which the tensors contradict
             yield case(f"{family}: {key} {shown}", lied(family, {key: value})[1], expect)
+    for key, value, expect in (("embedding_length_per_layer_input", (4, 7), "blk.0.inp_gate.weight"), ("attention.key_length_swa", (4, 6), "value_length_swa"),
+                               ("embedding_length_per_layer_input", (4, 0), "has no place"), ("feed_forward_length", (4, 48), "blk.4.ffn_gate.weight")):
+        yield case(f"gemma4: {key} {value}", lied("gemma4", {key: value})[1], (expect,))
     # What llama.cpp has a default for.
     for family, key, value in (("gemma3", "attention.sliding_window", None), ("gemma3", "attention.sliding_window", (4, 0)),
                                ("gemma3", "rope.freq_base_swa", None), ("granite", "rope.freq_base", None),
@@ -420,6 +435,8 @@ def family_gguf_cases():
         yield case(f"{family}: {key} {value}", lied(family, {key: value})[1], None)
     for family, names in {
         "gemma3": ("blk.0.attn_q_norm.weight", "blk.6.post_attention_norm.weight", "blk.3.post_ffw_norm.weight", "output_norm.weight"),
+        "gemma4": ("per_layer_token_embd.weight", "per_layer_model_proj.weight", "per_layer_proj_norm.weight", "blk.0.inp_gate.weight",
+                   "blk.6.proj.weight", "blk.3.post_norm.weight", "blk.2.layer_output_scale.weight", "blk.3.attn_k.weight", "rope_freqs.weight"),
         "gpt_neox": ("blk.0.attn_qkv.weight", "blk.1.attn_qkv.bias", "blk.2.attn_norm.bias", "output_norm.bias", "output.weight"),
         "phi3-long": ("blk.0.ffn_up.weight", "rope_factors_long.weight", "rope_factors_short.weight")}.items():
         for name in names:
@@ -559,6 +576,21 @@ def family_configuration_cases():
     yield from json_edits("export", GoldenFamily("gpt_neox").model(), name, [
         ("use_parallel_residual", KEY, 1, "true", []), ("layer_norm_eps", KEY, *wrong_number), ("hidden_act", KEY, "nope", 7),
         (rope + ["partial_rotary_factor"], KEY, -1, 0, 1.5, "0.25", 0.45, 0.01, []), ("attention_bias", None, False)])
+    shared = GoldenFamily("gemma4-text")
+    layers = ["per_layer_config"]
+    yield from json_edits("export", shared.model(), name, [
+        ("num_kv_shared_layers", KEY, 6, 7, 8, -1, "3", 2.5, 10**9),
+        ("layer_types", KEY, [], ["full_attention"] * 6, "sliding_attention", [7] * 7, ["nope"] * 7),
+        (layers, KEY, [], 7, "x", {"0": {"head_dim": 16}}, {"1": {"head_dim": 16}}, {"1": {"window": 5}}, {"1": 7}),
+        (layers + ["1", "head_dim"], KEY, 0, -1, 15, 18, "16", 10**9), (layers + ["1"], ("per_layer_config",), [], 7, {"head_dim": 16, "more": 1}),
+        ("hidden_size_per_layer_input", KEY, -1, "6", 2.5, 10**9), ("hidden_size_per_layer_input", ("tensor ",), 7, 0),
+        ("vocab_size_per_layer_input", KEY, KeyError, 95, 97, 0, "96"), ("attention_k_eq_v", ("v_proj",), True), ("attention_k_eq_v", KEY, "yes", 1),
+        ("use_double_wide_mlp", ("mlp.",), True), ("enable_moe_block", KEY, True, "x"), ("use_bidirectional_attention", KEY, "all", 7),
+        ("attention_bias", KEY, True, "x"), ("head_dim", KEY, 0, -8, 7, "8"), ("head_dim", ("tensor ",), 6), ("sliding_window", KEY, -8, 0, "8", 8.5),
+        ("num_key_value_heads", KEY, 0, 3, 5, "2"), (["rope_parameters", "full_attention", "partial_rotary_factor"], KEY, 0, -1, 1.5, "x"),
+        (["rope_parameters", "full_attention"], rope_words, 7, []), ("final_logit_softcapping", KEY, 0, -1, "8")])
+    yield from json_edits("export", shared.model(shared.record["version4"]), name, [
+        ("global_head_dim", KEY, 0, -1, 15, "16", 10**9), ("global_head_dim", ("tensor ",), 8, KeyError)])
     families = ("gemma3", "gemma3-nested", "phi3-long", "granite", "smollm3", "gpt_neox")
     weights = {family: GoldenFamily(family).model() for family in families}
     for family in families:

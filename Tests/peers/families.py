@@ -26,6 +26,9 @@ ONLY_LONG = {"llama-longrope": {"rope_parameters": {"short_factor": [1.5, 2.0, 3
 # Of these dpo reads more from the GGUF file than llama.cpp does: both lists of factors, the windows.
 WHOLE_IN_GGUF = ("llama-longrope", "phi3-switch", "starcoder2")
 
+# llama.cpp applies no adapter to it, which `dpo export` says.
+NOT_ADAPTED = "per_layer_model_projection"
+
 
 def write(files, directory):
     directory.mkdir(parents=True)
@@ -119,7 +122,12 @@ def gguf_reference(name, adapted):
             for key, child in module.named_children():
                 if "GELU" in type(child).__name__.upper():
                     setattr(module, key, HalfGELU())
-    return transformers_logps(PeftModel.from_pretrained(model, adapter(name)).eval() if adapted else model, name)
+    if adapted:
+        model = PeftModel.from_pretrained(model, adapter(name)).eval()
+        for key, parameter in model.named_parameters():
+            if NOT_ADAPTED in key and "lora_B" in key:
+                parameter.data.zero_()
+    return transformers_logps(model, name)
 
 
 # ------------------------------------------------------------------ comparisons

@@ -3,15 +3,11 @@ import DPOBase
 /// Where everything that a run computes stands in one block of memory, and what each part of it takes. The same code
 /// plans and places, so a plan is what is allocated.
 struct ActivationLayout {
-  /// A matrix per block of the decoder; the blocks from `last` on share one.
+  /// A matrix per block of the decoder.
   struct Slot {
-    var offset = 0
-    var stride = 0
-    var last = 0
-    /// Where only some blocks have a matrix: which of them each block is.
-    var places: [Int]?
+    var offsets: [Int] = []
 
-    func offset(_ layer: Int) -> Int { offset + min(places?[layer] ?? layer, last) * stride }
+    func offset(_ layer: Int) -> Int { layer < offsets.count ? offsets[layer] : 0 }
   }
 
   private(set) var plan = MemoryPlan()
@@ -26,11 +22,19 @@ struct ActivationLayout {
   private(set) var outputs: [Slot] = []
   private(set) var outputStatistics: [Slot] = []
   private(set) var queryKeyValue = Slot()
-  private(set) var rawQueryKey = Slot()
-  private(set) var queryKeyStatistics = Slot()
+  /// What the norms of heads read, and their statistics.
+  private(set) var rawHeads = Slot()
+  private(set) var headNormStatistics = Slot()
   private(set) var attended = Slot()
   private(set) var attentionLSE = Slot()
   private(set) var gateUp = Slot()
+  private(set) var perLayerGate = Slot()
+  private(set) var perLayerInputs = 0
+  private(set) var perLayerProjected = 0
+  private(set) var perLayerStatistics = 0
+  private(set) var perLayerRoom = 0
+  /// Of k and v that other blocks read, by these.
+  private(set) var gradientOfSharedKeys = Slot()
   /// What the inputs of a recurrence are, and what the recurrence makes of them before its gate.
   private(set) var recurrentInputs = Slot()
   private(set) var recurrentOutputs = Slot()
@@ -92,56 +96,62 @@ struct ActivationLayout {
     headShape = HeadShape(rows: headRows, width: c.hiddenSize)
     let keeps = trains && !recomputes
     keptGateUps = !keeps ? 0 : places == nil ? c.layerCount : c.layerCount / 3
-    let (hidden, inner) = (c.hiddenSize, c.intermediateSize)
-    let qkvWidth = c.attentionWidth
-    let gateUpWidth = c.gatedMLP ? 2 * inner : inner
+    let (hidden, inner) = (c.hiddenSize, c.widestMLP)
+    let (qkvWidth, queryWidth) = (c.widest(\.width), c.widest(\.queryWidth))
     let statistics = c.norm == .layer ? 2 * tokens : tokens
-    func slot(_ self: inout Self, _ count: Int, _ layers: Int, _ keeps: Bool) -> Slot {
-      let padded = (count + 15) / 16 * 16
-      let last = keeps ? max(0, layers - 1) : 0
-      return Slot(offset: self.take("activations", padded * (last + 1)), stride: padded, last: last)
+    /// Of each block, or each with attention, or with a recurrence.
+    func each(_ count: Int) -> [Int] { [Int](repeating: count, count: c.layerCount) }
+    func each(_ width: (AttentionShape) -> Int) -> [Int] {
+      (0..<c.layerCount).map { c.layersWithRecurrence.contains($0) ? 0 : tokens * width(c.attention($0)) }
+    }
+    func eachRecurrence(_ width: Int) -> [Int] {
+      (0..<c.layerCount).map { c.layersWithRecurrence.contains($0) ? tokens * width : 0 }
     }
     let branches = c.branches
-    streams = [slot(&self, tokens * hidden, c.layerCount + 1, trains)]
+    streams = [slot([Int](repeating: tokens * hidden, count: c.layerCount + 1)) { _ in trains }]
     for _ in branches.dropFirst() {
-      streams.append(trains ? slot(&self, tokens * hidden, c.layerCount, keeps) : streams[0])
+      streams.append(trains ? slot(each(tokens * hidden)) { _ in keeps } : streams[0])
     }
     for branch in branches {
-      self.statistics.append(branch.normBefore == nil ? Slot() : slot(&self, statistics, c.layerCount, keeps))
+      self.statistics.append(branch.normBefore == nil ? Slot() : slot(each(statistics)) { _ in keeps })
     }
     for branch in branches {
-      outputs.append(branch.normAfter == nil ? Slot() : slot(&self, tokens * hidden, c.layerCount, keeps))
-      outputStatistics.append(branch.normAfter == nil ? Slot() : slot(&self, statistics, c.layerCount, keeps))
+      outputs.append(branch.normAfter == nil ? Slot() : slot(each(tokens * hidden)) { _ in keeps })
+      outputStatistics.append(branch.normAfter == nil ? Slot() : slot(each(statistics)) { _ in keeps })
     }
-    /// Of the blocks with attention, or of those with a recurrence.
-    func slot(_ self: inout Self, _ count: Int, of layers: [Int]) -> Slot {
-      var some = slot(&self, count, layers.count, keeps)
-      if layers.count < c.layerCount {
-        var places = [Int](repeating: 0, count: c.layerCount)
-        for (place, layer) in layers.enumerated() { places[layer] = place }
-        some.places = places
-      }
-      return some
-    }
-    let attentive = c.layersWithAttention
-    queryKeyValue = slot(&self, tokens * qkvWidth, of: attentive)
+    // What other blocks read has to stay.
+    queryKeyValue = slot(each(\.width)) { keeps || c.keySources.contains($0) }
     if c.queryKeyNorm != nil {
-      rawQueryKey = slot(&self, tokens * (c.queryWidth + c.keyValueWidth), of: attentive)
-      queryKeyStatistics = slot(&self, tokens * (c.headCount + c.keyValueHeadCount), of: attentive)
+      rawHeads = slot(each(\.normedWidth)) { _ in keeps }
+      headNormStatistics = slot(each(\.normedHeads)) { _ in keeps }
     }
-    attended = slot(&self, tokens * c.queryWidth, of: attentive)
-    attentionLSE = slot(&self, tokens * c.headCount, of: attentive)
-    let recurrent = c.layersWithRecurrence.sorted()
+    attended = slot(each(\.queryWidth)) { _ in keeps }
+    attentionLSE = slot(each(\.headCount)) { _ in keeps }
     let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: hidden) }
     if let recurrence {
-      recurrentInputs = slot(&self, tokens * recurrence.inputs, of: recurrent)
-      recurrentOutputs = slot(&self, tokens * recurrence.outputs, of: recurrent)
+      recurrentInputs = slot(eachRecurrence(recurrence.inputs)) { _ in keeps }
+      recurrentOutputs = slot(eachRecurrence(recurrence.outputs)) { _ in keeps }
     }
-    gateUp = slot(&self, tokens * gateUpWidth, min(keptGateUps + 1, c.layerCount), keeps)
-    for place in places ?? [] { adapterHidden.append(slot(&self, tokens * place.rank, 1, trains)) }
+    let keptGateUps = keptGateUps
+    gateUp = slot((0..<c.layerCount).map { tokens * (c.gatedMLP ? 2 : 1) * c.mlpWidth($0) }) { $0 < keptGateUps }
+    for place in places ?? [] { adapterHidden.append(slot([tokens * place.rank]) { _ in true }) }
+    if c.perLayerInputSize > 0 {
+      let width = c.layerCount * c.perLayerInputSize
+      perLayerGate = slot(each(tokens * c.perLayerInputSize)) { _ in keeps }
+      perLayerInputs = take("per-layer inputs", tokens * width)
+      perLayerProjected = take("per-layer inputs", tokens * width)
+      perLayerStatistics = take("per-layer inputs", tokens * c.layerCount)
+      perLayerRoom = take("per-layer inputs", threads * width)
+    }
+    if trains, !c.keySources.isEmpty {
+      let sources = c.keySources
+      gradientOfSharedKeys = slot(
+        (0..<c.layerCount).map { sources.contains($0) ? 2 * tokens * c.attention($0).keyValueWidth : 0 }
+      ) { _ in true }
+    }
 
     rotationPlaces = take("working memory", tokens)
-    attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.headSize).total
+    attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.widest(\.headSize)).total
     attentionScratch = take("attention", threads * attentionScratchCount)
     if let recurrence {
       recurrentWeights = take("recurrence", recurrence.weights)
@@ -159,15 +169,16 @@ struct ActivationLayout {
       recurrentScratch = take("recurrence", threads * recurrentScratchCount)
     }
     if c.gatedAttention {
-      gated = take("working memory", tokens * c.queryWidth)
-      if trains { gradientOfGated = take("working memory", tokens * c.queryWidth) }
+      gated = take("working memory", tokens * queryWidth)
+      if trains { gradientOfGated = take("working memory", tokens * queryWidth) }
     }
     let working = total
     normed = take("working memory", tokens * hidden)
     output = take("working memory", tokens * hidden)
-    activated = take("working memory", tokens * inner)
+    activated = take("working memory", tokens * max(inner, c.perLayerInputSize))
     if dropout {
-      dropped = take("working memory", tokens * max(hidden, inner, c.queryWidth, recurrence?.mixed ?? 0))
+      dropped = take(
+        "working memory", tokens * max(hidden, inner, queryWidth, c.perLayerInputSize, recurrence?.mixed ?? 0))
     }
     if trains {
       gradient = take("working memory", tokens * hidden)
@@ -175,7 +186,8 @@ struct ActivationLayout {
       if c.parallelBranches { gradientOfParallel = take("working memory", tokens * hidden) }
       // The MLP's and the attention's gradients are never needed together.
       let recurring = recurrence.map { $0.inputs + $0.mixed } ?? 0
-      let shared = take("working memory", tokens * max(inner, qkvWidth + c.queryWidth, recurring) + 32)
+      let shared = take(
+        "working memory", tokens * max(inner, c.perLayerInputSize, qkvWidth + queryWidth, recurring) + 32)
       gradientOfActivated = shared
       gradientOfQueryKeyValue = shared
       gradientOfAttended = shared + (tokens * qkvWidth + 15) / 16 * 16
@@ -208,6 +220,13 @@ struct ActivationLayout {
       headMeans = take("head", headRows * hidden)
       headMaxima = take("head", LanguageHead.slots * headShape.rows)
     }
+  }
+
+  /// A matrix of so many numbers for each block, 0: none; blocks that do not keep theirs share one.
+  private mutating func slot(_ counts: [Int], keeps: (Int) -> Bool) -> Slot {
+    let common = take("activations", counts.indices.reduce(0) { keeps($1) ? $0 : max($0, counts[$1]) })
+    return Slot(
+      offsets: counts.indices.map { keeps($0) && counts[$0] > 0 ? take("activations", counts[$0]) : common })
   }
 
   private mutating func take(_ part: String, _ count: Int) -> Int {

@@ -28,9 +28,11 @@ extension ModelRun: BlockExecutor {
     let isParallel = decoder.branch(place).isParallel
     let normed = at(layout.normed)
     let prepared = prepareInput(decoder.branch(place).inputs, inputSize: hidden)
-    let added = isParallel ? nil : before
+    let scales = !isParallel && before.map { decoder.branch($0).scale != nil } == true
+    if scales, let before { add(before, into: x) }
+    let added = isParallel || scales ? nil : before
     normForward(
-      norm, isParallel ? blockInput(place) : before.map(stream) ?? x, add: added.map { _ in at(layout.output) },
+      norm, isParallel ? blockInput(place) : added.map(stream) ?? x, add: added.map { _ in at(layout.output) },
       bias: added.flatMap { decoder.branch($0).biasLeft }, sum: x, into: normed,
       statistics: at(layout.statistics[place.branch], place.layer), count, prepared)
     if isParallel, let before { add(before, into: x) }
@@ -39,18 +41,29 @@ extension ModelRun: BlockExecutor {
 
   /// The residual stream behind a branch whose output stands at `output`.
   func add(_ place: BranchPlace, into sum: Pointer) {
-    addForward(stream(place), at(layout.output), bias: decoder.branch(place).biasLeft, into: sum)
+    let branch = decoder.branch(place)
+    addForward(stream(place), at(layout.output), bias: branch.biasLeft, into: sum)
+    if let scale = branch.scale { scaleRows(sum, bias: nil, scale.values[0], into: sum, nil) }
   }
 
-  func attend(_ place: BranchPlace, _ input: Rows, window: Int?) -> Rows {
+  func attend(_ place: BranchPlace, _ input: Rows, _ shape: AttentionShape) -> Rows {
     let branch = decoder.branch(place)
     let (qkv, attended) = (at(layout.queryKeyValue, place.layer), at(layout.attended, place.layer))
-    project(place.layer, branch.inputs, input, inputSize: hidden, into: qkv, branch.inputWidth)
-    rotationForward(place)
-    attention(window).forward(qkv, out: attended, lse: at(layout.attentionLSE, place.layer))
-    guard c.gatedAttention else { return Rows(x: attended, prepared: nil) }
-    gateForward(qkv, attended, into: at(layout.gated))
+    project(place.layer, branch.inputs, input, inputSize: hidden, into: qkv, shape.width)
+    rotationForward(place, shape)
+    attention(shape).forward(
+      (UnsafePointer(qkv), shape.width), keys(place.layer, shape), out: attended,
+      lse: at(layout.attentionLSE, place.layer))
+    guard shape.isGated else { return Rows(x: attended, prepared: nil) }
+    gateForward(shape, qkv, attended, into: at(layout.gated))
     return Rows(x: at(layout.gated), prepared: nil)
+  }
+
+  /// What a block's attention reads beside q, its own or another block's.
+  private func keys(_ layer: Int, _ shape: AttentionShape) -> Attention.Matrix {
+    let source = shape.keySource ?? layer
+    let own = c.attention(source)
+    return (UnsafePointer(at(layout.queryKeyValue, source) + own.keyColumn), own.width)
   }
 
   func recur(_ place: BranchPlace, _ input: Rows, _ kind: Recurrence) -> Rows {
@@ -69,9 +82,17 @@ extension ModelRun: BlockExecutor {
     let branch = decoder.branch(place)
     let (gateUp, activated) = (at(layout.gateUp, place.layer), at(layout.activated))
     project(place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth)
-    let prepared = prepareInput([branch.output], inputSize: c.intermediateSize)
+    let prepared = prepareInput([branch.output], inputSize: branch.mixedWidth)
     activationForward(branch, gateUp, into: activated, prepared)
     return Rows(x: activated, prepared: prepared)
+  }
+
+  func takePerLayerInput(_ place: BranchPlace, _ input: Rows) -> Rows {
+    let branch = decoder.branch(place)
+    let (gate, activated) = (at(layout.perLayerGate, place.layer), at(layout.activated))
+    project(place.layer, branch.inputs, input, inputSize: hidden, into: gate, branch.inputWidth)
+    perLayerGateForward(place.layer, gate, into: activated)
+    return Rows(x: activated, prepared: nil)
   }
 
   func project(_ place: BranchPlace, _ mixed: Rows) {
@@ -138,12 +159,14 @@ extension ModelRun: BlockExecutor {
   /// products; the result is the same for the branch before.
   func backward(_ place: BranchPlace, _ dx: Pointer, _ prepared: PreparedOperand?) -> PreparedOperand? {
     let branch = decoder.branch(place)
+    if let scale = branch.scale { scaleRows(dx, bias: nil, scale.values[0], into: dx, nil) }
     let doutput = branch.finishes ? finishBackward(place, dx) : Rows(x: dx, prepared: prepared)
     let dinputs =
       switch branch.mixing {
-      case .attention(let window): attendBackward(place, doutput, window: window)
+      case .attention(let shape): attendBackward(place, doutput, shape)
       case .activation: activateBackward(place, doutput)
       case .recurrence(let kind): recurBackward(place, doutput, kind)
+      case .perLayerInput: perLayerInputBackward(place, doutput)
       }
     let before = decoder.place(before: place).map(decoder.branch)
     let needsInput = trainsModel || before != nil
@@ -165,7 +188,7 @@ extension ModelRun: BlockExecutor {
       return nil
     }
     if place.branch == 0, c.parallelBranches { addBackward(at(layout.gradientOfParallel), into: dx, nil) }
-    let dbefore = before.flatMap { $0.finishes ? nil : prepareGradient([$0.output]) }
+    let dbefore = before.flatMap { $0.passesGradient ? prepareGradient([$0.output]) : nil }
     if let norm = branch.normBefore {
       normBackward(norm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count, dbefore)
     } else {
@@ -189,26 +212,45 @@ extension ModelRun: BlockExecutor {
   }
 
   /// From d of the output to d q, d k and d v.
-  private func attendBackward(_ place: BranchPlace, _ doutput: Rows, window: Int?) -> Rows {
+  private func attendBackward(_ place: BranchPlace, _ doutput: Rows, _ shape: AttentionShape) -> Rows {
     let (branch, layer) = (decoder.branch(place), place.layer)
     let (attended, dattended) = (at(layout.attended, layer), at(layout.gradientOfAttended))
-    let dqkv = at(layout.gradientOfQueryKeyValue)
-    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: c.queryWidth, into: dattended)
+    let (qkv, dqkv) = (at(layout.queryKeyValue, layer), at(layout.gradientOfQueryKeyValue))
+    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: shape.queryWidth, into: dattended)
     var (mixed, dout) = (attended, dattended)
-    if c.gatedAttention {
+    if shape.isGated {
       (mixed, dout) = (at(layout.gated), at(layout.gradientOfGated))
       gateBackward(
-        at(layout.queryKeyValue, layer), attended, dmixed: dattended, mixed: mixed, dattended: dout, dqkv: dqkv)
+        shape, qkv, attended, dmixed: dattended, mixed: mixed, dattended: dout, dqkv: dqkv)
     }
     weightGradients(
-      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: mixed, prepared: nil), inputSize: c.queryWidth)
-    attention(window).backward(
-      at(layout.queryKeyValue, layer), out: attended, lse: at(layout.attentionLSE, layer), dout: dout,
-      delta: at(layout.delta), dqkv: dqkv)
+      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: mixed, prepared: nil), inputSize: shape.queryWidth)
+    attention(shape).backward(
+      (UnsafePointer(qkv), shape.width), keys(layer, shape), out: attended, lse: at(layout.attentionLSE, layer),
+      dout: dout, delta: at(layout.delta), dq: (dqkv, shape.width), dk: keyGradient(layer, shape, dqkv))
     // The heads' norms change it once more behind the rotation.
     let prepared = branch.queryNorm == nil ? prepareGradient(branch.inputs) : nil
-    rotationBackward(place, dqkv, prepared)
+    rotationBackward(place, shape, dqkv, prepared)
     return Rows(x: dqkv, prepared: prepared)
+  }
+
+  /// Where a block's dk and dv gather: beside dq, where those stand that the blocks behind it have gathered of its keys and
+  /// values, or zeros; or, of another block's, where that block will find them.
+  private func keyGradient(_ layer: Int, _ shape: AttentionShape, _ dqkv: Pointer) -> Attention.Gradient {
+    let size = 2 * shape.keyValueWidth
+    if let source = shape.keySource { return (at(layout.gradientOfSharedKeys, source), size) }
+    let (dk, width) = (dqkv + shape.keyColumn, shape.width)
+    let shared = c.keySources.contains(layer) ? at(layout.gradientOfSharedKeys, layer) : nil
+    team.rows("gradient of keys", count, bytes: 4 * size) { rows, _ in
+      for row in rows {
+        if let shared {
+          (dk + row * width).update(from: shared + row * size, count: size)
+        } else {
+          (dk + row * width).update(repeating: 0, count: size)
+        }
+      }
+    }
+    return (dk, width)
   }
 
   /// From d of the output to d of a recurrence's inputs.
@@ -229,7 +271,8 @@ extension ModelRun: BlockExecutor {
 
   /// From d of the output to d gate and d up.
   private func activateBackward(_ place: BranchPlace, _ doutput: Rows) -> Rows {
-    let (branch, layer, inner) = (decoder.branch(place), place.layer, c.intermediateSize)
+    let (branch, layer) = (decoder.branch(place), place.layer)
+    let inner = branch.mixedWidth
     let (gateUp, activated) = (at(layout.gateUp, layer), at(layout.activated))
     inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
     let prepared = prepareGradient(branch.inputs)
@@ -240,9 +283,20 @@ extension ModelRun: BlockExecutor {
     return Rows(x: gateUp, prepared: prepared)
   }
 
-  private func attention(_ window: Int?) -> Attention {
+  /// From d of the output to d gate and d of the numbers that the block got of each token, which take their places.
+  private func perLayerInputBackward(_ place: BranchPlace, _ doutput: Rows) -> Rows {
+    let (branch, layer) = (decoder.branch(place), place.layer)
+    let (gate, activated, size) = (at(layout.perLayerGate, layer), at(layout.activated), branch.mixedWidth)
+    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: size, into: at(layout.gradientOfActivated))
+    perLayerGateBackward(layer, gate, dout: at(layout.gradientOfActivated), out: activated)
+    weightGradients(
+      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: size)
+    return Rows(x: gate, prepared: nil)
+  }
+
+  private func attention(_ shape: AttentionShape) -> Attention {
     Attention(
-      configuration: c, window: window ?? Int(Int32.max), forest: forest, team: team,
+      shape: shape, forest: forest, team: team,
       products: LocalProducts(team.engine, precision), scratch: at(layout.attentionScratch),
       scratchCount: layout.attentionScratchCount)
   }

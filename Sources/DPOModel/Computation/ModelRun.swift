@@ -92,6 +92,7 @@ struct ModelRun {
       rotationPlaces[row] = rotations.place(forest.positions[row], ofSequence: forest.lengths[row])
     }
     embedForward()
+    perLayerForward()
     for layer in 0..<c.layerCount {
       run(layer)
       let recurs = c.layersWithRecurrence.contains(layer)
@@ -124,6 +125,9 @@ struct ModelRun {
     memset(dinput, 0, rows * hidden * 4)
     normBackward(decoder.finalNorm, dy: dhead, sum: at(layout.headInput), statistics: headRows, dx: dinput, rows)
     memset(dx, 0, count * hidden * 4)
+    for source in c.keySources {
+      memset(at(layout.gradientOfSharedKeys, source), 0, count * 2 * c.attention(source).keyValueWidth * 4)
+    }
     for (index, row) in forest.headRows.enumerated() {
       memcpy(dx + Int(row) * hidden, dinput + index * hidden, hidden * 4)
     }
@@ -132,6 +136,7 @@ struct ModelRun {
       if again(layer) { prepared = nil }
       for place in decoder.places(layer).reversed() { prepared = backward(place, dx, prepared) }
     }
+    perLayerBackward(dx)
     if trainsModel { embedBackward(dx) }
   }
 

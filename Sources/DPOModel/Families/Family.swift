@@ -42,7 +42,8 @@ public struct Family: Sendable {
   private static let scalarHeads: [(part: ModelPart, path: String)] = [(.scoreHead, "score"), (.valueHead, "v_head")]
 
   package static let all: [Family] = [
-    llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, qwen3VL, ministral3, phi3, phi, granite, smolLM3, olmo2,
+    llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, gemma4, qwen3VL, ministral3, phi3, phi, granite, smolLM3,
+    olmo2,
     olmo3, exaone4, hunyuan, glm, glm4, cohere, cohere2, ernie4_5, gptNeoX, stableLM, seedOSS, arcee, starcoder2,
     nemotron, internLM2, internLM3, miniCPM, lfm2, qwen3_5,
   ]
@@ -85,7 +86,7 @@ public struct Family: Sendable {
 
   /// - Throws: `.format` for a model with more than text whose text part is not described.
   private static func checkTextPart(_ json: JSON, file: String) throws {
-    let models = ["gemma3", "mistral3", "qwen3_vl", "qwen3_5"]
+    let models = ["gemma3", "gemma4", "mistral3", "qwen3_vl", "qwen3_5"]
     guard json["hidden_size"] == nil, let name = json["model_type"]?.string,
       json["text_config"] != nil || models.contains(name)
     else { return }
@@ -147,14 +148,12 @@ public struct Family: Sendable {
     return out
   }
 
-  /// Every linear layer inside blocks, in Hugging Face's order.
+  /// Every linear layer but the heads, in Hugging Face's order.
   package func linearModules(_ configuration: DecoderConfiguration) -> [LinearModule] {
     parameters(configuration).compactMap { parameter in
-      guard parameter.part.isLinear, !parameter.isBias, let layer = parameter.layer, parameter.shape.count == 2 else {
-        return nil
-      }
+      guard parameter.part.isLinear, !parameter.isBias, parameter.shape.count == 2 else { return nil }
       return LinearModule(
-        path: parameter.module, part: parameter.part, layer: layer, inputSize: parameter.shape[1],
+        path: parameter.module, part: parameter.part, layer: parameter.layer, inputSize: parameter.shape[1],
         outputSize: parameter.shape[0], transposedInFile: parameter.transposedInFile)
     }
   }
@@ -164,7 +163,7 @@ public struct Family: Sendable {
     to out: inout [ParameterDescription]
   ) {
     guard configuration.hasWeight(part, layer: layer) else { return }
-    let shape = configuration.shape(of: part)
+    let shape = configuration.shape(of: part, layer: layer)
     let orders = orders(of: part, configuration)
     let isHeadNorm = part == .queryNorm || part == .keyNorm
     for isBias in configuration.hasBias(part) ? [false, true] : [false] {
@@ -172,7 +171,8 @@ public struct Family: Sendable {
         ParameterDescription(
           part: part, layer: layer, isBias: isBias, module: path, shape: isBias ? [shape[0]] : shape,
           transposedInFile: transposesLinear && part.isLinear && !isBias,
-          decays: !isBias && Family.decays(module: path, isLayerNorm: configuration.norm == .layer && part.isNorm),
+          decays: !isBias && !part.isConstant
+            && Family.decays(module: path, isLayerNorm: configuration.norm == .layer && part.isNorm),
           rowOrderInGGUF: orders.gguf.rows, rowOrderInFile: orders.file.rows,
           columnOrderInGGUF: isBias ? .natural : orders.gguf.columns,
           columnOrderInFile: isBias ? .natural : orders.file.columns,

@@ -58,6 +58,20 @@ struct GGUFReader {
     return number
   }
 
+  /// A number for all blocks, or one for each.
+  func integers(_ key: String, _ range: ClosedRange<Int>, blocks: Int) throws -> [Int] {
+    let name = "\(architecture).\(key)"
+    guard case .ints(let numbers) = value(name) else {
+      return [Int](repeating: try integer(key, range), count: blocks)
+    }
+    guard numbers.count == blocks, numbers.allSatisfy(range.contains) else {
+      throw wrong(
+        name, value(name),
+        expected: "an integer from \(range.lowerBound) to \(range.upperBound), or one for each of \(blocks) blocks")
+    }
+    return numbers
+  }
+
   func positive(_ key: String, default absent: Double?) throws -> Double {
     let key = "\(architecture).\(key)"
     guard let value = value(key) else {

@@ -4,6 +4,10 @@ import DPOTensor
 package enum ModelPart: String, Sendable, CaseIterable {
   case tokenEmbedding = "token_embd"
   case positionEmbedding = "position_embd"
+  /// Of each token the numbers that all blocks get beside x; what makes their other half of the embedding; its norm.
+  case perLayerEmbedding = "per_layer_token_embd"
+  case perLayerProjection = "per_layer_model_proj"
+  case perLayerNorm = "per_layer_proj_norm"
   case attentionNorm = "attn_norm"
   case query = "attn_q"
   case key = "attn_k"
@@ -35,6 +39,12 @@ package enum ModelPart: String, Sendable, CaseIterable {
   case up = "ffn_up"
   case down = "ffn_down"
   case mlpPostNorm = "post_ffw_norm"
+  /// The branch that takes a block's own numbers of each token.
+  case inputGate = "inp_gate"
+  case inputProjection = "proj"
+  case inputPostNorm = "post_norm"
+  /// What x is multiplied by behind the block: a constant.
+  case blockScale = "layer_output_scale"
   case finalNorm = "output_norm"
   case head = "output"
   /// A reward model's linear layer to one number.
@@ -46,6 +56,7 @@ package enum ModelPart: String, Sendable, CaseIterable {
   package var isInBlock: Bool {
     switch self {
     case .tokenEmbedding, .positionEmbedding, .finalNorm, .head, .scoreHead, .valueHead: false
+    case .perLayerEmbedding, .perLayerProjection, .perLayerNorm: false
     default: true
     }
   }
@@ -56,17 +67,18 @@ package enum ModelPart: String, Sendable, CaseIterable {
   /// A normalisation over the hidden size.
   package var isNorm: Bool {
     switch self {
-    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .finalNorm: true
+    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .inputPostNorm, .finalNorm: true
     default: false
     }
   }
 
-  /// A linear layer within a block: LoRA's "all-linear".
+  /// A linear layer, but for the heads: LoRA's "all-linear".
   package var isLinear: Bool {
     switch self {
     case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .fusedGateUp, .up, .down: true
     case .convolutionInput, .convolutionOutput, .deltaQueryKeyValue, .deltaGate, .deltaBeta, .deltaAlpha, .deltaOutput:
       true
+    case .perLayerProjection, .inputGate, .inputProjection: true
     default: false
     }
   }
@@ -75,10 +87,19 @@ package enum ModelPart: String, Sendable, CaseIterable {
   package var isConvolution: Bool { self == .convolution || self == .deltaConvolution }
 
   /// Behind the module's name in Hugging Face's files.
-  var suffix: String { self == .deltaDecay || self == .deltaTimeBias ? "" : ".weight" }
+  var suffix: String { self == .deltaDecay || self == .deltaTimeBias || self == .blockScale ? "" : ".weight" }
 
   /// The same in GGUF files.
-  var ggufSuffix: String { self == .deltaTimeBias ? ".bias" : suffix }
+  var ggufSuffix: String {
+    switch self {
+    case .deltaTimeBias: ".bias"
+    case .blockScale: ".weight"
+    default: suffix
+    }
+  }
+
+  /// No gradient reaches it: it stays as it is when all weights are trained.
+  package var isConstant: Bool { self == .blockScale }
 }
 
 /// One parameter of a model: where it belongs, what it is called in files, and what it looks like.
@@ -118,11 +139,12 @@ package struct ParameterDescription: Sendable, Equatable {
   }
 }
 
-/// A linear layer inside a block, the place of a LoRA adapter.
+/// A linear layer, the place of a LoRA adapter.
 package struct LinearModule: Sendable, Equatable {
   package let path: String
   package let part: ModelPart
-  package let layer: Int
+  /// The block, nil outside of blocks.
+  package let layer: Int?
   package let inputSize: Int
   package let outputSize: Int
   /// Hugging Face's files hold the transpose (`fan_in_fan_out` in PEFT's terms).
@@ -130,19 +152,26 @@ package struct LinearModule: Sendable, Equatable {
 }
 
 extension DecoderConfiguration {
-  /// Shape of a part's weight as [out, in] or [count].
-  func shape(of part: ModelPart) -> [Int] {
-    switch part {
+  /// Shape of a part's weight as [out, in] or [count]; of a block's where `layer` says which one.
+  func shape(of part: ModelPart, layer: Int?) -> [Int] {
+    let (attention, mlpWidth) = (attention(layer ?? 0), mlpWidth(layer ?? 0))
+    return switch part {
     case .tokenEmbedding, .head: [vocabularySize, hiddenSize]
     case .scoreHead, .valueHead: [1, hiddenSize]
     case .positionEmbedding: [contextLength, hiddenSize]
-    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .finalNorm: [hiddenSize]
-    case .query: [keyColumn, hiddenSize]
-    case .key, .value: [keyValueWidth, hiddenSize]
-    case .fusedQueryKeyValue: [queryWidth + 2 * keyValueWidth, hiddenSize]
-    case .queryNorm: [queryKeyNorm == .whole ? queryWidth : headSize]
-    case .keyNorm: [queryKeyNorm == .whole ? keyValueWidth : headSize]
-    case .attentionOutput: [hiddenSize, queryWidth]
+    case .perLayerEmbedding: [vocabularySize, layerCount * perLayerInputSize]
+    case .perLayerProjection: [layerCount * perLayerInputSize, hiddenSize]
+    case .perLayerNorm: [perLayerInputSize]
+    case .inputGate: [perLayerInputSize, hiddenSize]
+    case .inputProjection: [hiddenSize, perLayerInputSize]
+    case .blockScale: [1]
+    case .attentionNorm, .attentionPostNorm, .mlpNorm, .mlpPostNorm, .inputPostNorm, .finalNorm: [hiddenSize]
+    case .query: [attention.keyColumn, hiddenSize]
+    case .key, .value: [attention.keyValueWidth, hiddenSize]
+    case .fusedQueryKeyValue: [attention.width, hiddenSize]
+    case .queryNorm: [queryKeyNorm == .whole ? attention.queryWidth : attention.headSize]
+    case .keyNorm: [queryKeyNorm == .whole ? attention.keyValueWidth : attention.headSize]
+    case .attentionOutput: [hiddenSize, attention.queryWidth]
     case .convolutionInput: [3 * hiddenSize, hiddenSize]
     case .convolution: [hiddenSize, convolutionKernel]
     case .convolutionOutput: [hiddenSize, hiddenSize]
@@ -153,9 +182,9 @@ extension DecoderConfiguration {
     case .deltaDecay, .deltaTimeBias: [deltaNet?.valueHeads ?? 0]
     case .deltaNorm: [deltaNet?.valueSize ?? 0]
     case .deltaOutput: [hiddenSize, deltaNet?.valueWidth ?? 0]
-    case .gate, .up: [intermediateSize, hiddenSize]
-    case .fusedGateUp: [2 * intermediateSize, hiddenSize]
-    case .down: [hiddenSize, intermediateSize]
+    case .gate, .up: [mlpWidth, hiddenSize]
+    case .fusedGateUp: [2 * mlpWidth, hiddenSize]
+    case .down: [hiddenSize, mlpWidth]
     }
   }
 
@@ -166,6 +195,7 @@ extension DecoderConfiguration {
     switch part {
     case _ where part.isInBlock: block(layer ?? 0).branches.contains { $0.parts.contains(part) }
     case .positionEmbedding: rope == nil
+    case .perLayerEmbedding, .perLayerProjection, .perLayerNorm: perLayerInputSize > 0
     case .head: !tiedHead && heads != .score
     case .scoreHead: heads == .score
     case .valueHead: heads == .languageAndValue

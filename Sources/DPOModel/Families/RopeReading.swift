@@ -23,13 +23,13 @@ extension HuggingFaceReader {
     guard let share = turned.isNull ? 1 : turned.double, share > 0, share <= 1 else {
       throw wrong(turnedKey, turned, expected: "a number above 0 and of at most 1")
     }
-    let size = Int(Double(headSize) * share)
+    let size = reader.isProportional ? headSize : Int(Double(headSize) * share)
     guard size >= 2, size % 2 == 0 else {
       throw DPOError.format(
         file, "\(turnedKey): \(share) of a head of \(headSize) numbers is \(size), expected an even number")
     }
     var rope = Rope(base: base, size: size, interleaved: defaults.interleaved)
-    try reader.read(into: &rope, contextLength: contextLength)
+    try reader.read(into: &rope, share: share, contextLength: contextLength)
     return rope
   }
 }
@@ -75,13 +75,19 @@ private struct RopeSettings {
     return number
   }
 
+  private var kind: JSON { settings["rope_type"] ?? settings["type"] ?? "default" }
+
+  /// The share is that of the pairs that are turned, which lie as far apart as if all were.
+  var isProportional: Bool { kind == "proportional" }
+
   func base(default absent: Double) throws -> Double { try optional("rope_theta") ?? absent }
 
-  func read(into rope: inout Rope, contextLength: Int) throws {
-    let kind = settings["rope_type"] ?? settings["type"] ?? "default"
+  func read(into rope: inout Rope, share: Double, contextLength: Int) throws {
     switch kind.string {
     case "default", "mrope": break
     case "linear": rope.scaling = .linear(factor: try number("factor"))
+    case "proportional":
+      rope.scaling = .proportional(pairs: Int(share * Double(rope.size) / 2), factor: try optional("factor") ?? 1)
     case "divisors": rope.scaling = .divisors(try divisors("factors", count: rope.size / 2))
     case "dynamic":
       // Within the context the frequencies are plain ones; a fixed alpha is another base.
@@ -92,7 +98,7 @@ private struct RopeSettings {
     default:
       throw DPOError(
         kind.string == nil ? .format : .unsupported,
-        "\(reader.file): \(key): rope_type \(kind.brief) is not supported (known: default, linear, dynamic, llama3, yarn, longrope)"
+        "\(reader.file): \(key): rope_type \(kind.brief) is not supported (known: default, linear, dynamic, llama3, yarn, longrope, proportional)"
       )
     }
   }
@@ -226,13 +232,26 @@ extension Rope {
   static func alphaFactor(_ alpha: Double, size: Int) -> Double { pow(alpha, Double(size) / Double(size - 2)) }
 
   /// What config.json says of it.
-  var json: JSONObject { ["rope_theta": .real(base), "rope_scaling": scaling.json] }
+  var json: JSONObject { ["rope_theta": .real(base), "rope_scaling": scaling.json(size: size)] }
+
+  /// The same in the form of transformers 5.
+  var parametersJSON: JSON {
+    let settings = scaling.json(size: size).object ?? ["rope_type": "default"]
+    return .object(settings.with(["rope_theta": .real(base)]))
+  }
 }
 
 extension RopeScaling {
-  fileprivate var json: JSON {
+  /// - Parameter size: numbers of a head that are turned.
+  fileprivate func json(size: Int) -> JSON {
     switch self {
     case .none: return .null
+    case .proportional(let pairs, let factor):
+      return [
+        // 0 would not be read.
+        "rope_type": "proportional", "partial_rotary_factor": .real(max(2 * Double(pairs), 1) / Double(size)),
+        "factor": .real(factor),
+      ]
     case .linear(let factor): return ["rope_type": "linear", "factor": .real(factor)]
     case .llama3(let factor, let low, let high, let original):
       return [

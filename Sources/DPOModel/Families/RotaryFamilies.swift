@@ -133,8 +133,10 @@ extension DecoderConfiguration {
 
 extension GGUFReader {
   /// What all families with rotary positions have in common. `interleaved`: llama.cpp turns neighbours, and so does the model in
-  /// its Hugging Face form.
-  func rotary(_ family: Family, norm: NormKind = .rms, interleaved: Bool = false) throws -> DecoderConfiguration {
+  /// its Hugging Face form. `varies`: blocks may have other heads of keys or MLPs than the first one, which counts here.
+  func rotary(
+    _ family: Family, norm: NormKind = .rms, interleaved: Bool = false, varies: Bool = false
+  ) throws -> DecoderConfiguration {
     let hiddenSize = try integer("embedding_length", Limits.hiddenSize)
     let headCount = try integer("attention.head_count", Limits.headCount)
     let headSize = try self.headSize(hiddenSize: hiddenSize, headCount: headCount)
@@ -142,7 +144,7 @@ extension GGUFReader {
       throw DPOError.format(
         file, "\(architecture).attention.key_length: rotary positions need an even head size, found \(headSize)")
     }
-    let keyValueHeadCount = try keyValueHeads(headCount)
+    let keyValueHeadCount = try keyValueHeads(headCount, varies: varies)
     guard headCount % keyValueHeadCount == 0 else {
       throw DPOError.format(
         file, "\(architecture).attention.head_count_kv: \(keyValueHeadCount) does not divide head_count = \(headCount)")
@@ -157,7 +159,9 @@ extension GGUFReader {
     let (layerCount, predicting) = try layerCounts()
     var configuration = DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
-      intermediateSize: try integer("feed_forward_length", Limits.intermediateSize),
+      intermediateSize: varies
+        ? try integers("feed_forward_length", Limits.intermediateSize, blocks: layerCount)[0]
+        : try integer("feed_forward_length", Limits.intermediateSize),
       layerCount: layerCount, headCount: headCount,
       keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength, norm: norm,
       normEpsilon: try epsilon(norm == .rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
@@ -170,13 +174,14 @@ extension GGUFReader {
   }
 
   /// `attention.head_count_kv`, a number or one for each block; blocks without attention have 0.
-  private func keyValueHeads(_ headCount: Int) throws -> Int {
+  private func keyValueHeads(_ headCount: Int, varies: Bool) throws -> Int {
     let key = "\(architecture).attention.head_count_kv"
     guard case .ints(let heads) = value(key) else {
       return try optionalInteger("attention.head_count_kv", 1...headCount) ?? headCount
     }
-    let different = Set(heads).subtracting([0])
-    guard let count = different.first, different.count == 1, (1...headCount).contains(count) else {
+    let different = heads.filter { $0 != 0 }
+    guard let count = different.first, varies || different.allSatisfy({ $0 == count }), (1...headCount).contains(count)
+    else {
       throw wrong(
         key, value(key), expected: "the same number of heads, 1 to \(headCount), in all blocks with attention")
     }

@@ -34,12 +34,15 @@ final class DecodeStep {
   private let rounds: Bool
   private let rounded: RoundedMatrices?
   private let blocks: [[Branch]]
+  private let perLayerProjection: Projection?
   private let head: Projection?
   private var c: DecoderConfiguration { decoder.configuration }
   private var kernels: UnsafePointer<ck_engine> { team.kernels }
 
   private let x, normed, output, queryKeyValue, gateUp, activated, statistics, adapterHidden, scratch: FloatBuffer
   private let roundedNormed, roundedActivated: FloatBuffer
+  /// Of the model's per-layer inputs.
+  private let perLayerInputs, perLayerProjected, perLayerStatistics: FloatBuffer
   private let convolved, recurrentRows, recurrentOutputs, coefficients: FloatBuffer
   private let placeNumbers: FloatBuffer
   /// [rows, vocabulary]
@@ -56,19 +59,22 @@ final class DecodeStep {
   /// What a step of `rows` sequences takes, at most.
   static func bytes(_ c: DecoderConfiguration, rows: Int, threads: Int, longest: Int) -> Int {
     let perRow =
-      2 * c.hiddenSize + 2 * max(c.hiddenSize, c.queryWidth) + c.queryWidth + 2 * c.keyValueWidth
-      + 4 * c.intermediateSize + 1024 + c.vocabularySize
+      2 * c.hiddenSize + 2 * max(c.hiddenSize, c.widest(\.queryWidth)) + c.widest(\.width)
+      + 4 * max(c.widestMLP, c.perLayerInputSize) + c.layerCount * (2 * c.perLayerInputSize + 1) + 1024
+      + c.vocabularySize
     // The sampler keeps a probability and an id of every token.
     return 4 * (rows * (perRow + 2 * c.vocabularySize) + threads * scratchCount(c, longest: longest))
   }
 
   private static func scratchCount(_ c: DecoderConfiguration, longest: Int) -> Int {
-    let normed = c.queryKeyNorm == .whole ? c.queryWidth : c.headCount / c.keyValueHeadCount * c.headSize
+    let queryWidth = c.widest(\.queryWidth)
+    let normed = c.queryKeyNorm == .whole ? queryWidth : c.widest { $0.group * $0.headSize }
     let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: c.hiddenSize) }
     return
       (max(
-        ck_weights_scratch(max(c.hiddenSize, c.intermediateSize, c.queryWidth, recurrence?.mixed ?? 0)),
-        2 * (recurrence?.outputs ?? 0) + (recurrence?.coefficients ?? 0),
+        ck_weights_scratch(
+          max(c.hiddenSize, c.widestMLP, queryWidth, c.perLayerInputSize, recurrence?.mixed ?? 0)),
+        c.layerCount * c.perLayerInputSize, 2 * (recurrence?.outputs ?? 0) + (recurrence?.coefficients ?? 0),
         ck_cached_attention_scratch(longest, 2), normed + c.headCount) + 15) / 16 * 16
   }
 
@@ -91,39 +97,49 @@ final class DecodeStep {
     try rotations.extend(to: longest)
     let rounded = rounds ? try RoundedMatrices(decoder.products, team: team) : nil
     self.rounded = rounded
-    func projection(_ layer: Int, _ linears: [Linear], paired: Bool = false) -> Projection {
+    func projection(_ layer: Int?, _ linears: [Linear], width: Int, paired: Bool = false) -> Projection {
       Projection(
-        linears.map { ($0.weight, adapter?.matrices(layer: layer, part: $0.part)) }, rounded: rounded,
+        linears.map { ($0.weight, adapter?.matrices(layer: layer, part: $0.part)) }, width: width, rounded: rounded,
         team: team, paired: paired)
     }
     blocks = decoder.blocks.enumerated().map { layer, block in
       block.branches.map { branch in
-        Branch(
-          inputs: projection(layer, branch.inputs, paired: branch.activates && c.gatedMLP),
-          output: projection(layer, [branch.output]), queryBias: branch.inputBias(at: 0),
-          keyBias: branch.inputBias(at: c.keyColumn), valueBias: branch.inputBias(at: c.valueColumn))
+        let columns =
+          if case .attention(let shape) = branch.mixing { (shape.keyColumn, shape.valueColumn) } else { (0, 0) }
+        return Branch(
+          inputs: projection(
+            layer, branch.inputs, width: branch.inputWidth, paired: branch.activates && c.gatedMLP),
+          output: projection(layer, [branch.output], width: c.hiddenSize), queryBias: branch.inputBias(at: 0),
+          keyBias: branch.inputBias(at: columns.0), valueBias: branch.inputBias(at: columns.1))
       }
     }
-    head = decoder.head.map { Projection([($0, nil)], rounded: rounded, team: team) }
+    perLayerProjection = decoder.perLayerInputs.map { projection(nil, [$0.projection], width: $0.width) }
+    head = decoder.head.map { Projection([($0, nil)], width: $0.rows, rounded: rounded, team: team) }
 
     func buffer(_ width: Int) throws -> FloatBuffer { try FloatBuffer(count: most * width) }
     x = try buffer(c.hiddenSize)
     let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: c.hiddenSize) }
-    let mixed = max(c.hiddenSize, c.queryWidth, recurrence?.mixed ?? 0)
+    let mixed = max(c.hiddenSize, c.widest(\.queryWidth), recurrence?.mixed ?? 0)
+    let inner = max(c.widestMLP, c.perLayerInputSize)
     normed = try buffer(mixed)
     output = try buffer(c.hiddenSize)
-    queryKeyValue = try buffer(max(c.attentionWidth, recurrence?.inputs ?? 0))
+    queryKeyValue = try buffer(max(c.widest(\.width), recurrence?.inputs ?? 0))
     convolved = try buffer(max(1, recurrence.map { max($0.convolved, $0.rows) } ?? 1))
     recurrentRows = try buffer(max(1, recurrence?.rows ?? 1))
     recurrentOutputs = try buffer(max(1, recurrence?.outputs ?? 1))
     coefficients = try buffer(max(1, recurrence?.coefficients ?? 1))
-    gateUp = try buffer(c.gatedMLP ? 2 * c.intermediateSize : c.intermediateSize)
-    activated = try buffer(c.intermediateSize)
+    gateUp = try buffer(c.gatedMLP ? 2 * inner : inner)
+    activated = try buffer(inner)
+    perLayerInputs = try buffer(max(1, c.layerCount * c.perLayerInputSize))
+    perLayerProjected = try buffer(max(1, c.layerCount * c.perLayerInputSize))
+    perLayerStatistics = try buffer(c.layerCount)
     roundedNormed = try buffer(rounds ? mixed : 1)
-    roundedActivated = try buffer(rounds ? c.intermediateSize : 1)
+    roundedActivated = try buffer(rounds ? inner : 1)
     statistics = try buffer(2)
     adapterHidden = try buffer(
-      blocks.joined().reduce(1) { most, branch in max(most, branch.inputs.hiddenWidth, branch.output.hiddenWidth) })
+      blocks.joined().reduce(max(1, perLayerProjection?.hiddenWidth ?? 0)) { most, branch in
+        max(most, branch.inputs.hiddenWidth, branch.output.hiddenWidth)
+      })
     placeNumbers = try buffer(1)
     logits = try buffer(c.vocabularySize)
     scratchCount = DecodeStep.scratchCount(c, longest: longest)
@@ -140,6 +156,7 @@ final class DecodeStep {
       decoder.embed(
         row.token, position: row.position, into: x.pointer + index * c.hiddenSize, room: output.pointer, with: kernels)
     }
+    makePerLayerInputs()
     for layer in blocks.indices { run(layer) }
     vocabulary(adding: decoder.lastPlace, into: logits.pointer)
   }
@@ -178,9 +195,12 @@ final class DecodeStep {
   /// x += the output of `before` + its bias; normed = scale · norm(x)
   private func norm(_ norm: NormWeights, adding before: BranchPlace?, scale: Float = 1) {
     team.measured("decode norm", bytes: Double(rows * c.hiddenSize * 16)) {
+      let scales = before.map { decoder.branch($0).scale != nil } == true
+      if scales, let before { add(before) }
+      let added = scales ? nil : before
       normRows(
-        norm, x.pointer, add: before.map { _ in output.pointer },
-        bias: before.flatMap { decoder.branch($0).biasLeft }, into: normed.pointer)
+        norm, x.pointer, add: added.map { _ in output.pointer },
+        bias: added.flatMap { decoder.branch($0).biasLeft }, into: normed.pointer)
       if scale != 1 { kernels.pointee.scale(normed.pointer, normed.pointer, scale, rows * c.hiddenSize) }
       if rounds { kernels.pointee.round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize) }
     }
@@ -221,45 +241,61 @@ extension DecodeStep: BlockExecutor {
       return rows(normed, roundedNormed, c.hiddenSize)
     }
     if let before { add(before) }
-    if rounds { kernels.pointee.round_to_bf16(x.pointer, halves(roundedNormed), rows * c.hiddenSize) }
-    return rows(x, roundedNormed, c.hiddenSize)
+    return residual()
   }
 
-  /// x += the output of a branch + its bias
+  /// x itself as the input of a product.
+  private func residual() -> ck_activations {
+    guard rounds else { return rows(x, roundedNormed, c.hiddenSize) }
+    normed.pointer.update(from: x.pointer, count: rows * c.hiddenSize)
+    kernels.pointee.round_to_bf16(normed.pointer, halves(roundedNormed), rows * c.hiddenSize)
+    return rows(normed, roundedNormed, c.hiddenSize)
+  }
+
+  /// x ← g · (x + the output of a branch + its bias)
   private func add(_ place: BranchPlace) {
+    let branch = decoder.branch(place)
     kernels.pointee.accumulate(x.pointer, output.pointer, rows * c.hiddenSize)
-    if let bias = decoder.branch(place).biasLeft {
+    if let bias = branch.biasLeft {
       kernels.pointee.add_bias(x.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
     }
+    if let scale = branch.scale { kernels.pointee.scale(x.pointer, x.pointer, scale.values[0], rows * c.hiddenSize) }
   }
 
-  /// Biases, norms and rotation of q and k, then attention, to `normed`. A task has one key head of one row; rows of one
+  /// Biases, norms and rotation of q, k and v, then attention, to `normed`. A task has one key head of one row; rows of one
   /// prompt follow each other, so that its keys and values are read from memory once.
-  func attend(_ place: BranchPlace, _ input: ck_activations, window: Int?) -> ck_activations {
+  func attend(_ place: BranchPlace, _ input: ck_activations, _ shape: AttentionShape) -> ck_activations {
     let (branch, products, layer) = (decoder.branch(place), blocks[place.layer][place.branch], place.layer)
     project("decode q, k, v", products.inputs, input, into: queryKeyValue.pointer)
-    let (keyHeads, size) = (c.keyValueHeadCount, c.headSize)
-    let (group, width) = (c.headCount / keyHeads, branch.inputWidth)
-    let window = window ?? Int.max
-    let (rotation, scores) = (rotations[layer], c.scores)
-    /// Some heads of q, and of k, of a row.
+    let (keyHeads, size) = (shape.keyValueHeadCount, shape.headSize)
+    let (group, width) = (shape.group, shape.width)
+    let window = shape.window ?? Int.max
+    let (rotation, scores) = (rotations[layer], shape.scores)
+    /// Some heads of q, and of k and v, of a row.
     func prepare(_ index: Int, queries: Range<Int>, keys: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
       let (q, k) = (queries.lowerBound * size, keys.lowerBound * size)
       let x = queryKeyValue.pointer + index * width
       decoder.prepareHeads(
-        x + q, width, rows: 1, heads: queries.count, bias: products.queryBias.map { $0 + q }, norm: branch.queryNorm,
+        x + q, width, rows: 1, heads: queries.count, size: size, bias: products.queryBias.map { $0 + q },
+        norm: branch.queryNorm,
         keeping: (scratch, queries.count * size, scratch + queries.count * size), places: places + index,
         rotation?.query, with: kernels)
+      guard shape.keySource == nil else { return }
+      let (keyHeads, valueHeads) = (x + shape.keyColumn + k, x + shape.valueColumn + k)
+      if shape.valuesAreKeys { valueHeads.update(from: keyHeads, count: keys.count * size) }
+      let kept = (scratch, keys.count * size, scratch + keys.count * size)
       decoder.prepareHeads(
-        x + c.keyColumn + k, width, rows: 1, heads: keys.count, bias: products.keyBias.map { $0 + k },
-        norm: branch.keyNorm, keeping: (scratch, keys.count * size, scratch + keys.count * size),
-        places: places + index, rotation?.key, with: kernels)
+        keyHeads, width, rows: 1, heads: keys.count, size: size, bias: products.keyBias.map { $0 + k },
+        norm: branch.keyNorm, keeping: kept, places: places + index, rotation?.key, with: kernels)
+      decoder.prepareHeads(
+        valueHeads, width, rows: 1, heads: keys.count, size: size, bias: products.valueBias.map { $0 + k },
+        norm: branch.valueNorm, keeping: kept, places: places + index, nil, with: kernels)
     }
     let together = c.queryKeyNorm == .whole
     if together {
       team.run(batch.count) { index, member in
         prepare(
-          index, queries: 0..<c.headCount, keys: 0..<keyHeads, in: scratch.pointer + member * scratchCount)
+          index, queries: 0..<shape.headCount, keys: 0..<keyHeads, in: scratch.pointer + member * scratchCount)
       }
     }
     team.measured("decode attention") {
@@ -267,12 +303,14 @@ extension DecodeStep: BlockExecutor {
         let (head, index) = (task / batch.count, task % batch.count)
         let row = batch[index]
         let x = queryKeyValue.pointer + index * width
-        let (q, k) = (x + head * group * size, x + c.keyColumn + head * size)
-        let v = k + c.keyValueWidth
+        let q = x + head * group * size
         let scratch = scratch.pointer + member * scratchCount
         if !together { prepare(index, queries: head * group..<(head + 1) * group, keys: head..<head + 1, in: scratch) }
-        if let bias = products.valueBias { kernels.pointee.accumulate(v, bias + head * size, size) }
-        cache.store(layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: k, values: v, with: kernels)
+        if shape.keySource == nil {
+          cache.store(
+            layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: x + shape.keyColumn + head * size,
+            values: x + shape.valueColumn + head * size, with: kernels)
+        }
         let total = row.promptCount + row.ownCount + 1
         var parts = (
           ck_cache_part(
@@ -282,26 +320,26 @@ extension DecodeStep: BlockExecutor {
             keys: cache.keys(layer, row.ownRow, head: head), values: cache.values(layer, row.ownRow, head: head),
             count: row.ownCount + 1)
         )
-        let out = normed.pointer + index * c.queryWidth + head * group * size
+        let out = normed.pointer + index * shape.queryWidth + head * group * size
         withUnsafePointer(to: &parts) { parts in
           parts.withMemoryRebound(to: ck_cache_part.self, capacity: 2) {
             kernels.pointee.cached_attention(
-              q, group, size, $0, 2, c.keyValueWidth, total > window ? total - window : 0,
+              q, group, size, $0, 2, shape.keyValueWidth, total > window ? total - window : 0,
               scores, scratch, out)
           }
         }
-        if c.gatedAttention {
-          let gate = x + c.queryWidth + head * group * size
+        if shape.isGated {
+          let gate = x + shape.queryWidth + head * group * size
           scratch.update(from: out, count: group * size)
           kernels.pointee.gated_forward(CK_SIGMOID, gate, scratch, 0, out, 1, group * size)
         }
         if rounds {
           kernels.pointee.round_to_bf16(
-            out, halves(roundedNormed) + index * c.queryWidth + head * group * size, group * size)
+            out, halves(roundedNormed) + index * shape.queryWidth + head * group * size, group * size)
         }
       }
     }
-    return rows(normed, roundedNormed, c.queryWidth)
+    return rows(normed, roundedNormed, shape.queryWidth)
   }
 
   /// The rows that a convolution makes of its channels and those before, the rule, and the gate, to `normed`.
@@ -384,7 +422,7 @@ extension DecodeStep: BlockExecutor {
   /// A piece of gate and up activates what it has computed.
   func activate(_ place: BranchPlace, _ input: ck_activations) -> ck_activations {
     let (branch, projection) = (decoder.branch(place), blocks[place.layer][place.branch].inputs)
-    let (y, inner, width) = (gateUp.pointer, c.intermediateSize, projection.width)
+    let (y, inner, width) = (gateUp.pointer, branch.mixedWidth, projection.width)
     let (gated, kind) = (c.gatedMLP, c.activation.kernel)
     let biases = (branch.inputBias(at: 0), gated ? branch.inputBias(at: inner) : nil)
     let out = activated.pointer
@@ -418,6 +456,30 @@ extension DecodeStep: BlockExecutor {
     return rows(activated, roundedActivated, inner)
   }
 
+  /// What the blocks get of each row's token, from the embedding in x.
+  private func makePerLayerInputs() {
+    guard let inputs = decoder.perLayerInputs, let perLayerProjection else { return }
+    project("decode per-layer inputs", perLayerProjection, residual(), into: perLayerProjected.pointer)
+    team.run(batch.count) { index, member in
+      inputs.make(
+        batch[index].token, perLayerProjected.pointer + index * inputs.width,
+        into: perLayerInputs.pointer + index * inputs.width, room: scratch.pointer + member * scratchCount,
+        statistics: perLayerStatistics.pointer + index * inputs.layerCount, with: kernels)
+    }
+  }
+
+  func takePerLayerInput(_ place: BranchPlace, _ input: ck_activations) -> ck_activations {
+    let (size, width) = (c.perLayerInputSize, c.layerCount * c.perLayerInputSize)
+    project("decode per-layer gate", blocks[place.layer][place.branch].inputs, input, into: gateUp.pointer)
+    for row in 0..<rows {
+      kernels.pointee.gated_forward(
+        c.activation.kernel, gateUp.pointer + row * size, perLayerInputs.pointer + row * width + place.layer * size, 0,
+        activated.pointer + row * size, 1, size)
+    }
+    if rounds { kernels.pointee.round_to_bf16(activated.pointer, halves(roundedActivated), rows * size) }
+    return rows(activated, roundedActivated, size)
+  }
+
   func project(_ place: BranchPlace, _ mixed: ck_activations) {
     let name: StaticString = decoder.branch(place).activates ? "decode down" : "decode output"
     project(name, blocks[place.layer][place.branch].output, mixed, into: output.pointer)
@@ -446,6 +508,7 @@ extension Decoder {
       matrices += branch.inputs.map(\.weight)
       matrices.append(branch.output.weight)
     }
+    if let perLayerInputs { matrices.append(perLayerInputs.projection.weight) }
     if let head { matrices.append(head) }
     return matrices
   }

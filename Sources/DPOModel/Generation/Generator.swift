@@ -43,9 +43,7 @@ package final class Generator {
       var plan = try ModelRunner.plan(
         configuration, tokens: layout.mostTokens, targets: 0, maxLength: lengths.max() ?? 0, mode: .score,
         threads: threads)
-      plan.add(
-        "key-value cache",
-        bytes: 8 * configuration.keyValueWidth * configuration.layersWithAttention.count * layout.cacheRows)
+      plan.add("key-value cache", bytes: 4 * KeyValueCache.width(configuration) * layout.cacheRows)
       plan.add(
         "states of recurrences",
         bytes: RecurrentCache.bytes(configuration) * range.count * (1 + options.completionsPerPrompt))
@@ -228,7 +226,6 @@ package final class Generator {
     _ recurrent: RecurrentCache?, _ step: DecodeStep
   ) throws {
     let c = decoder.configuration
-    let width = c.attentionWidth
     for together in layout.prefills {
       var forest = TokenForest()
       var blocks: [(row: Int, count: Int, cacheRow: Int)] = []
@@ -249,13 +246,15 @@ package final class Generator {
           }
           return
         }
+        let shape = c.attention(layer)
+        guard shape.keySource == nil else { return }
         team.run(blocks.count) { index, _ in
           let block = blocks[index]
           for row in 0..<block.count {
-            let keys = qkv + (block.row + row) * width + c.keyColumn
+            let keys = qkv + (block.row + row) * shape.width + shape.keyColumn
             cache.store(
-              layer, row: block.cacheRow + row, head: 0, heads: c.keyValueHeadCount, keys: keys,
-              values: keys + c.keyValueWidth, with: team.kernels)
+              layer, row: block.cacheRow + row, head: 0, heads: shape.keyValueHeadCount, keys: keys,
+              values: keys + shape.keyValueWidth, with: team.kernels)
           }
         }
       }

@@ -3,39 +3,51 @@ import DPOBase
 import DPOKernels
 
 /// Keys and values of prompts, and of completions behind them. A row is one position; a prompt's rows are shared by all
-/// its completions. Both stand in blocks of sixteen rows, as `cached_attention` reads them.
+/// its completions. Both stand in blocks of sixteen rows, as `cached_attention` reads them. Blocks of the decoder without keys
+/// of their own have those of another block.
 final class KeyValueCache {
-  let configuration: DecoderConfiguration
-  let capacity: Int
-  /// Of the blocks with attention.
-  private let places: [Int]
+  private let capacity: Int
+  /// Numbers of a row before a block's keys, its heads, and their size.
+  private let places: [(before: Int, width: Int, size: Int)]
   private let memory: FloatBuffer
-  private var width: Int { configuration.keyValueWidth }
 
   /// Rows that `count` positions take: what belongs together starts a block.
   static func rows(_ count: Int) -> Int { (count + 15) / 16 * 16 }
 
+  /// Numbers of a row.
+  static func width(_ c: DecoderConfiguration) -> Int {
+    c.layersWithAttention.reduce(0) { c.keySource($1) == nil ? $0 + 2 * c.attention($1).keyValueWidth : $0 }
+  }
+
   /// Rows are zeroed pages until they are written, so that room for completions costs nothing before they grow.
   init(_ configuration: DecoderConfiguration, rows: Int) throws {
-    self.configuration = configuration
     capacity = KeyValueCache.rows(rows)
-    let layers = configuration.layersWithAttention
-    var places = [Int](repeating: 0, count: configuration.layerCount)
-    for (place, layer) in layers.enumerated() { places[layer] = place }
+    var places = [(before: Int, width: Int, size: Int)](repeating: (0, 0, 0), count: configuration.layerCount)
+    var before = 0
+    for layer in configuration.layersWithAttention {
+      let shape = configuration.attention(layer)
+      if let source = shape.keySource {
+        places[layer] = places[source]
+      } else {
+        places[layer] = (before, shape.keyValueWidth, shape.headSize)
+        before += 2 * shape.keyValueWidth
+      }
+    }
     self.places = places
-    let (perRow, overflow) = (2 * configuration.keyValueWidth * layers.count).multipliedReportingOverflow(by: capacity)
+    let (count, overflow) = before.multipliedReportingOverflow(by: capacity)
     guard !overflow else { throw DPOError(.memory, "a key-value cache of \(rows) positions is too large") }
-    memory = try FloatBuffer(count: perRow)
+    memory = try FloatBuffer(count: count)
   }
 
   /// A head's keys from row `row` on, which starts a block.
   func keys(_ layer: Int, _ row: Int, head: Int) -> UnsafeMutablePointer<Float> {
-    memory.pointer + (2 * places[layer] * capacity + row) * width + head * configuration.headSize * 16
+    let place = places[layer]
+    return memory.pointer + place.before * capacity + row * place.width + head * place.size * 16
   }
 
   /// A head's values from row `row` on, which starts a block.
   func values(_ layer: Int, _ row: Int, head: Int) -> UnsafeMutablePointer<Float> {
-    memory.pointer + ((2 * places[layer] + 1) * capacity + row) * width + head * configuration.headSize * 16
+    keys(layer, row, head: head) + places[layer].width * capacity
   }
 
   /// Takes k and v of `heads` heads from `head` on.
@@ -44,7 +56,7 @@ final class KeyValueCache {
     with kernels: UnsafePointer<ck_engine>
   ) {
     kernels.pointee.cache_store(
-      keys, values, heads, configuration.headSize, width, row, self.keys(layer, 0, head: head),
+      keys, values, heads, places[layer].size, places[layer].width, row, self.keys(layer, 0, head: head),
       self.values(layer, 0, head: head))
   }
 }

@@ -89,13 +89,15 @@ final class Projection {
   private static let piecesPerThread = 3
   private static let mostRows = 1024
 
-  /// - Parameter paired: pieces of the two layers, or of the two halves of one, alternate and have the same rows (gate and up).
+  /// - Parameters:
+  ///   - width: of a row of outputs.
+  ///   - paired: pieces of the two layers, or of the two halves of one, alternate and have the same rows (gate and up).
   init(
-    _ linears: [(weight: WeightMatrix, matrices: LoRAAdapter.Matrices?)], rounded: RoundedMatrices?, team: ThreadTeam,
-    paired: Bool = false
+    _ linears: [(weight: WeightMatrix, matrices: LoRAAdapter.Matrices?)], width: Int, rounded: RoundedMatrices?,
+    team: ThreadTeam, paired: Bool = false
   ) {
     kernels = team.kernels
-    width = linears.reduce(0) { $0 + $1.weight.rows }
+    self.width = width
     inputSize = linears.first?.weight.columns ?? 0
     var pieces: [[Piece]] = []
     var adapters: [Adapter] = []

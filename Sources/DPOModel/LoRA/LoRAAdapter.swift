@@ -13,7 +13,7 @@ public final class LoRAAdapter: Sendable {
   public let parameters: ParameterStore
   /// The adapter's own copy of the model's scalar head.
   let scalarHead: WeightVector?
-  private let indices: [Int: [ModelPart: Int]]
+  private let indices: [Int?: [ModelPart: Int]]
   private let model: DecoderConfiguration
 
   private init(_ configuration: LoRAConfiguration, model: DecoderConfiguration) throws {
@@ -35,7 +35,7 @@ public final class LoRAAdapter: Sendable {
       WeightVector(
         values: UnsafePointer(store.values.pointer + $0.offset), gradient: store.gradients.pointer + $0.offset)
     }
-    var indices: [Int: [ModelPart: Int]] = [:]
+    var indices: [Int?: [ModelPart: Int]] = [:]
     for (index, place) in places.enumerated() { indices[place.module.layer, default: [:]][place.module.part] = index }
     self.indices = indices
   }
@@ -113,7 +113,7 @@ public final class LoRAAdapter: Sendable {
     let a, b, gradientA, gradientB: UnsafeMutablePointer<Float>
   }
 
-  func matrices(layer: Int, part: ModelPart) -> Matrices? {
+  func matrices(layer: Int?, part: ModelPart) -> Matrices? {
     guard let index = indices[layer]?[part] else { return nil }
     let place = places[index]
     let (a, b) = (parameters.entries[2 * index].offset, parameters.entries[2 * index + 1].offset)

@@ -7,7 +7,7 @@ extension ModelRun {
   func activationForward(
     _ branch: DecoderBranch, _ gateUp: Pointer, into out: Pointer, _ prepared: PreparedOperand?
   ) {
-    let (width, inner) = (branch.inputWidth, c.intermediateSize)
+    let (width, inner) = (branch.inputWidth, branch.mixedWidth)
     team.rows("activation forward", count, bytes: 4 * (width + inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
       let y = out + rows.lowerBound * inner
@@ -25,7 +25,7 @@ extension ModelRun {
   func activationBackward(
     _ branch: DecoderBranch, _ gateUp: Pointer, dout: Pointer, out: Pointer, _ prepared: PreparedOperand?
   ) {
-    let (width, inner) = (branch.inputWidth, c.intermediateSize)
+    let (width, inner) = (branch.inputWidth, branch.mixedWidth)
     team.rows("activation backward", count, bytes: 4 * (2 * width + 2 * inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
       let from = rows.lowerBound * inner

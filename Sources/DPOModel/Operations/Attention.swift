@@ -1,15 +1,16 @@
 import CKernels
 import DPOKernels
 
-/// Attention over a forest: softmax(q kᵀ / √d) v per head, with the model's own scale or cap of q kᵀ, each row seeing its ancestors and itself. Scores exist for one
-/// block of rows at a time; the backward pass makes them again from the saved log Σ exp. Heads that share keys and values
+/// Attention over a forest: softmax(q kᵀ / √d) v per head, with the model's own scale or cap of q kᵀ, each row seeing its
+/// ancestors and itself. k and v may be those of another block. Scores exist for one block of rows at a time; the backward pass makes them again from the saved log Σ exp. Heads that share keys and values
 /// are done together, so that those are packed once for all of them.
 struct Attention {
   typealias Pointer = UnsafeMutablePointer<Float>
+  /// Heads of all rows: the first head of the first row, and the distance of rows. Of keys; values follow them.
+  typealias Matrix = (x: UnsafePointer<Float>, distance: Int)
+  typealias Gradient = (x: Pointer, distance: Int)
 
-  let configuration: DecoderConfiguration
-  /// Positions that a row sees, its own among them.
-  let window: Int
+  let shape: AttentionShape
   let forest: PreparedForest
   let team: ThreadTeam
   let products: LocalProducts
@@ -36,31 +37,31 @@ struct Attention {
   }
 
   private var kernels: UnsafePointer<ck_engine> { team.kernels }
-  private var size: Int { configuration.headSize }
-  private var scores: ck_scores { configuration.scores }
-  private var group: Int { configuration.headCount / configuration.keyValueHeadCount }
-  /// Distance of rows of q, k and v, which stand side by side.
-  private var width: Int { configuration.attentionWidth }
-  private var outWidth: Int { configuration.queryWidth }
+  private var size: Int { shape.headSize }
+  private var scores: ck_scores { shape.scores }
+  private var group: Int { shape.group }
+  private var window: Int { shape.window ?? Int(Int32.max) }
+  private var outWidth: Int { shape.queryWidth }
 
   private func scratch(_ member: Int) -> Scratch {
     Scratch(scratch + member * scratchCount, keys: forest.mostKeys, size: size)
   }
 
-  /// out[t, heads · d] and lse[t, heads] from qkv[t, q, k and v side by side].
-  func forward(_ qkv: UnsafePointer<Float>, out: Pointer, lse: Pointer) {
-    let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
+  /// out[t, heads · d] and lse[t, heads].
+  func forward(_ q: Matrix, _ k: Matrix, out: Pointer, lse: Pointer) {
+    let (heads, keyHeads) = (shape.headCount, shape.keyValueHeadCount)
     team.measured("attention forward", operations: 2 * operations) {
       team.run(forest.blocks.count * keyHeads) { index, member in
         let block = forest.blocks[index / keyHeads].within(window)
         let keyHead = index % keyHeads
         let s = scratch(member)
-        let (k, v) = seen(block, keyHead, qkv, s)
-        let keys = products.right(k.x, k.distance, rows: block.keys, k: size, in: s.keyRows)
-        let values = products.right(v.x, v.distance, transposed: true, rows: size, k: block.keys, in: s.valueRows)
+        let seen = seen(block, keyHead, k, s)
+        let keys = products.right(seen.keys.x, seen.keys.distance, rows: block.keys, k: size, in: s.keyRows)
+        let values = products.right(
+          seen.values.x, seen.values.distance, transposed: true, rows: size, k: block.keys, in: s.valueRows)
         for head in keyHead * group..<(keyHead + 1) * group {
           let queries = products.left(
-            qkv + block.row * width + head * size, width, rows: block.count, k: size, in: s.left)
+            q.x + block.row * q.distance + head * size, q.distance, rows: block.count, k: size, in: s.left)
           products.multiply(queries, keys, into: s.scores, block.keys)
           kernels.pointee.softmax_forward(
             s.scores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scores,
@@ -78,22 +79,19 @@ struct Attention {
 
   /// Of one product of all scores.
   private var operations: Double {
-    forest.blocks.reduce(0) { $0 + 2 * Double($1.count * $1.within(window).keys * configuration.queryWidth) }
+    forest.blocks.reduce(0) { $0 + 2 * Double($1.count * $1.within(window).keys * shape.queryWidth) }
   }
 
-  /// dqkv[t, dq, dk and dv side by side] from dout[t, heads · d] and what `forward` left. `delta` is [t, heads] scratch.
+  /// dq, and what is added to dk and dv, from dout[t, heads · d] and what `forward` left. `delta` is [t, heads] scratch.
   func backward(
-    _ qkv: UnsafePointer<Float>, out: UnsafePointer<Float>, lse: UnsafePointer<Float>, dout: UnsafePointer<Float>,
-    delta: Pointer, dqkv: Pointer
+    _ q: Matrix, _ k: Matrix, out: UnsafePointer<Float>, lse: UnsafePointer<Float>, dout: UnsafePointer<Float>,
+    delta: Pointer, dq: Gradient, dk: Gradient
   ) {
-    let (heads, keyHeads) = (configuration.headCount, configuration.keyValueHeadCount)
+    let (heads, keyHeads) = (shape.headCount, shape.keyValueHeadCount)
     team.rows("attention delta", forest.count) { rows, _ in
       kernels.pointee.head_dots(
         dout + rows.lowerBound * outWidth, outWidth, out + rows.lowerBound * outWidth, outWidth,
         delta + rows.lowerBound * heads, rows.count, heads, size)
-      for row in rows {
-        (dqkv + row * width + configuration.keyColumn).update(repeating: 0, count: 2 * configuration.keyValueWidth)
-      }
     }
     // Gradients of keys and values gather from all rows of a tree: one task a tree and key head keeps their order fixed.
     team.measured("attention backward", operations: 5 * operations) {
@@ -101,7 +99,7 @@ struct Attention {
         let s = scratch(member)
         for entry in forest.trees[index / keyHeads] {
           backward(
-            forest.blocks[forest.treeBlocks[entry]].within(window), index % keyHeads, qkv, lse, dout, delta, dqkv, s)
+            forest.blocks[forest.treeBlocks[entry]].within(window), index % keyHeads, q, k, lse, dout, delta, dq, dk, s)
         }
       }
     }
@@ -110,30 +108,30 @@ struct Attention {
   /// One block of queries: with P = exp(S − lse) and dP = dO Vᵀ, dS = P ∘ (dP − delta) / √d; then dQ = dS K, dK += dSᵀ Q
   /// and dV += Pᵀ dO.
   private func backward(
-    _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ qkv: UnsafePointer<Float>, _ lse: UnsafePointer<Float>,
-    _ dout: UnsafePointer<Float>, _ delta: UnsafePointer<Float>, _ dqkv: Pointer, _ s: Scratch
+    _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ q: Matrix, _ k: Matrix, _ lse: UnsafePointer<Float>,
+    _ dout: UnsafePointer<Float>, _ delta: UnsafePointer<Float>, _ dq: Gradient, _ dk: Gradient, _ s: Scratch
   ) {
-    let heads = configuration.headCount
-    let (k, v) = seen(block, keyHead, qkv, s)
+    let heads = shape.headCount
+    let (k, v) = seen(block, keyHead, k, s)
     let keyRows = products.right(k.x, k.distance, rows: block.keys, k: size, in: s.keyRows)
     let valueRows = products.right(v.x, v.distance, rows: block.keys, k: size, in: s.valueRows)
     let keyColumns = products.right(k.x, k.distance, transposed: true, rows: size, k: block.keys, in: s.keyColumns)
     for head in keyHead * group..<(keyHead + 1) * group {
       let isFirst = head == keyHead * group
-      let queries = qkv + block.row * width + head * size
+      let queries = q.x + block.row * q.distance + head * size
       let douts = dout + block.row * outWidth + head * size
-      let q = products.left(queries, width, rows: block.count, k: size, in: s.left)
-      products.multiply(q, keyRows, into: s.scores, block.keys)
+      let rows = products.left(queries, q.distance, rows: block.count, k: size, in: s.left)
+      products.multiply(rows, keyRows, into: s.scores, block.keys)
       let d = products.left(douts, outWidth, rows: block.count, k: size, in: s.left)
       products.multiply(d, valueRows, into: s.dscores, block.keys)
       kernels.pointee.softmax_backward(
         s.scores, s.dscores, block.keys, block.count, block.keys, block.position - block.firstKey, window, scores,
         lse + block.row * heads + head, delta + block.row * heads + head, heads)
       let ds = products.left(s.dscores, block.keys, rows: block.count, k: block.keys, in: s.left)
-      products.multiply(ds, keyColumns, into: dqkv + block.row * width + head * size, width)
+      products.multiply(ds, keyColumns, into: dq.x + block.row * dq.distance + head * size, dq.distance)
       let dsColumns = products.left(
         s.dscores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)
-      let qColumns = products.right(queries, width, transposed: true, rows: size, k: block.count, in: s.right)
+      let qColumns = products.right(queries, q.distance, transposed: true, rows: size, k: block.count, in: s.right)
       products.multiply(dsColumns, qColumns, into: s.dkeys, size, accumulates: !isFirst)
       let pColumns = products.left(s.scores, block.keys, transposed: true, rows: block.keys, k: block.count, in: s.left)
       let dColumns = products.right(douts, outWidth, transposed: true, rows: size, k: block.count, in: s.right)
@@ -141,30 +139,28 @@ struct Attention {
     }
     eachRun(block) { row, count, column in
       for i in 0..<count {
-        let out = dqkv + (row + i) * width + configuration.keyColumn + keyHead * size
+        let out = dk.x + (row + i) * dk.distance + keyHead * size
         kernels.pointee.accumulate(out, s.dkeys + (column + i) * size, size)
-        kernels.pointee.accumulate(out + configuration.keyValueWidth, s.dvalues + (column + i) * size, size)
+        kernels.pointee.accumulate(out + shape.keyValueWidth, s.dvalues + (column + i) * size, size)
       }
     }
   }
 
-  private typealias Matrix = (x: UnsafePointer<Float>, distance: Int)
-
   /// Keys and values that a block sees, one row each: where they lie, or gathered where they stand in several runs.
   private func seen(
-    _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ qkv: UnsafePointer<Float>, _ s: Scratch
+    _ block: PreparedForest.QueryBlock, _ keyHead: Int, _ k: Matrix, _ s: Scratch
   ) -> (keys: Matrix, values: Matrix) {
-    let first = qkv + configuration.keyColumn + keyHead * size
+    let (first, width) = (k.x + keyHead * size, k.distance)
     if block.runs.count == 1 {
       let run = forest.runs[block.runs.lowerBound]
       let x = first + (run.row + block.firstKey - run.position) * width
-      return ((x, width), (x + configuration.keyValueWidth, width))
+      return ((x, width), (x + shape.keyValueWidth, width))
     }
     eachRun(block) { row, count, column in
       for i in 0..<count {
         let x = first + (row + i) * width
         (s.keys + (column + i) * size).update(from: x, count: size)
-        (s.values + (column + i) * size).update(from: x + configuration.keyValueWidth, count: size)
+        (s.values + (column + i) * size).update(from: x + shape.keyValueWidth, count: size)
       }
     }
     return ((UnsafePointer(s.keys), size), (UnsafePointer(s.values), size))
@@ -183,8 +179,8 @@ struct Attention {
 
 /// σ(gate) ∘ attention, with the gate between q and k.
 extension ModelRun {
-  func gateForward(_ qkv: Pointer, _ attended: Pointer, into mixed: Pointer) {
-    let (width, size) = (c.attentionWidth, c.queryWidth)
+  func gateForward(_ shape: AttentionShape, _ qkv: Pointer, _ attended: Pointer, into mixed: Pointer) {
+    let (width, size) = (shape.width, shape.queryWidth)
     team.rows("attention gate", count, bytes: 12 * size) { rows, _ in
       for row in rows {
         kernels.pointee.gated_forward(
@@ -195,9 +191,10 @@ extension ModelRun {
 
   /// From d mixed to d attended and d gate; mixed is made again.
   func gateBackward(
-    _ qkv: Pointer, _ attended: Pointer, dmixed: Pointer, mixed: Pointer, dattended: Pointer, dqkv: Pointer
+    _ shape: AttentionShape, _ qkv: Pointer, _ attended: Pointer, dmixed: Pointer, mixed: Pointer, dattended: Pointer,
+    dqkv: Pointer
   ) {
-    let (width, size) = (c.attentionWidth, c.queryWidth)
+    let (width, size) = (shape.width, shape.queryWidth)
     team.rows("attention gate backward", count, bytes: 24 * size) { rows, _ in
       for row in rows {
         let (dgate, up) = (dqkv + row * width + size, dattended + row * size)
@@ -206,14 +203,6 @@ extension ModelRun {
         kernels.pointee.gated_backward(CK_SIGMOID, dgate, up, 0, dmixed + row * size, mixed + row * size, 1, size)
       }
     }
-  }
-}
-
-extension DecoderConfiguration {
-  /// What the softmax of attention sees of q kᵀ.
-  var scores: ck_scores {
-    ck_scores(
-      scale: attentionScale.map { Float($0) } ?? 1 / Float(headSize).squareRoot(), cap: Float(attentionSoftCap ?? 0))
   }
 }
 

@@ -20,10 +20,10 @@ extension ModelRun {
     dropout == nil ? team.prepare(precision, rows: inputSize, k: count, as: .b, with: [.columns(at(0), 0)]) : nil
   }
 
-  /// y[t, width] from x[t, inputSize]: outputs stand side by side. Biases are left to the caller. `keepsAdapterHidden`: u is
+  /// y[t, width] from x[t, inputSize] of a block or, with nil, outside of all: outputs stand side by side. Biases are left to the caller. `keepsAdapterHidden`: u is
   /// there already.
   func project(
-    _ layer: Int, _ linears: [Linear], _ x: Rows, inputSize: Int, into y: Pointer, _ width: Int,
+    _ layer: Int?, _ linears: [Linear], _ x: Rows, inputSize: Int, into y: Pointer, _ width: Int,
     keepsAdapterHidden: Bool = false
   ) {
     let adapters = linears.map { adapter?.matrices(layer: layer, part: $0.part) }
@@ -83,7 +83,7 @@ extension ModelRun {
   /// dx[t, inputSize] = dy W + mask · (du A) from dy[t, width], with du = s · dy B, which is kept for the weights' gradients.
   /// `dx` nil: du alone.
   func inputGradient(
-    _ layer: Int, _ linears: [Linear], dy: Rows, _ width: Int, inputSize: Int, into dx: Pointer?
+    _ layer: Int?, _ linears: [Linear], dy: Rows, _ width: Int, inputSize: Int, into dx: Pointer?
   ) {
     let columns = firstColumns(linears)
     let adapters = adapterGradients(layer, linears)
@@ -126,7 +126,7 @@ extension ModelRun {
   /// dW[out, in] += dyᵀ x and the biases' sums, [out]; or dB += dyᵀ u, dA += duᵀ dropout(x). After `inputGradient` of the
   /// same layers. x is packed by columns, if it is; `keeping`: what a later product reads.
   func weightGradients(
-    _ layer: Int, _ linears: [Linear], dy: Pointer, _ width: Int, x: Rows, inputSize: Int,
+    _ layer: Int?, _ linears: [Linear], dy: Pointer, _ width: Int, x: Rows, inputSize: Int,
     keeping kept: PreparedOperand? = nil
   ) {
     /// dW[out, in] += dy[t, out]ᵀ · x[t, in] with the whole input.
@@ -183,7 +183,7 @@ extension ModelRun {
     let du: Pointer
   }
 
-  private func adapterGradients(_ layer: Int, _ linears: [Linear]) -> [AdapterGradient] {
+  private func adapterGradients(_ layer: Int?, _ linears: [Linear]) -> [AdapterGradient] {
     var offset = layout.gradientOfAdapterHidden
     return linears.enumerated().compactMap { index, linear in
       guard let matrices = adapter?.matrices(layer: layer, part: linear.part) else { return nil }

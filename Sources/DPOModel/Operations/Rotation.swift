@@ -66,18 +66,19 @@ final class Rotations {
 
   init(_ c: DecoderConfiguration) {
     var tables: [RotationTable] = []
-    func table(_ rope: Rope, _ growth: QueryGrowth?) -> RotationTable {
-      let table = RotationTable(rope, growth: growth, headSize: c.headSize)
+    func table(_ rope: Rope, _ growth: QueryGrowth?, _ headSize: Int) -> RotationTable {
+      let table = RotationTable(rope, growth: growth, headSize: headSize)
       tables.append(table)
       return table
     }
-    var pairs: [(rope: Rope, pair: Pair)] = []
+    var pairs: [(rope: Rope, headSize: Int, pair: Pair)] = []
     ofLayer = (0..<c.layerCount).map { layer in
       guard let rope = c.rope(layer) else { return nil }
-      if let known = pairs.first(where: { $0.rope == rope }) { return known.pair }
-      let key = table(rope, nil)
-      let pair = (c.queryGrowth.map { table(rope, $0) } ?? key, key)
-      pairs.append((rope, pair))
+      let size = c.attention(layer).headSize
+      if let known = pairs.first(where: { $0.rope == rope && $0.headSize == size }) { return known.pair }
+      let key = table(rope, nil, size)
+      let pair = (c.queryGrowth.map { table(rope, $0, size) } ?? key, key)
+      pairs.append((rope, size, pair))
       return pair
     }
     self.tables = tables
@@ -107,15 +108,14 @@ extension DecoderConfiguration {
 }
 
 extension Decoder {
-  /// Heads of q or k between their product and attention, in place: x ← rotation(norm(x + bias)), or with the norm behind the
-  /// rotation; [rows, heads · d], `width` numbers from row to row. A norm leaves its input and each head's 1/σ at `kept`.
+  /// Heads of q, k or v between their product and attention, in place: x ← rotation(norm(x + bias)), or with the norm behind
+  /// the rotation; [rows, heads · d], `width` numbers from row to row. A norm leaves its input and each head's 1/σ at `kept`.
   func prepareHeads(
-    _ x: UnsafeMutablePointer<Float>, _ width: Int, rows: Int, heads: Int, bias: UnsafePointer<Float>?,
+    _ x: UnsafeMutablePointer<Float>, _ width: Int, rows: Int, heads: Int, size: Int, bias: UnsafePointer<Float>?,
     norm: WeightVector?,
     keeping kept: (x: UnsafeMutablePointer<Float>, width: Int, statistics: UnsafeMutablePointer<Float>),
     places: UnsafePointer<Int32>, _ rotation: RotationTable?, with kernels: UnsafePointer<ck_engine>
   ) {
-    let size = configuration.headSize
     if let bias { kernels.pointee.add_bias(x, width, bias, rows, heads * size) }
     func turn() { rotation?.turn(x, width, rows: rows, heads: heads, places: places, sign: 1, with: kernels) }
     guard let norm, let kind = configuration.queryKeyNorm else { return turn() }
@@ -128,72 +128,104 @@ extension Decoder {
   }
 }
 
+/// The heads of q, of k or of v in a row of attention's inputs.
+private struct HeadGroup {
+  let column, heads: Int
+  let bias: UnsafePointer<Float>?
+  let norm: WeightVector?
+  let rotation: RotationTable?
+  /// First column of what its norm kept, and numbers of the statistics before its own, each a row.
+  var keptColumn = 0, statisticsColumn = 0
+}
+
 extension ModelRun {
   /// Heads that a norm of q or k sees as one.
-  private func normed(_ heads: Int) -> (count: Int, size: Int) {
-    c.queryKeyNorm == .whole ? (1, heads * c.headSize) : (heads, c.headSize)
+  private func normed(_ heads: Int, _ shape: AttentionShape) -> (count: Int, size: Int) {
+    c.queryKeyNorm == .whole ? (1, heads * shape.headSize) : (heads, shape.headSize)
+  }
+
+  /// q, and where the block has its own k and v.
+  private func headGroups(_ place: BranchPlace, _ shape: AttentionShape) -> [HeadGroup] {
+    let (branch, rotations) = (decoder.branch(place), rotations[place.layer])
+    func group(_ column: Int, _ heads: Int, _ norm: WeightVector?, _ rotation: RotationTable?) -> HeadGroup {
+      HeadGroup(column: column, heads: heads, bias: branch.inputBias(at: column), norm: norm, rotation: rotation)
+    }
+    var groups = [group(0, shape.headCount, branch.queryNorm, rotations?.query)]
+    if shape.keySource == nil {
+      groups.append(group(shape.keyColumn, shape.keyValueHeadCount, branch.keyNorm, rotations?.key))
+      groups.append(group(shape.valueColumn, shape.keyValueHeadCount, branch.valueNorm, nil))
+    }
+    var (kept, statistics) = (0, 0)
+    for index in groups.indices {
+      (groups[index].keptColumn, groups[index].statisticsColumn) = (kept, statistics)
+      kept += groups[index].heads * shape.headSize
+      statistics += normed(groups[index].heads, shape).count
+    }
+    return groups
   }
 
   /// Biases, norms of heads and rotation, in place: qkv[t, q, k and v side by side].
-  func rotationForward(_ place: BranchPlace) {
-    let branch = decoder.branch(place)
-    let (qkv, width, keyWidth) = (
-      at(layout.queryKeyValue, place.layer), branch.inputWidth, c.queryWidth + c.keyValueWidth
-    )
-    let (raw, statistics) = (at(layout.rawQueryKey, place.layer), at(layout.queryKeyStatistics, place.layer))
-    let biases = [0, c.keyColumn, c.valueColumn].map(branch.inputBias)
-    let pair = rotations[place.layer]
-    let (queries, keys) = (normed(c.headCount).count, normed(c.keyValueHeadCount).count)
-    team.rows("rotation", count, bytes: 8 * keyWidth) { rows, _ in
-      let (x, from, places) = (qkv + rows.lowerBound * width, rows.lowerBound, rotationPlaces + rows.lowerBound)
-      decoder.prepareHeads(
-        x, width, rows: rows.count, heads: c.headCount, bias: biases[0], norm: branch.queryNorm,
-        keeping: (raw + from * keyWidth, keyWidth, statistics + from * queries), places: places, pair?.query,
-        with: kernels)
-      decoder.prepareHeads(
-        x + c.keyColumn, width, rows: rows.count, heads: c.keyValueHeadCount, bias: biases[1], norm: branch.keyNorm,
-        keeping: (raw + from * keyWidth + c.queryWidth, keyWidth, statistics + count * queries + from * keys),
-        places: places, pair?.key, with: kernels)
-      if let bias = biases[2] {
-        kernels.pointee.add_bias(x + c.valueColumn, width, bias, rows.count, c.keyValueWidth)
+  func rotationForward(_ place: BranchPlace, _ shape: AttentionShape) {
+    let (qkv, width, keptWidth) = (at(layout.queryKeyValue, place.layer), shape.width, shape.normedWidth)
+    let (kept, statistics) = (at(layout.rawHeads, place.layer), at(layout.headNormStatistics, place.layer))
+    let groups = headGroups(place, shape)
+    team.rows("rotation", count, bytes: 8 * width) { rows, _ in
+      let (x, from) = (qkv + rows.lowerBound * width, rows.lowerBound)
+      if shape.keySource == nil, shape.valuesAreKeys {
+        for row in 0..<rows.count {
+          let keys = x + row * width + shape.keyColumn
+          (keys + shape.keyValueWidth).update(from: keys, count: shape.keyValueWidth)
+        }
+      }
+      for group in groups {
+        decoder.prepareHeads(
+          x + group.column, width, rows: rows.count, heads: group.heads, size: shape.headSize, bias: group.bias,
+          norm: group.norm,
+          keeping: (
+            kept + from * keptWidth + group.keptColumn, keptWidth,
+            statistics + count * group.statisticsColumn + from * normed(group.heads, shape).count
+          ), places: rotationPlaces + from, group.rotation, with: kernels)
       }
     }
   }
 
   /// Through the rotation and the heads' norms, in place: dqkv[t, dq, dk and dv side by side], which goes to `prepared`
   /// besides; and the norms' own gradients.
-  func rotationBackward(_ place: BranchPlace, _ dqkv: Pointer, _ prepared: PreparedOperand?) {
-    let branch = decoder.branch(place)
-    let (width, pair) = (branch.inputWidth, rotations[place.layer])
-    if c.queryKeyNorm == .turnedHeads { headNormsBackward(place, dqkv) }
-    team.rows("rotation", count, bytes: 8 * (c.queryWidth + c.keyValueWidth)) { rows, _ in
+  func rotationBackward(_ place: BranchPlace, _ shape: AttentionShape, _ dqkv: Pointer, _ prepared: PreparedOperand?) {
+    let (width, groups) = (shape.width, headGroups(place, shape))
+    if c.queryKeyNorm == .turnedHeads { headNormsBackward(place, shape, groups, dqkv) }
+    team.rows("rotation", count, bytes: 8 * width) { rows, _ in
       let (x, places) = (dqkv + rows.lowerBound * width, rotationPlaces + rows.lowerBound)
-      pair?.query.turn(x, width, rows: rows.count, heads: c.headCount, places: places, sign: -1, with: kernels)
-      pair?.key.turn(
-        x + c.keyColumn, width, rows: rows.count, heads: c.keyValueHeadCount, places: places, sign: -1, with: kernels)
+      for group in groups {
+        group.rotation?.turn(
+          x + group.column, width, rows: rows.count, heads: group.heads, places: places, sign: -1, with: kernels)
+      }
       prepared?.packRows(x, width, rows)
     }
-    if c.queryKeyNorm != .turnedHeads { headNormsBackward(place, dqkv) }
+    if c.queryKeyNorm != .turnedHeads { headNormsBackward(place, shape, groups, dqkv) }
+    guard shape.keySource == nil, shape.valuesAreKeys else { return }
+    team.rows("keys that are values", count, bytes: 12 * shape.keyValueWidth) { rows, _ in
+      for row in rows {
+        let dkeys = dqkv + row * width + shape.keyColumn
+        kernels.pointee.accumulate(dkeys, dkeys + shape.keyValueWidth, shape.keyValueWidth)
+      }
+    }
   }
 
-  private func headNormsBackward(_ place: BranchPlace, _ dqkv: Pointer) {
-    let branch = decoder.branch(place)
-    guard let queryNorm = branch.queryNorm, let keyNorm = branch.keyNorm else { return }
-    let (width, keyWidth) = (branch.inputWidth, c.queryWidth + c.keyValueWidth)
-    let (raw, statistics) = (at(layout.rawQueryKey, place.layer), at(layout.queryKeyStatistics, place.layer))
-    let (queries, keys) = (normed(c.headCount), normed(c.keyValueHeadCount))
-    // The norms' weights gather from all rows and heads: query and key are one task each.
+  private func headNormsBackward(
+    _ place: BranchPlace, _ shape: AttentionShape, _ groups: [HeadGroup], _ dqkv: Pointer
+  ) {
+    let (width, keptWidth) = (shape.width, shape.normedWidth)
+    let (kept, statistics) = (at(layout.rawHeads, place.layer), at(layout.headNormStatistics, place.layer))
+    // The norms' weights gather from all rows and heads: each norm is one task.
     team.measured("head norm backward") {
-      team.run(2) { index, _ in
-        if index == 0 {
-          kernels.pointee.head_norm_backward(
-            dqkv, width, raw, keyWidth, statistics, queryNorm.values, trainsModel ? queryNorm.gradient : nil, count,
-            queries.count, queries.size)
-        } else {
-          kernels.pointee.head_norm_backward(
-            dqkv + c.keyColumn, width, raw + c.queryWidth, keyWidth, statistics + count * queries.count,
-            keyNorm.values, trainsModel ? keyNorm.gradient : nil, count, keys.count, keys.size)
-        }
+      team.run(groups.count) { index, _ in
+        let group = groups[index]
+        guard let norm = group.norm else { return }
+        let heads = normed(group.heads, shape)
+        kernels.pointee.head_norm_backward(
+          dqkv + group.column, width, kept + group.keptColumn, keptWidth, statistics + count * group.statisticsColumn,
+          norm.values, trainsModel ? norm.gradient : nil, count, heads.count, heads.size)
       }
     }
   }

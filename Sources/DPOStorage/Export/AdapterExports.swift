@@ -101,9 +101,11 @@ func exportHDF5(
 ///
 /// llama.cpp computes W x + (alpha/rank)·B(A x) with one alpha for all; where s differs from that (rsLoRA, patterns), B takes
 /// the rest. Rows of q's and k's B are in the order of the model file's q and k.
+///
+/// Returns what the user should know of it.
 func exportGGUFLoRA(
   _ adapter: AdapterFile, model: DecoderConfiguration, to path: String, dtype: DType, overwrite: Bool
-) throws {
+) throws -> [String] {
   guard model.heads == .language else {
     throw DPOError.unsupported("\(adapter.path): llama.cpp has no adapters of reward models; choose peft or hdf5")
   }
@@ -132,4 +134,8 @@ func exportGGUFLoRA(
       ("adapter.lora.alpha", .double(Double(alpha))), ("general.file_type", .int(dtype.ggufFileType ?? 0)),
     ],
     tensors: tensors, check: { _ = try AdapterFile.open($0, for: model) })
+  guard try adapter.configuration.resolve(model).contains(where: { $0.module.part == .perLayerProjection }) else {
+    return []
+  }
+  return ["llama.cpp applies no adapter to \(ModelPart.perLayerProjection.rawValue): its log-probs are others"]
 }

@@ -62,7 +62,8 @@ extension ModelFile {
       case .peft:
         try exportPEFT(
           adapter, model: model, basePath: subject.basePath, to: output, dtype: dtype, overwrite: overwrite)
-      case .ggufLoRA: try exportGGUFLoRA(adapter, model: model, to: output, dtype: dtype, overwrite: overwrite)
+      case .ggufLoRA:
+        return try exportGGUFLoRA(adapter, model: model, to: output, dtype: dtype, overwrite: overwrite)
       default:
         let header = try subject.adapterHeader(adapter)
         try exportHDF5(adapter, header: header, model: model, to: output, overwrite: overwrite)

@@ -98,7 +98,7 @@ extension RopeScaling {
   /// Under "rope.scaling."; divisors go into tensors.
   fileprivate func ggufMetadata(_ architecture: String) throws -> [(key: String, value: GGUFValue)] {
     switch self {
-    case .none, .divisors, .llama3: return []
+    case .none, .divisors, .llama3, .proportional: return []
     case .linear(let factor): return [("type", .string("linear")), ("factor", .double(factor))]
     case .longrope(let rope):
       return [
@@ -130,6 +130,8 @@ func ropeDivisors(_ configuration: DecoderConfiguration) -> [Float]? {
   switch rope.scaling {
   case .none, .linear, .yarn, .longrope: return nil
   case .divisors(let divisors): return divisors
+  case .proportional(let pairs, let factor):
+    return (0..<rope.size / 2).map { $0 < pairs ? Float(factor) : RopeScaling.unturned }
   case .llama3:
     var plain = rope
     plain.scaling = .none

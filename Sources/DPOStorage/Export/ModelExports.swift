@@ -128,13 +128,14 @@ extension DecoderConfiguration {
   /// What llama.cpp computes otherwise from a GGUF file, in sentences.
   fileprivate var ggufRemarks: [String] {
     var remarks: [String] = []
-    let withWindows = ["gemma2", "gemma3", "cohere2"].contains(family.ggufArchitecture) || family.name == "olmo3"
+    let withWindows =
+      ["gemma2", "gemma3", "gemma4", "cohere2"].contains(family.ggufArchitecture) || family.name == "olmo3"
     if let slidingWindow, !withWindows, !(family.name == "exaone4" && layerCount == 64) {
       remarks.append(
         "llama.cpp computes \(family.ggufArchitecture) without a window: beyond \(slidingWindow) tokens its log-probs are others"
       )
     }
-    if family.ggufArchitecture.hasPrefix("gemma"), let attentionScale, layerCount != 46, layerCount != 62,
+    if ["gemma2", "gemma3"].contains(family.ggufArchitecture), let attentionScale, layerCount != 46, layerCount != 62,
       abs(attentionScale * Double(headSize).squareRoot() - 1) > 1e-6
     {
       remarks.append(

@@ -14,8 +14,7 @@ extension ModelFile {
     let assembly = TensorAssembly(
       file: path, source: "its metadata (\(family.ggufArchitecture).block_count and others)",
       parameters: family.parameters(configuration))
-    let predicting = configuration.layerCount..<configuration.layerCount + configuration.predictingLayers
-    let (tensors, passedOver) = try assembly(found, format: .gguf) { ggufCompanion($0, predicting: predicting) }
+    let (tensors, passedOver) = try assembly(found, format: .gguf) { ggufCompanion($0, configuration) }
     let name = if case .string(let text) = file.metadata["general.name"] { JSON.string(text) } else { JSON.null }
     return ModelFile(
       path: path, format: .gguf, configuration: configuration, tensors: tensors,
@@ -33,15 +32,12 @@ extension ModelFile {
 }
 
 /// What a tensor that is no part of the text model belongs to.
-private func ggufCompanion(_ name: String, predicting: Range<Int>) -> String? {
+private func ggufCompanion(_ name: String, _ configuration: DecoderConfiguration) -> String? {
   if name.hasPrefix("v.") || name.hasPrefix("mm.") { return "vision" }
   if name.hasPrefix("a.") { return "audio" }
-  if name.hasPrefix("blk."), let layer = name.split(separator: ".").dropFirst().first.flatMap({ Int($0) }),
-    predicting.contains(layer)
-  {
-    return "multi-token prediction"
-  }
-  return nil
+  let parts = name.split(separator: ".")
+  guard parts.count > 2, parts[0] == "blk", let layer = Int(parts[1]) else { return nil }
+  return configuration.companion(ofLayer: layer, isKey: ["attn_k", "attn_v", "attn_k_norm"].contains(parts[2]))
 }
 
 extension DecoderConfiguration {
@@ -58,6 +54,9 @@ extension DecoderConfiguration {
     mlpBias = has("blk.0.ffn_down.bias")
     headBias = has("output.bias")
     if norm == .layer { normBias = has("output_norm.bias") || has("blk.0.attn_norm.bias") }
+    if family == .gemma4 {
+      valuesAreKeys = (0..<layerCount - sharingLayers).allSatisfy { isWindowed($0) || !has("blk.\($0).attn_v.weight") }
+    }
     if family.name == "stablelm" {
       parallelBranches = !has("blk.0.ffn_norm.weight")
       sharesNorm = parallelBranches
@@ -80,6 +79,9 @@ extension DecoderConfiguration {
     } else if found[1] != nil || found[2] != nil {
       let missing = found[1] == nil ? ropeTensors[1] : ropeTensors[2]
       throw DPOError.format(metadata.file, "tensor \(missing) is missing, which goes with the other rope_factors")
+    } else if family == .gemma4, !(0..<layerCount).allSatisfy(isWindowed) {
+      throw DPOError.format(
+        metadata.file, "tensor \(ropeTensors[0]) is missing, which says what blocks without a window turn")
     }
   }
 
@@ -101,9 +103,16 @@ extension DecoderConfiguration {
     return divisors
   }
 
-  /// Those of the `llama3` scaling are recognised, so that the model can be written as a Hugging Face directory.
+  /// Those of the scalings `proportional` and `llama3` are recognised, so that the model can be written as a Hugging Face
+  /// directory.
   private func scaling(_ divisors: [Float]) throws -> RopeScaling {
     guard let rope else { return .divisors(divisors) }
+    if let factor = divisors.first, factor < RopeScaling.unturned {
+      let turned = divisors.prefix { $0 == factor }.count
+      if divisors.dropFirst(turned).allSatisfy({ $0 >= RopeScaling.unturned }) {
+        return .proportional(pairs: turned, factor: Double(factor))
+      }
+    }
     let plain = rope.frequencies()
     for power in 4...20 {
       var scaled = rope

@@ -14,8 +14,7 @@ extension ModelFile {
     let family = configuration.family
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
-    let predicting = configuration.layerCount..<configuration.layerCount + configuration.predictingLayers
-    let (tensors, passedOver) = try assembly(found, format: .huggingFace) { companion($0, predicting: predicting) }
+    let (tensors, passedOver) = try assembly(found, format: .huggingFace) { companion($0, configuration) }
     return ModelFile(
       path: path, format: .huggingFace, configuration: configuration, tensors: tensors,
       huggingFaceConfiguration: json, generationConfiguration: generation,
@@ -91,7 +90,7 @@ extension ModelFile {
 
   /// What a tensor that is no part of the text model belongs to; "": a table that old versions of transformers saved, which
   /// follows from the configuration.
-  private static func companion(_ name: String, predicting: Range<Int>) -> String? {
+  private static func companion(_ name: String, _ configuration: DecoderConfiguration) -> String? {
     let buffers = [".inv_freq", ".attn.bias", ".attn.masked_bias", ".attention.bias", ".attention.masked_bias"]
     if buffers.contains(where: name.hasSuffix) { return "" }
     let parts = name.split(separator: ".").map(String.init)
@@ -100,9 +99,8 @@ extension ModelFile {
       "audio_tower": "audio", "embed_vision": "vision", "embed_audio": "audio", "mtp": "multi-token prediction",
     ]
     for part in parts.prefix(2) { if let owner = owners[part] { return owner } }
-    if parts.count > 3, parts[1] == "layers", let layer = Int(parts[2]), predicting.contains(layer) {
-      return "multi-token prediction"
-    }
-    return nil
+    guard parts.count > 3, parts[1] == "layers", let layer = Int(parts[2]) else { return nil }
+    return configuration.companion(
+      ofLayer: layer, isKey: parts.dropFirst(4).first.map { ["k_proj", "v_proj", "k_norm"].contains($0) } ?? false)
   }
 }

@@ -111,3 +111,12 @@ extension StoredTensor {
       name: name, dtype: .f32, shape: shape, bytes: UnsafeRawBufferPointer(memory.bytes), owner: memory, file: file)
   }
 }
+
+extension DecoderConfiguration {
+  /// What a tensor that has no place in a block belongs to; `isKey`: it would be a layer or norm of k or v.
+  func companion(ofLayer layer: Int, isKey: Bool) -> String? {
+    if (layerCount..<layerCount + predictingLayers).contains(layer) { return "multi-token prediction" }
+    return isKey && (0..<layerCount).contains(layer) && keySource(layer) != nil
+      ? "blocks that take the keys and values of others" : nil
+  }
+}
