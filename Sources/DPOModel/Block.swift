@@ -11,11 +11,13 @@ struct BlockDescription {
   struct Branch {
     let mixing: Mixing
     let normBefore: ModelPart?
+    /// Of a mixture of experts; inputs and output are those of each expert.
+    var router: ModelPart?
     /// I: layers side by side.
     let inputs: [ModelPart]
     /// Norms of each head of q and k.
     let headNorms: [ModelPart]
-    /// Vectors of a recurrence.
+    /// Vectors of a recurrence, or of attention beside its heads' norms.
     var vectors: [ModelPart] = []
     /// O
     let output: ModelPart
@@ -25,7 +27,9 @@ struct BlockDescription {
     /// g
     var scale: ModelPart?
 
-    var parts: [ModelPart] { [normBefore, normAfter, output, scale].compactMap(\.self) + inputs + headNorms + vectors }
+    var parts: [ModelPart] {
+      [normBefore, normAfter, router, output, scale].compactMap(\.self) + inputs + headNorms + vectors
+    }
   }
 
   /// f
@@ -34,6 +38,8 @@ struct BlockDescription {
     case attention(AttentionShape)
     /// f(gate) · up, or f(up)
     case activation
+    /// The same of each of a row's experts, whose outputs come weighed.
+    case experts(Experts)
     /// What goes from position to position beside attention.
     case recurrence(Recurrence)
     /// f(gate) · the numbers that the block gets of the token.
@@ -82,14 +88,22 @@ extension DecoderConfiguration {
     let norms: [ModelPart] = shape.keySource == nil ? [.queryNorm, .keyNorm] : [.queryNorm]
     return BlockDescription.Branch(
       mixing: .attention(shape), normBefore: before, inputs: fusedQKV ? [.fusedQueryKeyValue] : [.query] + keys,
-      headNorms: queryKeyNorm == nil ? [] : norms, output: .attentionOutput, normAfter: after)
+      headNorms: queryKeyNorm == nil ? [] : norms, vectors: attentionSinks ? [.attentionSinks] : [],
+      output: .attentionOutput, normAfter: after)
   }
 
   private var mlp: BlockDescription.Branch {
-    BlockDescription.Branch(
-      mixing: .activation, normBefore: hasNorms.before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil,
+    let before: ModelPart? = hasNorms.before ? (sharesNorm ? .attentionNorm : .mlpNorm) : nil
+    let after: ModelPart? = hasNorms.after ? .mlpPostNorm : nil
+    if let experts {
+      return BlockDescription.Branch(
+        mixing: .experts(experts), normBefore: before, router: .router, inputs: [.expertGate, .expertUp], headNorms: [],
+        output: .expertDown, normAfter: after)
+    }
+    return BlockDescription.Branch(
+      mixing: .activation, normBefore: before,
       inputs: fusedGateUp ? [.fusedGateUp] : gatedMLP ? [.gate, .up] : [.up], headNorms: [],
-      output: .down, normAfter: hasNorms.after ? .mlpPostNorm : nil, isParallel: parallelBranches)
+      output: .down, normAfter: after, isParallel: parallelBranches)
   }
 
   /// What all blocks have in common: where they have branches and norms.
@@ -105,19 +119,29 @@ struct BranchPlace {
 }
 
 extension DecoderBranch {
+  /// Its inputs are gate and up.
   var activates: Bool {
-    if case .activation = mixing { return true }
-    return false
+    switch mixing {
+    case .activation, .experts: true
+    case .attention, .recurrence, .perLayerInput: false
+    }
   }
+
+  /// Layers that read the branch's input: a mixture's router.
+  var entries: [Linear] { experts.map { [$0.router] } ?? inputs }
+  var entryWidth: Int { experts == nil ? inputWidth : entries.reduce(0) { $0 + $1.weight.rows } }
 
   /// Numbers of a row that f reads: of all inputs side by side, and of attention the values that are keys.
   var inputWidth: Int {
     if case .attention(let shape) = mixing { return shape.width }
-    return inputs.reduce(0) { $0 + $1.weight.rows }
+    return (experts?.inputs.first ?? inputs).reduce(0) { $0 + $1.weight.rows }
   }
 
+  /// The layer whose output is the branch's; none of a mixture.
+  var outputs: [Linear] { output.map { [$0] } ?? [] }
+
   /// Numbers of a row that f makes.
-  var mixedWidth: Int { output.weight.columns }
+  var mixedWidth: Int { (output ?? experts?.outputs.first)?.weight.columns ?? 0 }
 
   /// Something stands between the output and the sum with x: it takes the bias along.
   var finishes: Bool { normAfter != nil || factor != 1 }
@@ -126,7 +150,7 @@ extension DecoderBranch {
   var passesGradient: Bool { !finishes && scale == nil }
 
   /// What has yet to be added to the output where it is added to x.
-  var biasLeft: WeightVector? { finishes ? nil : output.bias }
+  var biasLeft: WeightVector? { finishes ? nil : output?.bias }
 
   /// The bias of a column of the inputs side by side, whether they are one layer or several.
   func inputBias(at column: Int) -> UnsafePointer<Float>? {
@@ -175,6 +199,8 @@ protocol BlockExecutor {
   func activate(_ place: BranchPlace, _ input: Rows) -> Rows
   /// f(what `inputs` make of the rows) · the block's own numbers of each token: [rows, their count].
   func takePerLayerInput(_ place: BranchPlace, _ input: Rows) -> Rows
+  /// What the experts of each row make of it, weighed and summed, as the branch's output.
+  func mix(_ place: BranchPlace, _ input: Rows, _ experts: Experts)
   /// The branch's output, yet without its bias.
   func project(_ place: BranchPlace, _ mixed: Rows)
   /// norm(output + bias) takes the output's place.
@@ -187,14 +213,13 @@ extension BlockExecutor {
   func run(_ place: BranchPlace, adding before: BranchPlace?) {
     let branch = decoder.branch(place)
     let input = enter(place, branch.normBefore, adding: before)
-    let mixed =
-      switch branch.mixing {
-      case .attention(let shape): attend(place, input, shape)
-      case .activation: activate(place, input)
-      case .recurrence(let kind): recur(place, input, kind)
-      case .perLayerInput: takePerLayerInput(place, input)
-      }
-    project(place, mixed)
+    switch branch.mixing {
+    case .attention(let shape): project(place, attend(place, input, shape))
+    case .activation: project(place, activate(place, input))
+    case .experts(let experts): mix(place, input, experts)
+    case .recurrence(let kind): project(place, recur(place, input, kind))
+    case .perLayerInput: project(place, takePerLayerInput(place, input))
+    }
     if let norm = branch.normAfter {
       normOutput(place, norm)
     } else if branch.factor != 1 {

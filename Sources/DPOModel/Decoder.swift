@@ -20,6 +20,7 @@ struct WeightVector: @unchecked Sendable {
 
 struct Linear {
   let part: ModelPart
+  var expert: Int? = nil
   let weight: WeightMatrix
   let bias: WeightVector?
 }
@@ -31,18 +32,28 @@ struct NormWeights {
   let bias: WeightVector?
 }
 
+/// Weights of a mixture of experts.
+struct DecoderExperts {
+  let router: Linear
+  /// Of each expert gate and up, and down.
+  let inputs: [[Linear]]
+  let outputs: [Linear]
+}
+
 /// Weights of a branch of a block. Layers that share their input stand together.
 struct DecoderBranch {
   let mixing: BlockDescription.Mixing
   let normBefore: NormWeights?
+  /// nil: it is no mixture of experts, which has all linear layers here.
+  let experts: DecoderExperts?
   /// q, k, v; or one layer of all three. Gate and up; or up alone.
   let inputs: [Linear]
   let queryNorm, keyNorm: WeightVector?
   /// Ones.
   let valueNorm: WeightVector?
-  /// Of a recurrence, by their parts.
+  /// Others, by their parts.
   let vectors: [ModelPart: WeightVector]
-  let output: Linear
+  let output: Linear?
   let normAfter: NormWeights?
   let isParallel: Bool
   /// What the output is multiplied by where no norm is behind it.
@@ -131,13 +142,21 @@ public final class Decoder: @unchecked Sendable {
     owners = store == nil ? descriptions.compactMap { tensors[$0.name]?.owner } : []
     files = store == nil ? mapped : []
 
-    var byPart: [Int: [ModelPart: String]] = [:]
-    for description in descriptions where !description.isBias {
-      byPart[description.layer ?? -1, default: [:]][description.part] = description.module
+    struct PartPlace: Hashable {
+      let layer: Int
+      let part: ModelPart
+      var expert: Int?
     }
-    func module(_ layer: Int, _ part: ModelPart) -> String { byPart[layer]?[part] ?? "" }
-    func matrix(_ layer: Int, _ part: ModelPart) throws -> WeightMatrix {
-      guard let matrix = matrixOf[module(layer, part) + ".weight"] else {
+    var modules: [PartPlace: String] = [:]
+    for description in descriptions where !description.isBias {
+      modules[PartPlace(layer: description.layer ?? -1, part: description.part, expert: description.expert)] =
+        description.module
+    }
+    func module(_ layer: Int, _ part: ModelPart, _ expert: Int? = nil) -> String {
+      modules[PartPlace(layer: layer, part: part, expert: expert)] ?? ""
+    }
+    func matrix(_ layer: Int, _ part: ModelPart, _ expert: Int? = nil) throws -> WeightMatrix {
+      guard let matrix = matrixOf[module(layer, part, expert) + ".weight"] else {
         throw DPOError(.internal, "no matrix for \(part.rawValue) of layer \(layer)")
       }
       return matrix
@@ -145,8 +164,17 @@ public final class Decoder: @unchecked Sendable {
     func vector(_ layer: Int, _ part: ModelPart, _ kind: String) -> WeightVector? {
       vectorOf[module(layer, part) + kind]
     }
-    func linear(_ layer: Int, _ part: ModelPart) throws -> Linear {
-      Linear(part: part, weight: try matrix(layer, part), bias: vector(layer, part, ".bias"))
+    func linear(_ layer: Int, _ part: ModelPart, _ expert: Int? = nil) throws -> Linear {
+      Linear(
+        part: part, expert: expert, weight: try matrix(layer, part, expert),
+        bias: vectorOf[module(layer, part, expert) + ".bias"])
+    }
+    func experts(_ layer: Int, _ branch: BlockDescription.Branch) throws -> DecoderExperts? {
+      guard let router = branch.router, case .experts(let experts) = branch.mixing else { return nil }
+      return DecoderExperts(
+        router: try linear(layer, router),
+        inputs: try (0..<experts.count).map { expert in try branch.inputs.map { try linear(layer, $0, expert) } },
+        outputs: try (0..<experts.count).map { try linear(layer, branch.output, $0) })
     }
     var zeros: WeightVector?
     if configuration.norm == .layer, !configuration.normBias {
@@ -190,15 +218,17 @@ public final class Decoder: @unchecked Sendable {
     blocks = try (0..<configuration.layerCount).map { layer in
       DecoderBlock(
         branches: try configuration.block(layer).branches.map { branch in
-          DecoderBranch(
-            mixing: branch.mixing, normBefore: try branch.normBefore.map { try norm(layer, $0) },
-            inputs: try branch.inputs.map { try linear(layer, $0) },
+          let experts = try experts(layer, branch)
+          return DecoderBranch(
+            mixing: branch.mixing, normBefore: try branch.normBefore.map { try norm(layer, $0) }, experts: experts,
+            inputs: experts == nil ? try branch.inputs.map { try linear(layer, $0) } : [],
             queryNorm: branch.headNorms.isEmpty ? nil : vector(layer, .queryNorm, ".weight"),
             keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"), valueNorm: ones,
             vectors: Dictionary(
               branch.vectors.compactMap { part in vector(layer, part, part.suffix).map { (part, $0) } },
               uniquingKeysWith: { first, _ in first }),
-            output: try linear(layer, branch.output), normAfter: try branch.normAfter.map { try norm(layer, $0) },
+            output: experts == nil ? try linear(layer, branch.output) : nil,
+            normAfter: try branch.normAfter.map { try norm(layer, $0) },
             isParallel: branch.isParallel, factor: Float(configuration.residualScale),
             scale: branch.scale.flatMap { vector(layer, $0, $0.suffix) })
         })

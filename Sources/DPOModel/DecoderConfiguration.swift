@@ -28,6 +28,8 @@ public enum Activation: Sendable, Equatable {
   case gelu
   /// max(x, 0)²
   case reluSquared
+  /// x · σ(1.702 x) with x ≤ 7, and it multiplies 1 + up with −7 ≤ up ≤ 7: gpt-oss, gated only.
+  case clampedSwish
 }
 
 /// What stands in the place of attention in some blocks.
@@ -66,6 +68,17 @@ public struct DeltaNet: Sendable, Equatable {
     let count = valueHeads / keyHeads
     return (0..<count).map { isTiled ? $0 * keyHeads + head : head * count + $0 }
   }
+}
+
+/// A mixture of experts in the place of an MLP: a router gives each row a score of each expert, and the row goes through those
+/// with the highest ones, whose outputs it weighs.
+public struct Experts: Sendable, Equatable {
+  /// Experts of a block.
+  public package(set) var count: Int
+  /// Experts that a row goes through.
+  public package(set) var active: Int
+  /// Weights are the softmax of the scores of a row's own experts; otherwise of all experts' scores, as in OLMoE.
+  public package(set) var weighsActiveOnly: Bool
 }
 
 /// RMS norms of q and k.
@@ -115,7 +128,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var vocabularySize: Int
   /// Width of the residual stream, the hidden states.
   public package(set) var hiddenSize: Int
-  /// Width of the MLP between its two products.
+  /// Width of the MLP between its two products, or of each expert.
   public package(set) var intermediateSize: Int
   /// Number of blocks.
   public package(set) var layerCount: Int
@@ -161,6 +174,10 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var recurrence: Recurrence?
   /// Those blocks, counted from 0.
   public package(set) var layersWithRecurrence: Set<Int> = []
+  /// What blocks have instead of one MLP.
+  public package(set) var experts: Experts?
+  /// Each head of q has one score more, which takes part in the softmax of attention: gpt-oss.
+  public package(set) var attentionSinks = false
   /// What the logits are multiplied by.
   public package(set) var logitScale = 1.0
   /// c of c·tanh(logits/c).

@@ -33,10 +33,16 @@ struct Inspect: ParsableCommand {
     for (key, value) in found.object?.members ?? [] where !["tensors", "trainable", "untrainable"].contains(key) {
       print("\(key): \(value.string ?? value.description)")
     }
+    // Experts that look the same share a line.
+    var lines: [(text: String, count: Int)] = []
     for tensor in found["tensors"]?.array ?? [] {
-      print(
-        "  \(tensor["name"]?.string ?? "")  \(tensor["dtype"]?.string ?? "")  \(tensor["shape"]?.description ?? "")")
+      let parts = (tensor["name"]?.string ?? "").split(separator: ".", omittingEmptySubsequences: false)
+      let name = parts.indices.map { $0 > 0 && parts[$0 - 1] == "experts" && Int(parts[$0]) != nil ? "*" : parts[$0] }
+      let text =
+        "  \(name.joined(separator: "."))  \(tensor["dtype"]?.string ?? "")  \(tensor["shape"]?.description ?? "")"
+      if lines.last?.text == text { lines[lines.count - 1].count += 1 } else { lines.append((text, 1)) }
     }
+    for (text, count) in lines { print(count == 1 ? text : "\(text)  × \(count)") }
     if let reason = found["untrainable"]?.string { print("cannot be trained: \(reason)") }
     if let trainable = found["trainable"] { print(sentence(trainable)) }
   }

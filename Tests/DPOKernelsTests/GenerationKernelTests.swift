@@ -181,6 +181,7 @@ private struct Blocks {
     let (keyHeads, total) = (2, 45)
     let width = keyHeads * size
     let (q, k, v) = (numbers.next(heads * size), numbers.next(total * width), numbers.next(total * width))
+    let sinks = numbers.next(heads, scale: 3)
     let shape = Reference.AttentionShape(heads: heads, keyValueHeads: 1, size: size)
     for (prompt, skip) in [(0, 0), (16, 0), (19, 7), (19, 30), (44, 44)] {
       // Rows 0 … of a part start a block of sixteen.
@@ -203,7 +204,7 @@ private struct Blocks {
           return rows
         }
         let kind = ck_scores(scale: 1 / Float(size).squareRoot(), cap: 0)
-        let expected = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
+        let plain = Reference.attention(q, compact(k), compact(v), shape, sees: [Array(skip..<total)])
         var out = [Float](repeating: .nan, count: heads * size)
         var scores = [Float](repeating: .nan, count: ck_cached_attention_scratch(total, 2))
         keys.withUnsafeBufferPointer { keys in
@@ -215,8 +216,23 @@ private struct Blocks {
               ck_cache_part(keys: k + own * width, values: v + own * width, count: total - prompt),
             ]
             kernels.pointee.cached_attention(
-              floats(q), heads, size, parts, 2, width, skip, kind, &scores, &out)
+              floats(q), heads, size, parts, 2, width, skip, kind, nil, &scores, &out)
+            #expect(relativeError(out, plain) < 1e-6)
+            kernels.pointee.cached_attention(
+              floats(q), heads, size, parts, 2, width, skip, kind, floats(sinks), &scores, &out)
           }
+        }
+        // A sink takes its share of what all scores have.
+        let sums = (0..<heads).map { query in
+          (skip..<total).reduce(0.0) { sum, position in
+            let from = position * width + head * size
+            let dot = (0..<size).reduce(0.0) { $0 + q[query * size + $1] * k[from + $1] }
+            return sum + exp(dot / Double(size).squareRoot())
+          }
+        }
+        let expected = plain.indices.map { index in
+          let (query, sum) = (index / size, sums[index / size])
+          return plain[index] * sum / (sum + exp(sinks[query]))
         }
         #expect(relativeError(out, expected) < 1e-6)
       }

@@ -123,6 +123,31 @@ import Testing
     #expect(relativeError(y, x) < 1e-6)
   }
 
+  @Test(arguments: Engine.available) func clampedSwishGates(engine: Engine) {
+    let kernels = engine.kernels
+    var numbers = Numbers(9)
+    let count = 37
+    let (gate, up, d) = (numbers.next(count, scale: 16), numbers.next(count, scale: 16), numbers.next(count))
+    func f(_ gate: Double, _ up: Double) -> Double {
+      let (g, u) = (min(gate, 7), max(-7, min(up, 7)))
+      return (1 + u) * g / (1 + exp(-1.702 * g))
+    }
+    let expected = zip(gate, up).map(f)
+    var (x, y, act) = (floats(gate), floats(up), [Float](repeating: 0, count: count))
+    kernels.pointee.gated_forward(CK_CLAMPED_SWISH, x, y, count, &act, 1, count)
+    #expect(relativeError(act, expected) < 1e-6)
+    kernels.pointee.gated_backward(CK_CLAMPED_SWISH, &x, &y, count, floats(d), &act, 1, count)
+    #expect(relativeError(act, expected) < 1e-6)
+    let step = 1e-5
+    let dgate = gate.indices.map { i in
+      d[i] * (f(gate[i] + step, up[i]) - f(gate[i] - step, up[i])) / (2 * step)
+    }
+    let dup = gate.indices.map { i in d[i] * (f(gate[i], up[i] + step) - f(gate[i], up[i] - step)) / (2 * step) }
+    #expect(relativeError(x, dgate) < 1e-5)
+    #expect(relativeError(y, dup) < 1e-5)
+    #expect(gate.contains { $0 > 7 } && up.contains { $0 > 7 } && up.contains { $0 < -7 })
+  }
+
   private typealias Function = (Double) -> (value: Double, slope: Double)
 
   @Test(arguments: Engine.available, [CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED, CK_SIGMOID].map(\.rawValue))

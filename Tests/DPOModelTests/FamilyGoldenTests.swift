@@ -29,9 +29,10 @@ import Testing
   }
 
   private func expectScores(
-    _ family: GoldenFamily, _ runner: ModelRunner, _ adapter: LoRAAdapter? = nil, logps: JSON? = nil
+    _ family: GoldenFamily, _ runner: ModelRunner, _ adapter: LoRAAdapter? = nil, _ which: String = "adapter",
+    logps: JSON? = nil
   ) throws {
-    let golden = adapter == nil ? family.golden : family.golden["adapter"] ?? .null
+    let golden = adapter == nil ? family.golden : family.golden[which] ?? .null
     let found = try runner.score(family.forest.forest, adapter: adapter, extras: .entropy)
     #expect(difference(found.logProbs, family.numbers(logps ?? golden["logps"])).error < 2e-4)
     if adapter == nil, logps == nil {
@@ -80,19 +81,22 @@ import Testing
     }
   }
 
-  @Test(arguments: GoldenFamily.huggingFace) func adaptersOfAllLinearLayersEqualPEFT(name: String) throws {
+  @Test(arguments: GoldenFamily.adapters) func adaptersOfAllLinearLayersEqualPEFT(name: String, which: String) throws {
     let (family, file, directory) = try opened(name)
     defer { withExtendedLifetime(directory) {} }
-    try family.writeAdapter(directory.path)
+    try family.writeAdapter(directory.path, which)
     let adapterFile = try AdapterFile.open(directory.path, for: file)
-    let adapter = try LoRAAdapter(
-      adapterFile.configuration, model: file.configuration, tensors: adapterFile.tensors)
-    let runner = try runner(file, trainable: false)
-    try expectScores(family, runner, adapter)
-    let (forest, coefficients) = family.forest
-    _ = try runner.forward(forest, adapter: adapter)
-    try runner.backward(logProbGradients: coefficients)
-    try expectSketches(adapter.parameters, family.golden["adapter"]?["gradients"], file.configuration)
+    for recomputes in [false, true] {
+      let adapter = try LoRAAdapter(
+        adapterFile.configuration, model: file.configuration, tensors: adapterFile.tensors)
+      let runner = try runner(file, trainable: false)
+      runner.recomputesBlocks = recomputes
+      try expectScores(family, runner, adapter, which)
+      let (forest, coefficients) = family.forest
+      _ = try runner.forward(forest, adapter: adapter)
+      try runner.backward(logProbGradients: coefficients)
+      try expectSketches(adapter.parameters, family.golden[which]?["gradients"], file.configuration)
+    }
   }
 
   /// Gradients go by our names and in our order of rows; the golden ones by the files'.
@@ -103,19 +107,44 @@ import Testing
     }
     let inFiles = Dictionary((golden?.object?.members ?? []).map { (plain($0.0), $0.0) }) { first, _ in first }
     let constants = Set(configuration.family.parameters(configuration).filter(\.part.isConstant).map(\.name))
-    let entries = store.entries.filter { !constants.contains($0.name) }
-    #expect(expected.count == entries.count)
     #expect(
       store.entries.allSatisfy { !constants.contains($0.name) || !$0.decays && store.gradients.slice($0)[0] == 0 })
-    for entry in entries {
-      let numbers = try #require(expected[entry.name], "\(entry.name)")
-      let gradient = inFileOrder(Array(store.gradients.slice(entry)), entry, configuration)
-      let found = GoldenFamily.sketch(gradient, inFiles[entry.name] ?? "")
+    let gradients = inFilesForm(store, configuration).filter { !constants.contains($0.key) }
+    #expect(expected.count == gradients.count)
+    for (name, gradient) in gradients {
+      let numbers = try #require(expected[name], "\(name)")
+      let found = GoldenFamily.sketch(gradient, inFiles[name] ?? "")
       for (a, b) in zip(found, numbers) {
         // A direction's numbers have a deviation of 0.58.
-        #expect(abs(a - b) <= 5e-4 * numbers[0] + 2e-5, "\(entry.name): \(found), expected \(numbers)")
+        #expect(abs(a - b) <= 5e-4 * numbers[0] + 2e-5, "\(name): \(found), expected \(numbers)")
       }
     }
+  }
+
+  /// Gradients by the names of Hugging Face's tensors, some of which hold those of all experts.
+  private func inFilesForm(_ store: ParameterStore, _ configuration: DecoderConfiguration) -> [String: [Float]] {
+    var out: [String: [Float]] = [:]
+    let parameters = Dictionary(
+      configuration.family.parameters(configuration).map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    for entry in store.entries {
+      let gradient = inFileOrder(Array(store.gradients.slice(entry)), entry, configuration)
+      guard let share = parameters[entry.name]?.shareInFile else {
+        out[entry.name] = gradient
+        continue
+      }
+      let (rows, columns) = (entry.shape[0], entry.shape.dropFirst().reduce(1, *))
+      let all = share.parts * rows
+      var whole = out[share.tensor] ?? [Float](repeating: .nan, count: share.experts * all * columns)
+      for row in 0..<rows {
+        for column in 0..<columns {
+          let place = share.first + row * share.step
+          let inExpert = share.isTransposed ? column * all + place : place * columns + column
+          whole[share.expert * all * columns + inExpert] = gradient[row * columns + column]
+        }
+      }
+      out[share.tensor] = whole
+    }
+    return out
   }
 
   private func numbers(_ tensor: FileTensor) throws -> [Float] {
@@ -227,13 +256,13 @@ import Testing
     withExtendedLifetime(file) {}
   }
 
-  @Test(arguments: GoldenFamily.huggingFace) func adaptersComeBackFromEveryFormat(name: String) throws {
+  @Test(arguments: GoldenFamily.adapters) func adaptersComeBackFromEveryFormat(name: String, which: String) throws {
     let (family, file, directory) = try opened(name)
-    try family.writeAdapter(directory.path)
+    try family.writeAdapter(directory.path, which)
     for (format, place) in [(ExportFormat.peft, "peft"), (.ggufLoRA, "lora.gguf"), (.hdf5, "adapter.h5")] {
       let adapters = "\(directory.path)/adapters"
       try makeDirectories(adapters)
-      try family.writeAdapter(adapters)
+      try family.writeAdapter(adapters, which)
       let path = "\(directory.path)/\(place)"
       let told = try ModelFile.export(
         input: directory.path, adapter: adapters, to: format, output: path, overwrite: true)
@@ -241,11 +270,27 @@ import Testing
       #expect(told.isEmpty == (format != .ggufLoRA || file.configuration.perLayerInputSize == 0))
       let found = try AdapterFile.open(path, for: file)
       let adapter = try LoRAAdapter(found.configuration, model: file.configuration, tensors: found.tensors)
-      try expectScores(family, runner(file, trainable: false), adapter)
+      try expectScores(family, runner(file, trainable: false), adapter, which)
+      try expectSameWhenGenerating(file, adapter)
       guard format == .peft else { continue }
       let names = try SafetensorsFile("\(path)/adapter_model.safetensors").tensors.map(\.name)
-      let expected = GoldenFamily.tensors(family.golden["adapter"]?["tensors"]).map(\.name)
+      let expected = GoldenFamily.tensors(family.golden[which]?["tensors"]).map(\.name)
       #expect(Set(names) == Set(expected))
+    }
+  }
+
+  /// Log-probs of an answer as it was generated and as it is scored.
+  private func expectSameWhenGenerating(_ file: ModelFile, _ adapter: LoRAAdapter) throws {
+    var options = GenerationOptions()
+    (options.seed, options.maxNewTokens, options.completionsPerPrompt) = (1, 12, 3)
+    let runner = try runner(file, trainable: false)
+    let prompt: [Int32] = [5, 7, 60, 3]
+    let generator = Generator(decoder: runner.decoder, adapter: adapter, team: runner.team)
+    for completion in try generator.generate(prompts: [prompt], options: options)[0] {
+      var forest = TokenForest()
+      forest.addCompletion(completion.tokens, parent: forest.addPrompt(prompt))
+      let scored = try runner.score(forest, adapter: adapter).logProbs
+      #expect(difference(completion.logProbs, scored).error < 3e-4)
     }
   }
 

@@ -29,6 +29,10 @@ struct GoldenFamily {
     })
   /// transformers has no class of these.
   static let ggufOnly = names.filter { (try? GoldenFamily($0).golden["config"]?.isNull) ?? true }
+  /// With adapters of experts, and of other layers.
+  static let adapters: [(name: String, adapter: String)] = huggingFace.flatMap { name in
+    ["adapter", "expert_adapter"].filter { (try? GoldenFamily(name).golden[$0]?.object) != nil }.map { (name, $0) }
+  }
   static let known = names.filter { !unknown.contains($0) }
   static let withGGUF = known.filter { ((try? GoldenFamily($0))?.golden["gguf"]?.object) != nil }
   static let huggingFace = known.filter { !ggufOnly.contains($0) && $0 != "llama-dynamic-beyond" }
@@ -91,11 +95,11 @@ struct GoldenFamily {
     try GoldenFamily.writeSafetensors("\(directory)/model.safetensors", weights)
   }
 
-  func writeAdapter(_ directory: String) throws {
-    let adapter = golden["adapter"] ?? .null
+  func writeAdapter(_ directory: String, _ which: String = "adapter") throws {
+    let adapter = golden[which] ?? .null
     let settings: JSON = [
       "peft_type": "LORA", "task_type": "CAUSAL_LM", "r": adapter["r"] ?? .null,
-      "lora_alpha": adapter["lora_alpha"] ?? .null, "target_modules": "all-linear",
+      "lora_alpha": adapter["lora_alpha"] ?? .null, "target_modules": adapter["target_modules"] ?? .null,
     ]
     try writeFile("\(directory)/adapter_config.json", settings.pretty)
     try GoldenFamily.writeSafetensors(
@@ -129,12 +133,19 @@ struct GoldenFamily {
       if let numbers = parts[2]["values"]?.array {
         return Tensor(name: name, shape: shape, values: numbers.map { Float($0.double ?? .nan) })
       }
+      if let pattern = parts[2]["stack"]?.string {
+        let experts = (0..<(shape.first ?? 0)).map { expert in
+          named[pattern.split(separator: "*", omittingEmptySubsequences: false).joined(separator: "\(expert)")]
+        }
+        return Tensor(name: name, shape: shape, values: experts.flatMap { $0?.values ?? [] })
+      }
       guard let source = parts[2]["of"]?.string.flatMap({ named[$0] }) else { return nil }
       return Tensor(name: name, shape: shape, values: GoldenFamily.made(of: source, parts[2]))
     }
   }
 
   private static func made(of source: Tensor, _ recipe: JSON) -> [Float] {
+    if recipe["transpose"] != nil || recipe["slice"] != nil { return partOfExperts(source, recipe) }
     let columns = source.shape.dropFirst().reduce(1, *)
     var rows = stride(from: 0, to: source.values.count, by: columns).map {
       Array(source.values[$0..<$0 + columns])
@@ -170,6 +181,22 @@ struct GoldenFamily {
     }
     let (add, isSpeed) = (Float(recipe["add"]?.double ?? 0), recipe["negative_exp"]?.bool == true)
     return rows.flatMap { $0.map { (isSpeed ? -exp($0) : $0) + add } }
+  }
+
+  /// Of [experts, rows, columns], or [experts, rows], with the last two axes exchanged if it says so, some rows of each.
+  private static func partOfExperts(_ source: Tensor, _ recipe: JSON) -> [Float] {
+    let isTransposed = recipe["transpose"]?.bool == true
+    let (experts, inner) = (source.shape[0], source.shape.dropFirst(2).first ?? 1)
+    let (rows, columns) = isTransposed ? (inner, source.shape[1]) : (source.shape[1], inner)
+    let range = recipe["slice"]?.array ?? [0, .null, 1]
+    let taken = stride(from: range[0].int ?? 0, to: range[1].int ?? rows, by: range[2].int ?? 1)
+    return (0..<experts).flatMap { expert in
+      taken.flatMap { row in
+        (0..<columns).map { column in
+          source.values[expert * rows * columns + (isTransposed ? column * rows + row : row * columns + column)]
+        }
+      }
+    }
   }
 
   /// The file that llama.cpp was asked about, with some tensors and keys more or less.

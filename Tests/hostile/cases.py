@@ -416,12 +416,19 @@ def family_gguf_cases():
         ("gemma4", "rope.dimension_count_swa", [(4, 0), (4, 3), (4, 10), (4, some), (5, -8), (8, "8")]),
         ("gemma4", "attention.sliding_window_pattern", [(9, (7, [1] * 6)), (9, (7, [])), (8, "6")]),
         ("gemma4", "final_logit_softcapping", factor), ("gemma4", "expert_count", [(4, 8)]),
-        ("granite", "an.unknown.key", [(6, 0.5)]), ("granite", "block_count", [(4, 2), (4, 4)]), ("granite", "expert_count", [(4, 8)])):
+        ("granite", "an.unknown.key", [(6, 0.5)]), ("granite", "block_count", [(4, 2), (4, 4)]), ("granite", "expert_count", [(4, 8)]),
+        ("olmoe", "expert_count", [(4, 0), (4, 1), (4, 5), (4, 7), (4, some), (5, -6), (8, "6"), (6, 6.0), (9, (4, [6])), None]),
+        ("olmoe", "expert_used_count", [(4, 0), (4, 7), (4, some), (5, -2), (8, "2"), (7, 1), None]),
+        ("qwen3_moe", "expert_feed_forward_length", [(4, 0), (4, 23), (4, 48), (4, some), (5, -24), (8, "24"), None]),
+        ("gpt_oss", "expert_count", [(4, 5), (4, 0)]), ("granitemoe", "expert_shared_count", [(4, 1)]),
+        ("granitemoe", "expert_weights_norm", [(7, 0)])):
         for value in values:
             shown = "left out" if value is None else f"{str(value[1])[:40]} (type {value[0]})"
             expect = [key.split(".")[-1]]
             if key == "block_count":
                 expect = ["blk.2", "blk.3"]
+            elif key.startswith("expert_"):
+                expect += ["blk.0.ffn_", "expert_used_count"]
             elif key.startswith("attention.") and key.endswith("_length"):
                 expect.append("blk.0")    # a head then has embedding_length / head_count numbers, which the tensors contradict
             yield case(f"{family}: {key} {shown}", lied(family, {key: value})[1], expect)
@@ -438,6 +445,8 @@ def family_gguf_cases():
         "gemma4": ("per_layer_token_embd.weight", "per_layer_model_proj.weight", "per_layer_proj_norm.weight", "blk.0.inp_gate.weight",
                    "blk.6.proj.weight", "blk.3.post_norm.weight", "blk.2.layer_output_scale.weight", "blk.3.attn_k.weight", "rope_freqs.weight"),
         "gpt_neox": ("blk.0.attn_qkv.weight", "blk.1.attn_qkv.bias", "blk.2.attn_norm.bias", "output_norm.bias", "output.weight"),
+        "olmoe": ("blk.0.ffn_gate_inp.weight", "blk.0.ffn_gate_exps.weight", "blk.2.ffn_down_exps.weight"),
+        "gpt_oss": ("blk.0.attn_sinks.weight", "blk.1.ffn_gate_inp.bias", "blk.1.ffn_up_exps.bias", "blk.2.ffn_down_exps.weight"),
         "phi3-long": ("blk.0.ffn_up.weight", "rope_factors_long.weight", "rope_factors_short.weight")}.items():
         for name in names:
             g, left = lied(family, tensors={name: None})
@@ -591,7 +600,19 @@ def family_configuration_cases():
         (["rope_parameters", "full_attention"], rope_words, 7, []), ("final_logit_softcapping", KEY, 0, -1, "8")])
     yield from json_edits("export", shared.model(shared.record["version4"]), name, [
         ("global_head_dim", KEY, 0, -1, 15, "16", 10**9), ("global_head_dim", ("tensor ",), 8, KeyError)])
-    families = ("gemma3", "gemma3-nested", "phi3-long", "granite", "smollm3", "gpt_neox")
+    numbers = (0, -1, "6", [6], {}, 6.5, True, 10**9)
+    yield from json_edits("export", GoldenFamily("olmoe").model(), name, [
+        ("num_experts", KEY, *numbers), ("num_experts", ("expert", "mlp.gate"), 1, 5, 7), ("num_experts_per_tok", KEY, *numbers, 7),
+        ("norm_topk_prob", KEY, "x", 1, []), ("clip_qkv", KEY, 0.5, "x", [])])
+    yield from json_edits("export", GoldenFamily("qwen3_moe").model(), name, [
+        ("num_local_experts", KEY, *numbers), ("moe_intermediate_size", KEY, *numbers), ("moe_intermediate_size", ("expert",), 23, 25),
+        ("decoder_sparse_step", KEY, 2, 0, "1"), ("mlp_only_layers", KEY, [0], [0, 1, 2])])
+    yield from json_edits("export", GoldenFamily("granitemoe").model(), name, [
+        ("num_local_experts", KEY, *numbers), ("num_local_experts", ("block_sparse_moe",), 5, 7), ("intermediate_size", ("block_sparse_moe",), 47)])
+    yield from json_edits("export", GoldenFamily("gpt_oss").model(), name, [
+        ("num_local_experts", ("experts", "router"), 5, 7), ("swiglu_limit", KEY, 0, 8.0, "7", []), ("swiglu_alpha", KEY, 1.7, -1),
+        ("rope_parameters", ("rope_parameters",), [], None, KeyError)])
+    families = ("gemma3", "gemma3-nested", "phi3-long", "granite", "smollm3", "gpt_neox", "olmoe", "granitemoe")
     weights = {family: GoldenFamily(family).model() for family in families}
     for family in families:
         for other in families:

@@ -238,7 +238,7 @@ static void rows(const ck_engine *e, const ck_engine *p) {
              p->rope(a2, W, cosines, sines, positions, R, H, kind, -1), a1, a2, N, 2e-6);
     }
     free(cosines), free(sines);
-    for (int kind = CK_SILU; kind <= CK_SIGMOID; kind++) {
+    for (int kind = CK_SILU; kind <= CK_CLAMPED_SWISH; kind++) {
         enum { I = W / 2 };
         memcpy(a1, x, 4 * N), memcpy(a2, x, 4 * N);
         BOTH(e->gated_forward((ck_activation)kind, a1, a1 + I, W, s1, R, I),
@@ -341,11 +341,14 @@ static void generation(const ck_engine *e, const ck_engine *p) {
     CHECK(memcmp(k1, k2, 4 * 64 * WIDTH) == 0 && memcmp(v1, v2, 4 * 64 * WIDTH) == 0, "the cache");
     ck_cache_part part = {k1, v1, KEYS};
     float *scores = room(ck_cached_attention_scratch(KEYS, 1)), a[HEADS * SIZE], b[HEADS * SIZE];
-    for (float cap = 0; cap < 2; cap++) {
-        ck_scores kind = {0.2f, cap};
-        BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, kind, scores, a),
-             p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, kind, scores, b), a, b, HEADS * SIZE, 2e-6);
+    float *sinks = numbers(HEADS, 3);
+    for (int variant = 0; variant < 4; variant++) {
+        ck_scores kind = {0.2f, (float)(variant & 1)};
+        const float *own = variant & 2 ? sinks : NULL;
+        BOTH(e->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, kind, own, scores, a),
+             p->cached_attention(q, HEADS, SIZE, &part, 1, WIDTH, 7, kind, own, scores, b), a, b, HEADS * SIZE, 2e-6);
     }
+    free(sinks);
     enum { COUNT = 1003 };
     float *x = numbers(COUNT, 5), *y1 = room(COUNT), *y2 = room(COUNT);
     ck_largest l1 = e->find_largest(x, COUNT), l2 = p->find_largest(x, COUNT);

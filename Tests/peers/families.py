@@ -62,8 +62,8 @@ def refusal(name):
 
 
 @cache
-def adapter(name):
-    return write(family(name).adapter(base(name)), scratch() / "families" / f"{name}-adapter")
+def adapter(name, which="adapter"):
+    return write(family(name).adapter(base(name), which), scratch() / "families" / f"{name}-{which}")
 
 
 # ------------------------------------------------------------------ transformers
@@ -111,19 +111,19 @@ def golden_model(name, change={}):
     return load(write(family(name).model(config), Path(tempfile.mkdtemp(dir=scratch())) / name))
 
 
-def gguf_reference(name, adapted):
-    """What llama.cpp is to compute."""
+def gguf_reference(name, which=None):
+    """What llama.cpp is to compute, with that adapter."""
     record = family(name).record
     if "llama_cpp_config" not in record and "llama_cpp_gelu" not in record:
-        return (record["adapter"] if adapted else record)["logps"]
+        return (record[which] if which else record)["logps"]
     model = golden_model(name, ONLY_LONG.get(name, record.get("llama_cpp_config", {})))
     if "llama_cpp_gelu" in record:
         for module in list(model.modules()):
             for key, child in module.named_children():
                 if "GELU" in type(child).__name__.upper():
                     setattr(module, key, HalfGELU())
-    if adapted:
-        model = PeftModel.from_pretrained(model, adapter(name)).eval()
+    if which:
+        model = PeftModel.from_pretrained(model, adapter(name, which)).eval()
         for key, parameter in model.named_parameters():
             if NOT_ADAPTED in key and "lora_B" in key:
                 parameter.data.zero_()
@@ -155,23 +155,45 @@ def gguf(name):
     file = gguf_file(name)
     if isinstance(file, str):
         return f"refused ({file})"
-    return compare(logps(file, pairs(name)), gguf_reference(name, False), LLAMA_CPP, LLAMA_CPP_MEDIAN)
+    return compare(logps(file, pairs(name)), gguf_reference(name), LLAMA_CPP, LLAMA_CPP_MEDIAN)
 
 
-def lora(name):
-    file, target = gguf_file(name), scratch() / "families" / f"{name}-lora.gguf"
+def lora(name, which="adapter"):
+    file, target = gguf_file(name), scratch() / "families" / f"{name}-{which}.gguf"
     if isinstance(file, str):
         return "without a base"
-    dpo("export", adapter(name), to="gguf-lora", output=target)
+    dpo("export", adapter(name, which), to="gguf-lora", output=target)
     limits = (HALF_GELU, HALF_GELU_MEDIAN) if "llama_cpp_gelu" in family(name).record else (LLAMA_CPP, LLAMA_CPP_MEDIAN)
-    return compare(logps(file, pairs(name), target), gguf_reference(name, True), *limits)
+    return compare(logps(file, pairs(name), target), gguf_reference(name, which), *limits)
 
 
-def peft(name):
-    target = scratch() / "families" / f"{name}-peft"
-    dpo("export", adapter(name), to="peft", output=target)
+def peft(name, which="adapter"):
+    target = scratch() / "families" / f"{name}-{which}-peft"
+    dpo("export", adapter(name, which), to="peft", output=target)
     adapted = PeftModel.from_pretrained(golden_model(name), target).eval()
-    return compare(transformers_logps(adapted, name), family(name).record["adapter"]["logps"], TRANSFORMERS)
+    return compare(transformers_logps(adapted, name), family(name).record[which]["logps"], TRANSFORMERS)
+
+
+def experts(name):
+    """Adapters of experts: beside PEFT, or, where it has no modules for them, merged."""
+    record = family(name).record
+    if "expert_adapter" in record:
+        return f"lora {lora(name, 'expert_adapter')}, peft {peft(name, 'expert_adapter')}"
+    config, path = record["config"], "block_sparse_moe" if name == "granitemoe" else "mlp"
+    record["own_adapter"] = {"r": 4, "lora_alpha": 8, "target_modules": ["down_proj", "gate_proj", "up_proj"], "tensors": [
+        row for layer in range(config["num_hidden_layers"]) for expert in range(config["num_local_experts"])
+        for part, sizes in (("gate_proj", SIZES), ("up_proj", SIZES), ("down_proj", SIZES[::-1]))
+        for stem in [f"base_model.model.model.layers.{layer}.{path}.experts.{expert}.{part}.lora_"]
+        for row in ([f"{stem}A.weight", [4, config[sizes[0]]], 0.0, 0.3], [f"{stem}B.weight", [config[sizes[1]], 4], 0.0, 0.2])]}
+    own, plain, lora_file, merged = adapter(name, "own_adapter"), *(
+        scratch() / "families" / f"{name}-{kind}.gguf" for kind in ("plain", "own", "merged"))
+    plain.write_bytes(family(name).gguf())
+    dpo("export", own, to="gguf-lora", output=lora_file)
+    dpo("export", plain, "--adapter", own, "--merge", to="gguf", dtype="f32", output=merged)
+    found, unchanged = logps(plain, pairs(name), lora_file), logps(plain, pairs(name))
+    shift = max(abs(a - b) for a, b in zip(chain(*found), chain(*unchanged)))
+    assert shift > 0.1, f"the adapter changes nothing: {shift}"
+    return f"lora {compare(found, logps(merged, pairs(name)), LLAMA_CPP)}"
 
 
 def safetensors(name):
@@ -184,6 +206,8 @@ def safetensors(name):
     return compare(transformers_logps(load(target), name), wanted, TRANSFORMERS)
 
 
+SIZES = "hidden_size", "intermediate_size"
+EXPERTS = "olmoe", "qwen3_moe", "granitemoe", "gpt_oss"
 KINDS = {"gguf": gguf, "lora": lora, "peft": peft, "safetensors": safetensors}
 
 
@@ -191,7 +215,7 @@ def check(name):
     if reason := refusal(name):
         return reason
     notes, failed = [], []
-    for kind, of in KINDS.items():
+    for kind, of in {**KINDS, **({"experts": experts} if name in EXPERTS else {})}.items():
         try:
             notes.append(f"{kind} {of(name)}")
         except Exception as error:

@@ -51,10 +51,11 @@ typedef struct {
     // MARK: Attention over cached keys and values, and the choice of a token (kernels/generation.h)
 
     /// out = softmax(q kᵀ) v for `heads` queries of `size` numbers that share one head's keys and values of
-    /// `parts`; the first `skip` keys are not seen. `scores`: ck_cached_attention_scratch numbers.
+    /// `parts`; the first `skip` keys are not seen. `sinks`: a score of each query's own that takes part in its softmax
+    /// and has no value, or NULL. `scores`: ck_cached_attention_scratch numbers.
     void (*_Nonnull cached_attention)(const float *q, size_t heads, size_t size, const ck_cache_part *parts,
-                                      size_t part_count, size_t width, size_t skip, ck_scores kind, float *scores,
-                                      float *out);
+                                      size_t part_count, size_t width, size_t skip, ck_scores kind,
+                                      const float *_Nullable sinks, float *scores, float *out);
     /// Puts the keys and values of some heads of one position at row `row` of a cache whose row 0 starts a block. The
     /// cached ones point at the first of these heads.
     void (*_Nonnull cache_store)(const float *keys, const float *values, size_t heads, size_t size, size_t width,

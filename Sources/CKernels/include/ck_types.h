@@ -31,7 +31,8 @@ typedef enum {
 /// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
 typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;
 
-typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED, CK_SIGMOID } ck_activation;
+/// CK_CLAMPED_SWISH: min(x, 7) σ(1.702 min(x, 7)), which multiplies 1 + up with −7 ≤ up ≤ 7; gated only.
+typedef enum { CK_SILU, CK_GELU_TANH, CK_GELU, CK_RELU_SQUARED, CK_SIGMOID, CK_CLAMPED_SWISH } ck_activation;
 
 /// Rows of one head of the gated delta rule: q and k of `keys` numbers, v of `values`, `ld` apart; decay and β of each
 /// row, `ldc` apart.

@@ -48,7 +48,7 @@ INLINE const float *value_at(const ck_cache_part *part, size_t i, size_t size, s
 
 // G queries of one key head. Keys: sixteen positions at a time, one a lane.
 INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *parts, size_t part_count, size_t width,
-                   size_t skip, ck_scores kind, float *scores, size_t pitch, float *out) {
+                   size_t skip, ck_scores kind, const float *sinks, float *scores, size_t pitch, float *out) {
     v16 max[4];
     for (int g = 0; g < G; g++) max[g] = (v16){0} - INFINITY;
     size_t slot = 0, position = 0;
@@ -90,8 +90,10 @@ INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *part
     for (int g = 0; g < G; g++) {
         float top = max[g][0], *p = scores + (size_t)g * pitch;
         for (int i = 1; i < 16; i++) top = max[g][i] > top ? max[g][i] : top;
+        if (sinks && sinks[g] > top) top = sinks[g];
         for (size_t i = 0; i < slot; i++) p[i] = ck_expf(p[i] - top);
         v16 sum = {0};
+        if (sinks) sum[0] = ck_expf(sinks[g] - top);
         for (size_t i = 0; i < slot; i += 16) {
             v16 e;
             memcpy(&e, p + i, 64);
@@ -133,15 +135,16 @@ INLINE void attend(int G, const float *q, size_t size, const ck_cache_part *part
 }
 
 static void cached_attention(const float *q, size_t heads, size_t size, const ck_cache_part *parts, size_t part_count,
-                             size_t width, size_t skip, ck_scores kind, float *scores, float *out) {
+                             size_t width, size_t skip, ck_scores kind, const float *sinks, float *scores, float *out) {
     size_t pitch = 0;
     for (size_t part = 0; part < part_count; part++) pitch += (parts[part].count + 15) / 16 * 16;
     for (size_t h = 0; h < heads; h += 4, q += 4 * size, out += 4 * size) {
+        const float *own = sinks ? sinks + h : NULL;
         switch (heads - h) {
-        case 1: attend(1, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
-        case 2: attend(2, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
-        case 3: attend(3, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
-        default: attend(4, q, size, parts, part_count, width, skip, kind, scores, pitch, out); break;
+        case 1: attend(1, q, size, parts, part_count, width, skip, kind, own, scores, pitch, out); break;
+        case 2: attend(2, q, size, parts, part_count, width, skip, kind, own, scores, pitch, out); break;
+        case 3: attend(3, q, size, parts, part_count, width, skip, kind, own, scores, pitch, out); break;
+        default: attend(4, q, size, parts, part_count, width, skip, kind, own, scores, pitch, out); break;
         }
     }
 }

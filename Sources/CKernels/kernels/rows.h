@@ -42,6 +42,10 @@ INLINE value_slope activate(ck_activation kind, float x) {
         float r = x > 0 ? x : 0;
         return (value_slope){r * r, 2.0f * r};
     }
+    if (kind == CK_CLAMPED_SWISH) {
+        float y = x < 7.0f ? x : 7.0f, sigma = ck_sigmoidf(1.702f * y);
+        return (value_slope){y * sigma, x <= 7.0f ? sigma + 1.702f * y * sigma * (1.0f - sigma) : 0.0f};
+    }
     if (kind == CK_SIGMOID) {
         float sigma = ck_sigmoidf(x);
         return (value_slope){sigma, sigma * (1.0f - sigma)};
@@ -69,21 +73,28 @@ INLINE void activation_backward_of(ck_activation kind, float *restrict x, const 
     }
 }
 
+// What a gate multiplies of up: value and slope.
+INLINE value_slope gated(ck_activation kind, float up) {
+    if (kind != CK_CLAMPED_SWISH) return (value_slope){up, 1.0f};
+    float u = up < -7.0f ? -7.0f : up > 7.0f ? 7.0f : up;
+    return (value_slope){1.0f + u, u == up ? 1.0f : 0.0f};
+}
+
 INLINE void gated_forward_of(ck_activation kind, const float *restrict gate, const float *restrict up, size_t ld,
                              float *restrict act, size_t rows, size_t width) {
     for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width)
-        for (size_t j = 0; j < width; j++) act[j] = activate(kind, gate[j]).value * up[j];
+        for (size_t j = 0; j < width; j++) act[j] = activate(kind, gate[j]).value * gated(kind, up[j]).value;
 }
 
 INLINE void gated_backward_of(ck_activation kind, float *restrict gate, float *restrict up, size_t ld,
                               const float *restrict dact, float *restrict act, size_t rows, size_t width) {
     for (size_t i = 0; i < rows; i++, gate += ld, up += ld, act += width, dact += width)
         for (size_t j = 0; j < width; j++) {
-            value_slope f = activate(kind, gate[j]);
-            float u = up[j], d = dact[j];
-            act[j] = f.value * u;
-            up[j] = d * f.value;
-            gate[j] = d * u * f.slope;
+            value_slope f = activate(kind, gate[j]), u = gated(kind, up[j]);
+            float d = dact[j];
+            act[j] = f.value * u.value;
+            up[j] = d * f.value * u.slope;
+            gate[j] = d * u.value * f.slope;
         }
 }
 
@@ -95,6 +106,7 @@ static void gated_forward(ck_activation kind, const float *gate, const float *up
     case CK_GELU: gated_forward_of(CK_GELU, gate, up, ld, act, rows, width); break;
     case CK_RELU_SQUARED: gated_forward_of(CK_RELU_SQUARED, gate, up, ld, act, rows, width); break;
     case CK_SIGMOID: gated_forward_of(CK_SIGMOID, gate, up, ld, act, rows, width); break;
+    case CK_CLAMPED_SWISH: gated_forward_of(CK_CLAMPED_SWISH, gate, up, ld, act, rows, width); break;
     }
 }
 
@@ -106,6 +118,7 @@ static void gated_backward(ck_activation kind, float *gate, float *up, size_t ld
     case CK_GELU: gated_backward_of(CK_GELU, gate, up, ld, dact, act, rows, width); break;
     case CK_RELU_SQUARED: gated_backward_of(CK_RELU_SQUARED, gate, up, ld, dact, act, rows, width); break;
     case CK_SIGMOID: gated_backward_of(CK_SIGMOID, gate, up, ld, dact, act, rows, width); break;
+    case CK_CLAMPED_SWISH: gated_backward_of(CK_CLAMPED_SWISH, gate, up, ld, dact, act, rows, width); break;
     }
 }
 
@@ -116,6 +129,7 @@ static void activation_forward(ck_activation kind, float *x, const float *bias, 
     case CK_GELU: activation_forward_of(CK_GELU, x, bias, act, rows, width); break;
     case CK_RELU_SQUARED: activation_forward_of(CK_RELU_SQUARED, x, bias, act, rows, width); break;
     case CK_SIGMOID: activation_forward_of(CK_SIGMOID, x, bias, act, rows, width); break;
+    case CK_CLAMPED_SWISH: activation_forward_of(CK_CLAMPED_SWISH, x, bias, act, rows, width); break;
     }
 }
 
@@ -127,6 +141,7 @@ static void activation_backward(ck_activation kind, float *x, const float *dact,
     case CK_GELU: activation_backward_of(CK_GELU, x, dact, act, rows * width); break;
     case CK_RELU_SQUARED: activation_backward_of(CK_RELU_SQUARED, x, dact, act, rows * width); break;
     case CK_SIGMOID: activation_backward_of(CK_SIGMOID, x, dact, act, rows * width); break;
+    case CK_CLAMPED_SWISH: activation_backward_of(CK_CLAMPED_SWISH, x, dact, act, rows * width); break;
     }
 }
 

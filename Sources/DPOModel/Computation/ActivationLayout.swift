@@ -27,6 +27,7 @@ struct ActivationLayout {
   private(set) var headNormStatistics = Slot()
   private(set) var attended = Slot()
   private(set) var attentionLSE = Slot()
+  /// Of the rows of each expert, one group of them after another, in a mixture of experts.
   private(set) var gateUp = Slot()
   private(set) var perLayerGate = Slot()
   private(set) var perLayerInputs = 0
@@ -35,6 +36,7 @@ struct ActivationLayout {
   private(set) var perLayerRoom = 0
   /// Of k and v that other blocks read, by these.
   private(set) var gradientOfSharedKeys = Slot()
+  private(set) var routerScores = Slot()
   /// What the inputs of a recurrence are, and what the recurrence makes of them before its gate.
   private(set) var recurrentInputs = Slot()
   private(set) var recurrentOutputs = Slot()
@@ -53,12 +55,18 @@ struct ActivationLayout {
   private(set) var gradientOfGated = 0
   /// Blocks that keep it for the backward pass.
   let keptGateUps: Int
-  /// One a place of an adapter.
-  private(set) var adapterHidden: [Slot] = []
+  /// One a place of an adapter. Places of the experts of a block share one: its rows are theirs, one group after another, and
+  /// begin at their number times `rank`.
+  private(set) var adapterHidden: [(slot: Slot, rank: Int)] = []
 
   private(set) var normed = 0
   private(set) var output = 0
   private(set) var activated = 0
+  /// Inputs and outputs of experts, or their gradients, and that of the router's scores.
+  private(set) var expertInput = 0
+  private(set) var expertOutput = 0
+  private(set) var gradientOfRouterScores = 0
+  private(set) var gradientOfRouting = 0
   private(set) var dropped = 0
   private(set) var gradient = 0
   private(set) var gradientOfNormed = 0
@@ -96,7 +104,10 @@ struct ActivationLayout {
     headShape = HeadShape(rows: headRows, width: c.hiddenSize)
     let keeps = trains && !recomputes
     keptGateUps = !keeps ? 0 : places == nil ? c.layerCount : c.layerCount / 3
-    let (hidden, inner) = (c.hiddenSize, c.widestMLP)
+    let hidden = c.hiddenSize
+    // Of a row of the residual stream, which goes through several experts.
+    let visits = c.experts?.active ?? 1
+    let inner = visits * c.widestMLP
     let (qkvWidth, queryWidth) = (c.widest(\.width), c.widest(\.queryWidth))
     let statistics = c.norm == .layer ? 2 * tokens : tokens
     /// Of each block, or each with attention, or with a recurrence.
@@ -133,8 +144,23 @@ struct ActivationLayout {
       recurrentOutputs = slot(eachRecurrence(recurrence.outputs)) { _ in keeps }
     }
     let keptGateUps = keptGateUps
-    gateUp = slot((0..<c.layerCount).map { tokens * (c.gatedMLP ? 2 : 1) * c.mlpWidth($0) }) { $0 < keptGateUps }
-    for place in places ?? [] { adapterHidden.append(slot([tokens * place.rank]) { _ in true }) }
+    gateUp = slot((0..<c.layerCount).map { tokens * visits * (c.gatedMLP ? 2 : 1) * c.mlpWidth($0) }) {
+      $0 < keptGateUps
+    }
+    if let experts = c.experts { routerScores = slot(each(tokens * experts.count)) { _ in keeps } }
+    let expertRanks = Dictionary(
+      (places ?? []).lazy.filter { $0.module.expert != nil }.map { (ExpertPart($0.module), $0.rank) },
+      uniquingKeysWith: max)
+    var expertSlots: [ExpertPart: Slot] = [:]
+    for place in places ?? [] {
+      let part = ExpertPart(place.module)
+      guard let rank = expertRanks[part] else {
+        adapterHidden.append((slot([tokens * place.rank]) { _ in true }, place.rank))
+        continue
+      }
+      if expertSlots[part] == nil { expertSlots[part] = slot([tokens * visits * rank]) { _ in true } }
+      if let shared = expertSlots[part] { adapterHidden.append((shared, rank)) }
+    }
     if c.perLayerInputSize > 0 {
       let width = c.layerCount * c.perLayerInputSize
       perLayerGate = slot(each(tokens * c.perLayerInputSize)) { _ in keeps }
@@ -176,9 +202,17 @@ struct ActivationLayout {
     normed = take("working memory", tokens * hidden)
     output = take("working memory", tokens * hidden)
     activated = take("working memory", tokens * max(inner, c.perLayerInputSize))
+    if let experts = c.experts {
+      expertInput = take("working memory", tokens * visits * hidden)
+      expertOutput = take("working memory", tokens * visits * hidden)
+      if trains {
+        gradientOfRouterScores = take("working memory", tokens * experts.count)
+        gradientOfRouting = take("working memory", tokens * visits)
+      }
+    }
     if dropout {
-      dropped = take(
-        "working memory", tokens * max(hidden, inner, queryWidth, c.perLayerInputSize, recurrence?.mixed ?? 0))
+      let widest = max(visits * hidden, inner, queryWidth, c.perLayerInputSize, recurrence?.mixed ?? 0)
+      dropped = take("working memory", tokens * widest)
     }
     if trains {
       gradient = take("working memory", tokens * hidden)
@@ -196,8 +230,11 @@ struct ActivationLayout {
       delta = take("working memory", tokens * c.headCount)
       if let places {
         // All places of one block at once is a safe bound for those that share an input.
-        let ranks = Dictionary(grouping: places, by: \.module.layer).values.map { $0.reduce(0) { $0 + $1.rank } }
-        gradientOfAdapterHidden = take("working memory", tokens * (ranks.max() ?? 0) + 16 * 8)
+        var (ranks, most) = ([Int?: Int](), 0)
+        for place in places where place.module.expert == nil { ranks[place.module.layer, default: 0] += place.rank }
+        for (part, rank) in expertRanks { ranks[part.layer, default: 0] += visits * rank }
+        for place in Dictionary(grouping: places, by: \.module.layer).values { most = max(most, place.count) }
+        gradientOfAdapterHidden = take("working memory", tokens * (ranks.values.max() ?? 0) + 16 * (most + 8))
       }
     }
 
@@ -236,6 +273,14 @@ struct ActivationLayout {
     plan.add(part, bytes: padded * 4)
     return offset
   }
+}
+
+/// A linear layer of all experts of a block.
+private struct ExpertPart: Hashable {
+  let layer: Int?
+  let part: ModelPart
+
+  init(_ module: LinearModule) { (layer, part) = (module.layer, module.part) }
 }
 
 /// Numbers of a row of each of a recurrence's matrices.

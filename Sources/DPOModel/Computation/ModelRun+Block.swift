@@ -27,7 +27,7 @@ extension ModelRun: BlockExecutor {
     }
     let isParallel = decoder.branch(place).isParallel
     let normed = at(layout.normed)
-    let prepared = prepareInput(decoder.branch(place).inputs, inputSize: hidden)
+    let prepared = prepareInput(decoder.branch(place).entries, inputSize: hidden)
     let scales = !isParallel && before.map { decoder.branch($0).scale != nil } == true
     if scales, let before { add(before, into: x) }
     let added = isParallel || scales ? nil : before
@@ -49,11 +49,12 @@ extension ModelRun: BlockExecutor {
   func attend(_ place: BranchPlace, _ input: Rows, _ shape: AttentionShape) -> Rows {
     let branch = decoder.branch(place)
     let (qkv, attended) = (at(layout.queryKeyValue, place.layer), at(layout.attended, place.layer))
+    let lse = at(layout.attentionLSE, place.layer)
     project(place.layer, branch.inputs, input, inputSize: hidden, into: qkv, shape.width)
     rotationForward(place, shape)
     attention(shape).forward(
-      (UnsafePointer(qkv), shape.width), keys(place.layer, shape), out: attended,
-      lse: at(layout.attentionLSE, place.layer))
+      (UnsafePointer(qkv), shape.width), keys(place.layer, shape), out: attended, lse: lse)
+    if let sinks = branch.vectors[.attentionSinks] { sinkForward(sinks, shape, attended, lse) }
     guard shape.isGated else { return Rows(x: attended, prepared: nil) }
     gateForward(shape, qkv, attended, into: at(layout.gated))
     return Rows(x: at(layout.gated), prepared: nil)
@@ -82,8 +83,8 @@ extension ModelRun: BlockExecutor {
     let branch = decoder.branch(place)
     let (gateUp, activated) = (at(layout.gateUp, place.layer), at(layout.activated))
     project(place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth)
-    let prepared = prepareInput([branch.output], inputSize: branch.mixedWidth)
-    activationForward(branch, gateUp, into: activated, prepared)
+    let prepared = prepareInput(branch.outputs, inputSize: branch.mixedWidth)
+    activationForward(branch, gateUp, count, into: activated, prepared)
     return Rows(x: activated, prepared: prepared)
   }
 
@@ -98,13 +99,17 @@ extension ModelRun: BlockExecutor {
   func project(_ place: BranchPlace, _ mixed: Rows) {
     let branch = decoder.branch(place)
     project(
-      place.layer, [branch.output], mixed, inputSize: branch.output.weight.columns,
-      into: branch.normAfter == nil ? at(layout.output) : unnormed(place), hidden)
+      place.layer, branch.outputs, mixed, inputSize: branch.mixedWidth, into: outputPlace(place), hidden)
+  }
+
+  /// Where a branch leaves its output.
+  func outputPlace(_ place: BranchPlace) -> Pointer {
+    decoder.branch(place).normAfter == nil ? at(layout.output) : unnormed(place)
   }
 
   func normOutput(_ place: BranchPlace, _ norm: NormWeights) {
     let x = unnormed(place)
-    addBias(decoder.branch(place).output, to: x)
+    addBias(decoder.branch(place).output?.bias, to: x, hidden)
     normForward(
       norm, x, add: nil, bias: nil, sum: x, into: at(layout.output),
       statistics: at(layout.outputStatistics[place.branch], place.layer), count)
@@ -112,7 +117,7 @@ extension ModelRun: BlockExecutor {
 
   func scaleOutput(_ place: BranchPlace, _ factor: Float) {
     let output = at(layout.output)
-    scaleRows(output, bias: decoder.branch(place).output.bias, factor, into: output, nil)
+    scaleRows(output, bias: decoder.branch(place).output?.bias, factor, into: output, nil)
   }
 
   // MARK: Again
@@ -146,6 +151,10 @@ extension ModelRun: BlockExecutor {
   private func gateUpAgain(_ place: BranchPlace, adding before: BranchPlace?, keepsAdapterHidden: Bool) {
     let branch = decoder.branch(place)
     let input = enter(place, branch.normBefore, adding: before)
+    if case .experts(let experts) = branch.mixing {
+      _ = expertInputs(place, input, experts, keepsAdapterHidden: keepsAdapterHidden)
+      return
+    }
     let gateUp = at(layout.gateUp, place.layer)
     project(
       place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth,
@@ -161,25 +170,29 @@ extension ModelRun: BlockExecutor {
     let branch = decoder.branch(place)
     if let scale = branch.scale { scaleRows(dx, bias: nil, scale.values[0], into: dx, nil) }
     let doutput = branch.finishes ? finishBackward(place, dx) : Rows(x: dx, prepared: prepared)
-    let dinputs =
-      switch branch.mixing {
-      case .attention(let shape): attendBackward(place, doutput, shape)
-      case .activation: activateBackward(place, doutput)
-      case .recurrence(let kind): recurBackward(place, doutput, kind)
-      case .perLayerInput: perLayerInputBackward(place, doutput)
-      }
+    var routing: Routing?
+    let dinputs: Rows
+    switch branch.mixing {
+    case .attention(let shape): dinputs = attendBackward(place, doutput, shape)
+    case .activation: dinputs = activateBackward(place, doutput)
+    case .experts(let experts): (dinputs, routing) = mixBackward(place, doutput, experts)
+    case .recurrence(let kind): dinputs = recurBackward(place, doutput, kind)
+    case .perLayerInput: dinputs = perLayerInputBackward(place, doutput)
+    }
     let before = decoder.place(before: place).map(decoder.branch)
     let needsInput = trainsModel || before != nil
     let (x, dnormed) = (branch.isParallel ? blockInput(place) : stream(place), at(layout.gradientOfNormed))
     let statistics = at(layout.statistics[place.branch], place.layer)
     inputGradient(
-      place.layer, branch.inputs, dy: dinputs, branch.inputWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
+      place.layer, branch.entries, dy: dinputs, branch.entryWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
+    if let routing { expertInputGradient(place, routing, addingTo: needsInput ? dnormed : nil) }
     var input = Rows(x: x, prepared: nil)
     if let norm = branch.normBefore {
       input = Rows(x: at(layout.normed), prepared: prepareInputColumns(inputSize: hidden))
       normAgain(norm, x, statistics: statistics, into: input.x, input.prepared)
     }
-    weightGradients(place.layer, branch.inputs, dy: dinputs.x, branch.inputWidth, x: input, inputSize: hidden)
+    weightGradients(place.layer, branch.entries, dy: dinputs.x, branch.entryWidth, x: input, inputSize: hidden)
+    if let routing { expertWeightGradients(place, routing, input.x) }
     guard needsInput else { return nil }
     if branch.isParallel, let norm = branch.normBefore {
       // dx is that of the branch before as well; what goes around it waits.
@@ -188,7 +201,7 @@ extension ModelRun: BlockExecutor {
       return nil
     }
     if place.branch == 0, c.parallelBranches { addBackward(at(layout.gradientOfParallel), into: dx, nil) }
-    let dbefore = before.flatMap { $0.passesGradient ? prepareGradient([$0.output]) : nil }
+    let dbefore = before.flatMap { $0.passesGradient ? prepareGradient($0.outputs) : nil }
     if let norm = branch.normBefore {
       normBackward(norm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count, dbefore)
     } else {
@@ -200,7 +213,7 @@ extension ModelRun: BlockExecutor {
   /// From dx to d of the output before its norm or factor.
   private func finishBackward(_ place: BranchPlace, _ dx: Pointer) -> Rows {
     let branch = decoder.branch(place)
-    let doutput = Rows(x: at(layout.normed), prepared: prepareGradient([branch.output]))
+    let doutput = Rows(x: at(layout.normed), prepared: prepareGradient(branch.outputs))
     guard let norm = branch.normAfter else {
       scaleRows(dx, bias: nil, branch.factor, into: doutput.x, doutput.prepared)
       return doutput
@@ -216,7 +229,7 @@ extension ModelRun: BlockExecutor {
     let (branch, layer) = (decoder.branch(place), place.layer)
     let (attended, dattended) = (at(layout.attended, layer), at(layout.gradientOfAttended))
     let (qkv, dqkv) = (at(layout.queryKeyValue, layer), at(layout.gradientOfQueryKeyValue))
-    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: shape.queryWidth, into: dattended)
+    inputGradient(layer, branch.outputs, dy: doutput, hidden, inputSize: shape.queryWidth, into: dattended)
     var (mixed, dout) = (attended, dattended)
     if shape.isGated {
       (mixed, dout) = (at(layout.gated), at(layout.gradientOfGated))
@@ -224,10 +237,11 @@ extension ModelRun: BlockExecutor {
         shape, qkv, attended, dmixed: dattended, mixed: mixed, dattended: dout, dqkv: dqkv)
     }
     weightGradients(
-      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: mixed, prepared: nil), inputSize: shape.queryWidth)
+      layer, branch.outputs, dy: doutput.x, hidden, x: Rows(x: mixed, prepared: nil), inputSize: shape.queryWidth)
     attention(shape).backward(
       (UnsafePointer(qkv), shape.width), keys(layer, shape), out: attended, lse: at(layout.attentionLSE, layer),
       dout: dout, delta: at(layout.delta), dq: (dqkv, shape.width), dk: keyGradient(layer, shape, dqkv))
+    if let sinks = branch.vectors[.attentionSinks] { sinkBackward(sinks, shape, layer) }
     // The heads' norms change it once more behind the rotation.
     let prepared = branch.queryNorm == nil ? prepareGradient(branch.inputs) : nil
     rotationBackward(place, shape, dqkv, prepared)
@@ -256,15 +270,15 @@ extension ModelRun: BlockExecutor {
   /// From d of the output to d of a recurrence's inputs.
   private func recurBackward(_ place: BranchPlace, _ doutput: Rows, _ kind: Recurrence) -> Rows {
     let (branch, layer) = (decoder.branch(place), place.layer)
-    let width = branch.output.weight.columns
+    let width = branch.mixedWidth
     let (dmixed, dinputs) = (at(layout.gradientOfMixed), at(layout.gradientOfRecurrentInputs))
-    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: width, into: dmixed)
+    inputGradient(layer, branch.outputs, dy: doutput, hidden, inputSize: width, into: dmixed)
     switch kind {
     case .convolution(let kernel): convolutionBackward(place, kernel: kernel, dmixed: dmixed, dinputs: dinputs)
     case .deltaNet(let net): deltaBackward(place, net, dmixed: dmixed, dinputs: dinputs)
     }
     weightGradients(
-      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: at(layout.recurrentMixed), prepared: nil),
+      layer, branch.outputs, dy: doutput.x, hidden, x: Rows(x: at(layout.recurrentMixed), prepared: nil),
       inputSize: width)
     return Rows(x: dinputs, prepared: nil)
   }
@@ -274,11 +288,11 @@ extension ModelRun: BlockExecutor {
     let (branch, layer) = (decoder.branch(place), place.layer)
     let inner = branch.mixedWidth
     let (gateUp, activated) = (at(layout.gateUp, layer), at(layout.activated))
-    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
+    inputGradient(layer, branch.outputs, dy: doutput, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
     let prepared = prepareGradient(branch.inputs)
-    activationBackward(branch, gateUp, dout: at(layout.gradientOfActivated), out: activated, prepared)
+    activationBackward(branch, gateUp, count, dout: at(layout.gradientOfActivated), out: activated, prepared)
     weightGradients(
-      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: inner,
+      layer, branch.outputs, dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: inner,
       keeping: prepared)
     return Rows(x: gateUp, prepared: prepared)
   }
@@ -287,10 +301,10 @@ extension ModelRun: BlockExecutor {
   private func perLayerInputBackward(_ place: BranchPlace, _ doutput: Rows) -> Rows {
     let (branch, layer) = (decoder.branch(place), place.layer)
     let (gate, activated, size) = (at(layout.perLayerGate, layer), at(layout.activated), branch.mixedWidth)
-    inputGradient(layer, [branch.output], dy: doutput, hidden, inputSize: size, into: at(layout.gradientOfActivated))
+    inputGradient(layer, branch.outputs, dy: doutput, hidden, inputSize: size, into: at(layout.gradientOfActivated))
     perLayerGateBackward(layer, gate, dout: at(layout.gradientOfActivated), out: activated)
     weightGradients(
-      layer, [branch.output], dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: size)
+      layer, branch.outputs, dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: size)
     return Rows(x: gate, prepared: nil)
   }
 

@@ -10,8 +10,8 @@ public struct Family: Sendable {
   let classes: (language: String, score: String)
   /// `general.architecture` of a GGUF file. Mistral's files say "llama".
   package let ggufArchitecture: String
-  /// Modules in Hugging Face's order, "#" standing for the number of the block. A run of parts inside blocks is
-  /// repeated for every block.
+  /// Modules in Hugging Face's order, "#" standing for the number of the block, "@" for that of the expert. A run of parts
+  /// inside blocks is repeated for every block.
   package var modules: [(part: ModelPart, path: String)]
   /// Hugging Face stores the transpose of linear layers inside blocks.
   var transposesLinear = false
@@ -23,6 +23,8 @@ public struct Family: Sendable {
   var ggufNames: [ModelPart: String] = [:]
   /// Hugging Face's files hold q, k and v of each head together.
   var fusesQKVByHead = false
+  /// Hugging Face's files hold all experts of a block in these tensors.
+  var expertTensors: [ModelPart: ExpertTensor] = [:]
   /// Hugging Face's norms compute with 1 + w. w is what the files hold.
   var normsAddOne = false
   /// What PEFT adapts if no target is named.
@@ -38,6 +40,12 @@ public struct Family: Sendable {
   /// transformers has no class of its own for it; a model is the same under the name of this other family.
   var sameAs: (family: @Sendable () -> Family, keys: @Sendable (DecoderConfiguration) -> JSONObject)?
 
+  /// Blocks have experts instead of an MLP.
+  var hasExperts: Bool { modules.contains { $0.part == .router } }
+
+  /// Hugging Face's files, and PEFT's, have modules for each expert.
+  package var namesExpertsInFiles: Bool { expertTensors.isEmpty }
+
   /// The same in all families: transformers' name of a reward model's head, and ours of a value head.
   private static let scalarHeads: [(part: ModelPart, path: String)] = [(.scoreHead, "score"), (.valueHead, "v_head")]
 
@@ -45,7 +53,7 @@ public struct Family: Sendable {
     llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, gemma4, qwen3VL, ministral3, phi3, phi, granite, smolLM3,
     olmo2,
     olmo3, exaone4, hunyuan, glm, glm4, cohere, cohere2, ernie4_5, gptNeoX, stableLM, seedOSS, arcee, starcoder2,
-    nemotron, internLM2, internLM3, miniCPM, lfm2, qwen3_5,
+    nemotron, internLM2, internLM3, miniCPM, lfm2, qwen3_5, olmoe, qwen3MoE, graniteMoE, gptOSS,
   ]
 
   /// The family of a `model_type`.
@@ -139,7 +147,7 @@ public struct Family: Sendable {
     for (part, path) in head { append(part, layer: nil, path: path, configuration, to: &out) }
     for layer in 0..<configuration.layerCount {
       for (part, path) in block {
-        append(part, layer: layer, path: Family.replaceHash(path, with: layer), configuration, to: &out)
+        append(part, layer: layer, path: Family.replace("#", in: path, with: layer), configuration, to: &out)
       }
     }
     for (part, path) in modules.dropFirst(head.count + block.count) + Family.scalarHeads {
@@ -153,7 +161,8 @@ public struct Family: Sendable {
     parameters(configuration).compactMap { parameter in
       guard parameter.part.isLinear, !parameter.isBias, parameter.shape.count == 2 else { return nil }
       return LinearModule(
-        path: parameter.module, part: parameter.part, layer: parameter.layer, inputSize: parameter.shape[1],
+        path: parameter.module, part: parameter.part, layer: parameter.layer, expert: parameter.expert,
+        inputSize: parameter.shape[1],
         outputSize: parameter.shape[0], transposedInFile: parameter.transposedInFile)
     }
   }
@@ -166,10 +175,15 @@ public struct Family: Sendable {
     let shape = configuration.shape(of: part, layer: layer)
     let orders = orders(of: part, configuration)
     let isHeadNorm = part == .queryNorm || part == .keyNorm
-    for isBias in configuration.hasBias(part) ? [false, true] : [false] {
+    let expertCount = configuration.experts?.count ?? 0
+    let experts: [Int?] = part.isExpert ? Array(0..<expertCount) : [nil]
+    for (expert, isBias) in experts.flatMap({ expert in
+      (configuration.hasBias(part) ? [false, true] : [false]).map { (expert, $0) }
+    }) {
       out.append(
         ParameterDescription(
-          part: part, layer: layer, isBias: isBias, module: path, shape: isBias ? [shape[0]] : shape,
+          part: part, layer: layer, expert: expert, expertCount: expertCount, isBias: isBias,
+          module: expert.map { Family.replace("@", in: path, with: $0) } ?? path, shape: isBias ? [shape[0]] : shape,
           transposedInFile: transposesLinear && part.isLinear && !isBias,
           decays: !isBias && !part.isConstant
             && Family.decays(module: path, isLayerNorm: configuration.norm == .layer && part.isNorm),
@@ -177,7 +191,10 @@ public struct Family: Sendable {
           columnOrderInGGUF: isBias ? .natural : orders.gguf.columns,
           columnOrderInFile: isBias ? .natural : orders.file.columns,
           offset: normsAddOne && (part.isNorm || isHeadNorm) && !isBias ? 1 : 0,
-          ggufPart: ggufNames[part] ?? part.rawValue))
+          ggufPart: ggufNames[part] ?? part.rawValue,
+          shareInFile: expert.flatMap { expert in
+            expertTensors[part]?.share(layer: layer, expert: expert, of: expertCount, isBias: isBias, rows: shape[0])
+          }))
     }
   }
 
@@ -234,8 +251,28 @@ public struct Family: Sendable {
     (modules + Family.scalarHeads).first { $0.part == part }?.path
   }
 
-  private static func replaceHash(_ path: String, with layer: Int) -> String {
-    path.split(separator: "#", omittingEmptySubsequences: false).joined(separator: "\(layer)")
+  fileprivate static func replace(_ mark: Character, in path: String, with number: Int) -> String {
+    path.split(separator: mark, omittingEmptySubsequences: false).joined(separator: "\(number)")
+  }
+}
+
+/// A tensor of Hugging Face's files that holds a part of all experts of a block.
+struct ExpertTensor: Sendable {
+  /// "#" stands for the number of the block. nil: the part has no bias.
+  let weight: String
+  var bias: String?
+  /// Parts that share the tensor: the rows of the first one come first, or rows take turns.
+  var part = 0, parts = 1
+  var takesTurns = false
+  /// [experts, columns, rows]
+  var isTransposed = false
+
+  func share(layer: Int?, expert: Int, of experts: Int, isBias: Bool, rows: Int) -> ExpertShare? {
+    guard let layer, let name = isBias ? bias : weight else { return nil }
+    return ExpertShare(
+      tensor: Family.replace("#", in: name, with: layer), expert: expert, experts: experts,
+      first: takesTurns ? part : part * rows, step: takesTurns ? parts : 1, parts: parts,
+      isTransposed: isTransposed && !isBias)
   }
 }
 

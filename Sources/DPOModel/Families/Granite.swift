@@ -7,33 +7,14 @@ extension Family {
     name: "granite", classes: ("GraniteForCausalLM", "GraniteForSequenceClassification"), ggufArchitecture: "granite",
     modules: llamaModules, permutesQueryKeyInGGUF: true, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
-      var configuration = try reader.rotary(granite, RotaryDefaults(bosToken: 1, eosToken: 2))
-      try reader.readBiases(into: &configuration)
-      func factor(_ key: String) throws -> Double { try reader.positive(key, in: reader.json, default: 1) }
-      configuration.embeddingScale = try factor("embedding_multiplier")
-      configuration.residualScale = try factor("residual_multiplier")
-      configuration.attentionScale = try factor("attention_multiplier")
-      configuration.logitScale = 1 / (try factor("logits_scaling"))
+      var configuration = try reader.granite(granite)
+      configuration.mlpBias = try reader.bool("mlp_bias", default: false)
       return configuration
     },
     writeHuggingFace: { $0.graniteJSON },
     writeShape: { shape in shape.rotaryJSON.with(["attention_multiplier": .real(shape.attentionScale)]) },
-    readGGUF: { reader in
-      var configuration = try reader.rotary(granite)
-      configuration.embeddingScale = try reader.optionalPositive("embedding_scale") ?? 1
-      configuration.residualScale = try reader.optionalPositive("residual_scale") ?? 1
-      configuration.attentionScale = try reader.optionalPositive("attention.scale")
-      configuration.logitScale = 1 / (try reader.positive("logit_scale", default: nil))
-      return configuration
-    },
-    writeGGUF: { configuration in
-      [
-        ("embedding_scale", .double(configuration.embeddingScale)),
-        ("residual_scale", .double(configuration.residualScale)),
-        ("attention.scale", .double(configuration.attentionScale ?? 0)),
-        ("logit_scale", .double(1 / configuration.logitScale)),
-      ]
-    })
+    readGGUF: { try $0.granite(granite) },
+    writeGGUF: \.graniteMetadata)
 
   /// The same with other constants; transformers reads it as Granite.
   static let miniCPM: Family = Family(
@@ -77,8 +58,39 @@ extension Family {
     sameAs: ({ granite }, { $0.graniteJSON }))
 }
 
+extension HuggingFaceReader {
+  func granite(_ family: Family) throws -> DecoderConfiguration {
+    var configuration = try rotary(family, RotaryDefaults(bosToken: 1, eosToken: 2))
+    try readAttentionBias(into: &configuration)
+    func factor(_ key: String) throws -> Double { try positive(key, in: json, default: 1) }
+    configuration.embeddingScale = try factor("embedding_multiplier")
+    configuration.residualScale = try factor("residual_multiplier")
+    configuration.attentionScale = try factor("attention_multiplier")
+    configuration.logitScale = 1 / (try factor("logits_scaling"))
+    return configuration
+  }
+}
+
+extension GGUFReader {
+  func granite(_ family: Family) throws -> DecoderConfiguration {
+    var configuration = try rotary(family)
+    configuration.embeddingScale = try optionalPositive("embedding_scale") ?? 1
+    configuration.residualScale = try optionalPositive("residual_scale") ?? 1
+    configuration.attentionScale = try optionalPositive("attention.scale")
+    configuration.logitScale = 1 / (try positive("logit_scale", default: nil))
+    return configuration
+  }
+}
+
 extension DecoderConfiguration {
-  fileprivate var graniteJSON: JSONObject {
+  var graniteMetadata: [(key: String, value: GGUFValue)] {
+    [
+      ("embedding_scale", .double(embeddingScale)), ("residual_scale", .double(residualScale)),
+      ("attention.scale", .double(attentionScale ?? 0)), ("logit_scale", .double(1 / logitScale)),
+    ]
+  }
+
+  var graniteJSON: JSONObject {
     rotaryJSON.with([
       "attention_bias": .bool(outputBias), "mlp_bias": .bool(mlpBias), "embedding_multiplier": .real(embeddingScale),
       "residual_multiplier": .real(residualScale), "logits_scaling": .real(1 / logitScale),
@@ -88,5 +100,5 @@ extension DecoderConfiguration {
 }
 
 extension ModelShape {
-  fileprivate var attentionScale: Double { 1 / Double(hiddenSize / heads).squareRoot() }
+  var attentionScale: Double { 1 / Double(hiddenSize / heads).squareRoot() }
 }

@@ -5,6 +5,7 @@ enum Limits {
   static let hiddenSize = 1...65_536
   static let intermediateSize = 1...1_048_576
   static let layerCount = 1...1024
+  static let expertCount = 1...1024
   static let headCount = 1...1024
   static let headSize = 1...4096
   static let kernel = 1...256

@@ -16,6 +16,8 @@ package enum ModelPart: String, Sendable, CaseIterable {
   case queryNorm = "attn_q_norm"
   case keyNorm = "attn_k_norm"
   case attentionOutput = "attn_output"
+  /// Of each head of q, a score that takes part in the softmax and has no value.
+  case attentionSinks = "attn_sinks"
   case attentionPostNorm = "post_attention_norm"
   /// B, C and x of LFM2's convolution, one after the other along its rows.
   case convolutionInput = "shortconv.in_proj"
@@ -38,6 +40,11 @@ package enum ModelPart: String, Sendable, CaseIterable {
   case fusedGateUp = "ffn_gate_up"
   case up = "ffn_up"
   case down = "ffn_down"
+  /// Says how much each expert counts for a row.
+  case router = "ffn_gate_inp"
+  case expertGate = "ffn_gate_exps"
+  case expertUp = "ffn_up_exps"
+  case expertDown = "ffn_down_exps"
   case mlpPostNorm = "post_ffw_norm"
   /// The branch that takes a block's own numbers of each token.
   case inputGate = "inp_gate"
@@ -72,10 +79,14 @@ package enum ModelPart: String, Sendable, CaseIterable {
     }
   }
 
-  /// A linear layer, but for the heads: LoRA's "all-linear".
+  /// Stands once for each expert of a block.
+  package var isExpert: Bool { self == .expertGate || self == .expertUp || self == .expertDown }
+
+  /// A linear layer, but for the heads.
   package var isLinear: Bool {
     switch self {
     case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .fusedGateUp, .up, .down: true
+    case .expertGate, .expertUp, .expertDown: true
     case .convolutionInput, .convolutionOutput, .deltaQueryKeyValue, .deltaGate, .deltaBeta, .deltaAlpha, .deltaOutput:
       true
     case .perLayerProjection, .inputGate, .inputProjection: true
@@ -87,13 +98,13 @@ package enum ModelPart: String, Sendable, CaseIterable {
   package var isConvolution: Bool { self == .convolution || self == .deltaConvolution }
 
   /// Behind the module's name in Hugging Face's files.
-  var suffix: String { self == .deltaDecay || self == .deltaTimeBias || self == .blockScale ? "" : ".weight" }
+  var suffix: String { [.deltaDecay, .deltaTimeBias, .blockScale, .attentionSinks].contains(self) ? "" : ".weight" }
 
   /// The same in GGUF files.
   var ggufSuffix: String {
     switch self {
     case .deltaTimeBias: ".bias"
-    case .blockScale: ".weight"
+    case .blockScale, .attentionSinks: ".weight"
     default: suffix
     }
   }
@@ -107,6 +118,9 @@ package struct ParameterDescription: Sendable, Equatable {
   package let part: ModelPart
   /// The block, nil outside of blocks.
   package let layer: Int?
+  /// The expert of that block, nil for what is no expert's, and how many there are.
+  package let expert: Int?
+  let expertCount: Int
   package let isBias: Bool
   /// Hugging Face's name of the module, such as `model.layers.0.self_attn.q_proj`.
   package let module: String
@@ -126,6 +140,8 @@ package struct ParameterDescription: Sendable, Equatable {
   package let offset: Float
   /// The part's name in GGUF files.
   let ggufPart: String
+  /// Where it stands in a tensor of all experts in Hugging Face's files; nil: it has one of its own.
+  package let shareInFile: ExpertShare?
 
   /// Hugging Face's name of the parameter.
   package var name: String { module + (isBias ? ".bias" : part.suffix) }
@@ -133,9 +149,30 @@ package struct ParameterDescription: Sendable, Equatable {
   package var ggufName: String {
     (layer.map { "blk.\($0)." } ?? "") + ggufPart + (isBias ? ".bias" : part.ggufSuffix)
   }
+  /// The same as `shareInFile` in GGUF files.
+  package var shareInGGUF: ExpertShare? {
+    expert.map { ExpertShare(tensor: ggufName, expert: $0, experts: expertCount) }
+  }
   /// The shape in Hugging Face's files.
   package var fileShape: [Int] {
     part.isConvolution ? [shape[0], 1, shape[1]] : transposedInFile ? shape.reversed() : shape
+  }
+}
+
+/// Where a parameter stands in a tensor of all experts: [experts, rows, columns], or [experts, rows] of biases.
+package struct ExpertShare: Sendable, Equatable {
+  /// The tensor's name in the file.
+  package let tensor: String
+  package let expert, experts: Int
+  /// Of an expert's rows those of the parameter are row `first` and every `step`-th behind it; an expert has `parts` times as many.
+  package var first = 0, step = 1, parts = 1
+  /// The tensor is [experts, columns, rows].
+  package var isTransposed = false
+
+  /// Shape of the tensor that holds parameters of this shape.
+  package func shape(holding shape: [Int]) -> [Int] {
+    let whole = [parts * (shape.first ?? 0)] + shape.dropFirst()
+    return [experts] + (isTransposed ? whole.reversed() : whole)
   }
 }
 
@@ -145,6 +182,8 @@ package struct LinearModule: Sendable, Equatable {
   package let part: ModelPart
   /// The block, nil outside of blocks.
   package let layer: Int?
+  /// The expert of that block, nil for what is no expert's.
+  package let expert: Int?
   package let inputSize: Int
   package let outputSize: Int
   /// Hugging Face's files hold the transpose (`fan_in_fan_out` in PEFT's terms).
@@ -185,6 +224,10 @@ extension DecoderConfiguration {
     case .gate, .up: [mlpWidth, hiddenSize]
     case .fusedGateUp: [2 * mlpWidth, hiddenSize]
     case .down: [hiddenSize, mlpWidth]
+    case .expertDown: [hiddenSize, intermediateSize]
+    case .expertGate, .expertUp: [intermediateSize, hiddenSize]
+    case .router: [experts?.count ?? 0, hiddenSize]
+    case .attentionSinks: [headCount]
     }
   }
 
@@ -208,7 +251,7 @@ extension DecoderConfiguration {
     case _ where part.isNorm: norm == .layer && normBias
     case .query, .key, .value, .fusedQueryKeyValue: queryKeyValueBias
     case .attentionOutput: outputBias
-    case .gate, .fusedGateUp, .up, .down: mlpBias
+    case .gate, .fusedGateUp, .up, .down, .router, .expertGate, .expertUp, .expertDown: mlpBias
     case .head: headBias
     default: false
     }

@@ -149,19 +149,14 @@ extension GGUFReader {
       throw DPOError.format(
         file, "\(architecture).attention.head_count_kv: \(keyValueHeadCount) does not divide head_count = \(headCount)")
     }
-    let experts = try optionalInteger("expert_count", 0...Int.max) ?? 0
-    guard experts == 0 else {
-      throw DPOError(
-        .unsupported, "\(file): \(architecture).expert_count = \(experts): mixtures of experts are not supported")
-    }
+    let experts = try experts(family)
     let vocabularySize = try self.vocabularySize()
     let contextLength = try optionalInteger("context_length", Limits.contextLength) ?? 2048
     let (layerCount, predicting) = try layerCounts()
     var configuration = DecoderConfiguration(
       family: family, vocabularySize: vocabularySize, hiddenSize: hiddenSize,
       intermediateSize: varies
-        ? try integers("feed_forward_length", Limits.intermediateSize, blocks: layerCount)[0]
-        : try integer("feed_forward_length", Limits.intermediateSize),
+        ? try integers("feed_forward_length", Limits.intermediateSize, blocks: layerCount)[0] : try width(experts),
       layerCount: layerCount, headCount: headCount,
       keyValueHeadCount: keyValueHeadCount, headSize: headSize, contextLength: contextLength, norm: norm,
       normEpsilon: try epsilon(norm == .rms ? "attention.layer_norm_rms_epsilon" : "attention.layer_norm_epsilon"),
@@ -170,7 +165,16 @@ extension GGUFReader {
         wholeHeads: family.permutesQueryKeyInGGUF),
       bosToken: try token("bos_token_id", vocabularySize), eosTokens: try eosTokens(vocabularySize))
     configuration.predictingLayers = predicting
+    configuration.experts = experts
     return configuration
+  }
+
+  /// Of an MLP, or of each expert.
+  private func width(_ experts: Experts?) throws -> Int {
+    guard experts != nil else { return try integer("feed_forward_length", Limits.intermediateSize) }
+    let dense = try optionalInteger("feed_forward_length", Limits.intermediateSize)
+    return try dense.map { try optionalInteger("expert_feed_forward_length", Limits.intermediateSize) ?? $0 }
+      ?? integer("expert_feed_forward_length", Limits.intermediateSize)
   }
 
   /// `attention.head_count_kv`, a number or one for each block; blocks without attention have 0.
@@ -227,7 +231,7 @@ extension DecoderConfiguration {
   var rotaryJSON: JSONObject {
     let activation =
       switch activation {
-      case .silu: "silu"
+      case .silu, .clampedSwish: "silu"
       case .geluTanh: "gelu_pytorch_tanh"
       case .gelu: "gelu"
       case .reluSquared: "relu2"

@@ -18,9 +18,11 @@ final class DecodeStep {
     let slot: Int
   }
 
-  /// Products of a branch.
+  /// Products of a branch: of a mixture those of its router, and of each expert gate and up, and down.
   private struct Branch {
-    let inputs, output: Projection
+    let inputs: Projection
+    let output: Projection?
+    let experts: [(inputs: Projection, output: Projection)]
     let queryBias, keyBias, valueBias: UnsafePointer<Float>?
   }
 
@@ -43,6 +45,7 @@ final class DecodeStep {
   private let roundedNormed, roundedActivated: FloatBuffer
   /// Of the model's per-layer inputs.
   private let perLayerInputs, perLayerProjected, perLayerStatistics: FloatBuffer
+  private let routerScores, expertInput, roundedExpertInput, expertOutput: FloatBuffer
   private let convolved, recurrentRows, recurrentOutputs, coefficients: FloatBuffer
   private let placeNumbers: FloatBuffer
   /// [rows, vocabulary]
@@ -58,10 +61,11 @@ final class DecodeStep {
 
   /// What a step of `rows` sequences takes, at most.
   static func bytes(_ c: DecoderConfiguration, rows: Int, threads: Int, longest: Int) -> Int {
+    let visits = c.experts?.active ?? 1
     let perRow =
       2 * c.hiddenSize + 2 * max(c.hiddenSize, c.widest(\.queryWidth)) + c.widest(\.width)
-      + 4 * max(c.widestMLP, c.perLayerInputSize) + c.layerCount * (2 * c.perLayerInputSize + 1) + 1024
-      + c.vocabularySize
+      + 4 * max(visits * c.widestMLP, c.perLayerInputSize) + c.layerCount * (2 * c.perLayerInputSize + 1) + 1024
+      + c.vocabularySize + (c.experts.map { $0.count + 3 * visits * c.hiddenSize } ?? 0)
     // The sampler keeps a probability and an id of every token.
     return 4 * (rows * (perRow + 2 * c.vocabularySize) + threads * scratchCount(c, longest: longest))
   }
@@ -99,7 +103,7 @@ final class DecodeStep {
     self.rounded = rounded
     func projection(_ layer: Int?, _ linears: [Linear], width: Int, paired: Bool = false) -> Projection {
       Projection(
-        linears.map { ($0.weight, adapter?.matrices(layer: layer, part: $0.part)) }, width: width, rounded: rounded,
+        linears.map { ($0.weight, adapter?.matrices(layer: layer, $0)) }, width: width, rounded: rounded,
         team: team, paired: paired)
     }
     blocks = decoder.blocks.enumerated().map { layer, block in
@@ -108,8 +112,18 @@ final class DecodeStep {
           if case .attention(let shape) = branch.mixing { (shape.keyColumn, shape.valueColumn) } else { (0, 0) }
         return Branch(
           inputs: projection(
-            layer, branch.inputs, width: branch.inputWidth, paired: branch.activates && c.gatedMLP),
-          output: projection(layer, [branch.output], width: c.hiddenSize), queryBias: branch.inputBias(at: 0),
+            layer, branch.entries, width: branch.entryWidth,
+            paired: branch.activates && c.gatedMLP && branch.experts == nil),
+          output: branch.output.map { projection(layer, [$0], width: c.hiddenSize) },
+          experts: branch.experts.map { experts in
+            zip(experts.inputs, experts.outputs).map {
+              (
+                projection(layer, $0, width: branch.inputWidth, paired: true),
+                projection(layer, [$1], width: c.hiddenSize)
+              )
+            }
+          } ?? [],
+          queryBias: branch.inputBias(at: 0),
           keyBias: branch.inputBias(at: columns.0), valueBias: branch.inputBias(at: columns.1))
       }
     }
@@ -128,17 +142,24 @@ final class DecodeStep {
     recurrentRows = try buffer(max(1, recurrence?.rows ?? 1))
     recurrentOutputs = try buffer(max(1, recurrence?.outputs ?? 1))
     coefficients = try buffer(max(1, recurrence?.coefficients ?? 1))
-    gateUp = try buffer(c.gatedMLP ? 2 * inner : inner)
-    activated = try buffer(inner)
+    let visits = c.experts?.active ?? 1
+    gateUp = try buffer(visits * (c.gatedMLP ? 2 * inner : inner))
+    activated = try buffer(visits * inner)
+    routerScores = try buffer(c.experts?.count ?? 1)
+    expertInput = try buffer(c.experts == nil ? 1 : visits * c.hiddenSize)
+    roundedExpertInput = try buffer(c.experts == nil || !rounds ? 1 : visits * c.hiddenSize)
+    expertOutput = try buffer(c.experts == nil ? 1 : visits * c.hiddenSize)
     perLayerInputs = try buffer(max(1, c.layerCount * c.perLayerInputSize))
     perLayerProjected = try buffer(max(1, c.layerCount * c.perLayerInputSize))
     perLayerStatistics = try buffer(c.layerCount)
     roundedNormed = try buffer(rounds ? mixed : 1)
-    roundedActivated = try buffer(rounds ? inner : 1)
+    roundedActivated = try buffer(rounds ? visits * inner : 1)
     statistics = try buffer(2)
     adapterHidden = try buffer(
       blocks.joined().reduce(max(1, perLayerProjection?.hiddenWidth ?? 0)) { most, branch in
-        max(most, branch.inputs.hiddenWidth, branch.output.hiddenWidth)
+        branch.experts.reduce(max(most, branch.inputs.hiddenWidth, branch.output?.hiddenWidth ?? 0)) {
+          max($0, visits * $1.inputs.hiddenWidth, visits * $1.output.hiddenWidth)
+        }
       })
     placeNumbers = try buffer(1)
     logits = try buffer(c.vocabularySize)
@@ -270,7 +291,7 @@ extension DecodeStep: BlockExecutor {
     let (keyHeads, size) = (shape.keyValueHeadCount, shape.headSize)
     let (group, width) = (shape.group, shape.width)
     let window = shape.window ?? Int.max
-    let (rotation, scores) = (rotations[layer], shape.scores)
+    let (rotation, scores, sinks) = (rotations[layer], shape.scores, branch.vectors[.attentionSinks])
     /// Some heads of q, and of k and v, of a row.
     func prepare(_ index: Int, queries: Range<Int>, keys: Range<Int>, in scratch: UnsafeMutablePointer<Float>) {
       let (q, k) = (queries.lowerBound * size, keys.lowerBound * size)
@@ -325,7 +346,7 @@ extension DecodeStep: BlockExecutor {
           parts.withMemoryRebound(to: ck_cache_part.self, capacity: 2) {
             kernels.pointee.cached_attention(
               q, group, size, $0, 2, shape.keyValueWidth, total > window ? total - window : 0,
-              scores, scratch, out)
+              scores, sinks.map { $0.values + head * group }, scratch, out)
           }
         }
         if shape.isGated {
@@ -422,38 +443,135 @@ extension DecodeStep: BlockExecutor {
   /// A piece of gate and up activates what it has computed.
   func activate(_ place: BranchPlace, _ input: ck_activations) -> ck_activations {
     let (branch, projection) = (decoder.branch(place), blocks[place.layer][place.branch].inputs)
-    let (y, inner, width) = (gateUp.pointer, branch.mixedWidth, projection.width)
-    let (gated, kind) = (c.gatedMLP, c.activation.kernel)
-    let biases = (branch.inputBias(at: 0), gated ? branch.inputBias(at: inner) : nil)
-    let out = activated.pointer
+    let (inner, biases) = (branch.mixedWidth, (branch.inputBias(at: 0), branch.inputBias(at: branch.mixedWidth)))
     team.measured(
       "decode gate, up", operations: 2 * Double(rows * projection.width * projection.inputSize),
       bytes: Double(projection.bytes)
     ) {
       projection.adapt(team, input, into: adapterHidden.pointer)
-      team.run(gated ? projection.pieces.count / 2 : projection.pieces.count) { index, member in
-        let scratch = scratch.pointer + member * scratchCount
-        let piece = projection.pieces[gated ? 2 * index : index]
-        projection.compute(gated ? 2 * index : index, input, hidden: adapterHidden.pointer, into: y, scratch: scratch)
-        if gated {
-          projection.compute(2 * index + 1, input, hidden: adapterHidden.pointer, into: y, scratch: scratch)
-        }
-        for row in 0..<rows {
-          let (from, to) = (y + row * width + piece.output, out + row * inner + piece.output)
-          if let bias = biases.0 { kernels.pointee.accumulate(from, bias + piece.output, piece.count) }
-          if gated {
-            if let bias = biases.1 { kernels.pointee.accumulate(from + inner, bias + piece.output, piece.count) }
-            kernels.pointee.gated_forward(kind, from, from + inner, width, to, 1, piece.count)
-          } else {
-            kernels.pointee.activation_forward(kind, from, nil, to, 1, piece.count)
-          }
-          if rounds {
-            kernels.pointee.round_to_bf16(to, halves(roundedActivated) + row * inner + piece.output, piece.count)
-          }
-        }
+      team.run(activePieces(projection)) { index, member in
+        activate(
+          projection, index, input, at: 0, hidden: adapterHidden.pointer, biases,
+          scratch: scratch.pointer + member * scratchCount)
       }
     }
     return rows(activated, roundedActivated, inner)
+  }
+
+  /// Pieces of gate with the same of up, or of up alone.
+  private func activePieces(_ projection: Projection) -> Int {
+    c.gatedMLP ? projection.pieces.count / 2 : projection.pieces.count
+  }
+
+  /// One of them, for rows of `gateUp` and `activated` from `first` on.
+  private func activate(
+    _ projection: Projection, _ index: Int, _ input: ck_activations, at first: Int,
+    hidden: UnsafePointer<Float>, _ biases: (gate: UnsafePointer<Float>?, up: UnsafePointer<Float>?),
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    let (width, gated, kind) = (projection.width, c.gatedMLP, c.activation.kernel)
+    let inner = gated ? width / 2 : width
+    let (y, out) = (gateUp.pointer + first * width, activated.pointer + first * inner)
+    let piece = projection.pieces[gated ? 2 * index : index]
+    projection.compute(gated ? 2 * index : index, input, hidden: hidden, into: y, scratch: scratch)
+    if gated { projection.compute(2 * index + 1, input, hidden: hidden, into: y, scratch: scratch) }
+    for row in 0..<input.rows {
+      let (from, to) = (y + row * width + piece.output, out + row * inner + piece.output)
+      if let bias = biases.gate { kernels.pointee.accumulate(from, bias + piece.output, piece.count) }
+      if gated {
+        if let bias = biases.up { kernels.pointee.accumulate(from + inner, bias + piece.output, piece.count) }
+        kernels.pointee.gated_forward(kind, from, from + inner, width, to, 1, piece.count)
+      } else {
+        kernels.pointee.activation_forward(kind, from, nil, to, 1, piece.count)
+      }
+      if rounds {
+        kernels.pointee.round_to_bf16(to, halves(roundedActivated) + (first + row) * inner + piece.output, piece.count)
+      }
+    }
+  }
+
+  /// Rows of an expert stand together; pieces of all experts are one list of tasks.
+  func mix(_ place: BranchPlace, _ input: ck_activations, _ experts: Experts) {
+    let (layer, inner, width) = (place.layer, c.intermediateSize, c.hiddenSize)
+    guard let weights = decoder.branch(place).experts else { return }
+    let products = blocks[layer][place.branch]
+    project("decode router", products.inputs, input, into: routerScores.pointer)
+    if let bias = weights.router.bias {
+      kernels.pointee.add_bias(routerScores.pointer, experts.count, bias.values, rows, experts.count)
+    }
+    let routing = Routing(routerScores.pointer, rows: rows, experts, team: team)
+    for (visit, row) in routing.rows.enumerated() {
+      (expertInput.pointer + visit * width).update(from: input.x + Int(row) * input.ld, count: width)
+      if rounds, let rounded = input.rounded {
+        (halves(roundedExpertInput) + visit * width).update(from: rounded + Int(row) * input.ld, count: width)
+      }
+    }
+    func part(_ x: FloatBuffer, _ rounded: FloatBuffer, _ width: Int, _ places: Range<Int>) -> ck_activations {
+      let first = places.lowerBound * width
+      return ck_activations(
+        x: x.pointer + first, rounded: rounds ? halves(rounded) + first : nil, ld: width, rows: places.count)
+    }
+    /// A x of adapters, which no expert has more of than `hiddenWidth` a row.
+    let hiddenWidth = products.experts.reduce(0) { max($0, $1.inputs.hiddenWidth, $1.output.hiddenWidth) }
+    func hidden(_ places: Range<Int>) -> UnsafeMutablePointer<Float> {
+      adapterHidden.pointer + places.lowerBound * hiddenWidth
+    }
+    /// All pieces of the experts' products, each with its group.
+    func pieces(_ count: (_ expert: Int) -> Int) -> [(group: Int, piece: Int)] {
+      routing.groups.indices.flatMap { group in (0..<count(routing.groups[group].expert)).map { (group, $0) } }
+    }
+    let (gateUps, downs) = (
+      pieces { activePieces(products.experts[$0].inputs) }, pieces { products.experts[$0].output.pieces.count }
+    )
+    team.measured(
+      "decode gate, up", operations: 4 * Double(routing.rows.count * inner * width),
+      bytes: routing.groups.reduce(0) { $0 + Double(products.experts[$1.expert].inputs.bytes) }
+    ) {
+      for (expert, places) in routing.groups {
+        let projection = products.experts[expert].inputs
+        projection.adapt(
+          team, part(expertInput, roundedExpertInput, width, places), into: hidden(places))
+      }
+      team.run(gateUps.count) { task, member in
+        let (expert, places) = routing.groups[gateUps[task].group]
+        let (projection, layers) = (products.experts[expert].inputs, weights.inputs[expert])
+        activate(
+          projection, gateUps[task].piece, part(expertInput, roundedExpertInput, width, places),
+          at: places.lowerBound, hidden: hidden(places), (layers[0].bias?.values, layers[1].bias?.values),
+          scratch: scratch.pointer + member * scratchCount)
+      }
+    }
+    team.measured(
+      "decode down", operations: 2 * Double(routing.rows.count * inner * width),
+      bytes: routing.groups.reduce(0) { $0 + Double(products.experts[$1.expert].output.bytes) }
+    ) {
+      for (expert, places) in routing.groups {
+        let projection = products.experts[expert].output
+        projection.adapt(team, part(activated, roundedActivated, inner, places), into: hidden(places))
+      }
+      team.run(downs.count) { task, member in
+        let (expert, places) = routing.groups[downs[task].group]
+        let projection = products.experts[expert].output
+        projection.compute(
+          downs[task].piece, part(activated, roundedActivated, inner, places), hidden: hidden(places),
+          into: expertOutput.pointer + places.lowerBound * width,
+          scratch: scratch.pointer + member * scratchCount)
+      }
+    }
+    for (expert, places) in routing.groups {
+      guard let bias = weights.outputs[expert].bias else { continue }
+      kernels.pointee.add_bias(
+        expertOutput.pointer + places.lowerBound * width, width, bias.values, places.count, width)
+    }
+    for row in 0..<rows {
+      let sum = output.pointer + row * width
+      sum.update(repeating: 0, count: width)
+      for visit in routing.visits[row * experts.active..<(row + 1) * experts.active] {
+        let y = expertOutput.pointer + Int(visit) * width
+        kernels.pointee.scale(y, y, routing.weights[Int(visit)], width)
+        kernels.pointee.accumulate(sum, y, width)
+      }
+    }
   }
 
   /// What the blocks get of each row's token, from the embedding in x.
@@ -481,19 +599,20 @@ extension DecodeStep: BlockExecutor {
   }
 
   func project(_ place: BranchPlace, _ mixed: ck_activations) {
+    guard let projection = blocks[place.layer][place.branch].output else { return }
     let name: StaticString = decoder.branch(place).activates ? "decode down" : "decode output"
-    project(name, blocks[place.layer][place.branch].output, mixed, into: output.pointer)
+    project(name, projection, mixed, into: output.pointer)
   }
 
   func normOutput(_ place: BranchPlace, _ norm: NormWeights) {
-    if let bias = decoder.branch(place).output.bias {
+    if let bias = decoder.branch(place).output?.bias {
       kernels.pointee.add_bias(output.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
     }
     normRows(norm, output.pointer, add: nil, bias: nil, into: output.pointer)
   }
 
   func scaleOutput(_ place: BranchPlace, _ factor: Float) {
-    if let bias = decoder.branch(place).output.bias {
+    if let bias = decoder.branch(place).output?.bias {
       kernels.pointee.add_bias(output.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
     }
     kernels.pointee.scale(output.pointer, output.pointer, factor, rows * c.hiddenSize)
@@ -505,8 +624,8 @@ extension Decoder {
   fileprivate var products: [WeightMatrix] {
     var matrices: [WeightMatrix] = []
     for branch in blocks.flatMap(\.branches) {
-      matrices += branch.inputs.map(\.weight)
-      matrices.append(branch.output.weight)
+      matrices += (branch.entries + branch.outputs).map(\.weight)
+      if let experts = branch.experts { matrices += (experts.inputs.joined() + experts.outputs).map(\.weight) }
     }
     if let perLayerInputs { matrices.append(perLayerInputs.projection.weight) }
     if let head { matrices.append(head) }

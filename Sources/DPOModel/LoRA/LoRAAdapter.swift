@@ -13,8 +13,15 @@ public final class LoRAAdapter: Sendable {
   public let parameters: ParameterStore
   /// The adapter's own copy of the model's scalar head.
   let scalarHead: WeightVector?
-  private let indices: [Int?: [ModelPart: Int]]
+  private let indices: [Place: Int]
   private let model: DecoderConfiguration
+
+  /// Of a linear layer in a model.
+  private struct Place: Hashable {
+    let layer: Int?
+    let part: ModelPart
+    let expert: Int?
+  }
 
   private init(_ configuration: LoRAConfiguration, model: DecoderConfiguration) throws {
     let places = try configuration.resolve(model)
@@ -35,8 +42,11 @@ public final class LoRAAdapter: Sendable {
       WeightVector(
         values: UnsafePointer(store.values.pointer + $0.offset), gradient: store.gradients.pointer + $0.offset)
     }
-    var indices: [Int?: [ModelPart: Int]] = [:]
-    for (index, place) in places.enumerated() { indices[place.module.layer, default: [:]][place.module.part] = index }
+    var indices: [Place: Int] = [:]
+    for (index, place) in places.enumerated() {
+      let module = place.module
+      indices[Place(layer: module.layer, part: module.part, expert: module.expert)] = index
+    }
     self.indices = indices
   }
 
@@ -113,8 +123,8 @@ public final class LoRAAdapter: Sendable {
     let a, b, gradientA, gradientB: UnsafeMutablePointer<Float>
   }
 
-  func matrices(layer: Int?, part: ModelPart) -> Matrices? {
-    guard let index = indices[layer]?[part] else { return nil }
+  func matrices(layer: Int?, _ linear: Linear) -> Matrices? {
+    guard let index = indices[Place(layer: layer, part: linear.part, expert: linear.expert)] else { return nil }
     let place = places[index]
     let (a, b) = (parameters.entries[2 * index].offset, parameters.entries[2 * index + 1].offset)
     return Matrices(

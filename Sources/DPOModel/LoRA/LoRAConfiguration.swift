@@ -9,7 +9,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     case names([String])
     /// Modules whose whole path matches.
     case regex(String)
-    /// Every linear layer but the head.
+    /// Every linear layer but the head; of a mixture of experts, whose adapters would be as many as its experts, attention's.
     case allLinear
   }
 
@@ -73,7 +73,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     let modules = family.linearModules(configuration)
     let chosen: [LinearModule]
     switch targetModules ?? .names(family.defaultLoRATargets) {
-    case .allLinear: chosen = modules
+    case .allLinear: chosen = modules.filter { !$0.part.isExpert }
     case .regex(let text):
       let pattern = try ModulePattern(text, option: "target_modules")
       chosen = modules.filter { pattern.matches($0.path) }

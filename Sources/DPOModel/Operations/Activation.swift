@@ -5,14 +5,14 @@ import DPOKernels
 extension ModelRun {
   /// gateUp[t, gate and up side by side] takes its biases; out[t, inner], which goes to `prepared` besides.
   func activationForward(
-    _ branch: DecoderBranch, _ gateUp: Pointer, into out: Pointer, _ prepared: PreparedOperand?
+    _ branch: DecoderBranch, _ gateUp: Pointer, _ count: Int, into out: Pointer, _ prepared: PreparedOperand?
   ) {
     let (width, inner) = (branch.inputWidth, branch.mixedWidth)
     team.rows("activation forward", count, bytes: 4 * (width + inner)) { rows, _ in
       let x = gateUp + rows.lowerBound * width
       let y = out + rows.lowerBound * inner
       if c.gatedMLP {
-        addBiases(branch, x, rows.count)
+        addBiases(branch.inputs, x, rows.count)
         kernels.pointee.gated_forward(c.activation.kernel, x, x + inner, width, y, rows.count, inner)
       } else {
         kernels.pointee.activation_forward(c.activation.kernel, x, branch.inputs[0].bias?.values, y, rows.count, inner)
@@ -23,7 +23,7 @@ extension ModelRun {
 
   /// From d out to d gate and d up, which take the place of gate and up and go to `prepared` besides; `out` is made again.
   func activationBackward(
-    _ branch: DecoderBranch, _ gateUp: Pointer, dout: Pointer, out: Pointer, _ prepared: PreparedOperand?
+    _ branch: DecoderBranch, _ gateUp: Pointer, _ count: Int, dout: Pointer, out: Pointer, _ prepared: PreparedOperand?
   ) {
     let (width, inner) = (branch.inputWidth, branch.mixedWidth)
     team.rows("activation backward", count, bytes: 4 * (2 * width + 2 * inner)) { rows, _ in
@@ -43,16 +43,16 @@ extension ModelRun {
   func addBiases(_ branch: DecoderBranch, _ gateUp: Pointer) {
     guard branch.inputs.contains(where: { $0.bias != nil }) else { return }
     team.rows("gate, up biases", count, bytes: 8 * branch.inputWidth) { rows, _ in
-      addBiases(branch, gateUp + rows.lowerBound * branch.inputWidth, rows.count)
+      addBiases(branch.inputs, gateUp + rows.lowerBound * branch.inputWidth, rows.count)
     }
   }
 
-  private func addBiases(_ branch: DecoderBranch, _ x: Pointer, _ rows: Int) {
+  func addBiases(_ linears: [Linear], _ x: Pointer, _ rows: Int) {
+    let width = linears.reduce(0) { $0 + $1.weight.rows }
     var column = 0
-    for linear in branch.inputs {
-      let width = linear.weight.rows
-      if let bias = linear.bias { kernels.pointee.add_bias(x + column, branch.inputWidth, bias.values, rows, width) }
-      column += width
+    for linear in linears {
+      if let bias = linear.bias { kernels.pointee.add_bias(x + column, width, bias.values, rows, linear.weight.rows) }
+      column += linear.weight.rows
     }
   }
 }
@@ -64,6 +64,7 @@ extension Activation {
     case .geluTanh: CK_GELU_TANH
     case .gelu: CK_GELU
     case .reluSquared: CK_RELU_SQUARED
+    case .clampedSwish: CK_CLAMPED_SWISH
     }
   }
 }

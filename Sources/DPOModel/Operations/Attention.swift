@@ -1,5 +1,6 @@
 import CKernels
 import DPOKernels
+import DPOPlatform
 
 /// Attention over a forest: softmax(q kᵀ / √d) v per head, with the model's own scale or cap of q kᵀ, each row seeing its
 /// ancestors and itself. k and v may be those of another block. Scores exist for one block of rows at a time; the backward pass makes them again from the saved log Σ exp. Heads that share keys and values
@@ -206,6 +207,32 @@ extension ModelRun {
   }
 }
 
+/// Scores that take part in the softmax of attention and have no value. With lse′ = log(exp(lse) + exp(sink)) attention is that
+/// without them times exp(lse − lse′), and its way back is the same from lse′ on.
+extension ModelRun {
+  func sinkForward(_ sinks: WeightVector, _ shape: AttentionShape, _ attended: Pointer, _ lse: Pointer) {
+    let (heads, size) = (shape.headCount, shape.headSize)
+    team.rows("attention sinks", count, bytes: 8 * shape.queryWidth) { rows, _ in
+      for index in rows.lowerBound * heads..<rows.upperBound * heads {
+        let (before, sink) = (lse[index], sinks.values[index % heads])
+        let top = max(before, sink)
+        lse[index] = top + log(exp(before - top) + exp(sink - top))
+        kernels.pointee.scale(attended + index * size, attended + index * size, exp(before - lse[index]), size)
+      }
+    }
+  }
+
+  /// d sink = −Σ exp(sink − lse′) · delta over all rows.
+  func sinkBackward(_ sinks: WeightVector, _ shape: AttentionShape, _ layer: Int) {
+    guard let gradient = sinks.gradient else { return }
+    let (heads, lse, delta) = (shape.headCount, at(layout.attentionLSE, layer), at(layout.delta))
+    for head in 0..<heads {
+      for index in stride(from: head, to: count * heads, by: heads) {
+        gradient[head] -= exp(sinks.values[head] - lse[index]) * delta[index]
+      }
+    }
+  }
+}
 /// Numbers that the parts of a thread's scratch memory take, for blocks that see at most `keys` keys.
 struct AttentionScratch {
   let scores, keys, left, right: Int

@@ -57,7 +57,7 @@ extension ModelRun {
   /// From de, which has taken the place of e and is used up: dA, dW and the norm's gradient, and dx₀ += Wᵀ d(W x₀).
   func perLayerBackward(_ dx: Pointer) {
     guard let inputs = decoder.perLayerInputs else { return }
-    guard trainsModel || adapter?.matrices(layer: nil, part: inputs.projection.part) != nil else { return }
+    guard trainsModel || adapter?.matrices(layer: nil, inputs.projection) != nil else { return }
     let (width, de, dembedding) = (inputs.width, at(layout.perLayerInputs), at(layout.gradientOfNormed))
     if trainsModel, let table = inputs.table.gradient {
       let scale = inputs.tableScale

@@ -22,16 +22,24 @@ extension AdapterFile {
     let alpha = try alpha(file.metadata)
     var configuration = LoRAConfiguration()
     configuration.alpha = alpha
-    var named = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
+    let named = Dictionary(file.tensors.map { ($0.name, $0) }) { first, _ in first }
     var tensors: [FileTensor] = []
     var targets: [String] = []
+    var used: Set<String> = []
     let modules = Dictionary(family.linearModules(model).map { ($0.path, $0) }) { first, _ in first }
     for parameter in family.parameters(model) where !parameter.isBias {
       guard let module = modules[parameter.module] else { continue }
       let pair = (named[parameter.ggufName + ".lora_a"], named[parameter.ggufName + ".lora_b"])
-      guard case (let a?, let b?) = pair else { continue }
-      named[a.name] = nil
-      named[b.name] = nil
+      guard case (var a?, var b?) = pair else { continue }
+      used.insert(a.name)
+      used.insert(b.name)
+      if let share = parameter.shareInGGUF {
+        guard a.shape.count == 3, b.shape.count == 3 else {
+          throw DPOError.format(path, "tensor \(a.name): shape \(a.shape), expected a matrix for each expert")
+        }
+        a = try a.part(share, shape: Array(a.shape.dropFirst()))
+        b = try b.part(share, shape: Array(b.shape.dropFirst()))
+      }
       let rank = a.shape.first ?? 0
       if targets.isEmpty {
         configuration.rank = rank
@@ -45,7 +53,7 @@ extension AdapterFile {
       tensors.append(try a.renamed(LoRAAdapter.name(module, "A")).withColumns(in: parameter.columnOrderInGGUF))
       tensors.append(b.renamed(LoRAAdapter.name(module, "B")).ordered(parameter.rowOrderInGGUF))
     }
-    if let extra = named.keys.sorted().first {
+    if let extra = named.keys.sorted().first(where: { !used.contains($0) }) {
       throw DPOError.mismatch(
         "\(path): tensor \(DPOError.printable(extra)) has no place or no counterpart in the model")
     }

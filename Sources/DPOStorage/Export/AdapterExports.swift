@@ -69,6 +69,12 @@ func exportPEFT(
   _ adapter: AdapterFile, model: DecoderConfiguration, basePath: String?, to directory: String, dtype: DType,
   overwrite: Bool
 ) throws {
+  let hasExperts = try adapter.configuration.resolve(model).contains { $0.module.expert != nil }
+  guard !hasExperts || model.family.namesExpertsInFiles else {
+    throw DPOError.unsupported(
+      "\(adapter.path): PEFT knows no modules for the experts of a \(model.family.name) model; choose gguf_lora or hdf5, or merge the adapter"
+    )
+  }
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
   let tensors = try adapter.outputs(model, dtype: dtype, orders: model.ordersInHuggingFace, naming: model.peftName)
   try writeDirectory(
@@ -99,6 +105,8 @@ func exportHDF5(
 
 /// An adapter that llama.cpp applies to a GGUF file of the base model.
 ///
+/// Matrices of all experts of a block come in one tensor, [experts, rank, in] and [experts, out, rank].
+///
 /// llama.cpp computes W x + (alpha/rank)·B(A x) with one alpha for all; where s differs from that (rsLoRA, patterns), B takes
 /// the rest. Rows of q's and k's B are in the order of the model file's q and k.
 ///
@@ -116,15 +124,30 @@ func exportGGUFLoRA(
   var parameters: [String: ParameterDescription] = [:]
   for parameter in family.parameters(model) where !parameter.isBias { parameters[parameter.module] = parameter }
   var tensors: [OutputTensor] = []
+  var experts: [String: [OutputTensor]] = [:]
+  let orders = model.ordersInGGUF
   for (place, which, name) in try adapter.matrices(model) {
     guard let parameter = parameters[place.module.path] else { continue }
     let suffix = which == "A" ? ".lora_a" : ".lora_b"
     let ratio = place.scale / (alpha / Float(place.rank))
     let factor = which == "A" || abs(ratio - 1) < 1e-6 ? 1 : ratio
+    let output = try adapter.output(
+      name, name: parameter.ggufName + suffix, dtype: dtype, factor: factor,
+      orders: orders.ofMatrix(which, place.module.path))
+    if place.module.expert == nil { tensors.append(output) } else { experts[output.name, default: []].append(output) }
+  }
+  for (name, matrices) in experts.sorted(by: { $0.key < $1.key }) {
+    guard let first = matrices.first, matrices.count == model.experts?.count,
+      matrices.allSatisfy({ $0.shape == first.shape })
+    else {
+      throw DPOError.unsupported(
+        "\(adapter.path): \(name): llama.cpp has adapters of all experts of a block, with one rank; choose hdf5, or merge the adapter"
+      )
+    }
     tensors.append(
-      try adapter.output(
-        name, name: parameter.ggufName + suffix, dtype: dtype, factor: factor,
-        orders: model.ordersInGGUF.ofMatrix(which, place.module.path)))
+      OutputTensor(name: name, dtype: dtype, shape: [matrices.count] + first.shape) { out in
+        for (index, matrix) in matrices.enumerated() { try matrix.fill(out + index * matrix.count) }
+      })
   }
   try writeGGUF(
     path,

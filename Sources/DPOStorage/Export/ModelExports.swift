@@ -30,11 +30,7 @@ func exportHuggingFace(_ weights: WeightSource, to directory: String, dtype: DTy
   try writeDirectory(
     directory, overwrite: overwrite, owned: owned, last: "config.json", check: ModelFile.checkReadable
   ) { directory in
-    try writeSafetensors(
-      "\(directory)/model.safetensors",
-      weights.parameters.map {
-        weights.huggingFace($0, dtype: dtype)
-      })
+    try writeSafetensors("\(directory)/model.safetensors", weights.huggingFace(dtype: dtype))
     if let json = tokenizer.plainJSON { try writeFile("\(directory)/tokenizer.json", json.pretty) }
     if let settings = tokenizer.configuration { try writeFile("\(directory)/tokenizer_config.json", settings.pretty) }
     try writeFile("\(directory)/generation_config.json", generation.pretty)
@@ -86,9 +82,7 @@ func exportGGUF(_ weights: WeightSource, to path: String, dtype: DType, overwrit
   try checkOutputFile(path, overwrite: overwrite)
   let metadata = try ggufMetadata(
     model, tokenizer: model.metadata == nil ? tokenizerMetadata(model) : [], dtype: dtype)
-  var tensors = weights.parameters.map { parameter in
-    weights.gguf(parameter, dtype: ggufType(parameter, dtype))
-  }
+  var tensors = weights.gguf { ggufType($0, dtype) }
   func append(_ name: String, _ divisors: [Float]) {
     tensors.append(
       OutputTensor(name: name, dtype: .f32, shape: [divisors.count]) { out in

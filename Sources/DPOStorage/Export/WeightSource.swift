@@ -40,8 +40,40 @@ struct WeightSource {
     deltas[parameter.name]?.add(rows: rows, to: out)
   }
 
-  /// The parameter as Hugging Face's files have it.
-  func huggingFace(_ parameter: ParameterDescription, dtype: DType) -> OutputTensor {
+  /// The parameters as Hugging Face's files have them.
+  func huggingFace(dtype: DType) -> [OutputTensor] {
+    tensors(.huggingFace) { huggingFace($0, dtype: dtype) }
+  }
+
+  /// As llama.cpp's files have them.
+  func gguf(_ dtype: (ParameterDescription) -> DType) -> [OutputTensor] {
+    tensors(.gguf) { gguf($0, dtype: dtype($0)) }
+  }
+
+  /// Parameters that share a tensor come in one.
+  private func tensors(_ format: ModelFile.Format, _ output: (ParameterDescription) -> OutputTensor) -> [OutputTensor] {
+    var parts: [String: [(share: ExpertShare, output: OutputTensor)]] = [:]
+    var order: [(tensor: String?, output: OutputTensor)] = []
+    for parameter in parameters {
+      let (share, output) = (parameter.share(format), output(parameter))
+      guard let share else {
+        order.append((nil, output))
+        continue
+      }
+      if parts[share.tensor] == nil { order.append((share.tensor, output)) }
+      parts[share.tensor, default: []].append((share, output))
+    }
+    return order.map { tensor, output in
+      guard let tensor, let parts = parts[tensor], let shape = parts.first?.share.shape(holding: output.shape) else {
+        return output
+      }
+      return OutputTensor(name: tensor, dtype: output.dtype, shape: shape) { out in
+        for (share, output) in parts { try output.fill(share, of: out) }
+      }
+    }
+  }
+
+  private func huggingFace(_ parameter: ParameterDescription, dtype: DType) -> OutputTensor {
     output(
       parameter, name: parameter.name, dtype: dtype, transposed: parameter.transposedInFile,
       orders: (parameter.rowOrderInFile, parameter.columnOrderInFile), shape: parameter.fileShape
@@ -53,8 +85,7 @@ struct WeightSource {
     output(parameter, name: parameter.name, dtype: .f32, transposed: parameter.transposedInFile)
   }
 
-  /// As llama.cpp's files have it.
-  func gguf(_ parameter: ParameterDescription, dtype: DType) -> OutputTensor {
+  private func gguf(_ parameter: ParameterDescription, dtype: DType) -> OutputTensor {
     let isSpeed = parameter.part == .deltaDecay
     return output(
       parameter, name: parameter.ggufName, dtype: dtype,
@@ -87,6 +118,25 @@ struct WeightSource {
       try reorder(out, shape: shape, rows: orders.rows, columns: orders.columns)
       if let change, parameter.offset != 0 || parameter.part == .deltaDecay {
         for index in 0..<rows * columns { out[index] = change(out[index]) }
+      }
+    }
+  }
+}
+
+extension OutputTensor {
+  /// Puts its numbers where they belong in a tensor of all experts, which begins at `whole`.
+  fileprivate func fill(_ share: ExpertShare, of whole: UnsafeMutablePointer<Float>) throws {
+    let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
+    let all = share.parts * rows
+    let own = try FloatBuffer(count: rows * columns)
+    try fill(own.pointer)
+    let expert = whole + share.expert * all * columns
+    for row in 0..<rows {
+      let place = share.first + row * share.step
+      if share.isTransposed {
+        for column in 0..<columns { expert[column * all + place] = own.pointer[row * columns + column] }
+      } else {
+        (expert + place * columns).update(from: own.pointer + row * columns, count: columns)
       }
     }
   }

@@ -51,7 +51,7 @@ extension DecoderConfiguration {
     if tiedHead { tensors.removeAll { $0.name == "output.weight" } }
     queryKeyValueBias = has("blk.\(attentive).attn_q.bias") || has("blk.\(attentive).attn_qkv.bias")
     outputBias = has("blk.\(attentive).attn_output.bias")
-    mlpBias = has("blk.0.ffn_down.bias")
+    mlpBias = has("blk.0.ffn_down.bias") || has("blk.0.ffn_down_exps.bias")
     headBias = has("output.bias")
     if norm == .layer { normBias = has("output_norm.bias") || has("blk.0.attn_norm.bias") }
     if family == .gemma4 {

@@ -1,6 +1,7 @@
 import DPOBase
-import DPOTensor
+import DPOModel
 import DPOPlatform
+import DPOTensor
 
 /// A tensor as a file lists it, before anything is known of the model it belongs to.
 package struct FileTensor: Sendable {
@@ -66,6 +67,45 @@ package struct FileTensor: Sendable {
     FileTensor(
       name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file,
       rowOrder: rowOrder)
+  }
+
+  /// What one parameter has of a tensor of all experts, `share`, as a tensor of its own: where it lies, or in memory of its own
+  /// where its numbers are not neighbours.
+  func part(_ share: ExpertShare, shape: [Int]) throws -> FileTensor {
+    let dtype = try readable()
+    let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
+    let all = share.parts * rows
+    guard self.shape == share.shape(holding: shape), (0..<share.experts).contains(share.expert),
+      let size = StoredTensor.byteCount(dtype: dtype, shape: self.shape), size == bytes.count,
+      let rowBytes = StoredTensor.byteCount(dtype: dtype, shape: [columns])
+    else { throw DPOError.format(file, "tensor \(name): cannot take \(shape) from \(dtypeName) \(self.shape)") }
+    func made(_ bytes: UnsafeRawBufferPointer, _ owner: any AnyObject & Sendable) -> FileTensor {
+      FileTensor(
+        name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file)
+    }
+    let expert = UnsafeRawBufferPointer(
+      rebasing: bytes[share.expert * all * rowBytes..<(share.expert + 1) * all * rowBytes])
+    if share.step == 1, !share.isTransposed {
+      let first = share.first * rowBytes
+      return made(UnsafeRawBufferPointer(rebasing: expert[first..<first + rows * rowBytes]), owner)
+    }
+    let copy = try OwnedBytes(count: rows * rowBytes)
+    let element = dtype.blockBytes
+    guard let source = expert.baseAddress, let target = copy.bytes.baseAddress else { return made(expert, owner) }
+    guard !share.isTransposed || dtype.blockElements == 1 else {
+      throw DPOError.format(file, "tensor \(name): cannot transpose \(dtypeName) \(self.shape)")
+    }
+    for row in 0..<rows {
+      let from = share.first + row * share.step
+      guard share.isTransposed else {
+        memcpy(target + row * rowBytes, source + from * rowBytes, rowBytes)
+        continue
+      }
+      for column in 0..<columns {
+        memcpy(target + row * rowBytes + column * element, source + (column * all + from) * element, element)
+      }
+    }
+    return made(UnsafeRawBufferPointer(copy.bytes), copy)
   }
 
   /// Same encoding, shape and bytes.

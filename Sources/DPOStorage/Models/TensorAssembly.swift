@@ -30,25 +30,30 @@ struct TensorAssembly {
       throw DPOError.format(tensor.file, "tensor \(DPOError.printable(tensor.name)) stands twice in the model")
     }
     var out = [String: StoredTensor](minimumCapacity: parameters.count)
+    var shared: Set<String> = []
     for parameter in parameters {
-      let name = format == .gguf ? parameter.ggufName : parameter.name
-      guard let tensor = found.removeValue(forKey: name) else {
+      let share = parameter.share(format)
+      let name = share?.tensor ?? (format == .gguf ? parameter.ggufName : parameter.name)
+      guard let tensor = found[name] else {
         throw DPOError.format(file, "tensor \(name) is missing, which \(source) asks for")
       }
-      let expected =
+      if share == nil { found[name] = nil } else { shared.insert(name) }
+      let own =
         switch format {
         case .gguf: parameter.shape
         case .huggingFace: parameter.fileShape
         case .hdf5: parameter.transposedInFile ? parameter.fileShape : parameter.shape
         }
+      let expected = share?.shape(holding: own) ?? own
       guard tensor.shape == expected else {
         throw DPOError.format(
           tensor.file, "tensor \(name): shape \(tensor.shape), but \(source) asks for \(expected)")
       }
-      let stored = try stored(tensor, parameter, format)
+      let stored = try stored(share.map { try tensor.part($0, shape: own) } ?? tensor, parameter, format)
       try TensorAssembly.requireFinite(stored, name: name, file: tensor.file)
       out[parameter.name] = stored
     }
+    for name in shared { found[name] = nil }
     var passedOver: [PassedOver] = []
     for name in found.keys.sorted() {
       guard let tensor = found[name], let owner = companion(name) else {
@@ -96,6 +101,17 @@ struct TensorAssembly {
       tensor.shape.count > 1 ? "row \(index / tensor.columns), column \(index % tensor.columns)" : "element \(index)"
     throw DPOError(
       .nonFinite, "\(file): tensor \(DPOError.printable(name)) holds NaN or infinity at \(place) of the file")
+  }
+}
+
+extension ParameterDescription {
+  /// Where it stands in a tensor of all experts; nil: it has one of its own.
+  func share(_ format: ModelFile.Format) -> ExpertShare? {
+    switch format {
+    case .gguf: shareInGGUF
+    case .huggingFace: shareInFile
+    case .hdf5: nil
+    }
   }
 }
 

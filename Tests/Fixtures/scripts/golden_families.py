@@ -65,7 +65,15 @@ def made(source, tensors):
     """Numbers of a tensor of a GGUF file; its rows in another order, or some of them."""
     if "values" in source:
         return array("f", source["values"])
+    if pattern := source.get("stack"):
+        stacked, expert = array("f"), 0
+        while (name := pattern.replace("*", str(expert))) in tensors:
+            stacked.extend(tensors[name][1])
+            expert += 1
+        return stacked
     shape, numbers = tensors[source["of"]]
+    if "transpose" in source or "slice" in source:
+        return part_of_experts(shape, numbers, source)
     columns = len(numbers) // shape[0]
     order = list(range(shape[0]))[slice(*source.get("rows", [None]))]
     if heads := source.get("permute"):
@@ -77,6 +85,18 @@ def made(source, tensors):
                  for row in range(len(order))]
     add = source.get("add", 0)
     return array("f", (numbers[row * columns + i] + add for row in order for i in range(columns)))
+
+
+def part_of_experts(shape, numbers, source):
+    """Of [experts, rows, columns], or [experts, rows], with the last two axes exchanged if it says so, some rows of
+    each."""
+    experts, rows, columns = [*shape, 1][:3]
+    turned = source.get("transpose", False)
+    if turned:
+        rows, columns = columns, rows
+    return array("f", (numbers[expert * rows * columns + (column * rows + row if turned else row * columns + column)]
+                       for expert in range(experts) for row in range(rows)[slice(*source.get("slice", [None]))]
+                       for column in range(columns)))
 
 
 class GoldenFamily:
@@ -94,9 +114,9 @@ class GoldenFamily:
         return {"config.json": json.dumps(config or self.record["config"]).encode(),
                 "model.safetensors": safetensors(self.tensors)}
 
-    def adapter(self, base):
+    def adapter(self, base, which="adapter"):
         """PEFT's directory of an adapter on the model at `base`."""
-        adapter = self.record["adapter"]
+        adapter = self.record[which]
         config = {"peft_type": "LORA", "task_type": "CAUSAL_LM", "base_model_name_or_path": str(base),
                   **{key: adapter[key] for key in ("r", "lora_alpha", "target_modules")}}
         return {"adapter_config.json": json.dumps(config).encode(),

@@ -20,6 +20,7 @@ gradients       of sum_c loss_weights[c] * sum_t logps[c][t]: {name: [norm, d0, 
 greedy          a greedy continuation
 adapter         a LoRA by PEFT on the frozen model: its tensors, `logps`, `gradients`. target_modules: what PEFT was
                 given; `linear`: what "all-linear" means of the family, where another was given
+expert_adapter  the same of gate, up and down of each expert, as PEFT reads them into the tensors of all experts
 gguf            what llama.cpp's converter writes: [key, type, value] and [name, shape, source]; null if no GGUF can
                 have the model. A source is {"of": tensor}, or {"stack": name} of the tensors with 0, 1, ... for `*`,
                 and, in this order, "rows": [from, to]; "permute": heads (rows of halves to neighbours); "qkv_by_head":
@@ -58,7 +59,7 @@ import torch
 import transformers
 from conversion import ModelBase, get_model_class
 from conversion.base import ModelType, get_model_architecture
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file, save_file
 
 torch.set_num_threads(1)
@@ -527,18 +528,22 @@ def on_disk(parameter, tensors):
     return [(name_of(place), place) for place in places]
 
 
-def gradients(model, names, sequences):
-    """`names`: parameter → [name on disk, where in the parameter]."""
+def backward(model, sequences):
     model.zero_grad()
     sum(weight * scores(model, *pair)[0].sum() for weight, pair in zip(LOSS_WEIGHTS, pairs(sequences))).backward()
-    record = {}
-    for key, parameter in model.named_parameters():
-        if key in names and parameter.requires_grad and parameter.grad is not None:
-            for name, place in names[key]:
-                gradient = parameter.grad[place].double().flatten()
-                record[name] = numbers([gradient.norm()] + [
-                    gradient @ torch.from_numpy(2 * stream(f"{k}:{name}", gradient.numel()) - 1) for k in range(3)])
-    return record
+
+
+def sketch(name, gradient):
+    gradient = gradient.double().flatten()
+    return numbers([gradient.norm()] + [
+        gradient @ torch.from_numpy(2 * stream(f"{k}:{name}", gradient.numel()) - 1) for k in range(3)])
+
+
+def gradients(model, names, sequences):
+    """`names`: parameter → [name on disk, where in the parameter]."""
+    backward(model, sequences)
+    return {name: sketch(name, parameter.grad[place]) for key, parameter in model.named_parameters()
+            if key in names and parameter.requires_grad and parameter.grad is not None for name, place in names[key]}
 
 
 def assert_steps(model, tokens):
@@ -608,6 +613,42 @@ def adapter(model, directory, family, sequences):
         assert_clear(adapted, family["experts"], sequences)
     assert set(record["gradients"]) == set(shapes)
     return record
+
+
+def expert_adapter(config, tensors, directory, family, sequences):
+    """With dW of the merged weights W + s B A, dA = s Bᵀ dW and dB = s dW Aᵀ."""
+    modules = sorted(name.removesuffix(".weight") for name in tensors if ".experts." in name)
+    options = dict(r=4, lora_alpha=8, target_modules=["down_proj", "gate_proj", "up_proj"])
+    tensor_rows, scale = [], options["lora_alpha"] / options["r"]
+    for module in modules:
+        (rows, columns), name = tensors[module + ".weight"].shape, "base_model.model." + module
+        tensor_rows += [[name + ".lora_A.weight", [4, columns], 0.0, 0.5], [name + ".lora_B.weight", [rows, 4], 0.0, 0.3]]
+    values = {row[0]: tensor(*row) for row in tensor_rows}
+    model = load(config, tensors, directory)
+    adapted = directory / "adapter"
+    adapted.mkdir()
+    save_file(values, adapted / "adapter_model.safetensors")
+    (adapted / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "task_type": "CAUSAL_LM", **options}))
+    logps = [row[0] for row in all_scores(PeftModel.from_pretrained(model, adapted).eval(), sequences)]
+
+    merged_tensors = dict(tensors)
+    for module in modules:
+        a, b = (values[f"base_model.model.{module}.lora_{which}.weight"] for which in "AB")
+        merged_tensors[module + ".weight"] = tensors[module + ".weight"] + scale * b @ a
+    model = load(config, merged_tensors, directory)
+    assert_clear(model, family["experts"], sequences)
+    assert max(float((row[0] - own).abs().max()) for row, own in zip(all_scores(model, sequences), logps)) < 2e-5
+    backward(model, sequences)
+    record = {}
+    for key, parameter in model.named_parameters():
+        for name, place in on_disk(parameter, merged_tensors) if ".experts." in key else []:
+            name = "base_model.model." + name.removesuffix(".weight")
+            a, b = (values[f"{name}.lora_{which}.weight"].double() for which in "AB")
+            gradient = scale * parameter.grad[place].double()
+            for which, part in (("A", b.T @ gradient), ("B", gradient @ a.T)):
+                record[f"{name}.lora_{which}.weight"] = sketch(f"{name}.lora_{which}.weight", part)
+    assert set(record) == set(values)
+    return {**options, "tensors": tensor_rows, "logps": [numbers(row) for row in logps], "gradients": record}
 
 
 def permuted(rows, heads):
@@ -877,6 +918,8 @@ def make(name, directory):
     else:
         record["gguf"], record["llama_cpp_note"] = None, family["note"]
     record["adapter"] = adapter(model, directory / "adapter", family, sequences)
+    if any(".experts.0." in key for key in tensors):
+        record["expert_adapter"] = expert_adapter(config, tensors, directory / "experts", family, sequences)
     path = GOLDEN / "families" / f"{name}.json"
     write_json(path, record)
     assert path.stat().st_size < 120_000, path.stat().st_size
