@@ -101,7 +101,9 @@ import Testing
       ("phi4mini", "rope.dimension_count", "u32", 10), ("llama-yarn", "rope.scaling.original_context_length", "u32", 0),
       ("llama-yarn", "rope.scaling.type", "string", "spiral"), ("qwen3vl", "nextn_predict_layers", "u32", 3),
       ("gpt_neox", "use_parallel_residual", "u32", 1), ("ministral3", "attention.temperature_scale", "f32", -1),
-      ("olmo2", "attention.layer_norm_rms_epsilon", "f32", 2),
+      ("olmo2", "attention.layer_norm_rms_epsilon", "f32", 2), ("gemma4", "attention.shared_kv_layers", "u32", 7),
+      ("gemma4", "attention.head_count_kv", "[i32]", [1, 2]), ("gemma4", "attention.key_length_swa", "u32", 0),
+      ("gemma4", "feed_forward_length", "[i32]", [48, 48, 48, 48, 96, 96, 95]), ("gemma4", "expert_count", "u32", 8),
     ] as [(String, String, String, JSON)])
   func aWrongKeyOfAGGUFFileIsNamed(name: String, key: String, type: String, value: JSON) throws {
     let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
@@ -122,6 +124,9 @@ import Testing
       ("phi", "qk_layernorm", true), ("cohere", "use_qk_norm", true), ("cohere2", "logit_scale", -0.5),
       ("gpt_neox", "use_parallel_residual", 1), ("stablelm", "qk_layernorm", true), ("glm4", "head_dim", 0),
       ("nemotron", "hidden_act", "xielu"), ("seed_oss", "attention_out_bias", "no"),
+      ("gemma4-text", "num_kv_shared_layers", 7), ("gemma4-text", "num_kv_shared_layers", 6),
+      ("gemma4-text", "per_layer_config", ["0": ["head_dim": 16]]), ("gemma4-text", "enable_moe_block", true),
+      ("gemma4-text", "vocab_size_per_layer_input", 97), ("gemma4-text", "layer_types", ["full_attention"]),
     ] as [(String, String, JSON)])
   func aWrongKeyOfAConfigurationIsNamed(name: String, key: String, value: JSON) throws {
     var json = try #require(try GoldenFamily(name).golden["config"]?.object)

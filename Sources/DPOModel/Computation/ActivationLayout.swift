@@ -118,7 +118,7 @@ struct ActivationLayout {
     func eachRecurrence(_ width: Int) -> [Int] {
       (0..<c.layerCount).map { c.layersWithRecurrence.contains($0) ? tokens * width : 0 }
     }
-    let branches = c.branches
+    let (branches, sources) = (c.branches, c.keySources)
     streams = [slot([Int](repeating: tokens * hidden, count: c.layerCount + 1)) { _ in trains }]
     for _ in branches.dropFirst() {
       streams.append(trains ? slot(each(tokens * hidden)) { _ in keeps } : streams[0])
@@ -131,7 +131,7 @@ struct ActivationLayout {
       outputStatistics.append(branch.normAfter == nil ? Slot() : slot(each(statistics)) { _ in keeps })
     }
     // What other blocks read has to stay.
-    queryKeyValue = slot(each(\.width)) { keeps || c.keySources.contains($0) }
+    queryKeyValue = slot(each(\.width)) { keeps || sources.contains($0) }
     if c.queryKeyNorm != nil {
       rawHeads = slot(each(\.normedWidth)) { _ in keeps }
       headNormStatistics = slot(each(\.normedHeads)) { _ in keeps }
@@ -169,8 +169,7 @@ struct ActivationLayout {
       perLayerStatistics = take("per-layer inputs", tokens * c.layerCount)
       perLayerRoom = take("per-layer inputs", threads * width)
     }
-    if trains, !c.keySources.isEmpty {
-      let sources = c.keySources
+    if trains {
       gradientOfSharedKeys = slot(
         (0..<c.layerCount).map { sources.contains($0) ? 2 * tokens * c.attention($0).keyValueWidth : 0 }
       ) { _ in true }

@@ -28,9 +28,11 @@ extension ModelRun: BlockExecutor {
     let isParallel = decoder.branch(place).isParallel
     let normed = at(layout.normed)
     let prepared = prepareInput(decoder.branch(place).entries, inputSize: hidden)
-    let scales = !isParallel && before.map { decoder.branch($0).scale != nil } == true
-    if scales, let before { add(before, into: x) }
-    let added = isParallel || scales ? nil : before
+    var added = isParallel ? nil : before
+    if let before = added, decoder.branch(before).scale != nil {
+      add(before, into: x)
+      added = nil
+    }
     normForward(
       norm, isParallel ? blockInput(place) : added.map(stream) ?? x, add: added.map { _ in at(layout.output) },
       bias: added.flatMap { decoder.branch($0).biasLeft }, sum: x, into: normed,

@@ -247,11 +247,10 @@ extension RopeScaling {
     switch self {
     case .none: return .null
     case .proportional(let pairs, let factor):
-      return [
-        // 0 would not be read.
-        "rope_type": "proportional", "partial_rotary_factor": .real(max(2 * Double(pairs), 1) / Double(size)),
-        "factor": .real(factor),
-      ]
+      // A share of 0 would not be read.
+      let share = max(2 * Double(pairs), 1) / Double(size)
+      let settings: JSONObject = ["rope_type": "proportional", "partial_rotary_factor": .real(share)]
+      return .object(factor == 1 ? settings : settings.with(["factor": .real(factor)]))
     case .linear(let factor): return ["rope_type": "linear", "factor": .real(factor)]
     case .llama3(let factor, let low, let high, let original):
       return [

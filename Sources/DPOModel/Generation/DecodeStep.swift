@@ -213,12 +213,14 @@ final class DecodeStep {
     ck_activations(x: x.pointer, rounded: rounds ? halves(rounded) : nil, ld: width, rows: rows)
   }
 
-  /// x += the output of `before` + its bias; normed = scale · norm(x)
+  /// x ← g · (x + the output of `before` + its bias); normed = scale · norm(x)
   private func norm(_ norm: NormWeights, adding before: BranchPlace?, scale: Float = 1) {
     team.measured("decode norm", bytes: Double(rows * c.hiddenSize * 16)) {
-      let scales = before.map { decoder.branch($0).scale != nil } == true
-      if scales, let before { add(before) }
-      let added = scales ? nil : before
+      var added = before
+      if let before, decoder.branch(before).scale != nil {
+        add(before)
+        added = nil
+      }
       normRows(
         norm, x.pointer, add: added.map { _ in output.pointer },
         bias: added.flatMap { decoder.branch($0).biasLeft }, into: normed.pointer)
