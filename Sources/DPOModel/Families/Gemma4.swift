@@ -24,7 +24,7 @@ extension Family {
       guard try !reader.bool("enable_moe_block", default: false) else {
         throw DPOError(
           .unsupported,
-          "\(reader.file): enable_moe_block = true: mixtures of experts are not supported; Gemma 4 E2B, E4B and 31B have none"
+          "\(reader.file): enable_moe_block = true: the mixture of experts of Gemma 4 is not supported; E2B, E4B and 31B have none"
         )
       }
       let reader = try reader.with(absent: [
