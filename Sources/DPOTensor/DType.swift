@@ -30,13 +30,38 @@ public enum DType: String, Sendable, CaseIterable {
   case iq4_nl = "IQ4_NL"
   /// ggml blocks of 256: the same; scales of 6 bits
   case iq4_xs = "IQ4_XS"
+  /// ggml blocks of 256: eights of a grid of 2048, each shifted by ± 1/8; scales of 3 bits
+  case iq1_s = "IQ1_S"
+  /// ggml blocks of 256: the same with twice as many scales and shifts
+  case iq1_m = "IQ1_M"
+  /// ggml blocks of 256: eights of a grid of 256 with signs; scales of 4 bits
+  case iq2_xxs = "IQ2_XXS"
+  /// ggml blocks of 256: the same with a grid of 512 and twice as many scales
+  case iq2_xs = "IQ2_XS"
+  /// ggml blocks of 256: the same with a grid of 1024
+  case iq2_s = "IQ2_S"
+  /// ggml blocks of 256: fours of a grid of 256 with signs; scales of 4 bits
+  case iq3_xxs = "IQ3_XXS"
+  /// ggml blocks of 256: the same with a grid of 512
+  case iq3_s = "IQ3_S"
+  /// ggml blocks of 256: −1, 0 or 1, five a byte, and a scale
+  case tq1_0 = "TQ1_0"
+  /// ggml blocks of 256: −1, 0 or 1 in 2 bits, and a scale
+  case tq2_0 = "TQ2_0"
+  /// ggml blocks of 32: E2M1 floats and a power of two
+  case mxfp4 = "MXFP4"
+  /// ggml blocks of 64: E2M1 floats; four scales of 8 bits (E4M3)
+  case nvfp4 = "NVFP4"
 
   /// Elements a block; a row is a whole number of blocks.
   package var blockElements: Int {
     switch self {
     case .f32, .f16, .bf16: 1
-    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl: 32
-    case .q2_k, .q3_k, .q4_k, .q5_k, .q6_k, .iq4_xs: 256
+    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl, .mxfp4: 32
+    case .nvfp4: 64
+    case .q2_k, .q3_k, .q4_k, .q5_k, .q6_k, .iq4_xs, .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s,
+      .tq1_0, .tq2_0:
+      256
     }
   }
 
@@ -50,11 +75,20 @@ public enum DType: String, Sendable, CaseIterable {
     case .q5_1: 24
     case .q8_0: 34
     case .q2_k: 84
-    case .q3_k: 110
+    case .q3_k, .iq3_s: 110
     case .q4_k: 144
     case .q5_k: 176
     case .q6_k: 210
     case .iq4_xs: 136
+    case .iq1_s: 50
+    case .iq1_m: 56
+    case .iq2_xxs, .tq2_0: 66
+    case .iq2_xs: 74
+    case .iq2_s: 82
+    case .iq3_xxs: 98
+    case .tq1_0: 54
+    case .mxfp4: 17
+    case .nvfp4: 36
     }
   }
 }

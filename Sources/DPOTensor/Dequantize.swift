@@ -19,6 +19,17 @@ extension DType {
     case .q6_k: CK_Q6_K
     case .iq4_nl: CK_IQ4_NL
     case .iq4_xs: CK_IQ4_XS
+    case .iq1_s: CK_IQ1_S
+    case .iq1_m: CK_IQ1_M
+    case .iq2_xxs: CK_IQ2_XXS
+    case .iq2_xs: CK_IQ2_XS
+    case .iq2_s: CK_IQ2_S
+    case .iq3_xxs: CK_IQ3_XXS
+    case .iq3_s: CK_IQ3_S
+    case .tq1_0: CK_TQ1_0
+    case .tq2_0: CK_TQ2_0
+    case .mxfp4: CK_MXFP4
+    case .nvfp4: CK_NVFP4
     }
   }
 }

@@ -9,6 +9,21 @@ private func bytes(_ text: String?) -> [UInt8] {
   return stride(from: 0, to: digits.count - 1, by: 2).map { digits[$0] << 4 | digits[$0 + 1] }
 }
 
+/// Those of make_dequantize.py.
+private func randomBytes(_ count: Int) -> [UInt8] {
+  (0..<count).map { index in
+    var z = UInt64(index + 1) &* 0x9E37_79B9_7F4A_7C15
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return UInt8(z >> 56)
+  }
+}
+
+/// Σ (2 i + 1) · bits of value i, modulo 2^64
+private func digest(_ values: [Float]) -> UInt64 {
+  values.enumerated().reduce(0) { $0 &+ UInt64($1.element.bitPattern) &* UInt64(2 * $1.offset + 1) }
+}
+
 private final class Holder: @unchecked Sendable {
   let memory: UnsafeMutableRawBufferPointer
   init(_ bytes: [UInt8]) {
@@ -51,6 +66,24 @@ private func decode(_ tensor: StoredTensor, _ rows: Range<Int>) -> [Float] {
     #expect(stored.firstNonFinite == nil)
   }
 
+  /// All patterns of bits are legal, and 1,024 random blocks have every index of every grid.
+  @Test(arguments: Engine.available, DType.allCases.filter { $0.blockElements > 1 })
+  func randomBlocksDecodeToTheBitsOfGGUFPy(engine: Engine, dtype: DType) throws {
+    let row = try #require(golden["many"]?[dtype.rawValue])
+    let blocks = 1024
+    var stored = randomBytes(blocks * dtype.blockBytes)
+    for top in try #require(row["tops"]?.array).compactMap(\.int) {
+      for block in 0..<blocks { stored[block * dtype.blockBytes + top] &= 0xBF }
+    }
+    let count = blocks * dtype.blockElements
+    var (whole, inRows) = ([Float](repeating: .nan, count: count), [Float](repeating: .nan, count: count))
+    engine.kernels.pointee.dequantize(dtype.encoding, stored, &whole, count)
+    engine.kernels.pointee.dequantize_rows(
+      dtype.encoding, stored, 128 * dtype.blockBytes, 8, &inRows, count / 8, count / 8)
+    #expect(String(digest(whole), radix: 16) == row["digest"]?.string)
+    #expect(String(digest(inRows), radix: 16) == row["digest"]?.string)
+  }
+
   @Test(arguments: [DType.f16, .bf16, .q8_0])
   func encodingRoundsAsGGUFPyDoes(dtype: DType) throws {
     let row = try #require(golden["encode"]?[dtype.rawValue])
@@ -82,5 +115,17 @@ private func decode(_ tensor: StoredTensor, _ rows: Range<Int>) -> [Float] {
     var blocks = [UInt8](repeating: 0, count: 3 * 144)
     blocks[2 * 144 + 3] = 0x7E  // dmin of the third block
     #expect(try tensor(.q4_k, [3, 256], blocks).firstNonFinite == 512)
+  }
+
+  /// Where the third block's scale has an exponent of all ones, or is too large for what it multiplies.
+  @Test(arguments: [
+    (DType.iq1_s, [1: 0x7C]), (.iq1_m, [53: 0xC0, 55: 0x70]), (.iq2_xxs, [1: 0xFC]), (.iq2_xs, [1: 0x7E]),
+    (.iq2_s, [1: 0x7C]), (.iq3_xxs, [1: 0x7C]), (.iq3_s, [1: 0x7C]), (.tq1_0, [53: 0x7C]), (.tq2_0, [65: 0xFF]),
+    (.mxfp4, [0: 253]),
+  ])
+  func aNonFiniteScaleIsFound(dtype: DType, bytes: [Int: UInt8]) throws {
+    var blocks = [UInt8](repeating: 0, count: 4 * dtype.blockBytes)
+    for (at, byte) in bytes { blocks[2 * dtype.blockBytes + at] = byte }
+    #expect(try tensor(dtype, [4, dtype.blockElements], blocks).firstNonFinite == 2 * dtype.blockElements)
   }
 }

@@ -27,10 +27,15 @@ private struct Blocks {
       case .q2_k: [80, 82]
       case .q3_k: [108]
       case .q6_k: [208]
+      case .iq1_m: [54]
+      case .tq1_0: [52]
+      case .tq2_0: [64]
+      case .mxfp4, .nvfp4: []
       case .q4_1, .q5_1, .q4_k, .q5_k: [0, 2]
       default: [0]
       }
     for block in 0..<count {
+      if dtype == .mxfp4 { bytes[block * dtype.blockBytes] = bytes[block * dtype.blockBytes] & 7 | 120 }
       for at in halves {
         let high = block * dtype.blockBytes + at + 1
         // The exponent: 2⁻⁷ … 2⁻⁴ of a half, about as much of a bf16.

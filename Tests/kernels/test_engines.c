@@ -110,14 +110,19 @@ static const struct {
     size_t elements, bytes;
     int scales[2]; /* where halves stand; -1: none */
 } formats[] = {
-    {CK_F32, "F32", 1, 4, {-1, -1}},          {CK_F16, "F16", 1, 2, {-1, -1}},
-    {CK_BF16, "BF16", 1, 2, {-1, -1}},        {CK_Q4_0, "Q4_0", 32, 18, {0, -1}},
-    {CK_Q4_1, "Q4_1", 32, 20, {0, 2}},        {CK_Q5_0, "Q5_0", 32, 22, {0, -1}},
-    {CK_Q5_1, "Q5_1", 32, 24, {0, 2}},        {CK_Q8_0, "Q8_0", 32, 34, {0, -1}},
-    {CK_Q2_K, "Q2_K", 256, 84, {80, 82}},     {CK_Q3_K, "Q3_K", 256, 110, {108, -1}},
-    {CK_Q4_K, "Q4_K", 256, 144, {0, 2}},      {CK_Q5_K, "Q5_K", 256, 176, {0, 2}},
-    {CK_Q6_K, "Q6_K", 256, 210, {208, -1}},   {CK_IQ4_NL, "IQ4_NL", 32, 18, {0, -1}},
-    {CK_IQ4_XS, "IQ4_XS", 256, 136, {0, -1}},
+    {CK_F32, "F32", 1, 4, {-1, -1}},           {CK_F16, "F16", 1, 2, {-1, -1}},
+    {CK_BF16, "BF16", 1, 2, {-1, -1}},         {CK_Q4_0, "Q4_0", 32, 18, {0, -1}},
+    {CK_Q4_1, "Q4_1", 32, 20, {0, 2}},         {CK_Q5_0, "Q5_0", 32, 22, {0, -1}},
+    {CK_Q5_1, "Q5_1", 32, 24, {0, 2}},         {CK_Q8_0, "Q8_0", 32, 34, {0, -1}},
+    {CK_Q2_K, "Q2_K", 256, 84, {80, 82}},      {CK_Q3_K, "Q3_K", 256, 110, {108, -1}},
+    {CK_Q4_K, "Q4_K", 256, 144, {0, 2}},       {CK_Q5_K, "Q5_K", 256, 176, {0, 2}},
+    {CK_Q6_K, "Q6_K", 256, 210, {208, -1}},    {CK_IQ4_NL, "IQ4_NL", 32, 18, {0, -1}},
+    {CK_IQ4_XS, "IQ4_XS", 256, 136, {0, -1}},  {CK_IQ1_S, "IQ1_S", 256, 50, {0, -1}},
+    {CK_IQ1_M, "IQ1_M", 256, 56, {54, -1}},    {CK_IQ2_XXS, "IQ2_XXS", 256, 66, {0, -1}},
+    {CK_IQ2_XS, "IQ2_XS", 256, 74, {0, -1}},   {CK_IQ2_S, "IQ2_S", 256, 82, {0, -1}},
+    {CK_IQ3_XXS, "IQ3_XXS", 256, 98, {0, -1}}, {CK_IQ3_S, "IQ3_S", 256, 110, {0, -1}},
+    {CK_TQ1_0, "TQ1_0", 256, 54, {52, -1}},    {CK_TQ2_0, "TQ2_0", 256, 66, {64, -1}},
+    {CK_MXFP4, "MXFP4", 32, 17, {-1, -1}},     {CK_NVFP4, "NVFP4", 64, 36, {-1, -1}},
 };
 
 static uint8_t *weights(int format, size_t count, const ck_engine *portable) {
@@ -131,12 +136,14 @@ static uint8_t *weights(int format, size_t count, const ck_engine *portable) {
         return data;
     }
     for (size_t i = 0; i < blocks * size; i++) data[i] = (uint8_t)(int)(random_number() * 127);
-    for (size_t b = 0; b < blocks; b++)
+    for (size_t b = 0; b < blocks; b++) {
+        if (formats[format].encoding == CK_MXFP4) data[b * size] = 120 | (data[b * size] & 7);
         for (int s = 0; s < 2; s++)
             if (formats[format].scales[s] >= 0) { /* the exponent: about 2^-7 ... 2^-4 */
                 uint8_t *high = data + b * size + formats[format].scales[s] + 1;
                 *high = (uint8_t)((*high & 0x8F) | 0x20);
             }
+    }
     return data;
 }
 

@@ -15,18 +15,30 @@ typedef enum {
     CK_Q5_1,
     CK_Q8_0,
     CK_IQ4_NL,
+    CK_MXFP4,
+    CK_NVFP4,
     CK_Q2_K,
     CK_Q3_K,
     CK_Q4_K,
     CK_Q5_K,
     CK_Q6_K,
-    CK_IQ4_XS
+    CK_IQ4_XS,
+    CK_IQ1_S,
+    CK_IQ1_M,
+    CK_IQ2_XXS,
+    CK_IQ2_XS,
+    CK_IQ2_S,
+    CK_IQ3_XXS,
+    CK_IQ3_S,
+    CK_TQ1_0,
+    CK_TQ2_0
 } ck_encoding;
 
 /// Calls a macro with each of them.
-#define CK_EACH_ENCODING(X)                                                                                            \
-    X(F32)                                                                                                             \
-    X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(IQ4_NL) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_XS)
+#define CK_EACH_ENCODING(X) CK_EACH_SHORT(X) CK_EACH_LONG(X) CK_EACH_SMALL(X)
+#define CK_EACH_SHORT(X) X(F32) X(F16) X(BF16) X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(Q8_0) X(IQ4_NL) X(MXFP4) X(NVFP4)
+#define CK_EACH_LONG(X) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(IQ4_XS)
+#define CK_EACH_SMALL(X) X(IQ1_S) X(IQ1_M) X(IQ2_XXS) X(IQ2_XS) X(IQ2_S) X(IQ3_XXS) X(IQ3_S) X(TQ1_0) X(TQ2_0)
 
 /// CK_GEMM_ROUNDED: numbers that bf16 has, in slots of f32, multiplied as f32.
 typedef enum { CK_GEMM_F32, CK_GEMM_BF16, CK_GEMM_ROUNDED } ck_gemm_precision;

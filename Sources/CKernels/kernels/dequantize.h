@@ -1,3 +1,4 @@
+#include "formats.h"
 #pragma clang fp reassociate(off) contract(on)
 // ggml's block formats. Scales are halves, so every product of a scale with an integer is exact in a float: the results
 // are the bits of ggml and gguf-py however the compiler fuses the operations.
@@ -245,6 +246,170 @@ static void decode_iq4_xs(const uint8_t *in, float *restrict out, size_t blocks)
     }
 }
 
+// What the nibbles of MXFP4 and NVFP4 stand for, in halves: a sign, two bits of exponent, one of mantissa.
+static const int8_t fp4_values[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
+
+// An E8M0, 16 bytes: low nibbles are elements 0 … 15, high nibbles 16 … 31.
+static void decode_mxfp4(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 17, out += 32) {
+        float d = ck_half_e8m0(in[0]);
+        for (int i = 0; i < 16; i++) {
+            out[i] = d * (float)fp4_values[in[1 + i] & 15];
+            out[i + 16] = d * (float)fp4_values[in[1 + i] >> 4];
+        }
+    }
+}
+
+// Four E4M3, 4 × 8 bytes: low nibbles are elements 0 … 7 of sixteen, high nibbles 8 … 15.
+static void decode_nvfp4(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 36) {
+        for (int part = 0; part < 4; part++, out += 16) {
+            float d = ck_half_ue4m3(in[part]);
+            const uint8_t *nibbles = in + 4 + 8 * part;
+            for (int i = 0; i < 8; i++) {
+                out[i] = d * (float)fp4_values[nibbles[i] & 15];
+                out[i + 8] = d * (float)fp4_values[nibbles[i] >> 4];
+            }
+        }
+    }
+}
+
+// d (q − 1), digit n of five in base 3: byte · 3^n mod 256 is the fraction behind the digit and those before it.
+INLINE void ternary(float d, const uint8_t *in, int bytes, int digits, float *restrict out) {
+    for (int n = 0, power = 1; n < digits; n++, power *= 3, out += bytes)
+        for (int i = 0; i < bytes; i++) out[i] = d * (float)(((uint8_t)(in[i] * power) * 3 >> 8) - 1);
+}
+
+// 32 + 16 bytes of five elements, 4 bytes of four, d.
+static void decode_tq1_0(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 54, out += 256) {
+        float d = half_to_float(load16(in + 52));
+        ternary(d, in, 32, 5, out);
+        ternary(d, in + 32, 16, 5, out + 160);
+        ternary(d, in + 48, 4, 4, out + 240);
+    }
+}
+
+// 64 bytes of 2-bit elements, d.
+static void decode_tq2_0(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 66) {
+        float d = half_to_float(load16(in + 64));
+        for (int half = 0; half < 2; half++)
+            for (int shift = 0; shift < 8; shift += 2, out += 32)
+                for (int i = 0; i < 32; i++) out[i] = d * (float)((in[32 * half + i] >> shift & 3) - 1);
+    }
+}
+
+// Elements of a grid: eight of IQ2, four of IQ3. Bit i of `signs` negates element i.
+INLINE void grid_of_8(float scale, uint16_t codes, uint32_t signs, float *restrict out) {
+    static const float values[4] = {8, 25, 43, 0};
+    for (int i = 0; i < 8; i++) {
+        float value = scale * values[codes >> 2 * i & 3];
+        out[i] = signs >> i & 1 ? -value : value;
+    }
+}
+
+INLINE void grid_of_4(float scale, const float values[8], uint16_t codes, uint32_t signs, float *restrict out) {
+    for (int i = 0; i < 4; i++) {
+        float value = scale * values[codes >> 4 * i & 7];
+        out[i] = signs >> i & 1 ? -value : value;
+    }
+}
+
+// d, 8 × (four bytes of indices; four times seven bits of signs and a scale of four bits).
+static void decode_iq2_xxs(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 66) {
+        float d = half_to_float(load16(in)) / 8;
+        for (int group = 0; group < 8; group++) {
+            const uint8_t *indices = in + 2 + 8 * group;
+            uint32_t word = load32(indices + 4), signs = ck_even_signs(word);
+            float scale = d * (float)(2 * (word >> 28) + 1);
+            for (int i = 0; i < 4; i++, out += 8) grid_of_8(scale, ck_iq2_xxs_grid[indices[i]], signs >> 8 * i, out);
+        }
+    }
+}
+
+// d, 32 × (nine bits of an index, seven of signs), sixteen scales of four bits.
+static void decode_iq2_xs(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 74) {
+        float d = half_to_float(load16(in)) / 8;
+        for (int i = 0; i < 32; i++, out += 8) {
+            uint16_t word = load16(in + 2 + 2 * i);
+            float scale = d * (float)(2 * (in[66 + i / 4] >> i / 2 % 2 * 4 & 15) + 1);
+            grid_of_8(scale, ck_iq2_xs_grid[word & 511], ck_even_signs(word >> 9), out);
+        }
+    }
+}
+
+// d, 32 bytes of indices, 32 of signs, 32 times two high bits of the indices, sixteen scales of four bits.
+static void decode_iq2_s(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 82) {
+        float d = half_to_float(load16(in)) / 8;
+        for (int i = 0; i < 32; i++, out += 8) {
+            int index = in[2 + i] | (in[66 + i / 4] >> i % 4 * 2 & 3) << 8;
+            float scale = d * (float)(2 * (in[74 + i / 4] >> i / 2 % 2 * 4 & 15) + 1);
+            grid_of_8(scale, ck_iq2_s_grid[index], in[34 + i], out);
+        }
+    }
+}
+
+// d, 64 bytes of indices, 8 × (four times seven bits of signs, a scale of four bits).
+static void decode_iq3_xxs(const uint8_t *in, float *restrict out, size_t blocks) {
+    static const float values[8] = {4, 12, 20, 28, 36, 44, 52, 62};
+    for (size_t b = 0; b < blocks; b++, in += 98) {
+        float d = half_to_float(load16(in)) / 4;
+        for (int group = 0; group < 8; group++) {
+            uint32_t word = load32(in + 66 + 4 * group), signs = ck_even_signs(word);
+            float scale = d * (float)(2 * (word >> 28) + 1);
+            for (int i = 0; i < 8; i++, out += 4)
+                grid_of_4(scale, values, ck_iq3_xxs_grid[in[2 + 8 * group + i]], signs >> 4 * i, out);
+        }
+    }
+}
+
+// d, 64 bytes of indices, 64 high bits of them, 32 bytes of signs, eight scales of four bits.
+static void decode_iq3_s(const uint8_t *in, float *restrict out, size_t blocks) {
+    static const float values[8] = {1, 3, 5, 7, 9, 11, 13, 15};
+    for (size_t b = 0; b < blocks; b++, in += 110) {
+        float d = half_to_float(load16(in));
+        for (int i = 0; i < 64; i++, out += 4) {
+            int index = in[2 + i] | (in[66 + i / 8] >> i % 8 & 1) << 8;
+            float scale = d * (float)(2 * (in[106 + i / 16] >> i / 8 % 2 * 4 & 15) + 1);
+            grid_of_4(scale, values, ck_iq3_s_grid[index], in[74 + i / 2] >> i % 2 * 4, out);
+        }
+    }
+}
+
+// d (q − 1 + δ) with δ = ± 1/8: `scale` is d / 8.
+INLINE void shifted_grid_of_8(float scale, uint16_t codes, int below, float *restrict out) {
+    for (int i = 0; i < 8; i++) out[i] = scale * (float)(8 * (codes >> 2 * i & 3) - (below ? 9 : 7));
+}
+
+// d, 32 bytes of indices, 8 × (four times three high bits of the indices, a scale of three bits, whether δ is
+// negative).
+static void decode_iq1_s(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 50) {
+        float d = half_to_float(load16(in)) / 8;
+        for (int i = 0; i < 32; i++, out += 8) {
+            int word = load16(in + 34 + i / 4 * 2), index = in[2 + i] | (word >> i % 4 * 3 & 7) << 8;
+            shifted_grid_of_8(d * (float)(2 * (word >> 12 & 7) + 1), ck_iq1_grid[index], word >> 15, out);
+        }
+    }
+}
+
+// 32 bytes of indices, 32 × (three high bits of the index, whether δ is negative), 4 × (four scales of three bits,
+// four bits of d).
+static void decode_iq1_m(const uint8_t *in, float *restrict out, size_t blocks) {
+    for (size_t b = 0; b < blocks; b++, in += 56) {
+        float d = half_to_float(ck_iq1_m_scale(in)) / 8;
+        for (int i = 0; i < 32; i++, out += 8) {
+            int high = in[32 + i / 2] >> i % 2 * 4, index = in[i] | (high & 7) << 8;
+            int scale = load16(in + 48 + i / 8 * 2) >> i / 2 % 4 * 3 & 7;
+            shifted_grid_of_8(d * (float)(2 * scale + 1), ck_iq1_grid[index], high & 8, out);
+        }
+    }
+}
+
 static void dequantize(ck_encoding encoding, const void *in, float *out, size_t count) {
     switch (encoding) {
     case CK_F32: memcpy(out, in, 4 * count); break;
@@ -256,12 +421,23 @@ static void dequantize(ck_encoding encoding, const void *in, float *out, size_t 
     case CK_Q5_1: decode_q5_1(in, out, count / 32); break;
     case CK_Q8_0: decode_q8_0(in, out, count / 32); break;
     case CK_IQ4_NL: decode_iq4_nl(in, out, count / 32); break;
+    case CK_MXFP4: decode_mxfp4(in, out, count / 32); break;
+    case CK_NVFP4: decode_nvfp4(in, out, count / 64); break;
     case CK_Q2_K: decode_q2_k(in, out, count / 256); break;
     case CK_Q3_K: decode_q3_k(in, out, count / 256); break;
     case CK_Q4_K: decode_q4_k(in, out, count / 256); break;
     case CK_Q5_K: decode_q5_k(in, out, count / 256); break;
     case CK_Q6_K: decode_q6_k(in, out, count / 256); break;
     case CK_IQ4_XS: decode_iq4_xs(in, out, count / 256); break;
+    case CK_IQ1_S: decode_iq1_s(in, out, count / 256); break;
+    case CK_IQ1_M: decode_iq1_m(in, out, count / 256); break;
+    case CK_IQ2_XXS: decode_iq2_xxs(in, out, count / 256); break;
+    case CK_IQ2_XS: decode_iq2_xs(in, out, count / 256); break;
+    case CK_IQ2_S: decode_iq2_s(in, out, count / 256); break;
+    case CK_IQ3_XXS: decode_iq3_xxs(in, out, count / 256); break;
+    case CK_IQ3_S: decode_iq3_s(in, out, count / 256); break;
+    case CK_TQ1_0: decode_tq1_0(in, out, count / 256); break;
+    case CK_TQ2_0: decode_tq2_0(in, out, count / 256); break;
     }
 }
 
@@ -299,6 +475,21 @@ static size_t first_block(const uint8_t *in, size_t blocks, size_t size, size_t 
     return blocks;
 }
 
+// From e = 253 on, 12 · 2^(e − 128) is infinite.
+static size_t first_large_e8m0(const uint8_t *in, size_t blocks) {
+    for (size_t i = 0; i < blocks; i++, in += 17) {
+        if (__builtin_expect(in[0] >= 253, 0)) return i;
+    }
+    return blocks;
+}
+
+static size_t first_infinite_iq1_m(const uint8_t *in, size_t blocks) {
+    for (size_t i = 0; i < blocks; i++, in += 56) {
+        if (__builtin_expect((ck_iq1_m_scale(in) & 0x7C00) == 0x7C00, 0)) return i;
+    }
+    return blocks;
+}
+
 static size_t first_nonfinite(ck_encoding encoding, const void *in, size_t blocks) {
     switch (encoding) {
     case CK_F32: return first_wide(in, blocks, 4, 0);
@@ -310,12 +501,23 @@ static size_t first_nonfinite(ck_encoding encoding, const void *in, size_t block
     case CK_Q5_1: return first_block(in, blocks, 24, 0, 2);
     case CK_Q8_0: return first_block(in, blocks, 34, 0, 0);
     case CK_IQ4_NL: return first_block(in, blocks, 18, 0, 0);
+    case CK_MXFP4: return first_large_e8m0(in, blocks);
+    case CK_NVFP4: return blocks; // all numbers of an E4M3 are finite here
     case CK_Q2_K: return first_block(in, blocks, 84, 80, 82);
     case CK_Q3_K: return first_block(in, blocks, 110, 108, 108);
     case CK_Q4_K: return first_block(in, blocks, 144, 0, 2);
     case CK_Q5_K: return first_block(in, blocks, 176, 0, 2);
     case CK_Q6_K: return first_block(in, blocks, 210, 208, 208);
     case CK_IQ4_XS: return first_block(in, blocks, 136, 0, 0);
+    case CK_IQ1_S: return first_block(in, blocks, 50, 0, 0);
+    case CK_IQ1_M: return first_infinite_iq1_m(in, blocks);
+    case CK_IQ2_XXS: return first_block(in, blocks, 66, 0, 0);
+    case CK_IQ2_XS: return first_block(in, blocks, 74, 0, 0);
+    case CK_IQ2_S: return first_block(in, blocks, 82, 0, 0);
+    case CK_IQ3_XXS: return first_block(in, blocks, 98, 0, 0);
+    case CK_IQ3_S: return first_block(in, blocks, 110, 0, 0);
+    case CK_TQ1_0: return first_block(in, blocks, 54, 52, 52);
+    case CK_TQ2_0: return first_block(in, blocks, 66, 64, 64);
     }
     return blocks;
 }

@@ -171,13 +171,13 @@ INLINE void ck_store(const ck_weights *w, size_t row, size_t end, size_t outputs
 /// One block of each of C rows with as many numbers of R rows of x; R and C are constants after inlining. Weights that
 /// need no registers to be expanded stand side by side, so that what is loaded of x serves all of them; others come one
 /// after the other. The sums of short vectors are long chains: there, blocks of 256 gain from standing side by side
-/// too.
+/// too, but for those with grids, which take the registers.
 INLINE void ck_unit_step(ck_encoding e, int R, int C, const uint8_t *const *p, const float *scales, const ck_element *x,
                          size_t ldx, vf *sums) {
     CK_UNROLL_GROUPS
     for (int group = 0; group < (int)(ck_unit(e) / 32); group++, x += 32) {
         ck_part v[4][CK_PARTS];
-        if (R > 1 ? e == CK_ELEMENT : e >= CK_Q2_K && CK_LANES < 16) {
+        if (R > 1 ? e == CK_ELEMENT : e >= CK_Q2_K && e <= CK_IQ4_XS && CK_LANES < 16) {
 #pragma unroll
             for (int c = 0; c < C; c++) ck_weights_at(e, p[c], scales + (size_t)c * ck_unit_scales(e), group, v[c]);
 #pragma unroll
