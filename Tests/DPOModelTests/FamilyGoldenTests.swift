@@ -99,6 +99,34 @@ import Testing
     }
   }
 
+  /// Tensors of every quantisation, against transformers and PEFT on the numbers that gguf-py decodes
+  /// (make_quantised.py).
+  @Test(arguments: Engine.available) func quantisedTensorsComputeWhatTheirNumbersDo(engine: Engine) throws {
+    let family = GoldenFamily(name: "quantised", golden: try Fixtures.json("golden/quantised.json"))
+    let path = Fixtures.path("gguf/llama-iq.gguf")
+    let file = try ModelFile.open(path)
+    let model = try runner(file, trainable: false, engine)
+    try expectScores(family, model)
+    try expectGreedy(family, file, engine)
+
+    let directory = try TemporaryDirectory()
+    try family.writeAdapter(directory.path)
+    let adapterFile = try AdapterFile.open(directory.path, for: file)
+    let adapter = try LoRAAdapter(
+      adapterFile.configuration, model: file.configuration, tensors: adapterFile.tensors)
+    try expectScores(family, model, adapter)
+    let (forest, coefficients) = family.forest
+    _ = try model.forward(forest, adapter: adapter)
+    try model.backward(logProbGradients: coefficients)
+    try expectSketches(adapter.parameters, family.golden["adapter"]?["gradients"], file.configuration)
+
+    let plain = "\(directory.path)/plain.gguf"
+    try ModelFile.export(input: path, to: .gguf, dtype: .f32, output: plain)
+    let again = try ModelFile.open(plain)
+    #expect(again.tensors.values.allSatisfy { $0.dtype == .f32 })
+    try expectScores(family, runner(again, trainable: false, engine))
+  }
+
   /// Gradients go by our names and in our order of rows; the golden ones by the files'.
   private func expectSketches(_ store: ParameterStore, _ golden: JSON?, _ configuration: DecoderConfiguration) throws {
     var expected: [String: [Double]] = [:]
@@ -185,17 +213,19 @@ import Testing
   func greedyGenerationEqualsTransformers(name: String) throws {
     let (family, file, directory) = try opened(name)
     defer { withExtendedLifetime(directory) {} }
+    for engine in Engine.available { try expectGreedy(family, file, engine) }
+  }
+
+  private func expectGreedy(_ family: GoldenFamily, _ file: ModelFile, _ engine: Engine) throws {
     let greedy = family.golden["greedy"] ?? .null
     var options = GenerationOptions()
     options.temperature = 0
     options.maxNewTokens = greedy.ids("tokens").count
-    for engine in Engine.available {
-      let decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
-      let found = try Generator(decoder: decoder, adapter: nil, team: ThreadTeam(threads: 2, engine: engine)).generate(
-        prompts: [greedy.ids("prompt")], options: options)
-      #expect(found[0][0].tokens == greedy.ids("tokens"), "\(engine.name)")
-      #expect(difference(found[0][0].logProbs, greedy.numbers("logps").map { Float($0) }).error < 3e-4)
-    }
+    let decoder = try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false)
+    let found = try Generator(decoder: decoder, adapter: nil, team: ThreadTeam(threads: 2, engine: engine)).generate(
+      prompts: [greedy.ids("prompt")], options: options)
+    #expect(found[0][0].tokens == greedy.ids("tokens"), "\(engine.name)")
+    #expect(difference(found[0][0].logProbs, greedy.numbers("logps").map { Float($0) }).error < 3e-4)
   }
 
   @Test(arguments: GoldenFamily.withGGUF.filter { $0 != "llama-dynamic-beyond" }) func whatIsWrittenReadsAsTheSameModel(

@@ -12,8 +12,12 @@ struct GoldenFamily {
   let golden: JSON
 
   init(_ name: String) throws {
+    self.init(name: name, golden: try Fixtures.json("golden/families/\(name).json"))
+  }
+
+  init(name: String, golden: JSON) {
     self.name = name
-    golden = try Fixtures.json("golden/families/\(name).json")
+    self.golden = golden
   }
 
   static let names: [String] = {
