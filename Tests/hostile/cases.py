@@ -20,6 +20,7 @@ sys.path.append(str(FIXTURES / "scripts"))
 from golden_families import GoldenFamily, gguf as gguf_bytes, safetensors as safetensors_bytes  # noqa: E402
 
 MODEL, GGUF_FILE = FIXTURES / "models/llama-untied", FIXTURES / "gguf/llama-untied-q8_0.gguf"
+QUANTISED = FIXTURES / "gguf/llama-iq.gguf"
 ADAPTER, DATA = FIXTURES / "adapters/llama-untied-random", FIXTURES / "data/pairs.jsonl"
 DEEP = 100_000
 INFINITE, CONTROL = "1e999", "\x1b[2J\x07"
@@ -337,7 +338,7 @@ def gguf_cases():
         "no dimensions": ([], kind, offset), "five dimensions": (dims + [1] * 3, kind, offset), "2^32 × 2^32": ([2**32, 2**32], kind, offset), "a dimension of 0": ([dims[0], 0], kind, offset),
         "a longer row": ([dims[0] + 32, dims[1]], kind, offset), "one dimension": ([dims[0] * dims[1]], kind, offset), "an odd offset": (dims, kind, offset + 1),
         "an offset beyond the file": (dims, kind, 2**40), "an offset near 2^64": (dims, kind, 2**64 - 32), "another's place": (dims, kind, g.tensors["blk.0.attn_norm.weight"][2]),
-        "a removed type": (dims, 4, offset), "an IQ type": (dims, 16, offset), "an unknown type": (dims, 99, offset)}.items():
+        "a removed type": (dims, 4, offset), "an IQ type": (dims, 16, offset), "Q1_0": (dims, 41, offset), "an unknown type": (dims, 99, offset)}.items():
         yield case(f"{name}: {what}", g.encode(tensors={name: info}), (name,))
     for left in (name, "token_embd.weight", "output_norm.weight", "blk.1.ffn_down.weight"):
         yield case(f"{left} left out", g.encode(tensors={left: None}), (left,))
@@ -347,6 +348,23 @@ def gguf_cases():
     whole = g.encode()
     for at in (4, 8, 23, 24, 40, 1000, len(whole) - len(g.data) - 10, len(whole) - len(g.data), len(whole) - 64):
         yield case(f"cut at byte {at} of {len(whole)}", whole[:at])
+
+
+def quantisation_cases():
+    """Scales must be finite; all other bytes may have any pattern."""
+    g, rng = GGUF(QUANTISED.read_bytes()), random.Random(41)
+
+    def case(what, content, expect):
+        return Case("export", what, {"model.gguf": content}, "model.gguf", expect)
+
+    for name, (dims, kind, offset) in g.tensors.items():
+        if kind in (0, 40):  # F32, and NVFP4, whose scales are all finite
+            continue
+        yield case(f"scales of type {kind} in {name}: NaN", g.encode(patch=(offset, b"\xff" * 136)), (name,))
+        yield case(f"{name} of type {kind}: random bytes", g.encode(patch=(offset, rng.randbytes(2000))), None)
+        yield case(f"{name} of type {kind}: half a block more", g.encode(tensors={name: ([dims[0] + 16, dims[1]], kind, offset)}), (name,))
+    name = "blk.0.ffn_down.scale"  # llama.cpp multiplies NVFP4 weights with it
+    yield case(name, g.encode(extra=[g.room(name, [1])]), (name,))
 
 
 def sentencepiece_cases():
@@ -787,6 +805,7 @@ def random_cases(checkpoint, classifier, seed, count):
     rng = random.Random(seed)
     samples = [("model", tree(MODEL)), ("adapter", tree(ADAPTER)), ("gguf", {"model.gguf": GGUF_FILE.read_bytes()}),
                ("export", GoldenFamily("gemma3-nested").model()), ("export", {"model.gguf": GoldenFamily("phi3-long").gguf()}),
+               ("export", {"model.gguf": QUANTISED.read_bytes()}),
                ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()}),
                ("classifier", {"classifier.h5": classifier.read_bytes(), "texts.jsonl": TEXTS}),
                ("feedback", {"feedback.jsonl": lines(FEEDBACK)}), ("trained", {"sessions.jsonl": lines([SESSION])})]
@@ -800,6 +819,7 @@ def random_cases(checkpoint, classifier, seed, count):
 
 def all_cases(checkpoint, classifier, seed, count):
     yield from gguf_cases()
+    yield from quantisation_cases()
     yield from sentencepiece_cases()
     yield from family_gguf_cases()
     yield from part_cases()
