@@ -216,14 +216,14 @@ struct GoldenFamily {
       path, tensors, metadata: metadata + changes.filter { $0.count == 3 }.map { JSON.array($0) })
   }
 
-  /// The same in parts `NAME-0000K-of-0000N.gguf`.
-  func writeParts(_ stem: String, count: Int) throws {
+  /// The same in parts `NAME-0000K-of-0000N.gguf`, of which one may tell another number of tensors than there are.
+  func writeParts(_ stem: String, count: Int, total: (of: Int, tensors: Int)? = nil) throws {
     let tensors = ggufTensors
     for part in 0..<count {
       let some = tensors.indices.filter { $0 * count / tensors.count == part }.map { tensors[$0] }
       let split: [JSON] = [
         ["split.no", "u32", .int(part)], ["split.count", "u32", .int(count)],
-        ["split.tensors.count", "u32", .int(tensors.count)],
+        ["split.tensors.count", "u32", .int(part == total?.of ? total?.tensors ?? 0 : tensors.count)],
       ]
       try GoldenFamily.writeGGUF(
         "\(stem)-0000\(part + 1)-of-0000\(count).gguf", some,

@@ -23,6 +23,7 @@ extension GGUFFile {
       throw DPOError.format(path, "part \(own + 1) of a split model: open its first part, \(name(0))")
     }
     var tensors = file.tensors
+    var totals = [(path: path, tensors: try GGUFFile.split(file.metadata, "tensors.count"))]
     for part in 1..<count {
       guard fileKind(name(part)) != .none else {
         throw DPOError(.io, "\(path): part \(part + 1) of \(count) is missing: \(name(part))")
@@ -30,11 +31,9 @@ extension GGUFFile {
       let other = try GGUFFile(MappedFile(name(part)))
       try GGUFFile.check(other.metadata, isPart: part, of: count, first: file.metadata)
       tensors += other.tensors
+      totals.append((name(part), try GGUFFile.split(other.metadata, "tensors.count")))
     }
-    if let total = try GGUFFile.split(file.metadata, "tensors.count"), total != tensors.count {
-      throw DPOError.format(
-        path, "split.tensors.count is \(total), but the \(count) parts hold \(tensors.count) tensors")
-    }
+    try GGUFFile.check(totals.compactMap { path, total in total.map { (path, $0) } }, found: tensors.count, in: count)
     self.init(metadata: file.metadata, tensors: tensors)
   }
 
@@ -57,6 +56,20 @@ extension GGUFFile {
     return number
   }
 
+  /// Compares what the parts say of all tensors with those that are there.
+  private static func check(_ totals: [(path: String, tensors: Int)], found: Int, in count: Int) throws {
+    guard let wrong = totals.first(where: { $0.tensors != found }) else { return }
+    // If a part is right, the others are damaged.
+    let isSaid = totals.contains { $0.tensors == found }
+    if !isSaid, let other = totals.first(where: { $0.tensors != wrong.tensors }) {
+      throw DPOError.mismatch(
+        "\(other.path): split.tensors.count is \(other.tensors), but \(wrong.tensors) in \(wrong.path): a part of another model"
+      )
+    }
+    throw DPOError.format(
+      wrong.path, "split.tensors.count is \(wrong.tensors), but the \(count) parts hold \(found) tensors")
+  }
+
   private static func check(
     _ metadata: GGUFMetadata, isPart part: Int, of count: Int, first: GGUFMetadata
   ) throws {
@@ -65,7 +78,7 @@ extension GGUFFile {
       let what = "part \(found.0.map { "\($0 + 1)" } ?? "?") of \(found.1.map(String.init) ?? "?")"
       throw DPOError.format(metadata.file, "says that it is \(what), expected part \(part + 1) of \(count)")
     }
-    for key in ["split.tensors.count", "general.architecture", "general.name"] {
+    for key in ["general.architecture", "general.name"] {
       guard metadata[key] == nil || metadata[key] == first[key] else {
         throw DPOError.mismatch("\(metadata.file): \(key) is another than in \(first.file): a part of another model")
       }
