@@ -54,6 +54,36 @@ import Testing
     expectError(part(1), .mismatch, part(3), "another model")
   }
 
+  @Test(arguments: 0..<3) func thePartWithAWrongNumberOfTensorsIsNamed(_ wrong: Int) throws {
+    let (family, directory) = (try GoldenFamily("granite"), try TemporaryDirectory())
+    let stem = "\(directory.path)/part"
+    try family.writeParts(stem, count: 3, total: (of: wrong, 7))
+    expectError(
+      "\(stem)-00001-of-00003.gguf", .format,
+      "\(stem)-0000\(wrong + 1)-of-00003.gguf: split.tensors.count is 7, but the 3",
+      "hold \(family.ggufTensors.count) tensors")
+  }
+
+  // MARK: Ends of generation
+
+  @Test func generationEndsWhereLlamaCppEndsIt() throws {
+    let (family, directory) = (try GoldenFamily("granite"), try TemporaryDirectory())
+    let path = "\(directory.path)/model.gguf"
+    let cases = try #require(Fixtures.json("golden/ends.json").object)
+    #expect(cases.count == 120)
+    for (number, item) in cases.members {
+      let keys = (item["keys"]?.object?.members ?? []).map { JSON.array([.string("tokenizer.ggml.\($0)"), "u32", $1]) }
+      try family.writeGGUF(
+        path,
+        metadata: [
+          ["tokenizer.ggml.model", "string", item["model"] ?? .null],
+          ["tokenizer.ggml.tokens", "[string]", item["tokens"] ?? .null],
+        ] + keys.compactMap(\.array))
+      let ends = try ModelFile.open(path).configuration.eosTokens.sorted()
+      #expect(.array(ends.map(JSON.int)) == item["ends"], "case \(number)")
+    }
+  }
+
   // MARK: More than text
 
   @Test func whatIsNotOfTheTextModelIsPassedOverAndNamed() throws {

@@ -143,29 +143,16 @@ struct GGUFReader {
     return (0..<vocabularySize).contains(id) ? id : nil
   }
 
-  /// Tokens that end an answer: those that the file's keys name and, as in llama.cpp, those whose text says so. A chat model's
-  /// file may name its base model's EOS alone.
+  /// Tokens that end an answer, as in llama.cpp; a chat model's file may name its base model's EOS alone.
   func eosTokens(_ vocabularySize: Int) throws -> [Int] {
-    var ids: [Int] = []
-    func add(_ id: Int) { if !ids.contains(id) { ids.append(id) } }
-    for name in [
-      "eos_token_id", "eot_token_id", "eom_token_id", "fim_pad_token_id", "fim_rep_token_id", "fim_sep_token_id",
-    ] { try token(name, vocabularySize).map(add) }
-    guard case .strings(let tokens)? = value("tokenizer.ggml.tokens") else { return ids }
-    for (id, token) in tokens.prefix(vocabularySize).enumerated()
-    where "<_[".contains(token.first ?? " ") && GGUFReader.endTexts.contains(token) {
-      add(id)
+    let tokens: [String] = if case .strings(let items)? = value("tokenizer.ggml.tokens") { items } else { [] }
+    var keys: [String: Int] = [:]
+    for key in GGUFEnds.keys { keys[key] = try token(key, vocabularySize) }
+    if keys["eos_token_id"] == nil, value("tokenizer.ggml.model") == .string("llama"), tokens.count > 2 {
+      keys["eos_token_id"] = 2
     }
-    return ids
+    return GGUFEnds.find(tokens.prefix(vocabularySize), keys: keys)
   }
-
-  /// llama.cpp's end-of-generation tokens (`llama_vocab::impl::load`).
-  private static let endTexts: Set = [
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>", "<end_of_utterance>",
-    "<eos>", "<turn|>", "<|tool_response>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<|fim_repo|>", "<|repo_name|>",
-    "<fim-repo>", "<reponame>", "<|file_sep|>",
-  ]
 
   // MARK: Keys that are not known
 

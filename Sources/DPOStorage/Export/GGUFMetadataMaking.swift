@@ -39,16 +39,21 @@ func ggufMetadata(
   return out
 }
 
-/// Keys of the tokens that end an answer beside the tokenizer's EOS. llama.cpp finds others by their texts.
+/// Keys of the tokens that end an answer beside the tokenizer's EOS and those that llama.cpp finds by their texts.
 private func ends(
   _ model: ModelFile, _ tokenizer: [(key: String, value: GGUFValue)]
 ) throws -> [(key: String, value: GGUFValue)] {
   guard !tokenizer.isEmpty else { return [] }
   var keys = ["eos_token_id", "eot_token_id", "eom_token_id"]
   var rest = model.configuration.eosTokens
-  if case .int(let first) = tokenizer.first(where: { $0.key == "tokenizer.ggml.eos_token_id" })?.value {
+  func value(_ key: String) -> GGUFValue? { tokenizer.first { $0.key == "tokenizer.ggml.\(key)" }?.value }
+  if case .int(let first)? = value("eos_token_id") {
     keys.removeFirst()
     rest.removeAll { $0 == first }
+  }
+  if case .strings(let tokens)? = value("tokens") {
+    let known = GGUFEnds.find(tokens, keys: [:])
+    rest.removeAll(where: known.contains)
   }
   return zip(keys, rest).map { ("tokenizer.ggml.\($0)", .int($1)) }
 }
