@@ -93,6 +93,8 @@ extension TemplateEvaluator {
   }
 
   private func map(_ value: TemplateValue, _ arguments: Arguments) throws -> TemplateValue {
+    // Here and in `select`, jinja2 looks at nothing of what counts as false, None among it.
+    guard value.isTrue else { return try iterable(.generator, []) }
     let items = try elements(value)
     if let filterName = arguments.positional.first {
       guard case .string(let name) = filterName else { throw fail("map needs a filter's name") }
@@ -116,6 +118,7 @@ extension TemplateEvaluator {
   }
 
   private func select(_ name: String, _ value: TemplateValue, _ arguments: Arguments) throws -> TemplateValue {
+    guard value.isTrue else { return try iterable(.generator, []) }
     var rest = arguments
     var attribute: TemplateValue?
     if name.hasSuffix("attr") {

@@ -117,6 +117,7 @@ extension TemplateEvaluator {
 
   private func truncate(_ value: TemplateValue, _ arguments: Arguments) throws -> TemplateValue {
     let values = try bind(arguments, ["length", "killwords", "end", "leeway"], of: "truncate")
+    if value.isUndefined { return value }
     guard case .string(let text) = value else { throw fail("truncate needs a string, found '\(value.typeName)'") }
     var end: TemplateText = "..."
     if case .string(let given)? = values[2] { end = given }

@@ -74,6 +74,7 @@ extension TemplateEvaluator {
 
   /// Python's `is`, as far as values can tell.
   private func isSame(_ a: TemplateValue, _ b: TemplateValue) throws -> Bool {
+    if case .undefined(let x) = a, case .undefined(let y) = b { return x === y }
     guard a.typeName == b.typeName else { return false }
     return try isEqual(a, b)
   }

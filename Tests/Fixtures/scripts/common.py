@@ -6,6 +6,7 @@ PEFT 0.21.2, tokenizers 0.23.3, gguf 0.19.0.
 """
 import json
 import os
+import zlib
 from pathlib import Path
 
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -53,6 +54,20 @@ The market on the island opened at six. The farmer brought apples, the captain b
 Before the storm the signal changed and the sailors closed every window, although the street was already under water.
 """
 CORPUS = [line.replace("\\n", "\n") for line in TEXT.strip().splitlines()] * 3
+
+
+def digest(data):
+    """CRC-32 of bytes, as 8 digits: goldens keep it where the whole would be large."""
+    return f"{zlib.crc32(data):08x}"
+
+
+def smollm2(directory):
+    """SmolLM2's tokenizer with the pre-tokenizer that it was released with: digits one by one, then GPT-2's."""
+    from tokenizers import Tokenizer, pre_tokenizers
+    tokenizer = Tokenizer.from_file(f"{directory}/tokenizer.json")
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
+    return tokenizer
 
 
 def number(value):
