@@ -69,14 +69,16 @@ extension Tokenizer {
     configuration["chat_template"] = try GGUFTemplates.read(source)
 
     let named = Set(special.values)
+    let takesBlanks = try model == "llama" && source.isPhi3()
     var added: [JSON] = []
     for (id, type) in types.enumerated() {
       let isSpecial =
         type == GGUFTokenType.control.rawValue || type == GGUFTokenType.unknown.rawValue || named.contains(id)
       guard isSpecial || type == GGUFTokenType.userDefined.rawValue, !tokens[id].isEmpty else { continue }
       added.append([
-        "id": .int(id), "content": .string(tokens[id]), "single_word": false, "lstrip": false, "rstrip": false,
-        "normalized": false, "special": .bool(isSpecial),
+        "id": .int(id), "content": .string(tokens[id]), "single_word": false, "lstrip": false,
+        "rstrip": .bool(takesBlanks && !["<unk>", "<s>", "<|endoftext|>"].contains(tokens[id])), "normalized": false,
+        "special": .bool(isSpecial),
       ])
     }
 
@@ -277,7 +279,7 @@ struct GGUFTokenizerSource {
 
   init(_ metadata: GGUFMetadata) { self.metadata = metadata }
 
-  private func full(_ key: String) -> String { key.hasPrefix("tokenizer.") ? key : "tokenizer.ggml.\(key)" }
+  private func full(_ key: String) -> String { key.contains(".") ? key : "tokenizer.ggml.\(key)" }
 
   func error(_ key: String, _ message: String) -> DPOError { .format(metadata.file, "\(full(key)): \(message)") }
 
@@ -301,6 +303,13 @@ struct GGUFTokenizerSource {
 
   func int(_ key: String) throws -> Int? {
     try value(key, "a whole number") { if case .int(let number) = $0 { number } else { nil } }
+  }
+
+  /// Phi 3's special tokens take the blanks behind them, of which no key tells. llama.cpp goes by the name alone.
+  func isPhi3() throws -> Bool {
+    let name = try string("general.name")?.lowercased() ?? ""
+    return try string("general.architecture") == "phi3"
+      || ["phi-3", "phi3"].contains { name.offset(behind: $0) != nil }
   }
 
   func numbers(_ key: String) throws -> [Double]? {

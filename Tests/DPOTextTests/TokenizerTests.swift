@@ -30,6 +30,20 @@ private func tokenizer(_ model: String) throws -> Tokenizer {
     }
   }
 
+  /// Code, emoji, scripts, blanks and control characters.
+  @Test(arguments: models) func idsOfManyTextsAreThoseOfTokenizers(_ model: String) throws {
+    let tokenizer = try tokenizer(model)
+    let golden = try Fixtures.json("golden/texts.json")
+    let texts = golden["texts"]?.array?.compactMap(\.string) ?? []
+    let digests = golden[model]?.string?.split(separator: " ") ?? []
+    #expect(texts.count == 500 && digests.count == 500)
+    for (text, digest) in zip(texts, digests) {
+      let ids = try tokenizer.encode(text, addSpecialTokens: true)
+      #expect(
+        Fixtures.digest(ids.map(String.init).joined(separator: " ")) == digest, "\(text.debugDescription): \(ids)")
+    }
+  }
+
   @Test(arguments: models) func streamedTextIsTheDecodedText(_ model: String) throws {
     let tokenizer = try tokenizer(model)
     let text = "Ça va? 日本語 🙂👩‍👩‍👧 done"

@@ -10,6 +10,7 @@ import textwrap
 import threading
 import time
 import unittest
+import zlib
 
 import libdpo
 import numpy
@@ -248,6 +249,14 @@ class RealModel(Case):
                 self.assertEqual(model.encode(prompt), row["prompt_ids"])
                 found = model.generate(prompt, max_new_tokens=len(row["token_ids"]), temperature=0)
                 self.assertEqual(list(found[0][0].token_ids), row["token_ids"])
+
+    def test_tokens_of_many_texts(self) -> None:
+        expected = golden("texts.json")
+        with libdpo.Model(SMOLLM2) as model:
+            for text, wanted in zip(expected["texts"], expected["smollm2"].split(), strict=True):
+                ids = model.encode(text)
+                found = zlib.crc32(" ".join(map(str, ids)).encode())
+                self.assertEqual(f"{found:08x}", wanted, (text, ids))
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Makes gguf/llama-spm.gguf, llama-untied with a SentencePiece vocabulary in its metadata, and golden/spm.json: token ids by
-llama.cpp of random texts, with and without a blank put before them.
+llama.cpp of random texts, with and without a blank put before them, and under the name of Phi 3, whose special tokens take the
+blanks behind them.
 
     python Tests/Fixtures/scripts/make_spm.py            llama-cpp-python
 """
@@ -63,13 +64,20 @@ def main():
     pool = list("abcdefghilmnorstuvw      \n\t.,!?0123é今👍ß" + BLANK) + ["the ", "  ", "<s>", "</s>", "<tool>", "<unk>", "The harbour was"]
     texts = ["", " ", "the", " the  harbour", "<tool> x", "a<s> b"]
     texts += ["".join(source.choice(pool) for _ in range(source.randint(1, 40))) for _ in range(150)]
+    # llama.cpp wants the token.
+    phi = [("<|endoftext|>", score, CONTROL) if text == "<spare>" else (text, score, kind) for text, score, kind in pieces]
+    variants = {
+        "prefix": {}, "plain": {"tokenizer.ggml.add_space_prefix": (BOOL, False)},
+        "phi3": {"general.name": (STRING, "Phi-3 Mini"), "tokenizer.ggml.tokens": (ARRAY, (STRING, [text for text, _, _ in phi])),
+                 "tokenizer.ggml.token_type": (ARRAY, (INT, [kind for _, _, kind in phi]))},
+    }
     golden = {}
-    for prefix in (True, False):
+    for name, changes in variants.items():
         with tempfile.TemporaryDirectory() as directory:
             path = Path(directory) / "m.gguf"
-            path.write_bytes(original.encode(keys={**keys, "tokenizer.ggml.add_space_prefix": (BOOL, prefix)}))
+            path.write_bytes(original.encode(keys={**keys, **changes}))
             llama = Llama(str(path), vocab_only=True, verbose=False)
-            golden["prefix" if prefix else "plain"] = [
+            golden[name] = [
                 {"text": text, "ids": llama.tokenize(text.encode(), add_bos=False, special=True)} for text in texts]
     write_json(GOLDEN / "spm.json", golden)
 

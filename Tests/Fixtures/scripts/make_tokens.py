@@ -11,9 +11,9 @@ import json
 import random
 import sys
 
-from common import GOLDEN, MODELS, NAMES, write_json
+from common import GOLDEN, MODELS, NAMES, smollm2, write_json
 
-from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers import Tokenizer
 
 FIXED = [
     "", " ", "  ", "   ", "\n", "\n\n", " \n ", "\t", "\t\tx", "\r\n", "a\r\nb\r\n\r\nc", "\r", " a", "a ", "  a  ", "a  b   c    d",
@@ -85,10 +85,7 @@ def main():
     for name in NAMES:
         make(name, f"models/{name}", Tokenizer.from_file(str(MODELS / name / "tokenizer.json")))
     if sys.argv[1:]:
-        tokenizer = Tokenizer.from_file(f"{sys.argv[1]}/tokenizer.json")
-        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
-            pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
-        make("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", tokenizer)
+        make("smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf", smollm2(sys.argv[1]))
 
 
 if __name__ == "__main__":
