@@ -13,6 +13,8 @@ import llama
 import real
 import rewards
 import scoring
+import templates
+import tokens
 import training
 
 
@@ -25,7 +27,7 @@ def main():
         sys.exit(f"{support.COMMAND} does not exist: run make build first")
     print(f"seed {args.seed}", flush=True)
     passed, failed = 0, []
-    for module in (data, scoring, training, exports, families, rewards, llama, real):
+    for module in (data, scoring, training, exports, families, rewards, llama, real, tokens, templates):
         for name, check in module.checks(args.seed):
             if args.names and not any(part in name for part in args.names):
                 continue

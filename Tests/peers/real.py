@@ -2,12 +2,16 @@
 an adapter trained on the file beside llama.cpp on that very file.
 """
 import os
+import random
+import subprocess
+import sys
+from functools import lru_cache
 from pathlib import Path
 
 import llama_cpp
 import numpy as np
 import torch
-from common import CORPUS
+from common import CORPUS, rows
 from llama import logps
 from support import GEMMA, ROOT, dpo, model_of, random_pairs, scratch, write_rows
 
@@ -23,13 +27,13 @@ def long_text():
 
 
 def per_token(model, data, **flags):
-    rows = dpo("logps", model, data=data, per_token=True, json=True, **flags)["rows"]
-    return [row[f"{side}_logps"] for row in rows for side in ("chosen", "rejected")]
+    found = dpo("logps", model, data=data, per_token=True, json=True, **flags)["rows"]
+    return [row[f"{side}_logps"] for row in found for side in ("chosen", "rejected")]
 
 
 def ids(file, data):
-    rows = dpo("tokenize", file, data=data, json=True)["rows"]
-    return [(row["prompt_ids"], row[f"{side}_ids"]) for row in rows for side in ("chosen", "rejected")]
+    found = dpo("tokenize", file, data=data, json=True)["rows"]
+    return [(row["prompt_ids"], row[f"{side}_ids"]) for row in found for side in ("chosen", "rejected")]
 
 
 @torch.no_grad()
@@ -50,16 +54,34 @@ def tokens(file):
     return f"{count} tokens"
 
 
-def long_logps(file):
-    data = write_rows(scratch() / "long.jsonl", [{"prompt": "A page:\n", "chosen": long_text(), "rejected": " No."}])
+@lru_cache(maxsize=1)
+def dequantised(file):
+    target = scratch() / file.stem
+    dpo("export", file, to="safetensors", dtype="f32", output=target)
+    return model_of(target)
+
+
+def compare_logps(file, pairs, tolerance):
+    data = write_rows(scratch() / "rows.jsonl", pairs)
     pairs, ours = ids(file, data), per_token(file, data)
-    assert len(pairs[0][1]) > 3 * WINDOW, f"the text has {len(pairs[0][1])} tokens"
-    dequantised = scratch() / file.stem
-    dpo("export", file, to="safetensors", dtype="f32", output=dequantised)
-    model = model_of(dequantised)
-    off = np.concatenate([np.abs(np.subtract(a, transformers_logps(model, *b))) for a, b in zip(ours, pairs)])
-    assert off.max() < 5e-4, f"log-probs are off by {off.max():.2g}"
-    return f"{len(off)} tokens, largest difference {off.max():.2g}, median {np.median(off):.1g}"
+    off = np.concatenate([np.abs(np.subtract(a, transformers_logps(dequantised(file), *b))) for a, b in zip(ours, pairs)])
+    assert off.max() < tolerance, f"log-probs are off by {off.max():.2g}"
+    return len(off), f"{len(off)} tokens, largest difference {off.max():.2g}, median {np.median(off):.1g}"
+
+
+def long_logps(file):
+    """The later a token, the more the rounding of its position's angle counts, which transformers does in fp32."""
+    count, note = compare_logps(file, [{"prompt": "A page:\n", "chosen": long_text(), "rejected": " No."}], 5e-4)
+    assert count > 3 * WINDOW, f"the text has {count} tokens"
+    return note
+
+
+def review_logps(file, seed):
+    """50 texts of the demo's data."""
+    subprocess.run([sys.executable, ROOT / "examples/data/fetch.py", ROOT / ".cache", scratch() / "demo"], check=True, capture_output=True)
+    texts = [row["text"].split() for row in random.Random(seed).sample(rows(scratch() / "demo/sentiment.jsonl"), 50)]
+    return compare_logps(file, [{"prompt": " ".join(words[:3]), "chosen": " " + " ".join(words[3:] or ["."]), "rejected": " No."}
+                                for words in texts], 1e-4)[1]
 
 
 def lora(file, seed):
@@ -68,7 +90,7 @@ def lora(file, seed):
         lr_scheduler_type="constant", lora_r=4, lora_alpha=8, lora_target_modules="all-linear", json=True)
     adapter = scratch() / f"{file.stem}-lora.gguf"
     dpo("export", output / "final.h5", to="gguf-lora", output=adapter)
-    flat, pairs = lambda rows: np.concatenate(rows), ids(file, data)
+    flat, pairs = np.concatenate, ids(file, data)
     before, after = flat(per_token(file, data)), flat(per_token(file, data, adapter=output / "final.h5"))
     their_before, their_after = flat(logps(file, pairs)), flat(logps(file, pairs, adapter))
     ours, theirs = after - before, their_after - their_before
@@ -82,8 +104,13 @@ def lora(file, seed):
     return note
 
 
+def files():
+    return [GEMMA, *map(Path, filter(None, os.environ.get("LIBDPO_GGUF", "").split(":")))]
+
+
 def checks(seed):
-    for file in [GEMMA, *map(Path, filter(None, os.environ.get("LIBDPO_GGUF", "").split(":")))]:
+    for file in files():
         yield f"real {file.stem} tokens", lambda: tokens(file)
         yield f"real {file.stem} logps", lambda: long_logps(file)
+        yield f"real {file.stem} logps reviews", lambda: review_logps(file, seed)
         yield f"real {file.stem} lora", lambda: lora(file, seed)
