@@ -281,7 +281,8 @@ INLINE void ck_expand_panel(ck_encoding e, ck_panel *panel, float *scales, ck_el
     const size_t unit = ck_unit(e), bytes = ck_unit_bytes(e), width = ck_unit_scales(e), k = panel->w->k,
                  pitch = ck_pitch(k);
     uint8_t rest[128];
-    for (size_t from = 0; panel->row + from < panel->end; from += 4, out += 4 * pitch) {
+    size_t from = 0;
+    for (; panel->row + from < panel->end; from += 4, out += 4 * pitch) {
         const uint8_t *p[4];
         memcpy(p, panel->p + from, sizeof(p));
         ck_prepare(e, p, k / unit, scales);
@@ -302,6 +303,8 @@ INLINE void ck_expand_panel(ck_encoding e, ck_panel *panel, float *scales, ck_el
             }
         for (size_t c = 0; c < 4; c++) panel->p[from + c] = (const uint8_t *)(out + c * pitch);
     }
+    // CK_WIDTH rows at a time may be more than these; what they point to is read.
+    for (; from < CK_TILE; from++) panel->p[from] = panel->p[from - 1];
 }
 
 #if !CK_BF16_DOT
