@@ -25,7 +25,7 @@ extension Family {
   /// A window in three of four blocks, and no positions in the others. Command R7B.
   static let cohere2: Family = Family(
     name: "cohere2", classes: ("Cohere2ForCausalLM", "Cohere2ForSequenceClassification"), ggufArchitecture: "cohere2",
-    modules: cohereModules, defaultLoRATargets: ["q_proj", "v_proj"],
+    modules: cohereModules, llamaHasWindow: { _ in true }, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.cohere(cohere2, base: 10_000)
       try reader.readPatternWindow(into: &configuration, pattern: 4, absent: 4096)

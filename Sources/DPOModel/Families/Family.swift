@@ -27,6 +27,12 @@ public struct Family: Sendable {
   var expertTensors: [ModelPart: ExpertTensor] = [:]
   /// Hugging Face's norms compute with 1 + w. w is what the files hold.
   var normsAddOne = false
+  /// `model_type` of a model with more than text that the family is the text part of.
+  var wholeModel: String?
+  /// llama.cpp computes the windows of such a model.
+  package var llamaHasWindow: @Sendable (DecoderConfiguration) -> Bool = { _ in false }
+  /// llama.cpp takes the scale of attention from the head size, or knows the model by its number of blocks, as GGUF has no key.
+  package var llamaHasQueryScale: @Sendable (DecoderConfiguration) -> Bool = { _ in true }
   /// What PEFT adapts if no target is named.
   package let defaultLoRATargets: [String]
   let readHuggingFace: @Sendable (HuggingFaceReader) throws -> DecoderConfiguration
@@ -94,9 +100,8 @@ public struct Family: Sendable {
 
   /// - Throws: `.format` for a model with more than text whose text part is not described.
   private static func checkTextPart(_ json: JSON, file: String) throws {
-    let models = ["gemma3", "gemma4", "mistral3", "qwen3_vl", "qwen3_5"]
     guard json["hidden_size"] == nil, let name = json["model_type"]?.string,
-      json["text_config"] != nil || models.contains(name)
+      json["text_config"] != nil || all.contains(where: { $0.wholeModel == name })
     else { return }
     let reader = try HuggingFaceReader(json, file: file)
     guard let text = json["text_config"], text.object != nil else {

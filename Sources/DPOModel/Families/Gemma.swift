@@ -34,7 +34,8 @@ extension Family {
   /// Norms on both sides of both branches, a window in every other block, soft caps.
   static let gemma2: Family = Family(
     name: "gemma2", classes: ("Gemma2ForCausalLM", "Gemma2ForSequenceClassification"), ggufArchitecture: "gemma2",
-    modules: gemma2Modules, normsAddOne: true, defaultLoRATargets: ["q_proj", "v_proj"],
+    modules: gemma2Modules, normsAddOne: true, llamaHasWindow: { _ in true }, llamaHasQueryScale: \.hasGemmaScale,
+    defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var defaults = defaults
       defaults.keyValueHeads = 4
@@ -68,7 +69,8 @@ extension Family {
   /// Gemma 2 without caps of scores, with norms of q and k, and rotary positions of another base in blocks with a window.
   static let gemma3: Family = Family(
     name: "gemma3_text", classes: ("Gemma3ForCausalLM", "Gemma3TextForSequenceClassification"),
-    ggufArchitecture: "gemma3", modules: gemma2Modules, normsAddOne: true, defaultLoRATargets: ["q_proj", "v_proj"],
+    ggufArchitecture: "gemma3", modules: gemma2Modules, normsAddOne: true, wholeModel: "gemma3",
+    llamaHasWindow: { _ in true }, llamaHasQueryScale: \.hasGemmaScale, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var defaults = defaults
       (defaults.keyValueHeads, defaults.contextLength, defaults.base) = (4, 131_072, 1_000_000)
@@ -152,6 +154,12 @@ extension GGUFReader {
 }
 
 extension DecoderConfiguration {
+  /// The scale that llama.cpp takes for a Gemma 2 or 3.
+  fileprivate var hasGemmaScale: Bool {
+    guard let attentionScale, layerCount != 46, layerCount != 62 else { return true }
+    return abs(attentionScale * Double(headSize).squareRoot() - 1) <= 1e-6
+  }
+
   /// llama.cpp knows the largest models, which scale by the width of a share of the hidden size, by their number of blocks.
   fileprivate func largeGemmaScale(layers: Int) -> Double? {
     layerCount == layers ? 1 / Double(hiddenSize / headCount).squareRoot() : nil

@@ -47,7 +47,7 @@ extension Family {
   static let ministral3: Family = Family(
     name: "ministral3", classes: ("Ministral3ForCausalLM", "Ministral3ForSequenceClassification"),
     ggufArchitecture: "mistral3", modules: llamaModules, permutesQueryKeyInGGUF: true,
-    defaultLoRATargets: ["q_proj", "v_proj"],
+    wholeModel: "mistral3", defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(
         ministral3,
@@ -88,7 +88,8 @@ extension Family {
   /// Qwen 3; the text part of Qwen3-VL, whose positions of text are plain ones.
   static let qwen3VL: Family = Family(
     name: "qwen3_vl_text", classes: ("Qwen3VLTextForCausalLM", "Qwen3VLTextForSequenceClassification"),
-    ggufArchitecture: "qwen3vl", modules: llamaModules, defaultLoRATargets: ["q_proj", "v_proj"],
+    ggufArchitecture: "qwen3vl", modules: llamaModules, wholeModel: "qwen3_vl",
+    defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(
         qwen3VL, RotaryDefaults(keyValueHeads: 32, headSize: 128, contextLength: 128_000, base: 500_000))
@@ -116,7 +117,7 @@ extension Family {
   /// Norms behind the branches, norms of the heads of q and k, and where some blocks have a window no positions in the others.
   static let exaone4: Family = Family(
     name: "exaone4", classes: ("Exaone4ForCausalLM", "Exaone4ForSequenceClassification"), ggufArchitecture: "exaone4",
-    modules: olmoModules, defaultLoRATargets: ["q_proj", "v_proj"],
+    modules: olmoModules, llamaHasWindow: { $0.layerCount == 64 }, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(
         exaone4,

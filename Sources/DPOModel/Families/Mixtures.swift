@@ -131,7 +131,7 @@ extension Family {
         weight: "model.layers.#.mlp.experts.down_proj", bias: "model.layers.#.mlp.experts.down_proj_bias",
         isTransposed: true),
     ],
-    defaultLoRATargets: ["q_proj", "v_proj"],
+    llamaHasWindow: { _ in true }, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       guard let rope = reader.value("rope_scaling") ?? reader.value("rope_parameters"), rope.object != nil else {
         throw reader.wrong("rope_parameters", nil, expected: "an object that describes the rotary positions")

@@ -35,7 +35,7 @@ extension Family {
   /// OLMo 2 with a window in three of four blocks. In GGUF it says it is "olmo2".
   static let olmo3: Family = Family(
     name: "olmo3", classes: ("Olmo3ForCausalLM", "Olmo3ForSequenceClassification"), ggufArchitecture: "olmo2",
-    modules: olmoModules, defaultLoRATargets: ["q_proj", "v_proj"],
+    modules: olmoModules, llamaHasWindow: { _ in true }, defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(
         olmo3, RotaryDefaults(epsilon: 1e-5, contextLength: 2048, base: 500_000, eosToken: 50_279))

@@ -103,7 +103,7 @@ extension Family {
       .deltaBeta: "model.layers.#.linear_attn.in_proj_b", .deltaAlpha: "model.layers.#.linear_attn.in_proj_a",
     ]),
     ggufNames: [.mlpNorm: "post_attention_norm", .deltaQueryKeyValue: "attn_qkv", .deltaGate: "attn_gate"],
-    normsAddOne: true, defaultLoRATargets: ["q_proj", "v_proj"],
+    normsAddOne: true, wholeModel: "qwen3_5", defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(
         qwen3_5, RotaryDefaults(keyValueHeads: 4, headSize: 256, contextLength: 32_768, turned: 0.25))

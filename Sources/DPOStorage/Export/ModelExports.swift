@@ -122,16 +122,12 @@ extension DecoderConfiguration {
   /// What llama.cpp computes otherwise from a GGUF file, in sentences.
   fileprivate var ggufRemarks: [String] {
     var remarks: [String] = []
-    let withWindows =
-      ["gemma2", "gemma3", "gemma4", "cohere2"].contains(family.ggufArchitecture) || family.name == "olmo3"
-    if let slidingWindow, !withWindows, !(family.name == "exaone4" && layerCount == 64) {
+    if let slidingWindow, !family.llamaHasWindow(self) {
       remarks.append(
         "llama.cpp computes \(family.ggufArchitecture) without a window: beyond \(slidingWindow) tokens its log-probs are others"
       )
     }
-    if ["gemma2", "gemma3"].contains(family.ggufArchitecture), let attentionScale, layerCount != 46, layerCount != 62,
-      abs(attentionScale * Double(headSize).squareRoot() - 1) > 1e-6
-    {
+    if !family.llamaHasQueryScale(self) {
       remarks.append(
         "llama.cpp has no key for query_pre_attn_scalar, and takes the head size: its log-probs are others")
     }
