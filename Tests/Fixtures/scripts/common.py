@@ -25,7 +25,7 @@ NAMES = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "lla
 
 
 def rows(path):
-    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def write_json(path, value):
