@@ -61,27 +61,31 @@ def dequantised(file):
     return model_of(target)
 
 
-def compare_logps(file, pairs):
+def differences(file, pairs):
     data = write_rows(scratch() / "rows.jsonl", pairs)
     pairs, ours = ids(file, data), per_token(file, data)
-    off = np.concatenate([np.abs(np.subtract(a, transformers_logps(dequantised(file), *b))) for a, b in zip(ours, pairs)])
-    assert off.max() < 1e-3, f"log-probs are off by {off.max():.2g}"
-    return len(off), f"{len(off)} tokens, largest difference {off.max():.2g}, median {np.median(off):.1g}"
+    return np.concatenate([np.abs(np.subtract(a, transformers_logps(dequantised(file), *b))) for a, b in zip(ours, pairs)])
+
+
+def told(off):
+    return f"{len(off)} tokens, largest difference {off.max():.2g}, median {np.median(off):.1g}, {(off > 1e-4).sum()} above 1e-4"
 
 
 def long_logps(file):
     """The later a token, the more the rounding of its position's angle counts, which transformers does in fp32."""
-    count, note = compare_logps(file, [{"prompt": "A page:\n", "chosen": long_text(), "rejected": " No."}])
-    assert count > 3 * WINDOW, f"the text has {count} tokens"
-    return note
+    off = differences(file, [{"prompt": "A page:\n", "chosen": long_text(), "rejected": " No."}])
+    assert len(off) > 3 * WINDOW and off.max() < 5e-4, told(off)
+    return told(off)
 
 
 def review_logps(file, seed):
-    """50 texts of the demo's data."""
+    """50 texts of the demo's data. In a few of Qwen's, fp32 is off by up to 3e-4 here and 2e-4 there, as double precision tells."""
     subprocess.run([sys.executable, ROOT / "examples/data/fetch.py", ROOT / ".cache", scratch() / "demo"], check=True, capture_output=True)
     texts = [row["text"].split() for row in random.Random(seed).sample(rows(scratch() / "demo/sentiment.jsonl"), 50)]
-    return compare_logps(file, [{"prompt": " ".join(words[:3]), "chosen": " " + " ".join(words[3:] or ["."]), "rejected": " No."}
-                                for words in texts])[1]
+    off = differences(file, [{"prompt": " ".join(words[:3]), "chosen": " " + " ".join(words[3:] or ["."]), "rejected": " No."}
+                             for words in texts])
+    assert np.quantile(off, 0.99) < 1e-4 and off.max() < 1e-3, told(off)
+    return told(off)
 
 
 def lora(file, seed):
