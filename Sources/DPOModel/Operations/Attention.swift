@@ -3,8 +3,9 @@ import DPOKernels
 import DPOPlatform
 
 /// Attention over a forest: softmax(q kᵀ / √d) v per head, with the model's own scale or cap of q kᵀ, each row seeing its
-/// ancestors and itself. k and v may be those of another block. Scores exist for one block of rows at a time; the backward pass makes them again from the saved log Σ exp. Heads that share keys and values
-/// are done together, so that those are packed once for all of them.
+/// ancestors and itself. k and v may be those of another block. Scores exist for one block of rows at a time; the backward pass
+/// makes them again from the saved log Σ exp. Heads that share keys and values are done together, so that those are packed once
+/// for all of them.
 struct Attention {
   typealias Pointer = UnsafeMutablePointer<Float>
   /// Heads of all rows: the first head of the first row, and the distance of rows. Of keys; values follow them.
