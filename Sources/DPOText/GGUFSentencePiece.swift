@@ -4,9 +4,9 @@ import DPOBase
 /// joined first, which is BPE with the unions ordered by their scores; see llama.cpp's `llm_tokenizer_spm`.
 extension Tokenizer {
   static func sentencePiece(
-    _ source: GGUFTokenizerSource, _ tokens: [String], _ vocabulary: Vocabulary
+    _ source: GGUFTokenizerSource, _ tokens: [String], _ vocabulary: Vocabulary, isGemma4: Bool = false
   ) throws -> GGUFKind {
-    let hasMerges = try source.strings("merges") != nil
+    let hasMerges = try isGemma4 || source.strings("merges") != nil
     let scores = try source.numbers("scores")
     if !hasMerges {
       guard let scores else { throw source.error("scores", "is missing") }
@@ -17,8 +17,11 @@ extension Tokenizer {
         throw source.error("scores", "number \(bad) is \(scores[bad]); expected finite numbers")
       }
     }
-    let addsSpace = try source.bool("add_space_prefix") ?? true
-    let unknown = try source.int("unknown_token_id") ?? 0
+    let addsSpace = try !isGemma4 && source.bool("add_space_prefix") ?? true
+    let unknown = try source.int("unknown_token_id") ?? (isGemma4 ? -1 : 0)
+    var rest = JSONObject()
+    if let scores { rest["scores"] = .array(scores.map(JSON.real)) }
+    if isGemma4 { rest["model"] = "gemma4" }
     let blank = "\u{2581}"
     let spaces: JSON = ["type": "Replace", "pattern": ["String": " "], "content": .string(blank)]
     let prepend: JSON = ["type": "Prepend", "prepend": .string(blank)]
@@ -37,8 +40,9 @@ extension Tokenizer {
         "unk_token": tokens.indices.contains(unknown) ? .string(tokens[unknown]) : .null,
         "continuing_subword_prefix": .null, "end_of_word_suffix": .null, "fuse_unk": true, "byte_fallback": true,
         "ignore_merges": false,
-      ], addsBOS: true, defaultIDs: ["bos_token": 1, "eos_token": 2, "unk_token": 0],
-      rest: scores.map { ["scores": .array($0.map(JSON.real))] } ?? .null)
+      ], addsBOS: true, alwaysAddsBOS: isGemma4,
+      defaultIDs: isGemma4 ? [:] : ["bos_token": 1, "eos_token": 2, "unk_token": 0],
+      rest: rest.isEmpty ? .null : .object(rest))
   }
 
   /// Every way in which a token, whatever its type, is the union of two: the best score first, then by the ids of the parts.
@@ -86,7 +90,11 @@ extension Tokenizer {
     let isBlank = { (step: JSON) in
       step["type"] == "Replace" && step["pattern"]?["String"] == " " && step["content"] == "\u{2581}"
     }
-    guard let normalizer = skeleton["normalizer"], skeleton["pre_tokenizer"]?.isNull ?? true else { return nil }
+    // Gemma's splits at blanks, of which none are left by then.
+    let pre = skeleton["pre_tokenizer"] ?? .null
+    guard let normalizer = skeleton["normalizer"],
+      pre.isNull || pre["type"] == "Split" && pre["pattern"]?["String"] == " "
+    else { return nil }
     let steps = normalizer["normalizers"]?.array ?? [normalizer]
     guard let last = steps.last, isBlank(last) else { return nil }
     switch steps.dropLast() {

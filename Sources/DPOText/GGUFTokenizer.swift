@@ -20,22 +20,24 @@ struct GGUFKind {
   let model: JSONObject
   /// What holds without `tokenizer.ggml.add_bos_token`.
   let addsBOS: Bool
+  /// It holds whatever the file says.
+  var alwaysAddsBOS = false
   /// Ids of special tokens that hold without a key.
   var defaultIDs: [String: Int] = [:]
   /// `tokenizer.ggml.pre`, where it tells how text is split.
   var pre: String?
-  /// What the kind has beside: see `Tokenizer.ggufKind`.
+  /// What the kind has beside: see `Tokenizer.ggufKey`.
   var rest = JSON.null
 }
 
 extension Tokenizer {
   /// The tokenizer of a GGUF file: its metadata put in the terms of tokenizer.json and tokenizer_config.json.
-  /// - Throws: `.unsupported` for tokenizers other than byte-level BPE ("gpt2") and SentencePiece's BPE ("llama"), `.format` for
-  ///   what is damaged; both name the file and the key.
+  /// - Throws: `.unsupported` for tokenizers other than byte-level BPE ("gpt2") and SentencePiece's BPE ("llama", and "gemma4",
+  ///   whose merges the file has), `.format` for what is damaged; both name the file and the key.
   package static func fromGGUF(_ metadata: GGUFMetadata) throws -> Tokenizer {
     let source = GGUFTokenizerSource(metadata)
     let model = try source.string("model") ?? { throw source.error("model", "is missing") }()
-    guard model == "gpt2" || model == "llama" else {
+    guard ["gpt2", "llama", gemma4].contains(model) else {
       let kind =
         switch model {
         case "bert": " (WordPiece)"
@@ -43,7 +45,8 @@ extension Tokenizer {
         default: ""
         }
       throw source.unsupported(
-        "model", "tokenizer kind \"\(DPOError.printable(model))\"\(kind) is not supported, only gpt2 and llama are")
+        "model",
+        "tokenizer kind \"\(DPOError.printable(model))\"\(kind) is not supported, only gpt2, llama and gemma4 are")
     }
     let tokens = try source.strings("tokens") ?? { throw source.error("tokens", "is missing") }()
     guard !tokens.isEmpty, tokens.count <= Vocabulary.largestID + 1 else {
@@ -52,7 +55,11 @@ extension Tokenizer {
     let types = try source.types(count: tokens.count)
     let vocabulary = try source.vocabulary(tokens, types)
     let kind =
-      try model == "gpt2" ? byteLevel(source, vocabulary) : sentencePiece(source, tokens, vocabulary)
+      switch model {
+      case "gpt2": try byteLevel(source, vocabulary)
+      case gemma4: try sentencePiece(source, tokens, vocabulary, isGemma4: true)
+      default: try sentencePiece(source, tokens, vocabulary)
+      }
 
     var configuration: JSONObject = ["tokenizer_class": "PreTrainedTokenizerFast"]
     func token(_ key: String, _ name: String) throws -> Int? {
@@ -82,7 +89,7 @@ extension Tokenizer {
       ])
     }
 
-    let addsBOS = try source.bool("add_bos_token") ?? kind.addsBOS
+    let addsBOS = try kind.alwaysAddsBOS || source.bool("add_bos_token") ?? kind.addsBOS
     let addsEOS = try source.bool("add_eos_token") ?? false
     let around = (
       before: addsBOS ? special["bos_token"].map { (tokens[$0], $0) } : nil,
@@ -99,6 +106,9 @@ extension Tokenizer {
       skeleton: JSONField(.object(skeleton), file: metadata.file), vocabulary: vocabulary, merges: kind.merges,
       configuration: JSONField(.object(configuration), file: metadata.file), ggufPreTokenizer: kind.pre)
   }
+
+  /// SentencePiece's BPE with the merges in the file.
+  private static let gemma4 = "gemma4"
 
   /// Where tokenizer.json in an HDF5 file keeps what only GGUF files have; other programs' files have no such key.
   package static let ggufKey = "gguf"
@@ -138,10 +148,12 @@ extension Tokenizer {
   }
 
   /// `tokenizer.*` of a GGUF file for this tokenizer.
-  /// - Parameter rows: of the model's embedding; llama.cpp wants a token for each, and none without one. Tokens beyond are
-  ///   left out: no text of the model can hold them.
+  /// - Parameters:
+  ///   - rows: of the model's embedding; llama.cpp wants a token for each, and none without one. Tokens beyond are left out: no
+  ///     text of the model can hold them.
+  ///   - kind: what llama.cpp's converter calls the SentencePiece tokenizers of the model's family.
   /// - Throws: `.unsupported` if llama.cpp has no name for the way it splits text, or for its kind.
-  package func ggufMetadata(rows: Int? = nil) throws -> [(key: String, value: GGUFValue)] {
+  package func ggufMetadata(rows: Int? = nil, kind: String = "llama") throws -> [(key: String, value: GGUFValue)] {
     let vocabulary = bpe.vocabulary
     let ids = 0..<Int32(min(rows ?? vocabularySize, Vocabulary.largestID + 1))
     let types: [Int] = ids.map { id in
@@ -154,18 +166,19 @@ extension Tokenizer {
     }
     var out: [(key: String, value: GGUFValue)] = []
     func set(_ key: String, _ value: GGUFValue) { out.append(("tokenizer.ggml.\(key)", value)) }
+    let hasMerges = kind == Tokenizer.gemma4 || skeleton[Tokenizer.ggufKey]?["model"]?.string == Tokenizer.gemma4
     if bpe.isByteLevel {
       set("model", .string("gpt2"))
       set("pre", .string(try ggufPreTokenizerName()))
     } else {
       let scores = try sentencePieceScores(ids)
-      set("model", .string("llama"))
+      set("model", .string(hasMerges ? Tokenizer.gemma4 : "llama"))
       set("scores", .doubles(scores.values))
       set("add_space_prefix", .bool(scores.addsSpace))
     }
     set("tokens", .strings(ids.map { token($0) ?? placeholder($0) }))
     set("token_type", .ints(types))
-    if bpe.isByteLevel {
+    if bpe.isByteLevel || hasMerges {
       set(
         "merges",
         .strings(

@@ -18,7 +18,7 @@ from tokenizers import Tokenizer
 
 SOURCES = Path(os.environ.get("LIBDPO_LLAMA_CPP") or PEERS / "llama.cpp")
 # Of kinds that dpo does not know.
-UNKNOWN = ("bert-bge", "nomic-bert-moe", "gemma-4")
+UNKNOWN = ("bert-bge", "nomic-bert-moe")
 
 
 @cache
@@ -116,7 +116,7 @@ def pairs(file):
     ids = [[int(word) for word in line.split()] for line in read("out").split("\n")[:len(rows)]]
     model = theirs(file)
     before = model.tokenize(b"", add_bos=True)
-    normalized = model.metadata["tokenizer.ggml.pre"].startswith("qwen")
+    normalized = model.metadata.get("tokenizer.ggml.pre", "").startswith("qwen")
     kept = {text: before + found for text, found in zip(rows, ids, strict=True)
             if text and not (normalized and unicodedata.normalize("NFC", text) != text)}
     return compare(with_model(file), list(kept), {**kept, "": before}.get, eos(with_model(file)))

@@ -29,6 +29,8 @@ public struct Family: Sendable {
   var normsAddOne = false
   /// `model_type` of a model with more than text that the family is the text part of.
   var wholeModel: String?
+  /// `tokenizer.ggml.model` of SentencePiece tokenizers.
+  package var ggufTokenizer = "llama"
   /// llama.cpp computes the windows of such a model.
   package var llamaHasWindow: @Sendable (DecoderConfiguration) -> Bool = { _ in false }
   /// llama.cpp takes the scale of attention from the head size, or knows the model by its number of blocks, as GGUF has no key.

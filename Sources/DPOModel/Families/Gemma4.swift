@@ -19,7 +19,8 @@ extension Family {
       .perLayerEmbedding: "model.embed_tokens_per_layer", .perLayerProjection: "model.per_layer_model_projection",
       .perLayerNorm: "model.per_layer_projection_norm",
     ]),
-    wholeModel: "gemma4", llamaHasWindow: { _ in true }, defaultLoRATargets: ["q_proj", "v_proj"],
+    wholeModel: "gemma4", ggufTokenizer: "gemma4", llamaHasWindow: { _ in true },
+    defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       guard try !reader.bool("enable_moe_block", default: false) else {
         throw DPOError(

@@ -17,5 +17,7 @@ extension ModelFile {
 
 /// tokenizer.ggml.… of a GGUF file.
 func tokenizerMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {
-  try model.tokenizer?.ggufMetadata(rows: model.configuration.vocabularySize) ?? []
+  let configuration = model.configuration
+  return try model.tokenizer?.ggufMetadata(
+    rows: configuration.vocabularySize, kind: configuration.family.ggufTokenizer) ?? []
 }
