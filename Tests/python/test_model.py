@@ -1,7 +1,9 @@
 """Levels 2 and 5 through Python: models that score, tokenise and generate; inspect and export."""
 
 import array
+import copy
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -35,6 +37,22 @@ class Scores(Case):
                         found = tokens[2 * index + offset]
                         self.assertEqual(len(found), len(pair[f"{side}_logps"]))
                         self.assertLess(float(numpy.abs(found - pair[f"{side}_logps"]).max()), 2e-4)
+
+    def test_handles_are_closed_once_and_not_copied(self) -> None:
+        model = libdpo.Model(MODEL, threads=1)
+        for copied in (copy.copy, copy.deepcopy, pickle.dumps):
+            with self.assertRaisesRegex(TypeError, "a Model cannot be copied or pickled"):
+                copied(model)
+        single, listed = model.score("the", " film"), model.score(["the"], [" film"])
+        self.assertEqual(single, listed)
+        model.close()
+        model.close()
+        with self.assertRaisesRegex(ValueError, "the Model is closed"):
+            model.info
+        # What lives until the end of the process says nothing there.
+        program = f"import libdpo, sys\nsys.kept = libdpo.Model({str(MODEL)!r})\nsys.kept.self = sys.kept\nsys.modules['libdpo._native'].lib = None"
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=os.environ)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
 
     def test_arrays_of_any_kind(self) -> None:
         model = libdpo.Model(MODEL, threads=1)

@@ -79,6 +79,61 @@ class Runs(Case):
         trainer.save_model(self.directory / "again.h5")
         self.assertTrue((self.directory / "again.h5").is_file())
 
+    def test_a_trained_model_is_the_trainers(self) -> None:
+        for peft, kind in ((LoraConfig(r=4, target_modules="all-linear"), "peft"), (None, "safetensors")):
+            out = self.directory / kind
+            trainer = DPOTrainer(
+                MODEL, args=small(out, max_steps=10, learning_rate=5e-3, logging_steps=0.25), train_dataset=PAIRS, peft_config=peft)
+            before, row = trainer.model, rows(PAIRS)[0]
+            output = trainer.train()
+            self.assertIsNot(trainer.model, before)
+            now = trainer.model.score(row["prompt"], row["chosen"])[0].logp
+            self.assertNotAlmostEqual(now, before.score(row["prompt"], row["chosen"])[0].logp, places=2)
+            self.assertEqual(len(trainer.model.generate("the", max_new_tokens=3)[0]), 1)
+            # A directory, as TRL writes it, with the same numbers.
+            saved = self.directory / f"{kind}-saved"
+            trainer.save_model(saved)
+            again = libdpo.Model(MODEL, saved) if peft else libdpo.Model(saved)
+            self.assertNear(again.score([row["prompt"]], [row["chosen"]])[0].logp, now, 1e-4, kind)
+            # A quarter of ten steps, rounded up; entries are means over their steps.
+            logged = [entry for entry in trainer.state.log_history if "loss" in entry]
+            self.assertEqual([entry["step"] for entry in logged], [3, 6, 9, 10])
+            losses = [line["loss"] for line in rows(out / "metrics.jsonl")]
+            self.assertNear(logged[0]["loss"], sum(losses[:3]) / 3, 1e-12, kind)
+            self.assertNear(output.training_loss, sum(losses) / 10, 1e-6, kind)
+            self.assertEqual(output.metrics["train_loss"], output.training_loss)
+            self.assertGreater(output.metrics["train_runtime"], 0)
+            # A finished run that is resumed says so, and what it was.
+            finished = DPOTrainer(
+                MODEL, args=small(out, max_steps=10, learning_rate=5e-3, logging_steps=0.25), train_dataset=PAIRS, peft_config=peft)
+            found = finished.train(resume_from_checkpoint=True)
+            self.assertEqual(found.global_step, 10)
+            self.assertNear(found.training_loss, output.training_loss, 1e-6, kind)
+            self.assertEqual([entry["step"] for entry in finished.state.log_history if "loss" in entry], [3, 6, 9, 10])
+
+    def test_a_stopped_run_may_be_resumed_by_the_same_trainer(self) -> None:
+        class Stop(libdpo.TrainerCallback):
+            def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+                control.should_training_stop = state.global_step == 3
+
+        trainer = DPOTrainer(MODEL, args=small(self.directory / "a", logging_steps=1), train_dataset=PAIRS, callbacks=[Stop()])
+        self.assertEqual(trainer.train().global_step, 3)
+        self.assertEqual(trainer.train(resume_from_checkpoint=True).global_step, 6)
+        steps = [entry["step"] for entry in trainer.state.log_history if "loss" in entry]
+        self.assertEqual(steps, [1, 2, 3, 4, 5, 6])
+
+    def test_columns_that_are_not_read_may_hold_anything(self) -> None:
+        import datetime
+
+        data = [{**row, "when": datetime.datetime.now(), "score": float("nan"), "weight": 1} for row in rows(PAIRS)]
+        self.assertEqual(len(libdpo.Dataset(data, libdpo.Model(MODEL))), len(data))
+        data[1]["chosen"] = datetime.datetime.now()
+        with self.assertRaisesRegex(TypeError, "row 2: chosen is datetime"):
+            libdpo.Dataset(data, libdpo.Model(MODEL))
+        class DPOConfig: ...
+        with self.assertRaisesRegex(TypeError, r"args is .*test_training.*DPOConfig, expected libdpo\.DPOConfig"):
+            DPOTrainer(MODEL, args=DPOConfig(), train_dataset=PAIRS)  # type: ignore[arg-type]
+
     def test_resumed_run_ends_in_the_same_bits(self) -> None:
         for peft in (None, LoraConfig(r=2)):
             def parameters(trainer: DPOTrainer) -> "dict[str, bytes]":

@@ -190,6 +190,8 @@ public final class Trainer: @unchecked Sendable {
   /// signal handler.
   public func cancel() { cancelled.store(true, ordering: .relaxed) }
 
+  func forgetCancel() { cancelled.store(false, ordering: .relaxed) }
+
   func checkCancelled() throws {
     if cancelled.exchange(false, ordering: .relaxed) || stopRequested?() == true {
       throw DPOError(.cancelled, "stopped as asked")

@@ -41,6 +41,8 @@ extension Trainer {
   ) throws -> TrainingResult {
     try exclusively {
       let directory = RunDirectory(path: outputDirectory)
+      // What `onEvent` says of the last event, the saved checkpoint, is for no run but this one.
+      defer { forgetCancel() }
       func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
       // All that may refuse the run comes before the first change on the disk.
       try source.check(models)

@@ -8,6 +8,7 @@ import ctypes
 import os
 import pathlib
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from ctypes import (
@@ -410,12 +411,19 @@ def string_array(texts: "list[str]", what: str) -> "ctypes.Array[c_char_p]":
 
 
 class Handle:
-    """Owns a handle of the library. ``close`` releases it; so do ``with`` and garbage collection."""
+    """Owns a handle of the library. ``close`` releases it; so do ``with`` and garbage collection. It cannot be copied."""
 
     _release = ""
+    _owned: "c_void_p | None" = None
 
     def __init__(self) -> None:
-        self._handle = c_void_p()
+        self._owned = c_void_p()
+
+    @property
+    def _handle(self) -> c_void_p:
+        if self._owned is None:
+            raise errors.InvalidArgumentError(f"the {type(self).__name__} is closed")
+        return self._owned
 
     def __enter__(self):  # type: ignore[no-untyped-def]
         return self
@@ -424,10 +432,14 @@ class Handle:
         self.close()
 
     def close(self) -> None:
-        handle, self._handle = self._handle, c_void_p()
+        handle, self._owned = self._owned, None
         if handle:
             getattr(lib, self._release)(handle)
 
-    def __del__(self) -> None:
-        if getattr(self, "_handle", None):
+    # At the end of the process modules may be gone, and the memory goes with it.
+    def __del__(self, _is_finalizing: "Callable[[], bool]" = sys.is_finalizing) -> None:
+        if not _is_finalizing():
             self.close()
+
+    def __reduce_ex__(self, _: object) -> "tuple[object, ...]":
+        raise TypeError(f"a {type(self).__name__} cannot be copied or pickled: open it again, or share it")

@@ -30,8 +30,9 @@ class RunConfig:
     """What every run has beside the options of the library; ``configs`` holds a class for each method."""
 
     output_dir: str = "trainer_output"
-    #: Steps between progress lines and entries of ``state.log_history``. Files get every step.
-    logging_steps: int = 10
+    #: Steps between progress lines and entries of ``state.log_history``, which hold means over them; below 1 a share of the run.
+    #: Files get every step.
+    logging_steps: float = 10
     disable_tqdm: bool = False
 
     #: The method that is trained, and whether it learns from answers that the policy draws.

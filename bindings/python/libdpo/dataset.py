@@ -68,7 +68,7 @@ class Dataset(_native.Handle):
                 rows = [{**row, "chosen_ids": [], "rejected_ids": []} for row in rows]
             self._from_tokens(rows, options)
         else:
-            text = "\n".join(json.dumps(dict(row), ensure_ascii=False) for row in rows).encode("utf-8", "surrogatepass")
+            text = "\n".join(_line(index, row) for index, row in enumerate(rows)).encode("utf-8", "surrogatepass")
             _native.check(
                 _native.lib.dpo_dataset_from_jsonl(_handle(model), text, len(text), byref(options), byref(self._handle))
             )
@@ -92,6 +92,37 @@ class Dataset(_native.Handle):
 
     def __len__(self) -> int:
         return self.info.rows
+
+
+#: Columns that the library reads, of any kind of rows.
+_COLUMNS = {
+    "prompt", "chosen", "rejected", "completion", "label", "completions", "ranks", "scores", "text", "messages", "weight", "margin",
+    "ref_chosen_logps", "ref_rejected_logps", "tools", "chat_template_kwargs",
+}
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's and others' numbers and arrays."""
+    for method in ("tolist", "item"):
+        if callable(getattr(value, method, None)):
+            return getattr(value, method)()
+    raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def _line(index: int, row: "Mapping[str, Any]") -> str:
+    """A row as JSON. Of a column that is not read, a value that JSON has no place for does not matter."""
+    try:
+        return json.dumps(dict(row), ensure_ascii=False, default=_plain, allow_nan=False)
+    except (TypeError, ValueError):
+        values = {}
+    for name, value in row.items():
+        try:
+            values[name] = json.loads(json.dumps(value, default=_plain, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            if name in _COLUMNS:
+                raise TypeError(f"row {index + 1}: {name} is {type(value).__name__}: {error}") from None
+            values[name] = type(value).__name__
+    return json.dumps(values, ensure_ascii=False)
 
 
 def _handle(model: Optional[Model]) -> Any:

@@ -20,6 +20,11 @@ from .configs import DPOConfig
 __all__ = ["Completion", "Model", "ModelInfo", "TextScore", "export", "inspect"]
 
 Path = Union[str, "os.PathLike[str]"]
+Texts = Union[str, Sequence[str]]
+
+
+def _texts(texts: Texts) -> "list[str]":
+    return [texts] if isinstance(texts, str) else list(texts)
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Model(_native.Handle):
         super().__init__()
         self.path = os.fspath(path)
         self.adapter = None if adapter is None else os.fspath(adapter)
+        self._opened: "dict[str, Any]" = {"threads": threads, "use_mmap": use_mmap, "engine": engine}
         open_model = _native.lib.dpo_model_open if use_mmap else _native.lib.dpo_model_load
         _native.check(
             open_model(
@@ -84,6 +90,10 @@ class Model(_native.Handle):
         )
         if engine != "auto":
             _native.check(_native.lib.dpo_model_set_engine(self._handle, engine.encode()))
+
+    def _reopened(self, path: Path, adapter: Optional[Path] = None) -> "Model":
+        """Another model, opened as this one was."""
+        return Model(path, adapter, **self._opened)
 
     def __repr__(self) -> str:
         return f"Model({self.path!r})" if self.adapter is None else f"Model({self.path!r}, {self.adapter!r})"
@@ -150,8 +160,10 @@ class Model(_native.Handle):
 
     # ----------------------------------------------------------------------------------------------------- scores
 
-    def score(self, prompts: Sequence[str], completions: Sequence[str]) -> "list[TextScore]":
-        """Log-probability of each completion after its prompt, EOS appended, tokenised as in training."""
+    def score(self, prompts: Texts, completions: Texts) -> "list[TextScore]":
+        """Log-probability of each completion after its prompt, EOS appended, tokenised as in training. A single text is one of
+        each."""
+        prompts, completions = _texts(prompts), _texts(completions)
         if len(prompts) != len(completions):
             raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
         sums, counts = _arrays.Output(len(prompts), c_double), _arrays.Output(len(prompts), c_int32)
@@ -194,8 +206,10 @@ class Model(_native.Handle):
             start += len(completion)
         return sums.values, each
 
-    def rewards(self, prompts: Sequence[str], completions: Sequence[str]) -> "list[float]":
-        """A reward model's score of each completion after its prompt, EOS appended, tokenised as in training."""
+    def rewards(self, prompts: Texts, completions: Texts) -> "list[float]":
+        """A reward model's score of each completion after its prompt, EOS appended, tokenised as in training. A single text is one
+        of each."""
+        prompts, completions = _texts(prompts), _texts(completions)
         if len(prompts) != len(completions):
             raise errors.InvalidArgumentError(f"{len(prompts)} prompts for {len(completions)} completions")
         rewards = _arrays.Output(len(prompts), c_double)
@@ -226,7 +240,7 @@ class Model(_native.Handle):
     @takes(generation_options)
     def generate(
         self,
-        prompts: Union[str, Sequence[str]],
+        prompts: Texts,
         *,
         on_token: "Callable[[int, int, int, str], object] | None" = None,
         **options: Any,
@@ -235,7 +249,7 @@ class Model(_native.Handle):
 
         ``on_token(prompt, completion, token, text)`` sees each token as it is made; returning a true value stops.
         """
-        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        texts = _texts(prompts)
         drawing = _generation_options(options)
         raised: "list[BaseException]" = []
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
+import tempfile
+import time
 from collections.abc import Callable, Sequence
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int64, c_size_t, c_void_p
 from dataclasses import dataclass, field
@@ -13,7 +16,7 @@ from . import _arrays, _native, errors
 from .classifier import TextClassifier
 from .config import RunConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
-from .model import Model
+from .model import Model, export, inspect
 from .progress import Progress, summary
 
 __all__ = ["Answer", "Forward", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
@@ -24,6 +27,31 @@ def _metrics(text: bytes) -> "dict[str, Any]":
     """The metrics of a step or evaluation by TRL's names."""
     values = json.loads(text)
     return {name: value for name, value in values.items() if name not in ("step", "seconds")}
+
+
+class _Log:
+    """Means over the steps since the last entry, as TRL logs them."""
+
+    #: These tell where the run stands.
+    _LAST = ("epoch", "learning_rate", "num_tokens", "total_steps")
+
+    def __init__(self, every: float, total: int) -> None:
+        # Below 1 it is a share of the run.
+        self.every = max(1, math.ceil(total * every) if every < 1 else int(every))
+        self.total = total
+        self._steps: "list[dict[str, Any]]" = []
+
+    def add(self, step: int, metrics: "dict[str, Any]") -> "dict[str, Any] | None":
+        self._steps.append(metrics)
+        if step % self.every and step != self.total:
+            return None
+        entry = dict(metrics)
+        for name, value in metrics.items():
+            if isinstance(value, float) and name not in self._LAST:
+                values = [step[name] for step in self._steps if isinstance(step.get(name), (int, float))]
+                entry[name] = sum(values) / len(values)
+        self._steps.clear()
+        return {**entry, "step": step}
 
 
 @dataclass
@@ -66,9 +94,10 @@ class TrainerCallback:
 @dataclass(frozen=True)
 class TrainOutput:
     global_step: int
-    #: Mean loss over the steps of this call.
+    #: Mean loss over the steps of this call; of a run that was finished before, over all of its steps.
     training_loss: float
-    #: Of the last step.
+    #: Those of the last step, and as in transformers ``train_loss``, ``train_runtime`` in seconds and
+    #: ``train_steps_per_second`` of this call.
     metrics: "dict[str, Any]"
 
 
@@ -132,7 +161,8 @@ class _Trainer(_native.Handle):
         super().__init__()
         args = self._config() if args is None else args
         if not isinstance(args, self._config):
-            raise TypeError(f"args is {type(args).__name__}, expected {self._config.__name__}")
+            kind = type(args)
+            raise TypeError(f"args is {kind.__module__}.{kind.__name__}, expected libdpo.{self._config.__name__}")
         if train_dataset is None:
             raise errors.InvalidArgumentError("train_dataset is missing")
         if peft_config is not None:
@@ -181,11 +211,13 @@ class _Trainer(_native.Handle):
             resume = b"last"
         elif resume_from_checkpoint not in (None, False):
             resume = _native.path_bytes(resume_from_checkpoint)  # type: ignore[arg-type]
-        progress = Progress(self.state.max_steps, self.args.logging_steps, not self.args.disable_tqdm)
+        log = _Log(self.args.logging_steps, self.state.max_steps)
+        progress = Progress(self.state.max_steps, log.every, not self.args.disable_tqdm)
         self.control.should_training_stop = False
         losses: "list[float]" = []
         last: "dict[str, Any]" = {}
         raised: "list[BaseException]" = []
+        started, began = time.monotonic(), len(self.state.log_history)
 
         def handle(event: _native.Event) -> None:
             text = (event.text or b"").decode("utf-8", "replace")
@@ -198,8 +230,8 @@ class _Trainer(_native.Handle):
                 self.state.global_step, self.state.epoch = values.step, values.epoch
                 progress.step(values.step, metrics)
                 self._call("on_step_end")
-                if values.step % max(1, self.args.logging_steps) == 0 or values.step == values.total_steps:
-                    entry = {**metrics, "step": values.step}
+                entry = log.add(values.step, metrics)
+                if entry is not None:
                     self.state.log_history.append(entry)
                     self._call("on_log", logs=entry)
             elif event.kind == _native.EVENT_EVALUATION:
@@ -234,9 +266,45 @@ class _Trainer(_native.Handle):
             raise raised[0]
         if not (status == errors.CancelledError.code and self.control.should_training_stop):
             _native.check(status)
+        if resume is not None:
+            before = self._earlier(len(losses))
+            if not losses and before:
+                progress.note("nothing is left to train: the run was finished before")
+                losses = [entry["loss"] for entry in before if "loss" in entry]
+                last.update(before[-1])
+                self.state.global_step, self.state.epoch = before[-1]["step"], before[-1].get("epoch", self.state.epoch)
+            earlier = _Log(self.args.logging_steps, self.state.max_steps)
+            logged = [earlier.add(entry["step"], entry) if "loss" in entry else entry for entry in before]
+            self.state.log_history[:began] = [entry for entry in logged if entry is not None]
+        self._take_tuned()
         self._call("on_train_end")
-        mean = sum(losses) / len(losses) if losses else float("nan")
-        return TrainOutput(self.state.global_step, mean, dict(last))
+        mean = sum(losses) / len(losses) if losses else math.nan
+        seconds = time.monotonic() - started
+        summed = {"train_loss": mean, "train_runtime": seconds, "train_steps_per_second": len(losses) / seconds}
+        return TrainOutput(self.state.global_step, mean, {**last, **summed})
+
+    def _earlier(self, own: int) -> "list[dict[str, Any]]":
+        """What the run wrote of steps and evaluations before the last ``own`` steps."""
+        try:
+            with open(os.path.join(self.args.output_dir, "metrics.jsonl"), encoding="utf-8") as file:
+                entries = [json.loads(line) for line in file]
+        except FileNotFoundError:
+            return []
+        first = self.state.global_step - own
+        return [
+            {name: value for name, value in entry.items() if name != "seconds"}
+            for entry in entries
+            if isinstance(entry.get("step"), int) and (not own or entry["step"] <= first)
+        ]
+
+    def _take_tuned(self) -> None:
+        """``model`` becomes what was trained. The one that it was made of stays open for the steps that may follow."""
+        tuned = os.path.join(self.args.output_dir, "final.h5")
+        if not os.path.exists(tuned):
+            return
+        self._untuned = getattr(self, "_untuned", self.model)
+        has_adapter = inspect(tuned)["kind"] == "adapter"
+        self.model = self._untuned._reopened(self._untuned.path if has_adapter else tuned, tuned if has_adapter else None)
 
     def _call(self, name: str, **kwargs: Any) -> None:
         for callback in self._callbacks:
@@ -253,8 +321,17 @@ class _Trainer(_native.Handle):
         _native.lib.dpo_trainer_cancel(self._handle)
 
     def save_model(self, path: Union[str, "os.PathLike[str]"]) -> None:
-        """Writes the trained adapter or model as HDF5; ``libdpo.export`` converts it."""
-        _native.check(_native.lib.dpo_trainer_save_model(self._handle, _native.path_bytes(path)))
+        """Writes the trained adapter or model: a path that ends in .h5 as libdpo's own file, any other as a directory that PEFT or
+        transformers loads. ``libdpo.export`` writes other formats."""
+        if os.fspath(path).endswith(".h5"):
+            _native.check(_native.lib.dpo_trainer_save_model(self._handle, _native.path_bytes(path)))
+            return
+        with tempfile.TemporaryDirectory(prefix="libdpo-") as directory:
+            own = os.path.join(directory, "model.h5")
+            self.save_model(own)
+            to = "peft" if inspect(own)["kind"] == "adapter" else "safetensors"
+            base = getattr(self, "_untuned", self.model).path
+            export(own, to, path, overwrite=True, **({"base": base} if to == "peft" else {}))
 
     def save_checkpoint(self, path: Union[str, "os.PathLike[str]"]) -> None:
         """Writes parameters, optimiser, position and options."""
