@@ -27,6 +27,8 @@ private func open(
   _ model: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
   withStatus {
+    ch_opening()
+    defer { ch_opened() }
     let model = try required(model, "model")
     let opened = try LanguageModel(
       path: text(path, "path"), adapter: optionalText(adapter, "adapter"), threads: Int(threads), inMemory: inMemory)

@@ -40,6 +40,10 @@ int32_t *ch_cancel_flag(const void *handle);
 int32_t ch_flag_load(const int32_t *flag);
 void ch_flag_clear(int32_t *flag);
 
+/* Around the opening of a file: fork() waits for its end. Not around a callback. */
+void ch_opening(void);
+void ch_opened(void);
+
 /* The calling thread's last error, cut at a whole character. */
 void ch_set_error(const char *text, size_t size);
 const char *ch_last_error(void);
