@@ -15,11 +15,13 @@ VENV := .cache/venv
 VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* //p' include/dpo.h | paste -sd.)
 ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
-# Nothing uses the regular expressions of Swift's library, which would make up a tenth of libdpo.so.
-export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-processing-module-import
+# Nothing uses the regular expressions of Swift's library, which would make up a tenth of libdpo.so. Nothing that is shipped needs a
+# path to libraries: it carries all but the C library (scripts/static).
+export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-processing-module-import \
+  --pkg-config-path .cache/static/pkgconfig --disable-local-rpath
 SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
-.PHONY: help options docs deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel format clean
+.PHONY: help options docs deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel dist test-packages format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -35,6 +37,7 @@ docs: build ## the reference of the Swift API as a static site, in build/docs/sw
 
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
 	@scripts/deps "$(PYTHON)" "$(VENV)"
+	@scripts/static .cache/static
 
 model: deps ## download the 135M-parameter model that demo, tests and bench use (93 MB, once)
 	@$(VENV)/bin/python examples/data/fetch_model.py .cache
@@ -55,7 +58,7 @@ paper: build ## five experiments after the DPO paper in small: all, ONLY="sentim
 	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(if $(MODEL),--model "$(MODEL)") $(ONLY)
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
-	@scripts/deps "$(PYTHON)" "$(VENV)" chromium cmake libopenblas0 || echo "Checks that need these are skipped."
+	@scripts/deps "$(PYTHON)" "$(VENV)" chromium libopenblas0 || echo "Checks that need these are skipped."
 	@scripts/deps "$(PYTHON)" "$(VENV)" gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static || \
 	  echo "The kernels are not tested for 64-bit Arm processors."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
@@ -66,6 +69,9 @@ test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (
 test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compiler from Debian unstable to .cache, 5 GB)
 	@scripts/deps "$(PYTHON)" "$(VENV)" binutils-aarch64-linux-gnu qemu-user-static
 	@SWIFT="$(SWIFT)" scripts/test-arm64 "$(VERSION)" "$(ABI)" $(VENV)/bin/python
+
+test-packages: wheel dist ## wheel and tarball, with every Python here and in Debian trixie and sid (as root; trees in .cache, 1.4 GB)
+	@$(VENV)/bin/python Tests/packages/check.py $(BUILD)
 
 bench: build model ## every engine's times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp; QUICK=1: about 5 minutes
 	@Benchmarks/bench $(VENV)/bin/python $(if $(QUICK),--quick) $(ENGINES)
@@ -81,12 +87,11 @@ install: ## copy the staged tree to $(DESTDIR)$(PREFIX)
 	@test -e $(BUILD)/lib/libdpo.so || { echo "Nothing is built yet: run make build first." >&2; exit 1; }
 	@scripts/install "$(BUILD)" "$(DESTDIR)$(PREFIX)"
 
-wheel: build ## a Python wheel that carries libdpo.so, in build/wheel
-	@rm -rf $(BUILD)/wheel && mkdir -p $(BUILD)/wheel bindings/python/libdpo/lib
-	@cp -L $(BUILD)/lib/libdpo.so.$(ABI) bindings/python/libdpo/lib/
-	@$(VENV)/bin/python -m pip wheel -q --no-deps --no-build-isolation -w $(BUILD)/wheel bindings/python
-	@rm -rf bindings/python/libdpo/lib bindings/python/build bindings/python/*.egg-info
-	@ls $(BUILD)/wheel/*.whl | sed 's/^/Wheel: /'
+wheel: build ## a Python wheel with libdpo.so and dpo, in build/wheel
+	@SWIFT="$(SWIFT)" scripts/wheel "$(BUILD)" "$(VENV)" "$(ABI)"
+
+dist: build ## library, command and header for other machines, as build/libdpo-VERSION-linux-PROCESSOR.tar.gz
+	@SWIFT="$(SWIFT)" scripts/dist "$(BUILD)" "$(VERSION)"
 
 format: deps ## format the Swift and C sources in place
 	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift

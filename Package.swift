@@ -57,7 +57,8 @@ let package = Package(
       name: "dpo-tool",
       dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       linkerSettings: [
-        .unsafeFlags(["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections"], linux),
+        .unsafeFlags(
+          ["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections", "-Xlinker", "--no-export-dynamic"], linux),
         .linkedLibrary("FoundationEssentials", linux), .linkedLibrary("_FoundationCollections", linux),
         .linkedLibrary("_FoundationCShims", linux),
         .linkedLibrary("swiftSynchronization", linux),

@@ -1,0 +1,184 @@
+"""What `make test-packages` calls: the wheel and the tarball, here and on other systems. The last line is the sum.
+
+Usage: check.py BUILD
+
+The wheel is installed by every Python from 3.9 that the machine has as python3.N, and by those of Debian's suites trixie and sid, which
+debootstrap puts in .cache/trees once (1.4 GB). There the tarball is used, too. That needs root.
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import zipfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FIXTURES = ROOT / "Tests/Fixtures"
+EXAMPLE = ROOT / "examples/c/train.c"
+SUITES = ("trixie", "sid")
+PACKAGES = "python3,python3-venv,gcc,libc6-dev,pkg-config,cmake,make"
+#: libgcc_s comes with glibc: glibc loads it itself when a thread is cancelled.
+OF_GLIBC = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
+LICENSES = {
+    "libdpo", "HDF5", "Jansson", "PCRE2", "utf8proc", "xxHash", "libstdc++", "Swift", "swift-argument-parser", "swift-collections", "ggml",
+}
+#: What the wheel and the tarball may take, in bytes.
+LIMIT = 18_000_000
+passed = failed = 0
+skipped: "list[str]" = []
+
+
+def expect(condition: bool, message: str) -> None:
+    global passed, failed
+    if condition:
+        passed += 1
+    else:
+        failed += 1
+        print(f"   failed: {message}")
+
+
+def output(*command: object) -> str:
+    return subprocess.run([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=True).stdout
+
+
+def count(name: str, command: "list[str]") -> None:
+    """Adds what a program's last line tells."""
+    global passed, failed
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    found = re.search(r"(\d+) passed, (\d+) failed\s*$", done.stdout)
+    bad = int(found.group(2)) if found else 1
+    if done.returncode or bad:
+        print(done.stdout)
+        bad = max(bad, 1)
+    passed += int(found.group(1)) if found else 0
+    failed += bad
+    lines = done.stdout.splitlines()
+    python = next((line for line in lines if line.startswith("Python ")), "")
+    print(f"   {name}{', ' if python else ''}{python}: {lines[-1] if lines else 'no output'}", flush=True)
+
+
+def program(path: pathlib.Path, floor: "tuple[int, int]", debug: pathlib.Path) -> None:
+    dynamic = output("readelf", "-d", path)
+    needed = set(re.findall(r"NEEDED.*\[(.*)\]", dynamic))
+    expect(needed <= OF_GLIBC, f"{path.name} needs {needed - OF_GLIBC}")
+    expect("RUNPATH" not in dynamic and "RPATH" not in dynamic, f"{path.name} has a path to libraries")
+    versions = [(int(major), int(minor)) for major, minor in re.findall(r"GLIBC_(\d+)\.(\d+)", output("objdump", "-T", path))]
+    expect(max(versions) == floor, f"{path.name} needs glibc {max(versions)}, and the wheel's tag says {floor}")
+    expect(".symtab" not in output("readelf", "-SW", path), f"{path.name} is not stripped")
+    build = re.compile(r"Build ID: (\w+)")
+    expect(
+        build.search(output("readelf", "-n", path)).group(1) == build.search(output("readelf", "-n", debug)).group(1),
+        f"{debug.name} is of another build than {path.name}",
+    )
+
+
+def contents(build: pathlib.Path, wheel: pathlib.Path, tarball: pathlib.Path) -> None:
+    print("== contents", flush=True)
+    for package in (wheel, tarball):
+        print(f"   {package.name}: {package.stat().st_size / 1e6:.1f} MB")
+        expect(package.stat().st_size < LIMIT, f"{package.name} is larger than {LIMIT} bytes")
+    tag = re.fullmatch(r"libdpo-(\S+)-py3-none-manylinux_(\d+)_(\d+)_\w+\.whl", wheel.name)
+    expect(tag is not None, f"{wheel.name} has no tag of glibc alone")
+    floor = (int(tag.group(2)), int(tag.group(3))) if tag else (0, 0)
+    debug = build / "debug"
+    with tempfile.TemporaryDirectory() as directory:
+        place = pathlib.Path(directory)
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(place)
+            executable = archive.getinfo("libdpo/bin/dpo").external_attr >> 16 & 0o111
+        expect(bool(executable), "the wheel's dpo is not executable")
+        licenses = {path.stem for path in place.glob("*.dist-info/licenses/**/*.txt") if path.stat().st_size > 500}
+        expect(licenses == LICENSES, f"the wheel's licences differ: {licenses ^ LICENSES}")
+        expect((place / "libdpo/py.typed").exists(), "the wheel has no py.typed")
+        library = next((place / "libdpo/lib").iterdir())
+        symbols = output("nm", "-D", "--defined-only", library).split("\n")[:-1]
+        expect(bool(symbols) and all(" dpo_" in line for line in symbols), "libdpo.so exports what is not of dpo.h")
+        library_debug = next(debug.glob("libdpo.so.*.debug"))
+        program(library, floor, library_debug)
+        program(place / "libdpo/bin/dpo", floor, debug / "dpo.debug")
+    with tempfile.TemporaryDirectory() as directory:
+        with tarfile.open(tarball) as archive:
+            archive.extractall(directory)
+        (sdk,) = pathlib.Path(directory).iterdir()
+        for name in ("include/dpo.h", "lib/pkgconfig/dpo.pc", "lib/cmake/dpo/dpo-config.cmake", "lib/libdpo.so"):
+            expect((sdk / name).exists(), f"the tarball has no {name}")
+        licenses = {path.stem for path in (sdk / "share/doc/libdpo/licenses").iterdir()}
+        expect(licenses == LICENSES, f"the tarball's licences differ: {licenses ^ LICENSES}")
+        program(sdk / "lib/libdpo.so", floor, library_debug)
+        program(sdk / "bin/dpo", floor, debug / "dpo.debug")
+
+
+def pythons(wheel: pathlib.Path) -> None:
+    print("== the wheel with this machine's Pythons", flush=True)
+    for minor in range(9, 15):
+        name = f"python3.{minor}"
+        if not shutil.which(name) or subprocess.run([name, "-c", "import venv, ensurepip"], capture_output=True).returncode:
+            skipped.append(f"there is no {name} here")
+            continue
+        count(name, [name, str(ROOT / "Tests/packages/wheel.py"), str(wheel), str(FIXTURES)])
+
+
+def tree(suite: str) -> "pathlib.Path | None":
+    """A system of Debian's, without anything of ours."""
+    place = ROOT / ".cache/trees" / suite
+    if (place / "complete").exists():
+        return place
+    if os.getuid() or not shutil.which("debootstrap"):
+        skipped.append(f"{suite} needs root and debootstrap")
+        return None
+    shutil.rmtree(place, ignore_errors=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    print(f"   debootstrap {suite}", flush=True)
+    mirror = os.environ.get("DEBIAN_MIRROR")
+    command = ["debootstrap", "--variant=minbase", f"--include={PACKAGES}", suite, str(place), *([mirror] if mirror else [])]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        skipped.append(f"debootstrap {suite} did not succeed: {(done.stdout.splitlines() or [''])[-1]}")
+        return None
+    (place / "complete").touch()
+    return place
+
+
+def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path) -> None:
+    print(f"== Debian {suite}", flush=True)
+    root = tree(suite)
+    if not root:
+        return
+    inside = root / "test"
+    shutil.rmtree(inside, ignore_errors=True)
+    inside.mkdir()
+    for path in (wheel, tarball, EXAMPLE, ROOT / "Tests/packages/wheel.py", ROOT / "Tests/packages/tarball.sh"):
+        shutil.copy(path, inside)
+    for part in ("models/llama-tied", "data"):
+        shutil.copytree(FIXTURES / part, inside / "fixtures" / part)
+    # In a name space without a network.
+    enter = [
+        "unshare", "--mount", "--net", "sh", "-eu", "-c",
+        'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /usr/bin/env -i PATH=/usr/bin:/bin LANG=C.UTF-8 "$@"',
+        str(root),
+    ]
+    glibc = output(*enter, "ldd", "--version").splitlines()[0].split()[-1]
+    count(f"wheel, glibc {glibc}", [*enter, "python3", "/test/wheel.py", f"/test/{wheel.name}", "/test/fixtures"])
+    count(f"tarball, glibc {glibc}", [*enter, "sh", "/test/tarball.sh", f"/test/{tarball.name}", "/test/fixtures", "/test/train.c"])
+    shutil.rmtree(inside)
+
+
+def main() -> int:
+    build = pathlib.Path(sys.argv[1]).resolve()
+    (wheel,), (tarball,) = build.glob("wheel/*.whl"), build.glob("libdpo-*.tar.gz")
+    contents(build, wheel, tarball)
+    pythons(wheel)
+    for suite in SUITES:
+        elsewhere(suite, wheel, tarball)
+    for reason in skipped:
+        print(f"   not run: {reason}")
+    print(f"{passed} passed, {failed} failed" + (f", {len(skipped)} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
