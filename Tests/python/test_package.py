@@ -38,7 +38,7 @@ class Package(Case):
     def prefix(self) -> "os.PathLike[str]":
         """The staged tree, copied to another place."""
         target = self.directory / "elsewhere"
-        shutil.copytree(BUILD, target, symlinks=True, ignore=shutil.ignore_patterns("wheel"))
+        shutil.copytree(BUILD, target, symlinks=True, ignore=shutil.ignore_patterns("wheel", "debug", "libdpo-*"))
         return target
 
     def test_staged_tree_works_where_it_lies(self) -> None:
