@@ -88,7 +88,7 @@ install: ## copy the staged tree to $(DESTDIR)$(PREFIX)
 	@scripts/install "$(BUILD)" "$(DESTDIR)$(PREFIX)"
 
 wheel: build ## a Python wheel with libdpo.so and dpo, in build/wheel
-	@SWIFT="$(SWIFT)" scripts/wheel "$(BUILD)" "$(VENV)" "$(ABI)"
+	@SWIFT="$(SWIFT)" scripts/wheel "$(RELEASE)" "$(BUILD)" "$(VENV)" "$(ABI)"
 
 dist: build ## library, command and header for other machines, as build/libdpo-VERSION-linux-PROCESSOR.tar.gz
 	@SWIFT="$(SWIFT)" scripts/dist "$(BUILD)" "$(VERSION)"

@@ -6,10 +6,11 @@ import sys
 
 
 def main() -> None:
-    program = pathlib.Path(__file__).resolve().parent / "bin" / "dpo"
-    if not program.exists():
-        sys.exit(f"There is no {program}: only wheels carry the command. In a checkout it is build/bin/dpo.")
-    os.execv(program, ["dpo", *sys.argv[1:]])
+    # The library of a wheel can be run as a program (scripts/wheel).
+    programs = list((pathlib.Path(__file__).resolve().parent / "lib").glob("libdpo.so.*"))
+    if not programs:
+        sys.exit("Only wheels carry the command dpo. In a checkout it is build/bin/dpo.")
+    os.execv(programs[0], ["dpo", *sys.argv[1:]])
 
 
 if __name__ == "__main__":
