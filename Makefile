@@ -71,6 +71,7 @@ test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compi
 	@SWIFT="$(SWIFT)" scripts/test-arm64 "$(VERSION)" "$(ABI)" $(VENV)/bin/python
 
 test-packages: wheel dist ## wheel and tarball, with every Python here and in Debian trixie and sid (as root; trees in .cache, 1.4 GB)
+	@scripts/deps "$(PYTHON)" "$(VENV)" debootstrap || echo "The packages are tested on this system only."
 	@$(VENV)/bin/python Tests/packages/check.py $(BUILD)
 
 bench: build model ## every engine's times beside the limit and, where Tests/peers/setup put them, TRL, PyTorch, llama.cpp; QUICK=1: about 5 minutes
