@@ -169,6 +169,8 @@ class _Trainer(_native.Handle):
             args = with_adapter(args, peft_config)
         self.args = args
         self.model = model if isinstance(model, Model) else Model(model, threads=args.threads)
+        #: What is trained from; ``train`` makes ``model`` the tuned one.
+        self._untuned = self.model
         self.ref_model = (
             ref_model if ref_model is None or isinstance(ref_model, Model) else Model(ref_model, threads=args.threads)
         )
@@ -302,7 +304,6 @@ class _Trainer(_native.Handle):
         tuned = os.path.join(self.args.output_dir, "final.h5")
         if not os.path.exists(tuned):
             return
-        self._untuned = getattr(self, "_untuned", self.model)
         has_adapter = inspect(tuned)["kind"] == "adapter"
         self.model = self._untuned._reopened(self._untuned.path if has_adapter else tuned, tuned if has_adapter else None)
 
@@ -330,8 +331,7 @@ class _Trainer(_native.Handle):
             own = os.path.join(directory, "model.h5")
             self.save_model(own)
             to = "peft" if inspect(own)["kind"] == "adapter" else "safetensors"
-            base = getattr(self, "_untuned", self.model).path
-            export(own, to, path, overwrite=True, **({"base": base} if to == "peft" else {}))
+            export(own, to, path, overwrite=True, **({"base": self._untuned.path} if to == "peft" else {}))
 
     def save_checkpoint(self, path: Union[str, "os.PathLike[str]"]) -> None:
         """Writes parameters, optimiser, position and options."""
