@@ -566,13 +566,7 @@ extension DecodeStep: BlockExecutor {
         expertOutput.pointer + places.lowerBound * width, width, bias.values, places.count, width)
     }
     for row in 0..<rows {
-      let sum = output.pointer + row * width
-      sum.update(repeating: 0, count: width)
-      for visit in routing.visits[row * experts.active..<(row + 1) * experts.active] {
-        let y = expertOutput.pointer + Int(visit) * width
-        kernels.pointee.scale(y, y, routing.weights[Int(visit)], width)
-        kernels.pointee.accumulate(sum, y, width)
-      }
+      routing.mix(row, expertOutput.pointer, width, into: output.pointer + row * width, with: kernels)
     }
   }
 

@@ -10,6 +10,10 @@ struct Routing {
   let weights: [Float]
   /// Places of each row's experts, the one with the highest score first: [rows, active].
   let visits: [Int32]
+  /// The same experts by their numbers.
+  let chosen: [Int32]
+  /// Experts of a row.
+  let active: Int
   /// Experts that have rows, and their places.
   let groups: [(expert: Int, places: Range<Int>)]
 
@@ -46,7 +50,49 @@ struct Routing {
       weights[place] = shares[index]
       visits[index] = Int32(place)
     }
-    (self.rows, self.weights, self.visits) = (rows, weights, visits)
+    (self.rows, self.weights, self.visits, self.chosen, self.active) = (rows, weights, visits, chosen, active)
+  }
+
+  /// Where a row's experts are in `visits` and `chosen`.
+  private func visits(of row: Int) -> Range<Int> { row * active..<(row + 1) * active }
+
+  /// sum[width] = Σ w_e y_e over a row's experts, whose outputs y[places, width] are used up.
+  func mix(
+    _ row: Int, _ y: UnsafeMutablePointer<Float>, _ width: Int, into sum: UnsafeMutablePointer<Float>,
+    with kernels: UnsafePointer<ck_engine>
+  ) {
+    sum.update(repeating: 0, count: width)
+    for visit in visits[visits(of: row)] {
+      let output = y + Int(visit) * width
+      kernels.pointee.scale(output, output, weights[Int(visit)], width)
+      kernels.pointee.accumulate(sum, output, width)
+    }
+  }
+
+  /// sum[width] += Σ x_e over a row's experts, of x[places, width].
+  func accumulate(
+    _ row: Int, _ x: UnsafeMutablePointer<Float>, _ width: Int, into sum: UnsafeMutablePointer<Float>,
+    with kernels: UnsafePointer<ck_engine>
+  ) {
+    for visit in visits[visits(of: row)] { kernels.pointee.accumulate(sum, x + Int(visit) * width, width) }
+  }
+
+  /// From q = w · dL/dw of the weights w, one a place, to dL/d score of each expert of a row: q − p Σ q, where p is the softmax
+  /// that the weights are of.
+  func scoreGradient(
+    _ row: Int, _ scores: UnsafePointer<Float>, _ experts: Experts, q: UnsafePointer<Float>,
+    into gradient: UnsafeMutablePointer<Float>
+  ) {
+    let own = visits(of: row)
+    let sum = own.reduce(Float(0)) { $0 + q[Int(visits[$1])] }
+    if experts.weighsActiveOnly {
+      for expert in 0..<experts.count { gradient[expert] = 0 }
+      for index in own { gradient[Int(chosen[index])] = -weights[Int(visits[index])] * sum }
+    } else {
+      let (top, scale) = (scores[Int(chosen[own.lowerBound])], weights[Int(visits[own.lowerBound])] * sum)
+      for expert in 0..<experts.count { gradient[expert] = -exp(scores[expert] - top) * scale }
+    }
+    for index in own { gradient[Int(chosen[index])] += q[Int(visits[index])] }
   }
 
   /// The layers of each expert with its rows.
@@ -73,27 +119,6 @@ extension Experts {
       ? chosen.reduce(Float(0)) { $0 + exp(scores[Int($1)] - top) }
       : (0..<count).reduce(Float(0)) { $0 + exp(scores[$1] - top) }
     for place in 0..<active { shares[place] = exp(scores[Int(chosen[place])] - top) / sum }
-  }
-
-  /// From q = w · dL/dw of the weights w of a row's experts to dL/d score of each: q − p Σ q, where p is the softmax that the
-  /// weights are of.
-  func scoreGradient(
-    _ scores: UnsafePointer<Float>, _ q: UnsafeBufferPointer<Float>, into gradient: UnsafeMutablePointer<Float>
-  ) {
-    withUnsafeTemporaryAllocation(of: Int32.self, capacity: active) { chosen in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: active) { shares in
-        choose(scores, chosen, shares)
-        let (sum, top) = (q.reduce(0, +), scores[Int(chosen[0])])
-        if weighsActiveOnly {
-          for expert in 0..<count { gradient[expert] = 0 }
-          for place in 0..<active { gradient[Int(chosen[place])] = -shares[place] * sum }
-        } else {
-          let scale = shares[0] * sum
-          for expert in 0..<count { gradient[expert] = -exp(scores[expert] - top) * scale }
-        }
-        for place in 0..<active { gradient[Int(chosen[place])] += q[place] }
-      }
-    }
   }
 }
 
@@ -130,15 +155,7 @@ extension ModelRun {
     for group in groups { addBiases(group.linears, outputs + group.rows.lowerBound * hidden, group.rows.count) }
     let mixed = outputPlace(place)
     team.rows("experts' sum", count, bytes: 8 * (experts.active + 1) * hidden) { rows, _ in
-      for row in rows {
-        let sum = mixed + row * hidden
-        memset(sum, 0, hidden * 4)
-        for visit in routing.visits[row * experts.active..<(row + 1) * experts.active] {
-          let y = outputs + Int(visit) * hidden
-          kernels.pointee.scale(y, y, routing.weights[Int(visit)], hidden)
-          kernels.pointee.accumulate(sum, y, hidden)
-        }
-      }
+      for row in rows { routing.mix(row, outputs, hidden, into: mixed + row * hidden, with: kernels) }
     }
   }
 
@@ -176,14 +193,9 @@ extension ModelRun {
       }
     }
     team.rows("router backward", count, bytes: 4 * experts.count) { rows, _ in
-      withUnsafeTemporaryAllocation(of: Float.self, capacity: experts.active) { q in
-        for row in rows {
-          for index in 0..<experts.active {
-            q[index] = dweights[Int(routing.visits[row * experts.active + index])]
-          }
-          experts.scoreGradient(
-            scores + row * experts.count, UnsafeBufferPointer(q), into: dscores + row * experts.count)
-        }
+      for row in rows {
+        routing.scoreGradient(
+          row, scores + row * experts.count, experts, q: dweights, into: dscores + row * experts.count)
       }
     }
     return (Rows(x: dscores, prepared: nil), routing)
@@ -199,13 +211,8 @@ extension ModelRun {
       dy: Rows(x: at(layout.gateUp, place.layer), prepared: nil), branch.inputWidth, inputSize: hidden,
       into: dx == nil ? nil : dinputs)
     guard let dx else { return }
-    let active = routing.rows.count / count
-    team.rows("experts' gradients", count, bytes: 4 * (active + 2) * hidden) { rows, _ in
-      for row in rows {
-        for visit in routing.visits[row * active..<(row + 1) * active] {
-          kernels.pointee.accumulate(dx + row * hidden, dinputs + Int(visit) * hidden, hidden)
-        }
-      }
+    team.rows("experts' gradients", count, bytes: 4 * (routing.active + 2) * hidden) { rows, _ in
+      for row in rows { routing.accumulate(row, dinputs, hidden, into: dx + row * hidden, with: kernels) }
     }
   }
 
