@@ -41,6 +41,7 @@ extension Family {
     readGGUF: { reader in
       var configuration = try reader.rotary(olmoe)
       configuration.queryKeyNorm = .whole
+      configuration.experts?.weighsActiveOnly = false
       return configuration
     },
     writeGGUF: \.expertsMetadata)
@@ -213,8 +214,6 @@ extension GGUFReader {
       return nil
     }
     let count = try integer("expert_count", Limits.expertCount)
-    // llama.cpp weighs OLMoE's as their share among all, and those of the others among a row's own.
-    return Experts(
-      count: count, active: try integer("expert_used_count", 1...count), weighsActiveOnly: family != .olmoe)
+    return Experts(count: count, active: try integer("expert_used_count", 1...count), weighsActiveOnly: true)
   }
 }
