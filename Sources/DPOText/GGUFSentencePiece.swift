@@ -21,7 +21,7 @@ extension Tokenizer {
     let unknown = try source.int("unknown_token_id") ?? (isGemma4 ? -1 : 0)
     var rest = JSONObject()
     if let scores { rest["scores"] = .array(scores.map(JSON.real)) }
-    if isGemma4 { rest["model"] = "gemma4" }
+    if isGemma4 { rest["model"] = .string(gemma4) }
     let blank = "\u{2581}"
     let spaces: JSON = ["type": "Replace", "pattern": ["String": " "], "content": .string(blank)]
     let prepend: JSON = ["type": "Prepend", "prepend": .string(blank)]

@@ -108,7 +108,7 @@ extension Tokenizer {
   }
 
   /// SentencePiece's BPE with the merges in the file.
-  private static let gemma4 = "gemma4"
+  static let gemma4 = "gemma4"
 
   /// Where tokenizer.json in an HDF5 file keeps what only GGUF files have; other programs' files have no such key.
   package static let ggufKey = "gguf"
