@@ -12,7 +12,7 @@ unexport CC CXX
 
 BUILD := build
 VENV := .cache/venv
-VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* //p' include/dpo.h | paste -sd.)
+VERSION := $(shell sed -n 's/^#define DPO_VERSION_[A-Z]* \([0-9]*\)$$/\1/p' include/dpo.h | paste -sd.)
 ABI := $(shell sed -n 's/^#define DPO_ABI_VERSION //p' include/dpo.h)
 RELEASE = $(shell $(SWIFT) build -c release --show-bin-path)
 # Nothing uses the regular expressions of Swift's library, which would make up a tenth of libdpo.so. Nothing that is shipped needs a

@@ -64,11 +64,12 @@
  *              while another thread's call uses them (what they stand for goes when that call returns). NULL, a pointer
  *              that is no handle, or a handle of another kind gives DPO_ERROR_INVALID_ARGUMENT; a released handle, and
  *              one that was opened before fork(), DPO_ERROR_STATE. A further model handle on the same file shares its
- *              mapped weights.
+ *              mapped weights and takes memory for its tokenizer alone, 2.4 MB (SmolLM2 135M) to 10 MB (Gemma 3), and when it
+ *              computes for what it works with (15 to 60 MB there for short texts): a server may open one for each thread.
  *   Threads    Different handles may be used from different threads at once. Two calls on one handle at once, from two
  *              threads or from inside its own callback: the second one fails with DPO_ERROR_STATE, except where "any
- *              thread" is said. Compute threads are the library's own: they inherit the priority of the thread that starts
- *              them, and block all signals.
+ *              thread" is said; dpo_handle_set_wait makes it wait instead. Compute threads are the library's own: they
+ *              inherit the priority of the thread that starts them, and block all signals.
  *              A thread needs 128 KiB of stack. Where that is too little for a call, it waits while a thread with 1 MiB,
  *              made for the call, does the work; callbacks come on the thread that called all the same.
  *   Callbacks  They may use other handles, the _cancel functions and dpo_last_error, and may release their own handle, which
@@ -101,6 +102,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Before a function that a later version will not have, with what to use instead. */
+#if defined(__GNUC__) || defined(__clang__)
+#define DPO_DEPRECATED(instead) __attribute__((deprecated(instead)))
+#else
+#define DPO_DEPRECATED(instead)
+#endif
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -108,6 +116,8 @@ extern "C" {
 #define DPO_VERSION_MAJOR 0
 #define DPO_VERSION_MINOR 1
 #define DPO_VERSION_PATCH 0
+/* To compare versions: 10000 major + 100 minor + patch. */
+#define DPO_VERSION_NUMBER (DPO_VERSION_MAJOR * 10000 + DPO_VERSION_MINOR * 100 + DPO_VERSION_PATCH)
 /* Equals the number in the soname, libdpo.so.0. */
 #define DPO_ABI_VERSION 0
 
@@ -131,6 +141,9 @@ enum {
 /* "0.1.0"; static. Any thread. */
 const char *dpo_version(void);
 
+/* The DPO_VERSION_NUMBER of the library that runs. Any thread. */
+int32_t dpo_version_number(void);
+
 /* The DPO_ABI_VERSION of the library that runs. Any thread. */
 int32_t dpo_abi_version(void);
 
@@ -141,8 +154,56 @@ const char *dpo_last_error(void);
 /* "DPO_ERROR_FORMAT" and so on; "unknown status" for other numbers. Static. Any thread. */
 const char *dpo_status_name(int32_t status);
 
+/* The same for a handle of any kind, whatever thread's call failed: for hosts whose tasks move from thread to thread, such
+ * as Go's. Calls that return a handle have none yet: for them take dpo_last_error on the thread that called. "" before the
+ * first failure. Free *text with dpo_string_free. Any thread, also while the handle is in use.
+ * Errors: none but the common ones. */
+int32_t dpo_handle_last_error(const void *handle, char **text);
+
+/* How many seconds a call on this handle waits while another thread's call has it, instead of failing with
+ * DPO_ERROR_STATE; 0, as handles begin: not at all; INFINITY: for ever. Who waits longest does not always come first. Inside
+ * a callback calls never wait. Any thread.
+ * Errors: INVALID_ARGUMENT (NaN, less than 0). */
+int32_t dpo_handle_set_wait(void *handle, double seconds);
+
 /* Frees text that a function returned through a `char **`. NULL is fine. Any thread. */
 void dpo_string_free(char *text);
+
+/* Options by name, for languages that do not read this header: a handle instead of a struct whose fields have to be counted.
+ *
+ *     dpo_options *options;
+ *     check(dpo_options_create("training", &options));
+ *     check(dpo_options_set(options, "lora_r", "16"));
+ *     check(dpo_options_set_json(options, "{\"lora_target_modules\": [\"q_proj\", \"v_proj\"], \"learning_rate\": 1e-4}"));
+ *     check(dpo_trainer_create(model, NULL, data, NULL, dpo_options_struct(options), &trainer));
+ *     dpo_options_release(options);
+ */
+typedef struct dpo_options dpo_options;
+
+/* Every default. kind: the struct they stand for, "training" (dpo_train_options), "feedback_training" (the same with the
+ * defaults of dpo_feedback_training_init), "feedback", "generation", "tokenizer", "shape", "export", "loss" or "ppo".
+ * Errors: INVALID_ARGUMENT (another kind). */
+int32_t dpo_options_create(const char *kind, dpo_options **options);
+
+/* Sets an option. value: a number, "true" or "false", a text, items of a list joined by commas; "none" for a number that may
+ * be unset; NULL: the default. The runs' options of "feedback" are "training.lora_r" and so on.
+ * Errors: INVALID_ARGUMENT (no such option, or a value of another kind or out of range). The options are then as they were. */
+int32_t dpo_options_set(dpo_options *options, const char *name, const char *value);
+
+/* The same for every member of a JSON object, all or nothing. null: unset, or the default of what cannot be unset. "feedback"
+ * has the runs' options as an object under "training".
+ * Errors: FORMAT (no JSON object), INVALID_ARGUMENT as above. */
+int32_t dpo_options_set_json(dpo_options *options, const char *json);
+
+/* The options as JSON: [{"name", "type", "default", "value", "choices", "help"}], "type" being "bool", "int", "float",
+ * "string", "strings" or "floats". Free *json with dpo_string_free.
+ * Errors: none but the common ones. */
+int32_t dpo_options_describe(dpo_options *options, char **json);
+
+/* The struct, for the functions that take one; they copy it. It and what it points to are valid until the options are set again
+ * or released. Of a handle that cannot be used: a struct that every function refuses. Never NULL. */
+const void *dpo_options_struct(dpo_options *options);
+void dpo_options_release(dpo_options *options);
 
 /* -------------------------------------------------------------------------------------------------------- 1. losses */
 

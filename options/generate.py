@@ -724,6 +724,36 @@ def abi_assign(option: Option, target: str) -> "list[str]":
     return [f'if let text = try optionalText({name}, "{name}") {{ {place} = text }}']
 
 
+def abi_field(option: Option) -> "list[str]":
+    """A row of `NamedStruct.fields`."""
+    kind = {"name": "text"}.get(option.type, option.type)
+    arguments = [f'"{option.name}"', f"\\.{option.name}"]
+    if option.type in ("reals", "texts"):
+        arguments.append(f"count: \\.{option.c_fields()[1][1]}")
+    if option.type in ("int", "real") and option.optional:
+        arguments.append(f"unset: {abi_default(option, None)}")
+    if option.table.name == "training":
+        if option.choices:
+            arguments.append("choices: field.choices")
+        return [f'    if let field = TrainingOptions.field("{option.name}") {{',
+                f"      fields.append(.{kind}({', '.join(arguments)}, field.help))", "    }"]
+    if option.choices:
+        arguments.append("choices: [" + ", ".join(f'"{name}"' for name in option.choices) + "]")
+    return [f"    fields.append(", f"      .{kind}(", f"        {', '.join(arguments)},", *swift_string(option.help, "        ", "))")]
+
+
+def abi_named(table: Table) -> "list[str]":
+    lines = ["", f"extension {table.struct}: NamedStruct {{", f"  static var fields: [NamedField<{table.struct}>] {{",
+             f"    var fields: [NamedField<{table.struct}>] = []"]
+    for option in table.on("c"):
+        if option.type != "training":
+            lines += abi_field(option)
+    check = {"training": "_ = try trainingOptions()", "generation": "try generationOptions().validate()",
+             "feedback": "try feedbackOptions().validate()", "tokenizer": "try trainerOptions().validate()",
+             "shape": "try modelShape().validate()", "export": ""}[table.name]
+    return lines + ["    return fields", "  }", "", f"  func check() throws {{{' ' + check + ' ' if check else ''}}}", "}"]
+
+
 def abi(tables: "list[Table]") -> str:
     lines = ["import CDPO", "import DPO", "import DPOBase"]
     for table in tables:
@@ -757,6 +787,7 @@ def abi(tables: "list[Table]") -> str:
                     lines += ["    " + line for line in abi_assign(option, "options")]
             lines += ["    return options", "  }"]
         lines.append("}")
+        lines += abi_named(table)
     feedback, training = (next(table for table in tables if table.name == name) for name in ("feedback", "training"))
     lines += ["", "extension dpo_train_options {", "  /// Those of feedback.", "  static var feedbackDefaults: dpo_train_options {",
               "    var options = defaults"]

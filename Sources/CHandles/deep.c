@@ -17,11 +17,16 @@ typedef struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     task call, callback;
-    int wanted; /* there is a callback to run */
+    int in_callback; /* the caller's thread */
+    int wanted;      /* there is a callback to run */
     int finished;
 } errand;
 
-static _Thread_local errand *current;        /* whose work this thread does */
+static _Thread_local errand *current; /* whose work this thread does */
+/* Where the outermost callback began that this thread runs; 0: none; BORROWED: the thread that waits for this one runs
+ * it. What a longjmp left lies below the frames that came after it. */
+static _Thread_local uintptr_t callback_frame;
+#define BORROWED UINTPTR_MAX
 static _Thread_local uintptr_t stack_bottom; /* 0: not known yet */
 static _Thread_local uintptr_t stack_top;
 
@@ -51,6 +56,7 @@ int ch_is_on_stack(uintptr_t address) {
 static void *run(void *argument) {
     errand *errand = argument;
     current = errand;
+    callback_frame = errand->in_callback ? BORROWED : 0;
     errand->call.work(errand->call.context);
     pthread_mutex_lock(&errand->lock);
     errand->finished = 1;
@@ -76,12 +82,25 @@ static int start(pthread_t *thread, errand *errand) {
     return failure;
 }
 
+int ch_in_callback(void) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    return callback_frame && (here < callback_frame || !ch_is_on_stack(here));
+}
+
+static void call_back(task callback) {
+    uintptr_t outer = ch_in_callback() ? callback_frame : 0;
+    if (!outer) callback_frame = (uintptr_t)__builtin_frame_address(0);
+    callback.work(callback.context);
+    callback_frame = outer;
+}
+
 int32_t ch_run_deep(void (*work)(void *), void *context) {
     if (stack_left() >= NEEDED_STACK) {
         work(context);
         return 0;
     }
     errand errand = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER, .call = {work, context}};
+    errand.in_callback = ch_in_callback();
     pthread_t thread;
     int failure = start(&thread, &errand);
     if (failure) return failure;
@@ -91,7 +110,7 @@ int32_t ch_run_deep(void (*work)(void *), void *context) {
     while (!errand.finished) {
         if (errand.wanted) {
             pthread_mutex_unlock(&errand.lock);
-            errand.callback.work(errand.callback.context);
+            call_back(errand.callback);
             pthread_mutex_lock(&errand.lock);
             errand.wanted = 0;
             pthread_cond_signal(&errand.changed);
@@ -110,7 +129,7 @@ int32_t ch_run_deep(void (*work)(void *), void *context) {
 void ch_run_on_caller(void (*work)(void *), void *context) {
     errand *errand = current;
     if (!errand) {
-        work(context);
+        call_back((task){work, context});
         return;
     }
     pthread_mutex_lock(&errand->lock);

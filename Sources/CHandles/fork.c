@@ -21,9 +21,15 @@ static void make_gate(void) {
 static void before_fork(void) { pthread_rwlock_wrlock(&gate); }
 static void in_parent(void) { pthread_rwlock_unlock(&gate); }
 
+static void in_child(void) {
+    make_gate();
+    ch_reset_locks();
+}
+
 __attribute__((constructor)) static void start(void) {
     make_gate();
-    pthread_atfork(before_fork, in_parent, make_gate);
+    ch_reset_locks();
+    pthread_atfork(before_fork, in_parent, in_child);
 }
 
 void ch_opening(void) { pthread_rwlock_rdlock(&gate); }

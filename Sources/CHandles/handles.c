@@ -1,8 +1,12 @@
+#define _GNU_SOURCE /* strndup */
 #include "CHandles.h"
+#include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/types.h>
+#include <time.h>
 #include <unistd.h>
 
 /* A handle's bits, low to high: 3 flags (0 in what the host sees), 3 kind, 20 slot, 20 generation. 46 bits pass for a
@@ -20,10 +24,28 @@ typedef struct {
     _Atomic int32_t cancel;
     pid_t process;
     _Atomic uintptr_t owner, frame; /* the thread that uses it, and where on its stack that began */
+    _Atomic uint64_t wait;          /* ns that a call waits for another */
+    char *error;                    /* under error_lock */
 } cell;
 
 static _Atomic(cell *) chunks[CHUNKS];
 static _Atomic uint32_t cursor; /* where the next search for a free cell starts: freed cells rest as long as possible */
+
+static pthread_mutex_t error_lock;
+static pthread_mutex_t wait_lock;
+static pthread_cond_t freed; /* a handle, while there are waiting calls */
+static _Atomic int waiting;
+
+void ch_reset_locks(void) {
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&error_lock, NULL);
+    pthread_mutex_init(&wait_lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&freed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    atomic_store(&waiting, 0);
+}
 
 static uint64_t bits_of(const void *handle) { return (uint64_t)(uintptr_t)handle; }
 
@@ -73,14 +95,24 @@ static cell *claim(uint32_t *slot) {
     }
 }
 
+static void set_error(cell *cell, char *text) {
+    pthread_mutex_lock(&error_lock);
+    char *old = cell->error;
+    cell->error = text;
+    pthread_mutex_unlock(&error_lock);
+    free(old);
+}
+
 void *ch_create(uint32_t kind, void *object) {
     uint32_t slot;
     cell *cell = claim(&slot);
     if (!cell) return NULL;
+    set_error(cell, NULL);
     cell->object = object;
     cell->generation++;
     cell->process = getpid();
     atomic_store(&cell->cancel, 0);
+    atomic_store(&cell->wait, 0);
     uint64_t bits = ((uint64_t)cell->generation << GENERATION_SHIFT) | ((uint64_t)slot << SLOT_SHIFT) |
                     ((uint64_t)kind << KIND_SHIFT);
     atomic_store(&cell->word, bits);
@@ -94,13 +126,23 @@ static int is_abandoned(cell *cell, uintptr_t here) {
            ch_is_on_stack(here);
 }
 
-int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
-    uint64_t bits = bits_of(handle);
+/* The cell of a handle that looks like one. */
+static int32_t find(uint64_t bits, cell **cell) {
     if (!bits) return CH_NULL;
-    cell *cell = cell_of(bits);
-    if (!cell || kind_of(bits) < CH_MODEL || kind_of(bits) > CH_FEEDBACK || !generation_of(bits)) return CH_FOREIGN;
-    if (kind_of(bits) != kind) return CH_OTHER_KIND;
+    *cell = cell_of(bits);
+    return *cell && kind_of(bits) >= CH_MODEL && kind_of(bits) <= CH_OPTIONS && generation_of(bits) ? CH_OK
+                                                                                                    : CH_FOREIGN;
+}
+
+/* The same of one that can be used. */
+static int32_t find_valid(const void *handle, cell **cell) {
+    int32_t status = find(bits_of(handle), cell);
+    if (status != CH_OK) return status;
+    if ((atomic_load(&(*cell)->word) & ~BUSY) != bits_of(handle)) return CH_RELEASED;
+    return (*cell)->process == getpid() ? CH_OK : CH_FORKED;
+}
+
+static int32_t try_acquire(cell *cell, uint64_t bits, uintptr_t here) {
     uint64_t found = bits;
     if (!atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY)) {
         if (found != (bits | BUSY)) return CH_RELEASED;
@@ -113,14 +155,55 @@ int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
     }
     atomic_store(&cell->owner, (uintptr_t)pthread_self());
     atomic_store(&cell->frame, here);
-    *object = cell->object;
     return CH_OK;
+}
+
+static int32_t wait_to_acquire(cell *cell, uint64_t bits, uintptr_t here) {
+    uint64_t wait = atomic_load(&cell->wait);
+    if (!wait || ch_in_callback()) return CH_BUSY;
+    struct timespec end;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    wait += (uint64_t)end.tv_nsec;
+    end.tv_sec += (time_t)(wait / 1000000000);
+    end.tv_nsec = (long)(wait % 1000000000);
+
+    int32_t status;
+    int late = 0;
+    pthread_mutex_lock(&wait_lock);
+    atomic_fetch_add(&waiting, 1);
+    while ((status = try_acquire(cell, bits, here)) == CH_BUSY && !late) {
+        late = pthread_cond_timedwait(&freed, &wait_lock, &end) == ETIMEDOUT;
+    }
+    atomic_fetch_sub(&waiting, 1);
+    pthread_mutex_unlock(&wait_lock);
+    return status;
+}
+
+int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
+    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    uint64_t bits = bits_of(handle);
+    cell *cell;
+    int32_t status = find(bits, &cell);
+    if (status != CH_OK) return status;
+    if (kind_of(bits) != kind) return CH_OTHER_KIND;
+    status = try_acquire(cell, bits, here);
+    if (status == CH_BUSY) status = wait_to_acquire(cell, bits, here);
+    if (status == CH_OK) *object = cell->object;
+    return status;
+}
+
+static void tell_waiting(void) {
+    if (!atomic_load(&waiting)) return;
+    pthread_mutex_lock(&wait_lock);
+    pthread_cond_broadcast(&freed);
+    pthread_mutex_unlock(&wait_lock);
 }
 
 /* Empties a cell that nobody else can acquire. The object of a parent process is left alone. */
 static void *take(cell *cell) {
     void *object = cell->process == getpid() ? cell->object : NULL;
     cell->object = NULL;
+    set_error(cell, NULL);
     atomic_store(&cell->owner, 0);
     atomic_store(&cell->word, 0);
     return object;
@@ -133,8 +216,11 @@ void *ch_finish(const void *handle) {
     /* Before the next thread may acquire it: until that has said who it is, it must not look like this one. */
     atomic_store(&cell->owner, 0);
     uint64_t found = bits | BUSY;
-    if (atomic_compare_exchange_strong(&cell->word, &found, bits)) return NULL;
-    return found == (bits | BUSY | RELEASED) ? take(cell) : NULL;
+    void *object = NULL;
+    if (!atomic_compare_exchange_strong(&cell->word, &found, bits) && found == (bits | BUSY | RELEASED))
+        object = take(cell);
+    tell_waiting();
+    return object;
 }
 
 void *ch_release(const void *handle, uint32_t kind) {
@@ -148,6 +234,7 @@ void *ch_release(const void *handle, uint32_t kind) {
         if (found != (bits | BUSY)) return NULL;
         int abandoned = cell->process == getpid() && is_abandoned(cell, here);
         if (atomic_compare_exchange_strong(&cell->word, &found, bits | BUSY | RELEASED)) {
+            tell_waiting();
             return abandoned ? take(cell) : NULL;
         }
     }
@@ -169,3 +256,27 @@ int32_t ch_flag_load(const int32_t *flag) {
 }
 
 void ch_flag_clear(int32_t *flag) { atomic_store((_Atomic int32_t *)flag, 0); }
+
+int32_t ch_set_wait(const void *handle, uint64_t nanoseconds) {
+    cell *cell;
+    int32_t status = find_valid(handle, &cell);
+    if (status == CH_OK) atomic_store(&cell->wait, nanoseconds);
+    return status;
+}
+
+void ch_set_handle_error(const void *handle, const char *text, size_t size) {
+    cell *cell;
+    if (find_valid(handle, &cell) != CH_OK) return;
+    char *copy = strndup(text, size);
+    if (copy) set_error(cell, copy);
+}
+
+char *ch_handle_error(const void *handle, int32_t *status) {
+    cell *cell;
+    *status = find_valid(handle, &cell);
+    if (*status != CH_OK) return NULL;
+    pthread_mutex_lock(&error_lock);
+    char *copy = strdup(cell->error ? cell->error : "");
+    pthread_mutex_unlock(&error_lock);
+    return copy;
+}

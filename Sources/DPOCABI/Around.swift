@@ -53,7 +53,7 @@ public func dpo_model_generate(
   _ options: UnsafePointer<dpo_generation_options>?, _ callback: dpo_token_callback?,
   _ user_data: UnsafeMutableRawPointer?, _ completions: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let output = try required(completions, "completions")
     let prompts = try texts(prompts, count, "prompts")
     let options = try dpo_generation_options.read(options, defaults: .defaults)
@@ -86,7 +86,7 @@ public func dpo_completions_get(
   _ ids: UnsafeMutablePointer<UnsafePointer<Int32>?>?, _ count: UnsafeMutablePointer<Int>?,
   _ stopped: UnsafeMutablePointer<Int32>?
 ) -> Int32 {
-  withStatus {
+  withStatus(completions) {
     try HandleKind.completions.use(completions) { table in
       guard table.rows.indices.contains(prompt), table.rows[prompt].indices.contains(index) else {
         throw DPOError.argument(

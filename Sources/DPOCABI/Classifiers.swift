@@ -46,7 +46,7 @@ public func dpo_classifier_open(
 
 @_cdecl("dpo_classifier_save") @implementation
 public func dpo_classifier_save(_ classifier: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> Int32 {
-  withStatus {
+  withStatus(classifier) {
     let path = try text(path, "path")
     try HandleKind.classifier.use(classifier) { try $0.classifier.save(path) }
   }
@@ -57,7 +57,7 @@ public func dpo_classifier_score(
   _ classifier: OpaquePointer?, _ texts: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int,
   _ log_odds: UnsafeMutablePointer<Double>?
 ) -> Int32 {
-  withStatus {
+  withStatus(classifier) {
     let output = try required(log_odds, "log_odds")
     let rows = try DPOCABI.texts(texts, count, "texts")
     try HandleKind.classifier.use(classifier) { write(rows.map($0.classifier.logOdds), to: output) }

@@ -13,7 +13,7 @@ public func dpo_dataset_open_jsonl(
   _ model: OpaquePointer?, _ path: UnsafePointer<CChar>?, _ options: UnsafePointer<dpo_train_options>?,
   _ dataset: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let dataset = try required(dataset, "dataset")
     let path = try text(path, "path")
     let options = try trainingOptions(options).dataset()
@@ -27,7 +27,7 @@ public func dpo_dataset_from_jsonl(
   _ model: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ size: Int, _ options: UnsafePointer<dpo_train_options>?,
   _ dataset: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let dataset = try required(dataset, "dataset")
     let bytes = UnsafeRawBufferPointer(try array(text, size, "text"))
     let options = try trainingOptions(options).dataset()
@@ -42,7 +42,7 @@ public func dpo_dataset_from_pairs(
   _ chosen: UnsafePointer<UnsafePointer<CChar>?>?, _ rejected: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int,
   _ options: UnsafePointer<dpo_train_options>?, _ dataset: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let dataset = try required(dataset, "dataset")
     let prompts = try texts(prompts, count, "prompts")
     let chosen = try texts(chosen, count, "chosen")
@@ -73,7 +73,7 @@ public func dpo_dataset_from_tokens(
 
 @_cdecl("dpo_dataset_get_info") @implementation
 public func dpo_dataset_get_info(_ dataset: OpaquePointer?, _ info: UnsafeMutablePointer<dpo_dataset_info>?) -> Int32 {
-  withStatus {
+  withStatus(dataset) {
     try HandleKind.dataset.use(dataset) { dataset in
       let report = dataset.report
       var values = dpo_dataset_info()

@@ -20,6 +20,10 @@ nonisolated(unsafe) let versionText: UnsafePointer<CChar> = {
 
 @_cdecl("dpo_version") @implementation public func dpo_version() -> UnsafePointer<CChar>? { versionText }
 
+@_cdecl("dpo_version_number") @implementation public func dpo_version_number() -> Int32 {
+  DPO_VERSION_MAJOR * 10_000 + DPO_VERSION_MINOR * 100 + DPO_VERSION_PATCH
+}
+
 @_cdecl("dpo_abi_version") @implementation public func dpo_abi_version() -> Int32 { DPO_ABI_VERSION }
 
 @_cdecl("dpo_last_error") @implementation public func dpo_last_error() -> UnsafePointer<CChar>? { ch_last_error() }

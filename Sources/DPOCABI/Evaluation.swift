@@ -18,7 +18,7 @@ public func dpo_model_evaluate(
   _ classifier: OpaquePointer?, _ reward_model: OpaquePointer?,
   _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let json = try required(json, "json")
     let path = try text(data, "data")
     let options = try trainingOptions(options)

@@ -29,7 +29,7 @@ public func dpo_feedback_record_thumb(
   _ feedback: OpaquePointer?, _ prompt: UnsafePointer<CChar>?, _ answer: UnsafePointer<CChar>?, _ up: Int32,
   _ weight: Double, _ id: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-  withStatus {
+  withStatus(feedback) {
     guard up == 0 || up == 1 else { throw DPOError.argument("up is \(up), expected 0 or 1") }
     let (prompt, answer) = (JSON.string(try text(prompt, "prompt")), JSON.string(try text(answer, "answer")))
     let number = try HandleKind.feedback.shared(feedback).record(
@@ -43,7 +43,7 @@ public func dpo_feedback_record_choice(
   _ feedback: OpaquePointer?, _ prompt: UnsafePointer<CChar>?, _ chosen: UnsafePointer<CChar>?,
   _ rejected: UnsafePointer<CChar>?, _ weight: Double, _ id: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-  withStatus {
+  withStatus(feedback) {
     let prompt = JSON.string(try text(prompt, "prompt"))
     let (chosen, rejected) = (JSON.string(try text(chosen, "chosen")), JSON.string(try text(rejected, "rejected")))
     let number = try HandleKind.feedback.shared(feedback).record(
@@ -56,7 +56,7 @@ public func dpo_feedback_record_choice(
 public func dpo_feedback_record_json(
   _ feedback: OpaquePointer?, _ row: UnsafePointer<CChar>?, _ id: UnsafeMutablePointer<UInt64>?
 ) -> Int32 {
-  withStatus {
+  withStatus(feedback) {
     guard case .object(let object) = try JSON.parse(text(row, "row"), file: "row") else {
       throw DPOError.argument("row: expected a JSON object")
     }
@@ -69,7 +69,7 @@ public func dpo_feedback_record_json(
 
 @_cdecl("dpo_feedback_count") @implementation
 public func dpo_feedback_count(_ feedback: OpaquePointer?, _ count: UnsafeMutablePointer<UInt64>?) -> Int32 {
-  withStatus {
+  withStatus(feedback) {
     let count = try required(count, "count")
     count.pointee = UInt64(try HandleKind.feedback.shared(feedback).records().count)
   }
@@ -80,7 +80,7 @@ public func dpo_feedback_status(
   _ feedback: OpaquePointer?, _ output_dir: UnsafePointer<CChar>?,
   _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(feedback) {
     let json = try required(json, "json")
     let directory = try optionalText(output_dir, "output_dir")
     json.pointee = try copiedText(HandleKind.feedback.shared(feedback).status(directory: directory).description).text
@@ -111,7 +111,7 @@ public func dpo_feedback_train(
   _ options: UnsafePointer<dpo_feedback_options>?, _ callback: dpo_event_callback?,
   _ user_data: UnsafeMutableRawPointer?, _ result: UnsafeMutablePointer<dpo_feedback_result>?
 ) -> Int32 {
-  withStatus {
+  withStatus(feedback) {
     let directory = try text(output_dir, "output_dir")
     let options = try dpo_feedback_options.read(options, defaults: .defaults).feedbackOptions()
     if let result { try dpo_feedback_result.check(result) }

@@ -1,3 +1,4 @@
+import CDPO
 import CHandles
 import DPO
 import DPOBase
@@ -60,15 +61,8 @@ struct HandleKind<Object: AnyObject> {
     var found: UnsafeMutableRawPointer?
     switch ch_acquire(raw, code, &found) {
     case Int32(CH_OK): break
-    case Int32(CH_NULL): throw DPOError.argument("\(label) is NULL")
-    case Int32(CH_OTHER_KIND): throw DPOError.argument("\(label) is a handle of another kind; expected a dpo_\(name)")
-    case Int32(CH_RELEASED): throw DPOError(.state, "\(label) has been released")
     case Int32(CH_BUSY): return nil
-    case Int32(CH_ABANDONED):
-      throw DPOError(
-        .state, "a callback left a call on \(label) by an exception or longjmp; release it, and make a new one")
-    case Int32(CH_FORKED): throw DPOError(.state, "\(label) was opened before fork(); open a new one in this process")
-    default: throw DPOError.argument("\(label) is not a handle; expected a dpo_\(name)")
+    case let status: throw refusal(status, label, expected: "dpo_\(name)")
     }
     defer {
       if let last = ch_finish(raw) { Unmanaged<Object>.fromOpaque(last).release() }
@@ -81,5 +75,42 @@ struct HandleKind<Object: AnyObject> {
     guard let object = ch_release(UnsafeRawPointer(handle), code) else { return }
     let release = { Unmanaged<Object>.fromOpaque(object).release() }
     if onDeepStack(release) != 0 { release() }
+  }
+}
+
+/// Why a handle cannot be used.
+private func refusal(_ status: Int32, _ label: String, expected: String) -> DPOError {
+  switch status {
+  case Int32(CH_NULL): .argument("\(label) is NULL")
+  case Int32(CH_OTHER_KIND): .argument("\(label) is a handle of another kind; expected a \(expected)")
+  case Int32(CH_RELEASED): DPOError(.state, "\(label) has been released")
+  case Int32(CH_ABANDONED):
+    DPOError(.state, "a callback left a call on \(label) by an exception or longjmp; release it, and make a new one")
+  case Int32(CH_FORKED): DPOError(.state, "\(label) was opened before fork(); open a new one in this process")
+  default: .argument("\(label) is not a handle; expected a \(expected)")
+  }
+}
+
+@_cdecl("dpo_handle_last_error") @implementation
+public func dpo_handle_last_error(
+  _ handle: UnsafeRawPointer?, _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
+) -> Int32 {
+  withStatus {
+    let output = try required(text, "text")
+    var status: Int32 = 0
+    let text = ch_handle_error(handle, &status)
+    guard status == Int32(CH_OK) else { throw refusal(status, "handle", expected: "handle of libdpo") }
+    guard let text else { throw DPOError(.memory, "no memory for the text of an error") }
+    output.pointee = text
+  }
+}
+
+@_cdecl("dpo_handle_set_wait") @implementation
+public func dpo_handle_set_wait(_ handle: UnsafeMutableRawPointer?, _ seconds: Double) -> Int32 {
+  withStatus {
+    guard seconds >= 0 else { throw DPOError.argument("seconds is \(seconds), expected 0 or more") }
+    let aCentury = 3_000_000_000.0
+    let status = ch_set_wait(handle, UInt64(min(seconds, aCentury) * 1e9))
+    guard status == Int32(CH_OK) else { throw refusal(status, "handle", expected: "handle of libdpo") }
   }
 }

@@ -162,6 +162,246 @@ extension dpo_train_options: SizedStruct {
   }
 }
 
+extension dpo_train_options: NamedStruct {
+  static var fields: [NamedField<dpo_train_options>] {
+    var fields: [NamedField<dpo_train_options>] = []
+    if let field = TrainingOptions.field("method") {
+      fields.append(.text("method", \.method, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("loss_type") {
+      fields.append(.names("loss_type", \.loss_type, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("loss_weights") {
+      fields.append(.reals("loss_weights", \.loss_weights, count: \.loss_weight_count, field.help))
+    }
+    if let field = TrainingOptions.field("beta") {
+      fields.append(.real("beta", \.beta, field.help))
+    }
+    if let field = TrainingOptions.field("label_smoothing") {
+      fields.append(.real("label_smoothing", \.label_smoothing, field.help))
+    }
+    if let field = TrainingOptions.field("f_divergence_type") {
+      fields.append(.text("f_divergence_type", \.f_divergence_type, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("f_alpha_divergence_coef") {
+      fields.append(.real("f_alpha_divergence_coef", \.f_alpha_divergence_coef, field.help))
+    }
+    if let field = TrainingOptions.field("discopop_tau") {
+      fields.append(.real("discopop_tau", \.discopop_tau, field.help))
+    }
+    if let field = TrainingOptions.field("ld_alpha") {
+      fields.append(.real("ld_alpha", \.ld_alpha, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("use_weighting") {
+      fields.append(.bool("use_weighting", \.use_weighting, field.help))
+    }
+    if let field = TrainingOptions.field("completion_only_loss") {
+      fields.append(.bool("completion_only_loss", \.completion_only_loss, field.help))
+    }
+    if let field = TrainingOptions.field("assistant_only_loss") {
+      fields.append(.bool("assistant_only_loss", \.assistant_only_loss, field.help))
+    }
+    if let field = TrainingOptions.field("packing") {
+      fields.append(.bool("packing", \.packing, field.help))
+    }
+    if let field = TrainingOptions.field("desirable_weight") {
+      fields.append(.real("desirable_weight", \.desirable_weight, field.help))
+    }
+    if let field = TrainingOptions.field("undesirable_weight") {
+      fields.append(.real("undesirable_weight", \.undesirable_weight, field.help))
+    }
+    if let field = TrainingOptions.field("cpo_alpha") {
+      fields.append(.real("cpo_alpha", \.cpo_alpha, field.help))
+    }
+    if let field = TrainingOptions.field("simpo_gamma") {
+      fields.append(.real("simpo_gamma", \.simpo_gamma, field.help))
+    }
+    if let field = TrainingOptions.field("alpha") {
+      fields.append(.real("alpha", \.alpha, field.help))
+    }
+    if let field = TrainingOptions.field("unlikelihood_alpha") {
+      fields.append(.real("unlikelihood_alpha", \.unlikelihood_alpha, field.help))
+    }
+    if let field = TrainingOptions.field("center_rewards_coefficient") {
+      fields.append(.real("center_rewards_coefficient", \.center_rewards_coefficient, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("reference_free") {
+      fields.append(.bool("reference_free", \.reference_free, field.help))
+    }
+    if let field = TrainingOptions.field("precompute_ref_log_probs") {
+      fields.append(.bool("precompute_ref_log_probs", \.precompute_ref_log_probs, field.help))
+    }
+    if let field = TrainingOptions.field("sync_ref_model") {
+      fields.append(.bool("sync_ref_model", \.sync_ref_model, field.help))
+    }
+    if let field = TrainingOptions.field("ref_model_mixup_alpha") {
+      fields.append(.real("ref_model_mixup_alpha", \.ref_model_mixup_alpha, field.help))
+    }
+    if let field = TrainingOptions.field("ref_model_sync_steps") {
+      fields.append(.int("ref_model_sync_steps", \.ref_model_sync_steps, field.help))
+    }
+    if let field = TrainingOptions.field("kl_coef") {
+      fields.append(.real("kl_coef", \.kl_coef, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("kl_estimator") {
+      fields.append(.text("kl_estimator", \.kl_estimator, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("kl_target") {
+      fields.append(.real("kl_target", \.kl_target, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("kl_horizon") {
+      fields.append(.real("kl_horizon", \.kl_horizon, field.help))
+    }
+    if let field = TrainingOptions.field("max_kl") {
+      fields.append(.real("max_kl", \.max_kl, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("cliprange") {
+      fields.append(.real("cliprange", \.cliprange, field.help))
+    }
+    if let field = TrainingOptions.field("cliprange_value") {
+      fields.append(.real("cliprange_value", \.cliprange_value, field.help))
+    }
+    if let field = TrainingOptions.field("vf_coef") {
+      fields.append(.real("vf_coef", \.vf_coef, field.help))
+    }
+    if let field = TrainingOptions.field("gamma") {
+      fields.append(.real("gamma", \.gamma, field.help))
+    }
+    if let field = TrainingOptions.field("lam") {
+      fields.append(.real("lam", \.lam, field.help))
+    }
+    if let field = TrainingOptions.field("whiten_rewards") {
+      fields.append(.bool("whiten_rewards", \.whiten_rewards, field.help))
+    }
+    if let field = TrainingOptions.field("num_ppo_epochs") {
+      fields.append(.int("num_ppo_epochs", \.num_ppo_epochs, unset: 0, field.help))
+    }
+    if let field = TrainingOptions.field("num_mini_batches") {
+      fields.append(.int("num_mini_batches", \.num_mini_batches, field.help))
+    }
+    if let field = TrainingOptions.field("num_generations") {
+      fields.append(.int("num_generations", \.num_generations, unset: 0, field.help))
+    }
+    if let field = TrainingOptions.field("max_completion_length") {
+      fields.append(.int("max_completion_length", \.max_completion_length, field.help))
+    }
+    if let field = TrainingOptions.field("temperature") {
+      fields.append(.real("temperature", \.temperature, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("missing_eos_penalty") {
+      fields.append(.real("missing_eos_penalty", \.missing_eos_penalty, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("learning_rate") {
+      fields.append(.real("learning_rate", \.learning_rate, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("lr_scheduler_type") {
+      fields.append(.text("lr_scheduler_type", \.lr_scheduler_type, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("warmup_steps") {
+      fields.append(.real("warmup_steps", \.warmup_steps, field.help))
+    }
+    if let field = TrainingOptions.field("weight_decay") {
+      fields.append(.real("weight_decay", \.weight_decay, field.help))
+    }
+    if let field = TrainingOptions.field("adam_beta1") {
+      fields.append(.real("adam_beta1", \.adam_beta1, field.help))
+    }
+    if let field = TrainingOptions.field("adam_beta2") {
+      fields.append(.real("adam_beta2", \.adam_beta2, field.help))
+    }
+    if let field = TrainingOptions.field("adam_epsilon") {
+      fields.append(.real("adam_epsilon", \.adam_epsilon, field.help))
+    }
+    if let field = TrainingOptions.field("max_grad_norm") {
+      fields.append(.real("max_grad_norm", \.max_grad_norm, field.help))
+    }
+    if let field = TrainingOptions.field("per_device_train_batch_size") {
+      fields.append(.int("per_device_train_batch_size", \.per_device_train_batch_size, field.help))
+    }
+    if let field = TrainingOptions.field("per_device_eval_batch_size") {
+      fields.append(.int("per_device_eval_batch_size", \.per_device_eval_batch_size, field.help))
+    }
+    if let field = TrainingOptions.field("gradient_accumulation_steps") {
+      fields.append(.int("gradient_accumulation_steps", \.gradient_accumulation_steps, field.help))
+    }
+    if let field = TrainingOptions.field("num_train_epochs") {
+      fields.append(.real("num_train_epochs", \.num_train_epochs, field.help))
+    }
+    if let field = TrainingOptions.field("max_steps") {
+      fields.append(.int("max_steps", \.max_steps, field.help))
+    }
+    if let field = TrainingOptions.field("shuffle") {
+      fields.append(.bool("shuffle", \.shuffle, field.help))
+    }
+    if let field = TrainingOptions.field("seed") {
+      fields.append(.int("seed", \.seed, field.help))
+    }
+    if let field = TrainingOptions.field("data_seed") {
+      fields.append(.int("data_seed", \.data_seed, unset: -1, field.help))
+    }
+    if let field = TrainingOptions.field("max_length") {
+      fields.append(.int("max_length", \.max_length, unset: 0, field.help))
+    }
+    if let field = TrainingOptions.field("truncation_mode") {
+      fields.append(.text("truncation_mode", \.truncation_mode, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("lora_r") {
+      fields.append(.int("lora_r", \.lora_r, field.help))
+    }
+    if let field = TrainingOptions.field("lora_alpha") {
+      fields.append(.real("lora_alpha", \.lora_alpha, unset: .nan, field.help))
+    }
+    if let field = TrainingOptions.field("lora_dropout") {
+      fields.append(.real("lora_dropout", \.lora_dropout, field.help))
+    }
+    if let field = TrainingOptions.field("lora_target_modules") {
+      fields.append(.names("lora_target_modules", \.lora_target_modules, field.help))
+    }
+    if let field = TrainingOptions.field("use_rslora") {
+      fields.append(.bool("use_rslora", \.use_rslora, field.help))
+    }
+    if let field = TrainingOptions.field("init_lora_weights") {
+      fields.append(.text("init_lora_weights", \.init_lora_weights, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("disable_dropout") {
+      fields.append(.bool("disable_dropout", \.disable_dropout, field.help))
+    }
+    if let field = TrainingOptions.field("eval_steps") {
+      fields.append(.int("eval_steps", \.eval_steps, field.help))
+    }
+    if let field = TrainingOptions.field("save_steps") {
+      fields.append(.int("save_steps", \.save_steps, field.help))
+    }
+    if let field = TrainingOptions.field("save_total_limit") {
+      fields.append(.int("save_total_limit", \.save_total_limit, unset: 0, field.help))
+    }
+    if let field = TrainingOptions.field("autosave_steps") {
+      fields.append(.int("autosave_steps", \.autosave_steps, field.help))
+    }
+    if let field = TrainingOptions.field("overwrite_output_dir") {
+      fields.append(.bool("overwrite_output_dir", \.overwrite_output_dir, field.help))
+    }
+    if let field = TrainingOptions.field("gradient_checkpointing") {
+      fields.append(.bool("gradient_checkpointing", \.gradient_checkpointing, field.help))
+    }
+    if let field = TrainingOptions.field("precision") {
+      fields.append(.text("precision", \.precision, choices: field.choices, field.help))
+    }
+    if let field = TrainingOptions.field("threads") {
+      fields.append(.int("threads", \.threads, field.help))
+    }
+    if let field = TrainingOptions.field("memory_limit_mb") {
+      fields.append(.int("memory_limit_mb", \.memory_limit_mb, field.help))
+    }
+    if let field = TrainingOptions.field("engine") {
+      fields.append(.text("engine", \.engine, choices: field.choices, field.help))
+    }
+    return fields
+  }
+
+  func check() throws { _ = try trainingOptions() }
+}
+
 extension dpo_generation_options: SizedStruct {
   static var name: String { "dpo_generation_options" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
@@ -200,6 +440,51 @@ extension dpo_generation_options: SizedStruct {
   }
 }
 
+extension dpo_generation_options: NamedStruct {
+  static var fields: [NamedField<dpo_generation_options>] {
+    var fields: [NamedField<dpo_generation_options>] = []
+    fields.append(
+      .int(
+        "max_new_tokens", \.max_new_tokens,
+        "Most tokens of a completion."))
+    fields.append(
+      .real(
+        "temperature", \.temperature,
+        "Sampling temperature; 0: greedy."))
+    fields.append(
+      .int(
+        "top_k", \.top_k,
+        "Sample among so many of the likeliest tokens; 0: all."))
+    fields.append(
+      .real(
+        "top_p", \.top_p,
+        "Sample among the likeliest tokens that have this probability together; 1: all."))
+    fields.append(
+      .real(
+        "min_p", \.min_p,
+        "Leave out tokens less likely than this share of the likeliest one's probability; 0: none."))
+    fields.append(
+      .int(
+        "seed", \.seed,
+        "A completion depends on the seed and its indices alone, not on what else is in the batch."))
+    fields.append(
+      .int(
+        "num_return_sequences", \.num_return_sequences,
+        "Completions of each prompt."))
+    fields.append(
+      .bool(
+        "add_special_tokens", \.add_special_tokens,
+        "Off for prompts that a chat template wrote: they hold their special tokens already."))
+    fields.append(
+      .text(
+        "precision", \.precision, choices: ["fp32", "bf16"],
+        "Arithmetic of the products with weights; bf16 rounds both factors and reads half the bytes."))
+    return fields
+  }
+
+  func check() throws { try generationOptions().validate() }
+}
+
 extension dpo_feedback_options: SizedStruct {
   static var name: String { "dpo_feedback_options" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
@@ -222,6 +507,31 @@ extension dpo_feedback_options: SizedStruct {
     if let training { options.training = try DPOCABI.trainingOptions(training) }
     return options
   }
+}
+
+extension dpo_feedback_options: NamedStruct {
+  static var fields: [NamedField<dpo_feedback_options>] {
+    var fields: [NamedField<dpo_feedback_options>] = []
+    fields.append(
+      .real(
+        "max_seconds", \.max_seconds, unset: 0,
+        "Stop after so many seconds. What was learned is kept, and the next call goes on."))
+    fields.append(
+      .real(
+        "replay", \.replay,
+        "Older records that a session mixes in, drawn at random, for each new one; 1: as many old as new."))
+    fields.append(
+      .int(
+        "min_records", \.min_records,
+        "New records to wait for before a session begins."))
+    fields.append(
+      .bool(
+        "retrain", \.retrain,
+        "Start anew: a new adapter, to which every record is new."))
+    return fields
+  }
+
+  func check() throws { try feedbackOptions().validate() }
 }
 
 extension dpo_tokenizer_options: SizedStruct {
@@ -255,6 +565,51 @@ extension dpo_tokenizer_options: SizedStruct {
     options.specialTokens = try texts(special_tokens, special_token_count, "special_tokens")
     return options
   }
+}
+
+extension dpo_tokenizer_options: NamedStruct {
+  static var fields: [NamedField<dpo_tokenizer_options>] {
+    var fields: [NamedField<dpo_tokenizer_options>] = []
+    fields.append(
+      .int(
+        "vocabulary_size", \.vocabulary_size,
+        "Tokens, special ones and the 256 bytes included. There are fewer where the text has no more pairs."))
+    fields.append(
+      .int(
+        "minimum_frequency", \.minimum_frequency,
+        "Pairs that occur less often become no token."))
+    fields.append(
+      .text(
+        "pre_tokenizer", \.pre_tokenizer, choices: ["gpt2", "smollm", "llama3", "qwen2"],
+        "How text is cut into words."))
+    fields.append(
+      .text(
+        "chat_template", \.chat_template,
+        "\"chatml\", or Jinja. chatml also makes <|im_end|> the token that ends answers."))
+    fields.append(
+      .text(
+        "bos_token", \.bos_token,
+        "Begins a sequence."))
+    fields.append(
+      .text(
+        "eos_token", \.eos_token,
+        "Ends documents and answers."))
+    fields.append(
+      .text(
+        "pad_token", \.pad_token,
+        "Fills up batches in other programs."))
+    fields.append(
+      .texts(
+        "special_tokens", \.special_tokens, count: \.special_token_count,
+        "More tokens that are never part of a word, in the order of their ids."))
+    fields.append(
+      .bool(
+        "overwrite", \.overwrite,
+        "Replace what stands there."))
+    return fields
+  }
+
+  func check() throws { try trainerOptions().validate() }
 }
 
 extension dpo_model_shape: SizedStruct {
@@ -291,6 +646,67 @@ extension dpo_model_shape: SizedStruct {
   }
 }
 
+extension dpo_model_shape: NamedStruct {
+  static var fields: [NamedField<dpo_model_shape>] {
+    var fields: [NamedField<dpo_model_shape>] = []
+    fields.append(
+      .text(
+        "family", \.family,
+        "Family of the model, by the model_type of Hugging Face's config.json."))
+    fields.append(
+      .text(
+        "tokenizer", \.tokenizer,
+        "A directory with tokenizer.json, or a model: the new model gets its tokenizer."))
+    fields.append(
+      .int(
+        "vocabulary_size", \.vocabulary_size, unset: 0,
+        "Tokens of the vocabulary."))
+    fields.append(
+      .int(
+        "hidden_size", \.hidden_size,
+        "Width of the hidden states."))
+    fields.append(
+      .int(
+        "layers", \.layers,
+        "Number of blocks."))
+    fields.append(
+      .int(
+        "heads", \.heads, unset: 0,
+        "Attention heads."))
+    fields.append(
+      .int(
+        "kv_heads", \.kv_heads, unset: 0,
+        "Heads of keys and values."))
+    fields.append(
+      .int(
+        "intermediate_size", \.intermediate_size, unset: 0,
+        "Width of the MLP."))
+    fields.append(
+      .int(
+        "context_length", \.context_length,
+        "Tokens that the model reads at most."))
+    fields.append(
+      .bool(
+        "tie_word_embeddings", \.tie_word_embeddings,
+        "The head is the token embedding."))
+    fields.append(
+      .real(
+        "initializer_range", \.initializer_range,
+        "Standard deviation of the weights."))
+    fields.append(
+      .int(
+        "seed", \.seed,
+        "Seed of the weights: equal shapes and seeds give equal files."))
+    fields.append(
+      .bool(
+        "overwrite", \.overwrite,
+        "Replace what stands there."))
+    return fields
+  }
+
+  func check() throws { try modelShape().validate() }
+}
+
 extension dpo_export_options: SizedStruct {
   static var name: String { "dpo_export_options" }
   static var firstSize: Int { MemoryLayout<Self>.stride }
@@ -301,6 +717,35 @@ extension dpo_export_options: SizedStruct {
     options.dtype = staticText("f32")
     return options
   }
+}
+
+extension dpo_export_options: NamedStruct {
+  static var fields: [NamedField<dpo_export_options>] {
+    var fields: [NamedField<dpo_export_options>] = []
+    fields.append(
+      .text(
+        "adapter", \.adapter,
+        "An adapter to put on the model."))
+    fields.append(
+      .text(
+        "base", \.base,
+        "The model of an adapter whose file names it no more."))
+    fields.append(
+      .text(
+        "dtype", \.dtype, choices: ["f32", "f16", "bf16", "q8_0"],
+        "Number format of the weights. q8_0 is for GGUF models only; HDF5 is always f32."))
+    fields.append(
+      .bool(
+        "merge", \.merge,
+        "Add the adapter into the weights."))
+    fields.append(
+      .bool(
+        "overwrite", \.overwrite,
+        "Replace what stands there."))
+    return fields
+  }
+
+  func check() throws {}
 }
 
 extension dpo_train_options {

@@ -13,6 +13,26 @@ extension dpo_ppo_options {
   }
 }
 
+extension dpo_ppo_options: NamedStruct {
+  static var fields: [NamedField<dpo_ppo_options>] {
+    [
+      .real("cliprange", \.cliprange, "How far the ratio to the old policy counts. At least 0."),
+      .real("cliprange_value", \.cliprange_value, "How far a value may move before the loss stops following."),
+      .real("vf_coef", \.vf_coef, "Weight of the value function's loss. At least 0."),
+    ]
+  }
+
+  func check() throws { try lossOptions.validate() }
+
+  fileprivate var lossOptions: PPOLossOptions {
+    var options = PPOLossOptions()
+    options.clipRange = cliprange
+    options.valueClipRange = cliprange_value
+    options.valueCoefficient = vf_coef
+    return options
+  }
+}
+
 @_cdecl("dpo_gae") @implementation
 public func dpo_gae(
   _ rewards: UnsafePointer<Double>?, _ values: UnsafePointer<Double>?, _ counts: UnsafePointer<Int>?,
@@ -52,10 +72,7 @@ public func dpo_ppo_loss(
   withStatus {
     let given = try dpo_ppo_options.read(options, defaults: .defaults)
     let output = try required(loss, "loss")
-    var options = PPOLossOptions()
-    options.clipRange = given.cliprange
-    options.valueClipRange = given.cliprange_value
-    options.valueCoefficient = given.vf_coef
+    let options = given.lossOptions
     let hasValues = values != nil || old_values != nil || returns != nil
     func column(_ pointer: UnsafePointer<Float>?, _ name: String) throws -> [Float] {
       Array(try array(pointer, tokens, name))

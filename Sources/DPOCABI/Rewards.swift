@@ -9,7 +9,7 @@ import DPOPlatform
 public func dpo_trainer_set_reward(
   _ trainer: OpaquePointer?, _ callback: dpo_reward_callback?, _ user_data: UnsafeMutableRawPointer?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     // What it points to is the host's, as are the threads that it is used from.
     nonisolated(unsafe) let user_data = user_data
     try HandleKind.trainer.use(trainer) { session in
@@ -32,7 +32,7 @@ public func dpo_trainer_set_reward(
 
 @_cdecl("dpo_trainer_set_reward_model") @implementation
 public func dpo_trainer_set_reward_model(_ trainer: OpaquePointer?, _ reward_model: OpaquePointer?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       let judge = try HandleKind.model.use(reward_model, as: "reward_model", Judge.rewardModel)
       try session.trainer.setReward(judge)
@@ -44,7 +44,7 @@ public func dpo_trainer_set_reward_model(_ trainer: OpaquePointer?, _ reward_mod
 public func dpo_trainer_set_reward_classifier(
   _ trainer: OpaquePointer?, _ classifier: OpaquePointer?, _ completion_only: Int32
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       let judge = try HandleKind.classifier.use(classifier) {
         Judge.classifier($0.classifier, completionOnly: completion_only != 0)

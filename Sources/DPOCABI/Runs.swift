@@ -10,7 +10,7 @@ public func dpo_trainer_run(
   _ trainer: OpaquePointer?, _ output_dir: UnsafePointer<CChar>?, _ resume: UnsafePointer<CChar>?,
   _ callback: dpo_event_callback?, _ user_data: UnsafeMutableRawPointer?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let directory = try text(output_dir, "output_dir")
     let point: ResumePoint = try optionalText(resume, "resume").map { $0 == "last" ? .last : .file($0) } ?? .none
     try HandleKind.trainer.use(trainer) { session in
@@ -76,7 +76,7 @@ func withCEvent(_ event: TrainingEvent, _ body: (UnsafePointer<dpo_event>) -> In
 
 @_cdecl("dpo_trainer_save") @implementation
 public func dpo_trainer_save(_ trainer: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let path = try text(path, "path")
     try HandleKind.trainer.use(trainer) { try $0.trainer.saveCheckpoint(to: path) }
   }
@@ -84,7 +84,7 @@ public func dpo_trainer_save(_ trainer: OpaquePointer?, _ path: UnsafePointer<CC
 
 @_cdecl("dpo_trainer_load") @implementation
 public func dpo_trainer_load(_ trainer: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let path = try text(path, "path")
     try HandleKind.trainer.use(trainer) { session in
       try session.trainer.resume(from: path)
@@ -95,7 +95,7 @@ public func dpo_trainer_load(_ trainer: OpaquePointer?, _ path: UnsafePointer<CC
 
 @_cdecl("dpo_trainer_save_model") @implementation
 public func dpo_trainer_save_model(_ trainer: OpaquePointer?, _ path: UnsafePointer<CChar>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let path = try text(path, "path")
     try HandleKind.trainer.use(trainer) { try $0.trainer.saveModel(to: path) }
   }

@@ -40,7 +40,7 @@ private func open(
 
 @_cdecl("dpo_model_set_engine") @implementation
 public func dpo_model_set_engine(_ model: OpaquePointer?, _ engine: UnsafePointer<CChar>?) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let engine = try Engine(named: text(engine, "engine"))
     try HandleKind.model.use(model) { try $0.use(engine) }
   }
@@ -57,7 +57,7 @@ public func dpo_model_set_engine(_ model: OpaquePointer?, _ engine: UnsafePointe
 
 @_cdecl("dpo_model_get_info") @implementation
 public func dpo_model_get_info(_ model: OpaquePointer?, _ info: UnsafeMutablePointer<dpo_model_info>?) -> Int32 {
-  withStatus {
+  withStatus(model) {
     try HandleKind.model.use(model) { model in
       let configuration = model.configuration
       var values = dpo_model_info()
@@ -111,7 +111,7 @@ public func dpo_model_encode(
   _ model: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ size: Int, _ add_special_tokens: Int32,
   _ ids: UnsafeMutablePointer<Int32>?, _ capacity: Int, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let count = try required(count, "count")
     guard capacity >= 0, ids != nil || capacity == 0 else {
       throw DPOError.argument("ids is NULL; expected room for \(UInt(bitPattern: capacity)) ids")
@@ -130,7 +130,7 @@ public func dpo_model_decode(
   _ model: OpaquePointer?, _ ids: UnsafePointer<Int32>?, _ count: Int,
   _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ size: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let text = try required(text, "text")
     let ids = Array(try array(ids, count, "ids"))
     try HandleKind.model.use(model) { model in
@@ -150,7 +150,7 @@ public func dpo_model_apply_chat_template(
   _ model: OpaquePointer?, _ messages_json: UnsafePointer<CChar>?, _ add_generation_prompt: Int32,
   _ text: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?, _ size: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let output = try required(text, "text")
     let document = try JSON.parse(DPOCABI.text(messages_json, "messages_json"), file: "messages_json")
     guard let messages = document.array else {
@@ -182,7 +182,7 @@ public func dpo_model_score_tokens(
   _ completion_prompts: UnsafePointer<Int>?, _ completion_count: Int, _ token_logps: UnsafeMutablePointer<Float>?,
   _ sum_logps: UnsafeMutablePointer<Double>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let prompts = try lists(prompt_ids, prompt_lengths, prompt_count, "prompt_ids", "prompt_lengths")
     let tokens = try lists(completion_ids, completion_lengths, completion_count, "completion_ids", "completion_lengths")
     let parents = try array(completion_prompts, completion_count, "completion_prompts")
@@ -207,7 +207,7 @@ public func dpo_model_reward_tokens(
   _ prompt_count: Int, _ completion_ids: UnsafePointer<Int32>?, _ completion_lengths: UnsafePointer<Int>?,
   _ completion_prompts: UnsafePointer<Int>?, _ completion_count: Int, _ rewards: UnsafeMutablePointer<Double>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let rewards = try required(rewards, "rewards")
     let prompts = try lists(prompt_ids, prompt_lengths, prompt_count, "prompt_ids", "prompt_lengths")
     let tokens = try lists(completion_ids, completion_lengths, completion_count, "completion_ids", "completion_lengths")
@@ -223,7 +223,7 @@ public func dpo_model_reward_texts(
   _ model: OpaquePointer?, _ prompts: UnsafePointer<UnsafePointer<CChar>?>?,
   _ completions: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, _ rewards: UnsafeMutablePointer<Double>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let rewards = try required(rewards, "rewards")
     let rows = zip(try texts(prompts, count, "prompts"), try texts(completions, count, "completions"))
     try useCancellably(model) { model in
@@ -255,7 +255,7 @@ public func dpo_model_score_texts(
   _ completions: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int, _ sum_logps: UnsafeMutablePointer<Double>?,
   _ token_counts: UnsafeMutablePointer<Int32>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let rows = zip(try texts(prompts, count, "prompts"), try texts(completions, count, "completions"))
     try useCancellably(model) { model in
       let scores = try model.score(texts: rows.map { (prompt: $0, completion: $1) })

@@ -4,9 +4,9 @@ import DPO
 import DPOBase
 import DPOPlatform
 
-/// Runs the body of a C function, where the stack suffices for it. An error becomes the thread's last error and its code
-/// the status.
-func withStatus(_ body: () throws -> Void) -> Int32 {
+/// Runs the body of a C function, where the stack suffices for it. An error becomes the last error of the thread and of the
+/// handle, and its code the status.
+func withStatus(_ handle: OpaquePointer? = nil, _ body: () throws -> Void) -> Int32 {
   var failure: DPOError?
   let refused = onDeepStack {
     do { try body() } catch { failure = error as? DPOError ?? DPOError(.internal, "\(error)") }
@@ -19,7 +19,10 @@ func withStatus(_ body: () throws -> Void) -> Int32 {
   var message = failure.message
   message.withUTF8 { bytes in
     guard let base = bytes.baseAddress else { return ch_set_error("", 0) }
-    base.withMemoryRebound(to: CChar.self, capacity: bytes.count) { ch_set_error($0, bytes.count) }
+    base.withMemoryRebound(to: CChar.self, capacity: bytes.count) { text in
+      ch_set_error(text, bytes.count)
+      ch_set_handle_error(UnsafeRawPointer(handle), text, bytes.count)
+    }
   }
   return failure.code.rawValue
 }

@@ -41,7 +41,7 @@ public func dpo_trainer_create(
   _ model: OpaquePointer?, _ reference: OpaquePointer?, _ dataset: OpaquePointer?, _ evaluation: OpaquePointer?,
   _ options: UnsafePointer<dpo_train_options>?, _ trainer: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(model) {
     let output = try required(trainer, "trainer")
     let options = try trainingOptions(options)
     guard reference == nil || reference != model else {
@@ -79,7 +79,7 @@ public func dpo_trainer_create(
 public func dpo_trainer_plan(
   _ trainer: OpaquePointer?, _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let json = try required(json, "json")
     try HandleKind.trainer.use(trainer) { session in
       var plan = session.trainer.plan.json.object ?? [:]
@@ -133,7 +133,7 @@ private func withMetrics(
 public func dpo_trainer_last_metrics(
   _ trainer: OpaquePointer?, _ json: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let json = try required(json, "json")
     try HandleKind.trainer.use(trainer) { session in
       json.pointee = try copiedText(session.record?.json.description ?? "{}").text
@@ -143,7 +143,7 @@ public func dpo_trainer_last_metrics(
 
 @_cdecl("dpo_trainer_step") @implementation
 public func dpo_trainer_step(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       try withMetrics(metrics, of: session) { try session.trainer.takeStep() }
       session.scores = nil
@@ -153,7 +153,7 @@ public func dpo_trainer_step(_ trainer: OpaquePointer?, _ metrics: UnsafeMutable
 
 @_cdecl("dpo_trainer_evaluate") @implementation
 public func dpo_trainer_evaluate(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       try withMetrics(required(metrics, "metrics"), of: session, prefix: "eval_") { try session.trainer.evaluate() }
     }
@@ -168,7 +168,7 @@ public func dpo_trainer_forward(
   _ policy_rejected: UnsafeMutablePointer<Double>?, _ reference_chosen: UnsafeMutablePointer<Double>?,
   _ reference_rejected: UnsafeMutablePointer<Double>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let rows = Array(try array(rows, count, "rows"))
     try HandleKind.trainer.use(trainer) { session in
       guard session.trainer.sequencesPerRow != nil else {
@@ -196,7 +196,7 @@ private func scores(_ session: TrainerSession) throws -> Trainer.BatchScores {
 
 @_cdecl("dpo_trainer_token_count") @implementation
 public func dpo_trainer_token_count(_ trainer: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let count = try required(count, "count")
     try HandleKind.trainer.use(trainer) { count.pointee = try scores($0).policy.logProbs.count }
   }
@@ -206,7 +206,7 @@ public func dpo_trainer_token_count(_ trainer: OpaquePointer?, _ count: UnsafeMu
 public func dpo_trainer_token_logps(
   _ trainer: OpaquePointer?, _ token_logps: UnsafeMutablePointer<Float>?, _ count: Int
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       let values = try scores(session).policy.logProbs
       guard count == values.count else {
@@ -222,7 +222,7 @@ public func dpo_trainer_backward(
   _ trainer: OpaquePointer?, _ gradient_chosen: UnsafePointer<Double>?, _ gradient_rejected: UnsafePointer<Double>?,
   _ count: Int
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let chosen = try array(gradient_chosen, count, "gradient_chosen")
     try HandleKind.trainer.use(trainer) { session in
       let rows = try scores(session).policy.sums.count / max(1, session.trainer.sequencesPerRow ?? 1)
@@ -243,7 +243,7 @@ public func dpo_trainer_backward(
 public func dpo_trainer_backward_tokens(_ trainer: OpaquePointer?, _ gradients: UnsafePointer<Float>?, _ count: Int)
   -> Int32
 {
-  withStatus {
+  withStatus(trainer) {
     let gradients = try array(gradients, count, "gradients")
     try HandleKind.trainer.use(trainer) { session in
       let tokens = try scores(session).policy.logProbs.count
@@ -258,7 +258,7 @@ public func dpo_trainer_backward_tokens(_ trainer: OpaquePointer?, _ gradients: 
 
 @_cdecl("dpo_trainer_apply") @implementation
 public func dpo_trainer_apply(_ trainer: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       try withMetrics(metrics, of: session) { try session.trainer.applyGradients() }
       session.scores = nil
@@ -273,7 +273,7 @@ public func dpo_trainer_parameters(
   _ trainer: OpaquePointer?, _ values: UnsafeMutablePointer<UnsafeMutablePointer<Float>?>?,
   _ gradients: UnsafeMutablePointer<UnsafeMutablePointer<Float>?>?, _ count: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       let parameters = session.trainer.parameters
       values?.pointee = parameters.values.pointer
@@ -285,7 +285,7 @@ public func dpo_trainer_parameters(
 
 @_cdecl("dpo_trainer_parameter_count") @implementation
 public func dpo_trainer_parameter_count(_ trainer: OpaquePointer?, _ count: UnsafeMutablePointer<Int>?) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let count = try required(count, "count")
     try HandleKind.trainer.use(trainer) { count.pointee = $0.trainer.parameters.entries.count }
   }
@@ -297,7 +297,7 @@ public func dpo_trainer_parameter_at(
   _ offset: UnsafeMutablePointer<Int>?, _ size: UnsafeMutablePointer<Int>?, _ shape: UnsafeMutablePointer<Int64>?,
   _ dimensions: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       let entries = session.trainer.parameters.entries
       guard entries.indices.contains(index) else {
@@ -317,7 +317,7 @@ public func dpo_trainer_parameter_at(
 public func dpo_trainer_parameter_find(
   _ trainer: OpaquePointer?, _ name: UnsafePointer<CChar>?, _ index: UnsafeMutablePointer<Int>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let name = try text(name, "name")
     let index = try required(index, "index")
     try HandleKind.trainer.use(trainer) { session in
@@ -333,7 +333,7 @@ public func dpo_trainer_parameter_find(
 public func dpo_trainer_set_reduce(
   _ trainer: OpaquePointer?, _ callback: dpo_reduce_callback?, _ user_data: UnsafeMutableRawPointer?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     try HandleKind.trainer.use(trainer) { session in
       guard let callback else {
         session.trainer.reduceGradients = nil

@@ -29,18 +29,5 @@ private nonisolated(unsafe) let description: UnsafePointer<CChar>? = {
   return UnsafePointer(try? copiedText(JSON.array(fields).description).text)
 }()
 
-extension OptionField.Kind {
-  fileprivate var name: String {
-    switch self {
-    case .bool: "bool"
-    case .int: "int"
-    case .real: "float"
-    case .string: "string"
-    case .strings: "strings"
-    case .reals: "floats"
-    }
-  }
-}
-
 @_cdecl("dpo_train_options_describe") @implementation
 public func dpo_train_options_describe() -> UnsafePointer<CChar>? { description ?? staticText("[]") }

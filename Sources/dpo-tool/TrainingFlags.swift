@@ -22,16 +22,7 @@ func optionValue(_ name: String) -> @Sendable (String) throws -> JSON {
   { text in
     guard let field = TrainingOptions.field(name) else { throw DPOError.argument("there is no option \(name)") }
     do {
-      let value: JSON
-      switch field.kind {
-      case .bool: value = .bool(text == "true")
-      case .int: value = Int(text).map(JSON.int) ?? (text == "none" ? .null : .string(text))
-      case .real: value = Double(text).map(JSON.real) ?? (text == "none" ? .null : .string(text))
-      case .string: value = .string(text)
-      case .strings: value = .array(try OptionField.items(of: text, name).map(JSON.string))
-      case .reals:
-        value = .array(try OptionField.items(of: text, name).map { Double($0).map(JSON.real) ?? .string($0) })
-      }
+      let value = try field.kind.value(of: text, name)
       var scratch = TrainingOptions()
       try scratch.set(name, to: value)
       return value

@@ -394,6 +394,127 @@ static void errors_belong_to_their_thread(void) {
     CHECK(strstr(text, "model is NULL") && strstr(dpo_last_error(), "trainer is NULL"));
 }
 
+static void *fail_on_the_model(void *unused) {
+    (void)unused;
+    CHECK_STATUS(INVALID, dpo_model_encode(model, "x", 1, 1, NULL, 0, NULL));
+    return NULL;
+}
+
+static void errors_belong_to_their_handle_too(void) {
+    const dpo_train_options options = small_run();
+    char *text = NULL;
+    open_all(&options);
+    CHECK_STATUS(DPO_OK, dpo_handle_last_error(model, &text));
+    CHECK(text[0] == 0);
+    dpo_string_free(text);
+    pthread_t thread;
+    pthread_create(&thread, NULL, fail_on_the_model, NULL);
+    pthread_join(thread, NULL);
+    CHECK_STATUS(DPO_OK, dpo_handle_last_error(model, &text));
+    CHECK(strstr(text, "count is NULL"));
+    dpo_string_free(text);
+    CHECK_STATUS(DPO_OK, dpo_handle_last_error(dataset, &text));
+    CHECK(text[0] == 0);
+    dpo_string_free(text);
+    text = NULL;
+    CHECK_REFUSED(INVALID, "text is NULL", dpo_handle_last_error(model, NULL));
+    CHECK_REFUSED(INVALID, "handle is NULL", dpo_handle_last_error(NULL, &text));
+    CHECK_REFUSED(INVALID, "not a handle", dpo_handle_last_error(&options, &text));
+    dpo_model *old = model;
+    release_all();
+    CHECK_REFUSED(STATE, "released", dpo_handle_last_error(old, &text));
+    CHECK_REFUSED(STATE, "released", dpo_handle_set_wait(old, 1));
+    CHECK(text == NULL);
+    /* A new handle, perhaps in the old one's place, has no error. */
+    for (int i = 0; i < 2000; i++) {
+        dpo_options *fresh = NULL;
+        dpo_options_create("ppo", &fresh);
+        dpo_options_set(fresh, "vf_coef", "x");
+        dpo_options_release(fresh);
+    }
+    for (int i = 0; i < 2000; i++) {
+        dpo_options *fresh = NULL;
+        dpo_options_create("ppo", &fresh);
+        if (dpo_handle_last_error(fresh, &text) != DPO_OK || text[0] != 0) CHECK(!"an error of another handle");
+        dpo_string_free(text);
+        dpo_options_release(fresh);
+    }
+}
+
+enum { WAITERS = 8, CALLS = 40 };
+
+static void *score_often(void *refused) {
+    const char *prompt[] = {"The film was"}, *completion[] = {" good."};
+    double first = 0, sum = 0;
+    for (int i = 0; i < CALLS; i++) {
+        int32_t status = dpo_model_score_texts(model, prompt, completion, 1, &sum, NULL);
+        if (status != DPO_OK) ++*(int *)refused;
+        if (!first) first = sum;
+        if (sum != first) ++*(int *)refused;
+    }
+    return NULL;
+}
+
+static void *run_until_cancelled(void *status) {
+    *(int32_t *)status = dpo_trainer_run(trainer, directory, NULL, NULL, NULL);
+    return NULL;
+}
+
+static double seconds_now(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+static int32_t a_callback_never_waits(const dpo_event *event, void *user_data) {
+    int *steps = user_data;
+    if (event->kind != DPO_EVENT_STEP) return 0;
+    double start = seconds_now();
+    CHECK_REFUSED(STATE, "in use", dpo_trainer_step(trainer, NULL));
+    CHECK(seconds_now() - start < 5);
+    return ++*steps == 2;
+}
+
+static void calls_wait_for_each_other(void) {
+    dpo_train_options options = small_run();
+    options.max_steps = 100000;
+    options.autosave_steps = 0;
+    options.save_steps = 0;
+    options.overwrite_output_dir = 1;
+    open_all(&options);
+    CHECK_REFUSED(INVALID, "seconds", dpo_handle_set_wait(model, -1));
+    CHECK_REFUSED(INVALID, "seconds", dpo_handle_set_wait(model, NAN));
+    CHECK_STATUS(DPO_OK, dpo_handle_set_wait(model, INFINITY));
+    pthread_t threads[WAITERS];
+    int refused[WAITERS] = {0};
+    for (int i = 0; i < WAITERS; i++) pthread_create(&threads[i], NULL, score_often, &refused[i]);
+    for (int i = 0; i < WAITERS; i++) {
+        pthread_join(threads[i], NULL);
+        CHECK(refused[i] == 0);
+    }
+    /* A run is longer than the wait. */
+    CHECK_STATUS(DPO_OK, dpo_handle_set_wait(trainer, 0.2));
+    int32_t status = DPO_OK;
+    pthread_create(threads, NULL, run_until_cancelled, &status);
+    double waited = 0;
+    for (int attempt = 0; attempt < 2000 && waited < 0.2; attempt++) {
+        double start = seconds_now();
+        if (dpo_trainer_parameter_count(trainer, &(size_t){0}) == STATE) waited = seconds_now() - start;
+        nanosleep(&(struct timespec){0, 1000000}, NULL);
+    }
+    CHECK(waited >= 0.2 && waited < 10);
+    /* A wait that has no end ends with the run, or with the handle. */
+    CHECK_STATUS(DPO_OK, dpo_handle_set_wait(trainer, INFINITY));
+    dpo_trainer_cancel(trainer);
+    CHECK_STATUS(DPO_OK, dpo_trainer_parameter_count(trainer, &(size_t){0}));
+    pthread_join(threads[0], NULL);
+    CHECK(status == DPO_ERROR_CANCELLED);
+    int steps = 0;
+    CHECK_STATUS(DPO_ERROR_CANCELLED, dpo_trainer_run(trainer, directory, NULL, a_callback_never_waits, &steps));
+    CHECK(steps == 2);
+    release_all();
+}
+
 static void a_child_opens_its_own_handles(void) {
     const dpo_train_options options = small_run();
     open_all(&options);
@@ -787,6 +908,8 @@ int main(void) {
     cancel_from_a_signal_handler();
     a_second_thread_is_refused_and_release_waits();
     errors_belong_to_their_thread();
+    errors_belong_to_their_handle_too();
+    calls_wait_for_each_other();
     a_child_opens_its_own_handles();
     many_handles();
     char command[64];

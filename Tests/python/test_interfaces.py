@@ -4,6 +4,7 @@ import ctypes
 import dataclasses
 import importlib
 import inspect
+import json
 import math
 import re
 import sys
@@ -41,6 +42,8 @@ class Library(Case):
         numbers = [re.search(rf"DPO_VERSION_{part} (\d+)", HEADER).group(1) for part in ("MAJOR", "MINOR", "PATCH")]
         self.assertEqual(libdpo.__version__, ".".join(numbers))
         self.assertIn(libdpo.__version__, dpo("version").stdout)
+        major, minor, patch = map(int, numbers)
+        self.assertEqual(_native.lib.dpo_version_number(), 10000 * major + 100 * minor + patch)
         self.assertTrue((BUILD / "lib" / f"libdpo.so.{libdpo.__version__}").is_file())
 
 
@@ -82,6 +85,70 @@ class PythonPrototypes(Case):
         self.assertEqual([name.lower() for name, _ in declared], list(libdpo.LOSS_TYPES))
         self.assertEqual([int(number) for _, number in declared], list(range(len(declared))))
         self.assertEqual(TABLE["loss_type"]["choices"][:len(declared)], list(libdpo.LOSS_TYPES))
+
+
+class OptionsByName(Case):
+    """Every field that the header's structs have is set by its name, and no other field changes."""
+
+    KINDS = {
+        "training": _native.TrainOptions, "generation": _native.GenerationOptions, "tokenizer": _native.TokenizerOptions,
+        "shape": _native.ModelShape, "export": _native.ExportOptions, "feedback": _native.FeedbackOptions,
+        "loss": _native.LossOptions, "ppo": _native.PPOOptions,
+    }
+
+    def open(self, kind: str) -> ctypes.c_void_p:
+        options = ctypes.c_void_p()
+        self.assertEqual(_native.lib.dpo_options_create(kind.encode(), ctypes.byref(options)), 0)
+        self.addCleanup(_native.lib.dpo_options_release, options)
+        return options
+
+    def described(self, options: ctypes.c_void_p) -> "dict[str, dict]":
+        text = ctypes.c_void_p()
+        self.assertEqual(_native.lib.dpo_options_describe(options, ctypes.byref(text)), 0)
+        rows = json.loads(ctypes.string_at(text))
+        _native.lib.dpo_string_free(text)
+        return {row["name"]: row for row in rows}
+
+    @staticmethod
+    def plain(value: object) -> object:
+        """A field's value: of pointers, what they point to first."""
+        if isinstance(value, ctypes._Pointer):
+            return value[0] if value else None
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    def test_each_field(self) -> None:
+        for kind, struct in self.KINDS.items():
+            names = [name for name, *_ in struct._fields_]
+            rows = self.described(self.open(kind))
+            counts = {"struct_size", "loss_weight_count", "special_token_count", "loss_count", "training"}
+            self.assertEqual(sorted(name for name in rows if "." not in name), sorted(set(names) - counts), kind)
+            for name, row in rows.items():
+                if "." in name or (kind, name) == ("loss", "loss_weights"):
+                    continue
+                options = self.open(kind)
+                fields = [field for field in names if field != "training"]
+                before = {field: self.plain(getattr(struct.from_address(_native.lib.dpo_options_struct(options)), field))
+                          for field in fields}
+                value = {"bool": not row["default"], "int": 3, "float": 0.25, "floats": [0.25, 1]}.get(row["type"])
+                if value is None:
+                    value = row["choices"][-1] if row["choices"] else "<x>"
+                    value = [value] if row["type"] == "strings" else value
+                status = _native.lib.dpo_options_set_json(options, json.dumps({name: value}).encode())
+                self.assertEqual(status, 0, (name, _native.lib.dpo_last_error()))
+                self.assertEqual(self.described(options)[name]["value"], value, name)
+                after = struct.from_address(_native.lib.dpo_options_struct(options))
+                changed = {field for field in fields if self.plain(getattr(after, field)) != before[field]}
+                self.assertIn(name, changed)
+                self.assertLessEqual(changed - {name}, {"loss_weight_count", "special_token_count", "loss_count"}, name)
+                found = self.plain(getattr(after, name))
+                if row["type"] in ("bool", "int", "float"):
+                    self.assertEqual(found, value, name)
+                elif row["type"] == "string" and kind != "loss":
+                    self.assertEqual(found.decode(), value, name)
+
+    def test_descriptions_are_the_table(self) -> None:
+        rows = self.described(self.open("training"))
+        self.assertEqual({name: {**row, "value": row["default"]} for name, row in TABLE.items()}, rows)
 
 
 class Options(Case):

@@ -16,6 +16,48 @@ public struct OptionField: Sendable {
     case strings
     /// A list of numbers.
     case reals
+
+    /// As descriptions of the table call it.
+    package var name: String {
+      switch self {
+      case .bool: "bool"
+      case .int: "int"
+      case .real: "float"
+      case .string: "string"
+      case .strings: "strings"
+      case .reals: "floats"
+      }
+    }
+
+    /// The value that a text stands for: of a number "none" is null, items of a list are joined by commas.
+    package func value(of text: String, _ name: String) throws -> JSON {
+      func number(_ value: JSON?, _ expected: String) throws -> JSON {
+        guard let value else {
+          throw DPOError.argument("\(name) is \(DPOError.printable(text)), expected \(expected)")
+        }
+        return value
+      }
+      switch self {
+      case .bool:
+        return switch text {
+        case "true", "1", "yes", "on": true
+        case "false", "0", "no", "off": false
+        default: try number(nil, "true or false")
+        }
+      case .int: return try number(text == "none" ? .null : Int(text).map(JSON.int), "a whole number")
+      case .real: return try number(text == "none" ? .null : Double(text).map(JSON.real), "a number")
+      case .string: return .string(text)
+      case .strings: return .array(try OptionField.items(of: text, name).map(JSON.string))
+      case .reals:
+        return .array(
+          try OptionField.items(of: text, name).map { item in
+            guard let number = Double(item) else {
+              throw DPOError.argument("\(name) is \(DPOError.printable(text)), expected numbers joined by commas")
+            }
+            return .real(number)
+          })
+      }
+    }
   }
 
   /// What an option is about: the headings of a surface's help and of docs/options.md.

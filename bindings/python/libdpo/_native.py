@@ -143,10 +143,19 @@ def _prototype(name: str, result: object, *arguments: object) -> None:
 
 
 _prototype("dpo_version", c_char_p)
+_prototype("dpo_version_number", c_int32)
 _prototype("dpo_abi_version", c_int32)
 _prototype("dpo_last_error", c_char_p)
 _prototype("dpo_status_name", c_char_p, c_int32)
+_prototype("dpo_handle_last_error", c_int32, _handle, _text_out)
+_prototype("dpo_handle_set_wait", c_int32, _handle, c_double)
 _prototype("dpo_string_free", None, c_void_p)
+_prototype("dpo_options_create", c_int32, c_char_p, POINTER(_handle))
+_prototype("dpo_options_set", c_int32, _handle, c_char_p, c_char_p)
+_prototype("dpo_options_set_json", c_int32, _handle, c_char_p)
+_prototype("dpo_options_describe", c_int32, _handle, _text_out)
+_prototype("dpo_options_struct", c_void_p, _handle)
+_prototype("dpo_options_release", None, _handle)
 
 _prototype("dpo_loss_options_init", c_int32, POINTER(LossOptions), c_size_t)
 _prototype(
