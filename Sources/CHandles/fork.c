@@ -28,7 +28,6 @@ static void in_child(void) {
 
 __attribute__((constructor)) static void start(void) {
     make_gate();
-    ch_reset_locks();
     pthread_atfork(before_fork, in_parent, in_child);
 }
 

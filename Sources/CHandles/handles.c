@@ -36,7 +36,7 @@ static pthread_mutex_t wait_lock;
 static pthread_cond_t freed; /* a handle, while there are waiting calls */
 static _Atomic int waiting;
 
-void ch_reset_locks(void) {
+__attribute__((constructor)) void ch_reset_locks(void) {
     pthread_condattr_t attributes;
     pthread_mutex_init(&error_lock, NULL);
     pthread_mutex_init(&wait_lock, NULL);

@@ -5,6 +5,7 @@
 #include "tally.h"
 
 #include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { THREADS = 4, HANDLES = 64, ROUNDS = 3000, SMALL_STACK = 128 << 10 };
@@ -44,6 +45,11 @@ static void *use(void *seed) {
             if (ch_release(old, CH_MODEL)) atomic_fetch_add(&dropped, 1);
             TALLY(ch_release(old, CH_MODEL) == NULL);
         }
+        if (state >> 27 & 1) ch_set_wait(handle, state >> 26 & 1 ? 20000 : 0);
+        ch_set_handle_error(handle, "of a handle", 11);
+        char *error = ch_handle_error(handle, &status);
+        if (error) TALLY(status == CH_OK && (error[0] == 0 || strcmp(error, "of a handle") == 0));
+        free(error);
     }
     return NULL;
 }
@@ -63,6 +69,32 @@ static void handles_belong_to_one_thread_at_a_time(void) {
     TALLY(atomic_load(&dropped) == atomic_load(&next_thing)); /* each object came back, once */
 }
 
+static void *shared_handle;
+static thing shared_thing;
+
+/* Each of them waits for all others: nobody is refused, and nobody is forgotten. */
+static void *wait_and_use(void *unused) {
+    (void)unused;
+    for (int round = 0; round < ROUNDS; round++) {
+        void *object = NULL;
+        TALLY(ch_acquire(shared_handle, CH_MODEL, &object) == CH_OK);
+        thing *held = object;
+        TALLY(held->users++ == 0);
+        held->users--;
+        TALLY(ch_finish(shared_handle) == NULL);
+    }
+    return NULL;
+}
+
+static void threads_wait_for_a_handle(void) {
+    pthread_t threads[THREADS];
+    shared_handle = ch_create(CH_MODEL, &shared_thing);
+    TALLY(ch_set_wait(shared_handle, UINT64_C(600000000000)) == CH_OK);
+    for (int i = 0; i < THREADS; i++) pthread_create(&threads[i], NULL, wait_and_use, NULL);
+    for (int i = 0; i < THREADS; i++) pthread_join(threads[i], NULL);
+    TALLY(ch_release(shared_handle, CH_MODEL) == &shared_thing);
+}
+
 typedef struct {
     pthread_t caller;
     int depth, calls, on_other_thread;
@@ -70,7 +102,7 @@ typedef struct {
 
 static void back(void *context) {
     call *call = context;
-    TALLY(pthread_equal(call->caller, pthread_self()));
+    TALLY(pthread_equal(call->caller, pthread_self()) && ch_in_callback());
     TALLY(strcmp(ch_last_error(), "of the caller") == 0);
     call->calls++;
 }
@@ -87,6 +119,7 @@ static void deep_work(void *context) {
 static void nested_back(void *context) {
     call *call = context;
     TALLY(ch_run_deep(deep_work, call) == 0); /* a callback may call the library */
+    TALLY(ch_in_callback());
 }
 
 static void nested_work(void *context) { ch_run_on_caller(nested_back, context); }
@@ -98,7 +131,7 @@ static void *deep_calls(void *expected) {
         TALLY(ch_run_deep(deep_work, &call) == 0);
         TALLY(call.depth == 1 && call.calls == 5 && call.on_other_thread == *(int *)expected);
         TALLY(ch_run_deep(nested_work, &call) == 0);
-        TALLY(call.depth == 2 && call.calls == 10);
+        TALLY(call.depth == 2 && call.calls == 10 && !ch_in_callback());
     }
     return NULL;
 }
@@ -120,6 +153,7 @@ static void small_stacks_get_a_thread(void) {
 
 int main(void) {
     handles_belong_to_one_thread_at_a_time();
+    threads_wait_for_a_handle();
     small_stacks_get_a_thread();
     return tally_summary();
 }

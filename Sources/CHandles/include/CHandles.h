@@ -63,7 +63,7 @@ char *ch_handle_error(const void *handle, int32_t *status);
 void ch_opening(void);
 void ch_opened(void);
 
-/* Makes the locks of handles.c and last_error.c new, in a child of fork(). */
+/* Makes the locks of handles.c new, in a child of fork(). */
 void ch_reset_locks(void);
 
 /* The calling thread's last error, cut at a whole character. */
