@@ -21,7 +21,7 @@ export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-proc
   --pkg-config-path .cache/static/pkgconfig --disable-local-rpath
 SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
-.PHONY: help options docs deps model build demo paper test test-peers test-arm64 bench fuzz sanitize install wheel dist test-packages format clean
+.PHONY: help options docs deps model build demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install wheel dist test-packages format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -65,6 +65,9 @@ test: build model ## every test: Swift, C, C++, Python, command line, damaged fi
 
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 6 GB)
 	@Tests/peers/run
+
+test-bindings: build ## the bindings in the languages that are installed, or in those that LANGUAGES="rust go" names
+	@Tests/bindings/run.py $(LANGUAGES)
 
 test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compiler from Debian unstable to .cache, 5 GB)
 	@scripts/deps "$(PYTHON)" "$(VENV)" binutils-aarch64-linux-gnu qemu-user-static

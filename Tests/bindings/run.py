@@ -1,0 +1,156 @@
+#!/usr/bin/env python3
+"""Tests the bindings in the languages that are installed: what `make test-bindings` calls. The last line is the sum.
+
+Usage: Tests/bindings/run.py [LANGUAGE...]    (all without arguments; a language that is named must be there)
+
+A language is a row of LANGUAGES. Each binding has tests of its own and the same four programs, which check their outcome
+themselves and end with status 0 if it is right:
+
+    losses                          every DPO loss of six pairs beside TRL's numbers
+    scoring MODEL                   log-probs, token by token too, and an answer that is shown while it is drawn
+    run MODEL PAIRS DIRECTORY       a run with progress that is cancelled, then resumed, then exported
+    feedback MODEL DIRECTORY        thumbs and choices are recorded, trained on, and the adapter is used
+"""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass, field
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
+BUILD = ROOT / "build"
+#: What a language's tools write; each has a folder of its name in it.
+OUTPUT = BUILD / "bindings"
+FIXTURES = ROOT / "Tests/Fixtures"
+TIMEOUT = 900
+PROGRAMS = ("losses", "scoring", "run", "feedback")
+#: How test programs tell what passed and failed: ours, cargo's, go's with -v, node's.
+SUMS = (
+    re.compile(r"^(?P<passed>\d+) passed, (?P<failed>\d+) failed$", re.MULTILINE),
+    re.compile(r"^test result: \w+\. (?P<passed>\d+) passed; (?P<failed>\d+) failed", re.MULTILINE),
+    re.compile(r"^# pass (?P<passed>\d+)\n# fail (?P<failed>\d+)$", re.MULTILINE),
+)
+GO = re.compile(r"^--- (PASS|FAIL|SKIP): ", re.MULTILINE)
+
+
+@dataclass
+class Language:
+    """`{out}` in a command is the language's folder in build/bindings; commands run in `folder`."""
+
+    name: str
+    folder: str
+    #: Programs that must be there, and the Debian packages that bring them.
+    tools: "tuple[str, ...]"
+    packages: str
+    #: Compile, and run the tests of the binding; one after the other.
+    commands: "list[list[str]]"
+    #: How one of the four programs is called; its name stands for {program}. The arguments follow.
+    program: "list[str]"
+    environment: "dict[str, str]" = field(default_factory=dict)
+
+
+LANGUAGES: "list[Language]" = [
+]
+
+
+def environment(language: Language) -> "dict[str, str]":
+    """Where the staged library lies, for compilers and for the loader."""
+    here = {
+        "LIBDPO_DIR": str(BUILD),
+        "LIBDPO_FIXTURES": str(FIXTURES),
+        "LD_LIBRARY_PATH": ":".join(filter(None, [str(BUILD / "lib"), os.environ.get("LD_LIBRARY_PATH", "")])),
+        "PKG_CONFIG_PATH": ":".join(filter(None, [str(BUILD / "lib/pkgconfig"), os.environ.get("PKG_CONFIG_PATH", "")])),
+    }
+    return {**os.environ, **here, **{name: fill(value, language) for name, value in language.environment.items()}}
+
+
+def fill(text: str, language: Language, program: str = "") -> str:
+    return text.replace("{out}", str(OUTPUT / language.name)).replace("{program}", program).replace("{root}", str(ROOT))
+
+
+def run(language: Language, command: "list[str]") -> "tuple[int, str]":
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT / language.folder, env=environment(language), stdin=subprocess.DEVNULL, timeout=TIMEOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+        )
+        return done.returncode, done.stdout
+    except subprocess.TimeoutExpired as late:
+        output = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else late.stdout or ""
+        return 124, output + f"\nnot done after {TIMEOUT} s"
+    except OSError as error:
+        return 127, str(error)
+
+
+def counted(status: int, output: str) -> "tuple[int, int]":
+    """What a command says that passed and failed; a command that does not say counts as one test."""
+    results = GO.findall(output)
+    passed, failed = results.count("PASS"), results.count("FAIL")
+    for pattern in SUMS:
+        for found in pattern.finditer(output):
+            passed, failed = passed + int(found["passed"]), failed + int(found["failed"])
+    if status:
+        return passed, max(failed, 1)
+    return (passed, failed) if passed or failed else (1, 0)
+
+
+def tested(language: Language) -> "tuple[int, int]":
+    (OUTPUT / language.name).mkdir(parents=True, exist_ok=True)
+    passed = failed = 0
+
+    def take(title: str, command: "list[str]") -> None:
+        nonlocal passed, failed
+        status, output = run(language, command)
+        good, bad = counted(status, output)
+        passed, failed = passed + good, failed + bad
+        if bad:
+            print(f"{title} (exit status {status}):\n{output}")
+
+    for command in language.commands:
+        filled = [fill(part, language) for part in command]
+        take(" ".join(filled), filled)
+    with tempfile.TemporaryDirectory() as directory:
+        model, pairs = str(FIXTURES / "models/qwen2"), str(FIXTURES / "data/pairs.jsonl")
+        arguments = {
+            "losses": [], "scoring": [model], "run": [model, pairs, f"{directory}/run"],
+            "feedback": [model, f"{directory}/feedback"],
+        }
+        for program in PROGRAMS:
+            command = [fill(part, language, program) for part in language.program]
+            take(f"{language.name}: {program}", [*command, *arguments[program]])
+    return passed, failed
+
+
+def main() -> int:
+    known = {language.name: language for language in LANGUAGES}
+    if unknown := [name for name in sys.argv[1:] if name not in known]:
+        sys.exit(f"There is no binding for {', '.join(unknown)}; there are {', '.join(known)}.")
+    if not (BUILD / "lib/libdpo.so").exists():
+        sys.exit("Nothing is built yet: run make build first.")
+    passed = failed = skipped = 0
+    for name in sys.argv[1:] or known:
+        language = known[name]
+        missing = [tool for tool in language.tools if not shutil.which(tool)]
+        if missing:
+            print(f"{name}: not run, because {' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} not installed "
+                  f"(apt-get install {language.packages})", flush=True)
+            if sys.argv[1:]:
+                failed += 1
+            else:
+                skipped += 1
+            continue
+        start = time.monotonic()
+        good, bad = tested(language)
+        passed, failed = passed + good, failed + bad
+        print(f"{name}: {good} passed, {bad} failed in {time.monotonic() - start:.0f} s", flush=True)
+    print(f"{passed} passed, {failed} failed" + (f", {skipped} skipped" if skipped else ""))
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
