@@ -26,6 +26,8 @@ import sys
 import textwrap
 import tomllib
 
+import declarations
+
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent
 BY = "options/generate.py"
@@ -1068,6 +1070,82 @@ def docstring(text: str, indent: str, options: "list[Option] | None" = None) -> 
     return lines + [f'{indent}"""']
 
 
+# ------------------------------------------------------------------------------------------------------------- Rust
+
+# Kinds of dpo_options_create, and the names of their structs in other languages.
+HOST_STRUCTS = {
+    "training": "TrainOptions", "generation": "GenerationOptions", "feedback": "FeedbackOptions", "tokenizer": "TokenizerOptions",
+    "shape": "ModelShape", "export": "ExportOptions",
+}
+
+
+def host_words(option: Option, default: str, not_a_number: str) -> str:
+    """What an option means where every option may be left out: `default` says how that is written."""
+    text = option.help
+    if option.name == "method":
+        text = sentences(text, "; ".join(f'"{row["name"]}" {row["summary"]}' for row in METHODS["method"]) + ".")
+    elif option.choices and option.choices is not LOSS_NAMES:
+        text = sentences(text, "One of " + ", ".join(f'"{name}"' for name in option.choices) + ".")
+    if option.type == "training":
+        return "Options of the runs, with feedback's own defaults. The records decide the method."
+    words = option.default_words('"')
+    if option.optional:
+        unset = option.unset()
+        rest = f"{words}; {not_a_number if option.c_unset() == 'NaN' else option.c_unset()}: {unset}" if words else unset
+    else:
+        rest = words or "none"
+    return sentences(text, option.source_words(), option.range_words(), f"{default}: {rest}.",
+                     f"For {joined(option.methods)}." if option.methods else "")
+
+
+def host_unset(option: Option) -> str:
+    """The number that C takes for an option that is unset, where it is not NaN."""
+    if not option.optional or "c_unset" not in option.row:
+        return ""
+    return number(float(option.row["c_unset"])) if option.type == "real" else plain(option.row["c_unset"])
+
+
+def rust_options(tables: "list[Table]") -> str:
+    kinds = {
+        "bool": "bool", "real": "f64", "name": "String", "names": "Vec<String>", "reals": "Vec<f64>", "text": "String",
+        "texts": "Vec<String>", "training": "TrainOptions",
+    }
+    lines = [f"// Made by {BY} from the tables beside it.", "", "use crate::native::{Object, Options};", "",
+             "/// DPO's losses by TRL's names. Formulas: docs/losses.md.", "#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]",
+             "#[repr(i32)]", "pub enum Loss {"]
+    for row in LOSSES["loss"]:
+        lines += [*rust_words(row["help"]), f"    {go_name(row['name'])} = {row['number']},"]
+    lines += ["}", "", "impl Loss {", "    pub const ALL: &'static [Loss] = &["]
+    lines += wrap_items([f"Loss::{go_name(row['name'])}" for row in LOSSES["loss"]], "        ", last=",")
+    lines += ["    ];", "", "    /// What `loss_type` calls it.", "    pub fn name(self) -> &'static str {", "        match self {"]
+    lines += [f"            Loss::{go_name(row['name'])} => \"{row['name']}\"," for row in LOSSES["loss"]]
+    lines += ["        }", "    }", "}"]
+    for table in tables:
+        summary = table.summary or "How a model is trained."
+        lines += ["", *wrap(summary, "/// "), "/// `None` is the default.", "#[derive(Clone, Debug, Default, PartialEq)]",
+                  f"pub struct {HOST_STRUCTS[table.name]} {{"]
+        for option in table.on("c"):
+            kind = kinds.get(option.type) or declarations.BASE[option.c_type()]
+            lines += [*rust_words(host_words(option, "`None`", "`f64::NAN`")), f"    pub {option.name}: Option<{kind}>,"]
+        lines += ["}", "", f"impl Options for {HOST_STRUCTS[table.name]} {{", f'    const KIND: &\'static str = "{table.name}";', "",
+                  "    fn write(&self, object: &mut Object) {"]
+        for option in table.on("c"):
+            if unset := host_unset(option):
+                lines.append(f'        object.field_or_null("{option.name}", self.{option.name}, {unset});')
+            else:
+                lines.append(f'        object.field("{option.name}", &self.{option.name});')
+        lines += ["    }", "}"]
+    return "\n".join(lines) + "\n"
+
+
+def rust_words(text: str) -> "list[str]":
+    return wrap(text.replace("[", "\\[").replace("<|", "\\<|"), "    /// ")
+
+
+def go_name(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
 # ----------------------------------------------------------------------------------------------------------- docs/options.md
 
 
@@ -1143,8 +1221,10 @@ def outputs() -> "dict[str, str]":
     by_name = {table.name: table for table in tables}
     header = (ROOT / "include/dpo.h").read_text()
     parts = {table.struct: c_struct(table) for table in tables} | {"dpo_loss_type": c_losses()}
+    header = regions(header, parts, "include/dpo.h")
+    items = declarations.parse(header)
     return {
-        "include/dpo.h": regions(header, parts, "include/dpo.h"),
+        "include/dpo.h": header,
         "Sources/DPO/Options/LossType.swift": swift_losses(),
         "Sources/DPO/Options/TrainingOptions.swift": swift_training(by_name["training"]),
         "Sources/DPO/Options/OptionTable.swift": swift_table(by_name["training"]),
@@ -1157,6 +1237,9 @@ def outputs() -> "dict[str, str]":
         "bindings/python/libdpo/_options.py": python(tables),
         "bindings/python/libdpo/configs.py": python_configs(by_name["training"]),
         "bindings/python/libdpo/trainers.py": python_trainers(),
+        "bindings/rust/libdpo-sys/src/declarations.rs": declarations.rust(items, BY),
+        "bindings/rust/libdpo-sys/tests/layout/table.rs": declarations.rust_layout(items, BY),
+        "bindings/rust/libdpo/src/options.rs": rust_options(tables),
         "docs/options.md": documentation(tables),
     }
 

@@ -55,6 +55,11 @@ class Language:
 
 
 LANGUAGES: "list[Language]" = [
+    Language(
+        "rust", "bindings/rust", ("cargo", "rustc", "cc"), "cargo gcc",
+        [["cargo", "test", "--workspace", "--offline"]], ["{out}/debug/examples/{program}"],
+        {"CARGO_TARGET_DIR": "{out}"},
+    ),
 ]
 
 
