@@ -3,7 +3,7 @@
 
 use std::env;
 use std::path::Path;
-use std::process::Command;
+use std::process::{exit, Command};
 
 fn main() {
     println!("cargo:rerun-if-env-changed=LIBDPO_DIR");
@@ -16,6 +16,7 @@ fn main() {
         // For this crate's test, which compiles a C program.
         println!("cargo:rustc-env=LIBDPO_INCLUDE={include}");
     } else {
+        println!("cargo:warning=libdpo.so is looked for where the linker looks: neither LIBDPO_DIR nor pkg-config tells of it");
         println!("cargo:rustc-env=LIBDPO_INCLUDE=");
     }
 }
@@ -24,7 +25,8 @@ fn in_directory() -> Option<(String, String)> {
     let root = env::var("LIBDPO_DIR").ok()?;
     let (lib, include) = (format!("{root}/lib"), format!("{root}/include"));
     if !Path::new(&lib).join("libdpo.so").exists() {
-        panic!("LIBDPO_DIR is {root}, but there is no {lib}/libdpo.so");
+        eprintln!("LIBDPO_DIR is {root}, but there is no {lib}/libdpo.so");
+        exit(1);
     }
     Some((lib, include))
 }
