@@ -1070,7 +1070,7 @@ def docstring(text: str, indent: str, options: "list[Option] | None" = None) -> 
     return lines + [f'{indent}"""']
 
 
-# ------------------------------------------------------------------------------------------------------------- Rust
+# ------------------------------------------------------------------------------------------------------------- Rust and Go
 
 # Kinds of dpo_options_create, and the names of their structs in other languages.
 HOST_STRUCTS = {
@@ -1144,6 +1144,50 @@ def rust_words(text: str) -> "list[str]":
 
 def go_name(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
+
+
+def go_options(tables: "list[Table]") -> str:
+    kinds = {
+        "bool": "*bool", "int": "*int", "real": "*float64", "name": "string", "names": "[]string", "reals": "[]float64",
+        "text": "string", "texts": "[]string", "training": "*TrainOptions",
+    }
+    lines = [f"// Made by {BY} from the tables beside it. DO NOT EDIT.", "", "package libdpo", "",
+             "// Loss: DPO's losses by TRL's names. Formulas: docs/losses.md.", "type Loss int32", "", "const ("]
+    for row in LOSSES["loss"]:
+        lines += [*wrap(row["help"], "\t// ", WIDTH - 3), f"\tLoss{go_name(row['name'])} Loss = {row['number']}"]
+    lines += [")", "", "// Losses are all of them.", "var Losses = []Loss{"]
+    lines += wrap_items([f"Loss{go_name(row['name'])}" for row in LOSSES["loss"]], "\t", WIDTH - 3, last=",")
+    lines += ["}", "", "// String is what LossType calls the loss.", "func (l Loss) String() string {", "\tswitch l {"]
+    for row in LOSSES["loss"]:
+        lines += [f"\tcase Loss{go_name(row['name'])}:", f"\t\treturn \"{row['name']}\""]
+    lines += ["\t}", "\treturn \"unknown loss\"", "}"]
+    for table in tables:
+        name = HOST_STRUCTS[table.name]
+        summary = table.summary or "How a model is trained."
+        lines += ["", *wrap(f"{name}: {summary[0].lower()}{summary[1:]} Fields that are nil or empty have their defaults; Some makes pointers.",
+                            "// "), f"type {name} struct {{"]
+        for index, option in enumerate(table.on("c")):
+            kind = "*uint64" if option.c_type() == "uint64_t" else kinds[option.type]
+            default = '""' if kind == "string" else "nil"
+            lines += [*([""] if index else []), *wrap(host_words(option, default, "NaN"), "\t// ", WIDTH - 3),
+                      f"\t{go_name(option.name)} {kind}"]
+        lines += ["}", "", f"func (o *{name}) kind() string {{ return \"{table.name}\" }}", "",
+                  f"func (o *{name}) fields() fields {{", "\tf := fields{}"]
+        for option in table.on("c"):
+            method = {
+                "bool": "boolean", "int": "integer", "real": "real", "name": "text", "names": "texts", "reals": "reals", "text": "text",
+                "texts": "texts", "training": "options",
+            }[option.type]
+            if option.c_type() == "uint64_t":
+                method = "unsigned"
+            unset = f", {host_unset(option)}" if host_unset(option) else ""
+            method += "OrNull" if unset else ""
+            if option.type == "training":
+                lines += [f"\tif o.{go_name(option.name)} != nil {{", f'\t\tf["{option.name}"] = o.{go_name(option.name)}.fields()', "\t}"]
+            else:
+                lines.append(f'\tf.{method}("{option.name}", o.{go_name(option.name)}{unset})')
+        lines += ["\treturn f", "}"]
+    return "\n".join(lines) + "\n"
 
 
 # ----------------------------------------------------------------------------------------------------------- docs/options.md
@@ -1240,6 +1284,7 @@ def outputs() -> "dict[str, str]":
         "bindings/rust/libdpo-sys/src/declarations.rs": declarations.rust(items, BY),
         "bindings/rust/libdpo-sys/tests/layout/table.rs": declarations.rust_layout(items, BY),
         "bindings/rust/libdpo/src/options.rs": rust_options(tables),
+        "bindings/go/options.go": go_options(tables),
         "docs/options.md": documentation(tables),
     }
 

@@ -60,6 +60,11 @@ LANGUAGES: "list[Language]" = [
         [["cargo", "test", "--workspace", "--offline"]], ["{out}/debug/examples/{program}"],
         {"CARGO_TARGET_DIR": "{out}"},
     ),
+    Language(
+        "go", "bindings/go", ("go", "cc", "pkg-config"), "golang-go gcc pkg-config",
+        [["go", "vet", "./..."], ["go", "test", "-count=1", "-v", "."], ["go", "build", "-o", "{out}/", "./examples/..."]],
+        ["{out}/{program}"], {"GOCACHE": "{out}/cache", "GOPROXY": "off"},
+    ),
 ]
 
 

@@ -1,0 +1,3 @@
+module libdpo
+
+go 1.19
