@@ -97,9 +97,11 @@ wheel: build ## a Python wheel with libdpo.so and dpo, in build/wheel
 dist: build ## library, command and header for other machines, as build/libdpo-VERSION-linux-PROCESSOR.tar.gz
 	@SWIFT="$(SWIFT)" scripts/dist "$(BUILD)" "$(VERSION)"
 
-format: deps ## format the Swift and C sources in place
+format: deps ## format the Swift and C sources in place, and those of bindings whose language is installed
 	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift
-	@find Sources Tests examples -name '*.[ch]' -o -name '*.cpp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
+	@find Sources Tests examples bindings -name '*.[ch]' -o -name '*.cpp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
+	@if command -v gofmt >/dev/null; then gofmt -w bindings/go; fi
+	@if command -v cargo-fmt >/dev/null; then cargo fmt --all --manifest-path bindings/rust/Cargo.toml; fi
 
 clean: ## remove what was built; downloads in .cache stay
 	@rm -rf $(BUILD) .build .build-* && echo "Removed build and .build."

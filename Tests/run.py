@@ -55,7 +55,7 @@ def c_is_formatted() -> bool:
     if not tool.exists():
         print(f"   There is no {tool}: run make deps, and this program with .cache/venv/bin/python.")
         return False
-    sources = [str(path) for folder in ("Sources", "Tests", "examples") for suffix in ("c", "h", "cpp")
+    sources = [str(path) for folder in ("Sources", "Tests", "examples", "bindings") for suffix in ("c", "h", "cpp")
                for path in sorted((ROOT / folder).rglob(f"*.{suffix}"))]
     return succeeds([str(tool), "--dry-run", "-Werror", *sources])
 

@@ -4,7 +4,7 @@
 Usage: Tests/bindings/run.py [LANGUAGE...]    (all without arguments; a language that is named must be there)
 
 A language is a row of LANGUAGES. Each binding has tests of its own and the same four programs, which check their outcome
-themselves and end with status 0 if it is right:
+themselves and end with status 0 if it is right. Code of its language in docs/hosts/NAME.md stands in one of them word for word:
 
     losses                          every DPO loss of six pairs beside TRL's numbers
     scoring MODEL                   log-probs, token by token too, and an answer that is shown while it is drawn
@@ -52,18 +52,21 @@ class Language:
     #: How one of the four programs is called; its name stands for {program}. The arguments follow.
     program: "list[str]"
     environment: "dict[str, str]" = field(default_factory=dict)
+    #: Where the four programs stand, and how the page marks code of the language.
+    sources: str = ""
+    fence: str = ""
 
 
 LANGUAGES: "list[Language]" = [
     Language(
         "rust", "bindings/rust", ("cargo", "rustc", "cc"), "cargo gcc",
         [["cargo", "test", "--workspace", "--offline"]], ["{out}/debug/examples/{program}"],
-        {"CARGO_TARGET_DIR": "{out}"},
+        {"CARGO_TARGET_DIR": "{out}"}, "libdpo/examples/*.rs", "rust",
     ),
     Language(
         "go", "bindings/go", ("go", "cc", "pkg-config"), "golang-go gcc pkg-config",
         [["go", "vet", "./..."], ["go", "test", "-count=1", "-v", "."], ["go", "build", "-o", "{out}/", "./examples/..."]],
-        ["{out}/{program}"], {"GOCACHE": "{out}/cache", "GOPROXY": "off"},
+        ["{out}/{program}"], {"GOCACHE": "{out}/cache", "GOPROXY": "off"}, "examples/*/*.go", "go",
     ),
 ]
 
@@ -109,6 +112,17 @@ def counted(status: int, output: str) -> "tuple[int, int]":
     return (passed, failed) if passed or failed else (1, 0)
 
 
+def documented(language: Language) -> "tuple[int, int]":
+    """The blocks of code on the language's page that stand in its programs, and the others."""
+    page = ROOT / f"docs/hosts/{language.name}.md"
+    blocks = re.findall(rf"^```{language.fence}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+    sources = [path.read_text() for path in (ROOT / language.folder).glob(language.sources)]
+    strange = [block for block in blocks if not any(block in source for source in sources)]
+    for block in strange:
+        print(f"{page.relative_to(ROOT)} has code that is in none of {language.folder}/{language.sources}:\n{block}")
+    return len(blocks) - len(strange), len(strange) + (not blocks)
+
+
 def tested(language: Language) -> "tuple[int, int]":
     (OUTPUT / language.name).mkdir(parents=True, exist_ok=True)
     passed = failed = 0
@@ -121,6 +135,8 @@ def tested(language: Language) -> "tuple[int, int]":
         if bad:
             print(f"{title} (exit status {status}):\n{output}")
 
+    if language.fence:
+        passed, failed = documented(language)
     for command in language.commands:
         filled = [fill(part, language) for part in command]
         take(" ".join(filled), filled)

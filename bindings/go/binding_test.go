@@ -303,6 +303,11 @@ func TestOptionsArriveAsTheyWereSet(t *testing.T) {
 	contains(t, compact.String(), `"loss_type":["sigmoid","sft"]`, `"loss_weights":[1.0,0.25]`, `"beta":0.3`, `"seed":4294967295`,
 		`"data_seed":7`, `"max_length":null`, `"lora_target_modules":["q_proj","v_proj"]`, `"lora_alpha":0.0015`,
 		`"gradient_checkpointing":true`, `"disable_dropout":false`)
+	// NaN unsets what has a default.
+	for expected, value := range map[string]*float64{`"max_kl":200`: nil, `"max_kl":null`: Some(math.NaN())} {
+		plan := must[json.RawMessage](t)(newTrainer(t, lora(func(o *TrainOptions) { o.Method, o.MaxKl = "rloo", value })).Plan())
+		contains(t, strings.ReplaceAll(string(plan), ": ", ":"), expected)
+	}
 }
 
 func TestTextsInOptionsMayHoldAnything(t *testing.T) {

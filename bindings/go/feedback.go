@@ -137,7 +137,9 @@ type FeedbackResult struct {
 // Train trains the adapter in the directory on what is new in the file: adapter.h5 and, for llama.cpp, adapter.gguf. Other calls may use
 // the model meanwhile. onEvent may be nil; its error stops the training, and is given. So does a context that is done. What was
 // learned is kept then, and the next call goes on.
-func (f *Feedback) Train(ctx context.Context, model *Model, directory string, options *FeedbackOptions, onEvent func(Event) error) (*FeedbackResult, error) {
+func (f *Feedback) Train(
+	ctx context.Context, model *Model, directory string, options *FeedbackOptions, onEvent func(Event) error,
+) (*FeedbackResult, error) {
 	if options == nil {
 		options = &FeedbackOptions{}
 	}

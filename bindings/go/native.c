@@ -34,8 +34,8 @@ int32_t libdpo_feedback_train(dpo_feedback *feedback, dpo_model *model, const ch
     return dpo_feedback_train(feedback, model, directory, options, on_event, (void *)closure, result);
 }
 
-int32_t libdpo_generate(dpo_model *model, const char *const *prompts, size_t count, const dpo_generation_options *options,
-                        uintptr_t closure, dpo_completions **completions) {
+int32_t libdpo_generate(dpo_model *model, const char *const *prompts, size_t count,
+                        const dpo_generation_options *options, uintptr_t closure, dpo_completions **completions) {
     return dpo_model_generate(model, prompts, count, options, on_token, (void *)closure, completions);
 }
 

@@ -1,4 +1,4 @@
-/* C's side of the callbacks: Go's functions get their closure as a number (cgo.Handle), which C hands on as user data. */
+/* C's side of the callbacks: Go's functions get their closure as a number (cgo.Handle), which C hands on. */
 #ifndef LIBDPO_GO_NATIVE_H
 #define LIBDPO_GO_NATIVE_H
 
@@ -9,8 +9,8 @@ int32_t libdpo_set_wait(uintptr_t handle, double seconds);
 int32_t libdpo_run(dpo_trainer *trainer, const char *directory, const char *resume, uintptr_t closure);
 int32_t libdpo_feedback_train(dpo_feedback *feedback, dpo_model *model, const char *directory,
                               const dpo_feedback_options *options, uintptr_t closure, dpo_feedback_result *result);
-int32_t libdpo_generate(dpo_model *model, const char *const *prompts, size_t count, const dpo_generation_options *options,
-                        uintptr_t closure, dpo_completions **completions);
+int32_t libdpo_generate(dpo_model *model, const char *const *prompts, size_t count,
+                        const dpo_generation_options *options, uintptr_t closure, dpo_completions **completions);
 int32_t libdpo_set_reward(dpo_trainer *trainer, uintptr_t closure);
 int32_t libdpo_set_reduce(dpo_trainer *trainer, uintptr_t closure);
 

@@ -247,6 +247,11 @@ fn options_arrive_as_they_were_set() {
     has("\"lora_alpha\":0.0015");
     has("\"gradient_checkpointing\":true");
     has("\"disable_dropout\":false");
+    // NaN unsets what has a default.
+    for (max_kl, expected) in [(None, "\"max_kl\":200"), (Some(f64::NAN), "\"max_kl\":null")] {
+        let plan = trainer(&TrainOptions { method: Some("rloo".into()), max_kl, ..lora() }).plan().unwrap();
+        assert!(plan.replace(": ", ":").contains(expected), "{expected} is not in {plan}");
+    }
 }
 
 #[test]
@@ -415,11 +420,16 @@ fn threads_wait_for_a_model_where_they_are_told_to() {
 
 #[test]
 fn handles_cross_threads() {
-    fn send<T: Send>() {}
-    fn sync<T: Sync>() {}
-    (send::<Model>(), sync::<Model>(), send::<Trainer>(), send::<Canceller>(), sync::<Canceller>());
-    (send::<Feedback>(), sync::<Feedback>(), send::<Dataset>(), sync::<Dataset>(), send::<Classifier>());
-    (send::<Completions>(), sync::<Completions>(), send::<Error>(), sync::<Error>());
+    fn send<T: Send>() -> bool {
+        true
+    }
+    fn sync<T: Sync>() -> bool {
+        true
+    }
+    assert!(send::<Model>() && sync::<Model>() && send::<Trainer>() && send::<Canceller>() && sync::<Canceller>());
+    assert!(send::<Feedback>() && sync::<Feedback>() && send::<Dataset>() && sync::<Dataset>());
+    assert!(send::<Classifier>() && sync::<Classifier>() && send::<Completions>() && sync::<Completions>());
+    assert!(send::<Error>() && sync::<Error>());
 }
 
 // ------------------------------------------------------------------------------------------------------------- around
