@@ -144,6 +144,8 @@ def rust_name(name: str) -> str:
 def rust_doc(text: str, indent: str = "") -> "list[str]":
     lines = []
     for paragraph in text.split("\n"):
+        if lines and re.match(r"Errors:|\w+: {2}", paragraph):
+            lines.append(f"{indent}///")
         if paragraph.startswith("    "):
             lines.append(f"{indent}/// {paragraph}")
         else:

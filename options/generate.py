@@ -1093,8 +1093,8 @@ def host_words(option: Option, default: str, not_a_number: str) -> str:
         unset = option.unset()
         rest = f"{words}; {not_a_number if option.c_unset() == 'NaN' else option.c_unset()}: {unset}" if words else unset
     else:
-        rest = words or "none"
-    return sentences(text, option.source_words(), option.range_words(), f"{default}: {rest}.",
+        rest = words
+    return sentences(text, option.source_words(), option.range_words(), f"{default}: {rest}." if rest else "",
                      f"For {joined(option.methods)}." if option.methods else "")
 
 
@@ -1115,7 +1115,7 @@ def rust_options(tables: "list[Table]") -> str:
              "#[repr(i32)]", "pub enum Loss {"]
     for row in LOSSES["loss"]:
         lines += [*rust_words(row["help"]), f"    {go_name(row['name'])} = {row['number']},"]
-    lines += ["}", "", "impl Loss {", "    pub const ALL: &'static [Loss] = &["]
+    lines += ["}", "", "impl Loss {", "    /// All of them.", "    pub const ALL: &'static [Loss] = &["]
     lines += wrap_items([f"Loss::{go_name(row['name'])}" for row in LOSSES["loss"]], "        ", last=",")
     lines += ["    ];", "", "    /// What `loss_type` calls it.", "    pub fn name(self) -> &'static str {", "        match self {"]
     lines += [f"            Loss::{go_name(row['name'])} => \"{row['name']}\"," for row in LOSSES["loss"]]

@@ -100,7 +100,7 @@ type TrainOptions struct {
 	// own. Source: paper, equation 7: sigmoid. nil: "sigmoid". For dpo, sft, kto, cpo and online_dpo.
 	LossType []string
 
-	// Weight of each loss in loss_type; empty: 1 each. nil: none. For dpo and online_dpo.
+	// Weight of each loss in loss_type; empty: 1 each. For dpo and online_dpo.
 	LossWeights []float64
 
 	// β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
@@ -304,7 +304,7 @@ type TrainOptions struct {
 	LoraDropout *float64
 
 	// Modules that get an adapter: names such as q_proj, or all-linear; empty: PEFT's choice for the family. Source:
-	// PEFT: target_modules. nil: none.
+	// PEFT: target_modules.
 	LoraTargetModules []string
 
 	// Scale by lora_alpha / √lora_r instead. nil: off.
@@ -541,7 +541,7 @@ type TokenizerOptions struct {
 	// Fills up batches in other programs. "": <|endoftext|>.
 	PadToken string
 
-	// More tokens that are never part of a word, in the order of their ids. nil: none.
+	// More tokens that are never part of a word, in the order of their ids.
 	SpecialTokens []string
 
 	// Replace what stands there. nil: off.

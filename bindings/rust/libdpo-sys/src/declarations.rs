@@ -725,6 +725,7 @@ extern "C" {
     /// as Go's. Calls that return a handle have none yet: for them take dpo_last_error on the thread that called. ""
     /// before the
     /// first failure. Free *text with dpo_string_free. Any thread, also while the handle is in use.
+    ///
     /// Errors: none but the common ones.
     pub fn dpo_handle_last_error(handle: *const c_void, text: *mut *mut c_char) -> i32;
 
@@ -732,6 +733,7 @@ extern "C" {
     /// DPO_ERROR_STATE; 0, as handles begin: not at all; INFINITY: for ever. Who waits longest does not always come
     /// first. Inside
     /// a callback calls never wait. Any thread.
+    ///
     /// Errors: INVALID_ARGUMENT (NaN, less than 0).
     pub fn dpo_handle_set_wait(handle: *mut c_void, seconds: f64) -> i32;
 
@@ -742,12 +744,14 @@ extern "C" {
     /// with the
     /// defaults of dpo_feedback_training_init), "feedback", "generation", "tokenizer", "shape", "export", "loss" or
     /// "ppo".
+    ///
     /// Errors: INVALID_ARGUMENT (another kind).
     pub fn dpo_options_create(kind: *const c_char, options: *mut *mut dpo_options) -> i32;
 
     /// Sets an option. value: a number, "true" or "false", a text, items of a list joined by commas; "none" for a
     /// number that may
     /// be unset; NULL: the default. The runs' options of "feedback" are "training.lora_r" and so on.
+    ///
     /// Errors: INVALID_ARGUMENT (no such option, or a value of another kind or out of range). The options are then as
     /// they were.
     pub fn dpo_options_set(options: *mut dpo_options, name: *const c_char, value: *const c_char) -> i32;
@@ -755,12 +759,14 @@ extern "C" {
     /// The same for every member of a JSON object, all or nothing. null: unset, or the default of what cannot be
     /// unset. "feedback"
     /// has the runs' options as an object under "training".
+    ///
     /// Errors: FORMAT (no JSON object), INVALID_ARGUMENT as above.
     pub fn dpo_options_set_json(options: *mut dpo_options, json: *const c_char) -> i32;
 
     /// The options as JSON: \[{"name", "type", "default", "value", "choices", "help"}\], "type" being "bool", "int",
     /// "float",
     /// "string", "strings" or "floats". Free *json with dpo_string_free.
+    ///
     /// Errors: none but the common ones.
     pub fn dpo_options_describe(options: *mut dpo_options, json: *mut *mut c_char) -> i32;
 
@@ -774,6 +780,7 @@ extern "C" {
     /// Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if it is smaller than in any
     /// version, or
     /// above 4096. What only a newer header's struct has becomes zero.
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_loss_options_init(options: *mut dpo_loss_options, struct_size: usize) -> i32;
 
@@ -790,6 +797,7 @@ extern "C" {
     /// gradients d loss / d policy log-prob (the mean's 1/pairs included), and rewards β·log(π/π_ref).
     ///
     /// Every completion token receives its sequence's gradient: d loss / d logp(token) = gradient of the sum.
+    ///
     /// Errors: INVALID_ARGUMENT (an option out of range, or one that the losses do not use; token counts that are
     /// missing), NON_FINITE.
     pub fn dpo_loss_compute(options: *const dpo_loss_options, pairs: usize, policy_chosen: *const f64, policy_rejected: *const f64, reference_chosen: *const f64, reference_rejected: *const f64, chosen_tokens: *const i32, rejected_tokens: *const i32, weights: *const f64, loss: *mut f64, losses: *mut f64, gradient_chosen: *mut f64, gradient_rejected: *mut f64, reward_chosen: *mut f64, reward_rejected: *mut f64) -> i32;
@@ -804,6 +812,7 @@ extern "C" {
     ///
     /// Outputs: *loss, the mean over the rows; losses: \[rows\]; gradients d loss / d policy log-prob and rewards
     /// beta * log(pi / pi_ref), one for each completion. All but loss may be NULL.
+    ///
     /// Errors: INVALID_ARGUMENT (beta, a row of fewer than two completions), NON_FINITE.
     pub fn dpo_loss_compute_ranked(beta: f64, rows: usize, counts: *const usize, ranks: *const f64, policy: *const f64, reference: *const f64, weights: *const f64, loss: *mut f64, losses: *mut f64, gradients: *mut f64, rewards: *mut f64) -> i32;
 
@@ -818,22 +827,26 @@ extern "C" {
     /// Outputs, NULL when not wanted: the best policy's log-probs \[count\], reference * f'^-1((r - lambda) / beta),
     /// for KL
     /// reference * exp(r / beta) / Z; and its normaliser lambda, for KL beta log Z.
+    ///
     /// Errors: INVALID_ARGUMENT (beta, probabilities that do not sum to 1), NON_FINITE.
     pub fn dpo_policy_optimum(options: *const dpo_loss_options, count: usize, reference_logps: *const f64, rewards: *const f64, policy_logps: *mut f64, normalizer: *mut f64) -> i32;
 
     /// The rewards for which a policy is the best one, up to lambda: beta f'(policy / reference), for KL beta
     /// log(policy /
     /// reference). rewards: \[count\]. DPO_ERROR_NON_FINITE where one of the two never gives an answer.
+    ///
     /// Errors: INVALID_ARGUMENT, NON_FINITE.
     pub fn dpo_policy_rewards(options: *const dpo_loss_options, count: usize, policy_logps: *const f64, reference_logps: *const f64, rewards: *mut f64) -> i32;
 
     /// D_f(policy || reference), for KL the sum of policy * log(policy / reference); INFINITY is possible.
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_policy_divergence(options: *const dpo_loss_options, count: usize, policy_logps: *const f64, reference_logps: *const f64, divergence: *mut f64) -> i32;
 
     /// Bradley-Terry: probabilities that answers of the first rewards are preferred to those of the second,
     /// \[count\];
     /// sigmoid(first - second).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_bradley_terry(count: usize, first_rewards: *const f64, second_rewards: *const f64, probabilities: *mut f64) -> i32;
 
@@ -842,10 +855,12 @@ extern "C" {
     /// arrays but counts one number a token. With v and A beyond a completion's last token 0:
     ///
     ///     delta_t = reward_t + gamma v_{t+1} - v_t;  A_t = delta_t + gamma lam A_{t+1};  return_t = A_t + v_t
+    ///
     /// Errors: INVALID_ARGUMENT (gamma or lam outside 0 to 1, counts).
     pub fn dpo_gae(rewards: *const f64, values: *const f64, counts: *const usize, completions: usize, gamma: f64, lam: f64, advantages: *mut f64, returns: *mut f64) -> i32;
 
     /// Every default. struct_size: sizeof(dpo_ppo_options).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_ppo_options_init(options: *mut dpo_ppo_options, struct_size: usize) -> i32;
 
@@ -858,6 +873,7 @@ extern "C" {
     /// and returns
     /// (all three NULL: no value function). Outputs: *loss; each \[tokens\] or NULL: d loss / d logp and d loss / d
     /// value.
+    ///
     /// Errors: INVALID_ARGUMENT (an option, or only some of values, old_values and returns), NON_FINITE.
     pub fn dpo_ppo_loss(options: *const dpo_ppo_options, tokens: usize, logps: *const f32, old_logps: *const f32, advantages: *const f32, values: *const f32, old_values: *const f32, returns: *const f32, loss: *mut f64, gradient_logps: *mut f64, gradient_values: *mut f64) -> i32;
 
@@ -871,6 +887,7 @@ extern "C" {
     /// file or renaming another one over it is safe: the handle keeps the old one. `adapter`: a PEFT directory, a
     /// libdpo adapter
     /// (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core.
+    ///
     /// Errors: IO, FORMAT (a damaged file), UNSUPPORTED (a family, tokenizer or number format that is not served),
     /// MISMATCH (an adapter of another model).
     pub fn dpo_model_open(path: *const c_char, adapter: *const c_char, threads: i32, model: *mut *mut dpo_model) -> i32;
@@ -878,6 +895,7 @@ extern "C" {
     /// The same with the weights copied into memory, as llama.cpp does with --no-mmap: what is done to the file
     /// afterwards does
     /// not matter. It takes mapped_bytes that are shared with no other process that has the file mapped.
+    ///
     /// Errors: as dpo_model_open.
     pub fn dpo_model_load(path: *const c_char, adapter: *const c_char, threads: i32, model: *mut *mut dpo_model) -> i32;
 
@@ -908,25 +926,30 @@ extern "C" {
     /// "tensors": \[{"name", "dtype", "shape"}\], …}; of rows as JSON lines {"kind": "data", "format": "jsonl",
     /// "rows",
     /// "row_kind", "conversational", "columns"}). Free *json with dpo_string_free.
+    ///
     /// Errors: IO, FORMAT, UNSUPPORTED.
     pub fn dpo_inspect(path: *const c_char, json: *mut *mut c_char) -> i32;
 
     /// Token ids of `size` bytes of text. `add_special_tokens`: as the tokenizer does by default (BOS, where it has
     /// one).
     /// Writes at most `capacity` ids; *count is the number there are: call again with more room if it is larger.
+    ///
     /// Errors: INVALID_ARGUMENT (not UTF-8), UNSUPPORTED (the model has no tokenizer).
     pub fn dpo_model_encode(model: *mut dpo_model, text: *const c_char, size: usize, add_special_tokens: i32, ids: *mut i32, capacity: usize, count: *mut usize) -> i32;
 
     /// The text of token ids, special tokens included. Free *text with dpo_string_free; *size is its length in bytes.
+    ///
     /// Errors: INVALID_ARGUMENT (an id beyond the vocabulary), UNSUPPORTED (the model has no tokenizer).
     pub fn dpo_model_decode(model: *mut dpo_model, ids: *const i32, count: usize, text: *mut *mut c_char, size: *mut usize) -> i32;
 
     /// The model's chat template over messages, a JSON array of {"role", "content"}. Free *text with dpo_string_free.
+    ///
     /// Errors: FORMAT (not JSON, or the template refuses the messages), UNSUPPORTED (no template).
     pub fn dpo_model_apply_chat_template(model: *mut dpo_model, messages_json: *const c_char, add_generation_prompt: i32, text: *mut *mut c_char, size: *mut usize) -> i32;
 
     /// Log-probs of completions given their prompts, all in one pass; a prompt is computed once for all its
     /// completions.
+    ///
     ///
     /// prompts:     `prompt_count` lists of token ids, one after the other in prompt_ids; list i has
     /// prompt_lengths\[i\].
@@ -936,7 +959,9 @@ extern "C" {
     /// token_logps: NULL or one number for each completion token, in order. The first token of a completion whose
     /// prompt is
     ///              empty is not predicted by anything: it counts 0.
+    ///
     /// sum_logps:   NULL or \[completion_count\] sums.
+    ///
     /// Errors: INVALID_ARGUMENT (an id beyond the vocabulary, a prompt that does not exist, a row beyond the
     /// context),
     /// UNSUPPORTED (a reward model), IO (the file was changed), CANCELLED.
@@ -945,6 +970,7 @@ extern "C" {
     /// Sums of log-probs for texts: completion i after prompt i, EOS appended, boundaries as in training.
     /// token_counts may
     /// be NULL.
+    ///
     /// Errors: as dpo_model_score_tokens, and UNSUPPORTED without a tokenizer.
     pub fn dpo_model_score_texts(model: *mut dpo_model, prompts: *const *const c_char, completions: *const *const c_char, count: usize, sum_logps: *mut f64, token_counts: *mut i32) -> i32;
 
@@ -953,11 +979,13 @@ extern "C" {
     /// A higher score is a better answer to the same prompt; zero and unit mean nothing by themselves. The score is
     /// read at the
     /// last token that is not the model's padding token. DPO_ERROR_UNSUPPORTED for a model that is no reward model.
+    ///
     /// Errors: as dpo_model_score_tokens, and NON_FINITE.
     pub fn dpo_model_reward_tokens(model: *mut dpo_model, prompt_ids: *const i32, prompt_lengths: *const usize, prompt_count: usize, completion_ids: *const i32, completion_lengths: *const usize, completion_prompts: *const usize, completion_count: usize, rewards: *mut f64) -> i32;
 
     /// The same for texts: completion i after prompt i, EOS appended, tokenised together as in training. rewards:
     /// \[count\].
+    ///
     /// Errors: as dpo_model_reward_tokens, and UNSUPPORTED without a tokenizer.
     pub fn dpo_model_reward_texts(model: *mut dpo_model, prompts: *const *const c_char, completions: *const *const c_char, count: usize, rewards: *mut f64) -> i32;
 
@@ -967,16 +995,19 @@ extern "C" {
     /// {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). For the method
     /// pretrain `path` may
     /// also be a text file, or a directory of .txt and .jsonl files.
+    ///
     /// Errors: IO, FORMAT (a row that is damaged or has another form than the method reads; the message names file
     /// and
     /// line), INVALID_ARGUMENT (options), UNSUPPORTED (no tokenizer).
     pub fn dpo_dataset_open_jsonl(model: *const dpo_model, path: *const c_char, options: *const dpo_train_options, dataset: *mut *mut dpo_dataset) -> i32;
 
     /// The same from `size` bytes of JSON lines in memory.
+    ///
     /// Errors: as dpo_dataset_open_jsonl, without IO.
     pub fn dpo_dataset_from_jsonl(model: *const dpo_model, text: *const c_char, size: usize, options: *const dpo_train_options, dataset: *mut *mut dpo_dataset) -> i32;
 
     /// The same from arrays of NUL-terminated texts.
+    ///
     /// Errors: as dpo_dataset_open_jsonl, without IO.
     pub fn dpo_dataset_from_pairs(model: *const dpo_model, prompts: *const *const c_char, chosen: *const *const c_char, rejected: *const *const c_char, count: usize, options: *const dpo_train_options, dataset: *mut *mut dpo_dataset) -> i32;
 
@@ -985,6 +1016,7 @@ extern "C" {
     /// rejected_lengths\[i\] ids, taken from the three arrays in order. No model is needed. Methods that answer
     /// prompts themselves
     /// take the prompts; the other lengths are then 0.
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_dataset_from_tokens(prompt_ids: *const i32, prompt_lengths: *const usize, chosen_ids: *const i32, chosen_lengths: *const usize, rejected_ids: *const i32, rejected_lengths: *const usize, count: usize, options: *const dpo_train_options, dataset: *mut *mut dpo_dataset) -> i32;
 
@@ -993,6 +1025,7 @@ extern "C" {
     pub fn dpo_dataset_release(dataset: *mut dpo_dataset);
 
     /// Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too.
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_train_options_init(options: *mut dpo_train_options, struct_size: usize) -> i32;
 
@@ -1008,6 +1041,7 @@ extern "C" {
     /// set's.
     /// `evaluation` may be NULL. The plan is made here: DPO_ERROR_MEMORY before any large allocation if it does not
     /// fit.
+    ///
     /// Errors: INVALID_ARGUMENT (options that do not go together, or data of another kind than the method reads),
     /// MISMATCH
     /// (tokenizers that differ), UNSUPPORTED, MEMORY, IO.
@@ -1018,12 +1052,14 @@ extern "C" {
     /// The plan as JSON: steps, tokens (distinct and as padded trainers count them), memory by part in bytes,
     /// options. Free
     /// *json with dpo_string_free.
+    ///
     /// Errors: none but the common ones.
     pub fn dpo_trainer_plan(trainer: *mut dpo_trainer, json: *mut *mut c_char) -> i32;
 
     /// Everything that the last step or evaluation measured, as a JSON object by TRL's names (evaluations with the
     /// prefix
     /// eval_): also what dpo_metrics has no field for. "{}" before the first. Free *json with dpo_string_free.
+    ///
     /// Errors: none but the common ones.
     pub fn dpo_trainer_last_metrics(trainer: *mut dpo_trainer, json: *mut *mut c_char) -> i32;
 
@@ -1033,6 +1069,7 @@ extern "C" {
     /// A reward model with the policy's tokenizer (DPO_ERROR_MISMATCH for another), or a classifier's log-odds; with
     /// `completion_only` the classifier does not see the prompt. The trainer keeps what it needs: the handles may be
     /// released.
+    ///
     /// Errors: INVALID_ARGUMENT (a method that draws no completions), MISMATCH.
     pub fn dpo_trainer_set_reward_model(trainer: *mut dpo_trainer, reward_model: *mut dpo_model) -> i32;
 
@@ -1040,6 +1077,7 @@ extern "C" {
     pub fn dpo_trainer_set_reward_classifier(trainer: *mut dpo_trainer, classifier: *mut dpo_classifier, completion_only: i32) -> i32;
 
     /// The next optimiser step of the plan. After the last one: DPO_ERROR_STATE. `metrics` may be NULL.
+    ///
     /// Errors: NON_FINITE, CANCELLED, DIVERGED (max_kl), STATE (the plan is done), IO (the model's file was changed).
     /// On
     /// any error no parameter has changed.
@@ -1058,11 +1096,13 @@ extern "C" {
     /// policy and the reference. (For sft rows: the completion under "chosen", rejected 0. Rows of ranked answers
     /// have no place
     /// here: DPO_ERROR_UNSUPPORTED.)
+    ///
     /// Errors: INVALID_ARGUMENT (a row that does not exist), UNSUPPORTED, CANCELLED, IO.
     pub fn dpo_trainer_forward(trainer: *mut dpo_trainer, rows: *const usize, count: usize, policy_chosen: *mut f64, policy_rejected: *mut f64, reference_chosen: *mut f64, reference_rejected: *mut f64) -> i32;
 
     /// Number of scored tokens of the last forward, and, \[that many\], their log-probs: for each row chosen, then
     /// rejected.
+    ///
     /// Errors: STATE (no forward before it).
     pub fn dpo_trainer_token_count(trainer: *mut dpo_trainer, count: *mut usize) -> i32;
 
@@ -1070,25 +1110,30 @@ extern "C" {
     pub fn dpo_trainer_token_logps(trainer: *mut dpo_trainer, token_logps: *mut f32, count: usize) -> i32;
 
     /// Gradients of your loss with respect to the summed log-probs, \[count\] as in the last forward.
+    ///
     /// Errors: STATE (no forward before it), INVALID_ARGUMENT (count), NON_FINITE.
     pub fn dpo_trainer_backward(trainer: *mut dpo_trainer, gradient_chosen: *const f64, gradient_rejected: *const f64, count: usize) -> i32;
 
     /// The same with one gradient for each scored token, as dpo_trainer_token_logps orders them.
+    ///
     /// Errors: as dpo_trainer_backward.
     pub fn dpo_trainer_backward_tokens(trainer: *mut dpo_trainer, gradients: *const f32, count: usize) -> i32;
 
     /// Metrics without loss and rewards: those are your loss's own.
+    ///
     /// Errors: STATE (nothing was accumulated), NON_FINITE, CANCELLED (by the reduce callback).
     pub fn dpo_trainer_apply(trainer: *mut dpo_trainer, metrics: *mut dpo_metrics) -> i32;
 
     /// Parameters: the trained ones, flat. Pointers are valid while the trainer lives, and must not be used while a
     /// call on it
     /// runs. *values and *gradients have *count elements each.
+    ///
     /// Errors: none but the common ones.
     pub fn dpo_trainer_parameters(trainer: *mut dpo_trainer, values: *mut *mut f32, gradients: *mut *mut f32, count: *mut usize) -> i32;
 
     /// Where a parameter lies in them. Names are Hugging Face's, or PEFT's for an adapter. shape has room for 4
     /// numbers.
+    ///
     /// Errors: none but the common ones.
     pub fn dpo_trainer_parameter_count(trainer: *mut dpo_trainer, count: *mut usize) -> i32;
 
@@ -1107,6 +1152,7 @@ extern "C" {
     /// which
     /// starts from the beginning where there is none yet. `callback` may be NULL.
     /// A resumed run ends in the same bits as one that was never stopped.
+    ///
     /// Errors: those of dpo_trainer_step, and STATE (output_dir holds another run), IO, FORMAT and MISMATCH (the
     /// checkpoint), CANCELLED (after a checkpoint).
     pub fn dpo_trainer_run(trainer: *mut dpo_trainer, output_dir: *const c_char, resume: *const c_char, callback: dpo_event_callback, user_data: *mut c_void) -> i32;
@@ -1117,12 +1163,14 @@ extern "C" {
     pub fn dpo_trainer_cancel(trainer: *mut dpo_trainer);
 
     /// Metrics of the evaluation data set now.
+    ///
     /// Errors: STATE (no evaluation data), CANCELLED, IO.
     pub fn dpo_trainer_evaluate(trainer: *mut dpo_trainer, metrics: *mut dpo_metrics) -> i32;
 
     /// Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another
     /// model, data
     /// set, loss or seed is refused with DPO_ERROR_MISMATCH.
+    ///
     /// Errors: IO.
     pub fn dpo_trainer_save(trainer: *mut dpo_trainer, path: *const c_char) -> i32;
 
@@ -1130,16 +1178,19 @@ extern "C" {
     pub fn dpo_trainer_load(trainer: *mut dpo_trainer, path: *const c_char) -> i32;
 
     /// Writes the trained adapter or model alone, as dpo_trainer_run does in final.h5. dpo_export converts it.
+    ///
     /// Errors: IO.
     pub fn dpo_trainer_save_model(trainer: *mut dpo_trainer, path: *const c_char) -> i32;
 
     /// Every default. struct_size: sizeof(dpo_generation_options).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_generation_options_init(options: *mut dpo_generation_options, struct_size: usize) -> i32;
 
     /// Completions of NUL-terminated prompts. Generation ends at an end-of-sequence token of the model or at
     /// max_new_tokens.
     /// `callback` may be NULL.
+    ///
     /// Errors: INVALID_ARGUMENT (an option, an empty prompt or one that fills the context), UNSUPPORTED (a reward
     /// model,
     /// no tokenizer), IO, CANCELLED (by the callback or dpo_model_cancel).
@@ -1148,6 +1199,7 @@ extern "C" {
     /// Completion `index` of prompt `prompt`: text without special tokens, ids, and whether it ended by itself (1) or
     /// at the
     /// length (0). Any output may be NULL. Pointers live as long as the handle.
+    ///
     /// Errors: INVALID_ARGUMENT (indices).
     pub fn dpo_completions_get(completions: *const dpo_completions, prompt: usize, index: usize, text: *mut *const c_char, ids: *mut *const i32, count: *mut usize, stopped: *mut i32) -> i32;
 
@@ -1160,10 +1212,12 @@ extern "C" {
     /// Learns from `count` texts and their labels, 1 or 0, and calibrates the probabilities on `folds` (2 or more, 5
     /// is usual)
     /// held-out folds; 0: without calibration. `cost` is the weight of the data against the regulariser, 3 is usual.
+    ///
     /// Errors: INVALID_ARGUMENT (labels other than 0 and 1, one label only, folds, cost).
     pub fn dpo_classifier_train(texts: *const *const c_char, labels: *const i32, count: usize, cost: f64, folds: i32, classifier: *mut *mut dpo_classifier) -> i32;
 
     /// What `dpo classifier train` or dpo_classifier_save wrote.
+    ///
     /// Errors: IO, FORMAT.
     pub fn dpo_classifier_open(path: *const c_char, classifier: *mut *mut dpo_classifier) -> i32;
 
@@ -1171,6 +1225,7 @@ extern "C" {
     pub fn dpo_classifier_save(classifier: *const dpo_classifier, path: *const c_char) -> i32;
 
     /// ln(p / (1 - p)) of label 1 for each text; log_odds: \[count\].
+    ///
     /// Errors: INVALID_ARGUMENT (not UTF-8).
     pub fn dpo_classifier_score(classifier: *const dpo_classifier, texts: *const *const c_char, count: usize, log_odds: *mut f64) -> i32;
 
@@ -1195,11 +1250,13 @@ extern "C" {
     /// "score" and "chosen_score". Each is {"value", "standard_error", "low", "high"}, with a 95 % interval,
     /// bootstrapped over prompts.
     /// Free *json with dpo_string_free.
+    ///
     /// Errors: INVALID_ARGUMENT, IO, FORMAT (the rows), MISMATCH, UNSUPPORTED (methods that draw their own answers),
     /// CANCELLED.
     pub fn dpo_model_evaluate(model: *mut dpo_model, reference: *mut dpo_model, data: *const c_char, options: *const dpo_train_options, samples: *const dpo_generation_options, classifier: *mut dpo_classifier, reward_model: *mut dpo_model, json: *mut *mut c_char) -> i32;
 
     /// Every default. struct_size: sizeof(dpo_tokenizer_options).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_tokenizer_options_init(options: *mut dpo_tokenizer_options, struct_size: usize) -> i32;
 
@@ -1208,26 +1265,31 @@ extern "C" {
     /// and tokenizer_config.json, which transformers loads as well. The result has fewer tokens where the text has no
     /// more
     /// pairs. `options` may be NULL.
+    ///
     /// Errors: INVALID_ARGUMENT (an option), IO, FORMAT (no text, a template that cannot be read), STATE (output_dir
     /// is
     /// there and overwrite is 0).
     pub fn dpo_tokenizer_train(paths: *const *const c_char, count: usize, options: *const dpo_tokenizer_options, output_dir: *const c_char) -> i32;
 
     /// Every default. struct_size: sizeof(dpo_model_shape).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_model_shape_init(shape: *mut dpo_model_shape, struct_size: usize) -> i32;
 
     /// Writes a model with fresh weights, drawn as transformers does, to be trained with the method "pretrain": a
     /// Hugging Face
     /// directory, or libdpo's file if `output` ends in .h5. Equal shapes and seeds give equal files.
+    ///
     /// Errors: INVALID_ARGUMENT (sizes that do not go together), IO, FORMAT (the tokenizer).
     pub fn dpo_model_create(shape: *const dpo_model_shape, output: *const c_char) -> i32;
 
     /// Every default. struct_size: sizeof(dpo_export_options).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_export_options_init(options: *mut dpo_export_options, struct_size: usize) -> i32;
 
     /// Converts a model, adapter or checkpoint file. The output appears whole or not at all. `options` may be NULL.
+    ///
     /// Errors: INVALID_ARGUMENT, IO, FORMAT, UNSUPPORTED (what the format cannot hold), MISMATCH. The output is then
     /// as it
     /// was.
@@ -1246,12 +1308,14 @@ extern "C" {
     /// added to a pair's margin and e what of that the output has (null: training changed nothing here); "survives",
     /// whether that is
     /// at most the "limit". Free *json with dpo_string_free.
+    ///
     /// Errors: INVALID_ARGUMENT, IO, FORMAT, MISMATCH, UNSUPPORTED.
     pub fn dpo_export_check(input: *const c_char, output: *const c_char, data: *const c_char, reference: *const c_char, options: *const dpo_export_options, json: *mut *mut c_char) -> i32;
 
     /// Reads the file and checks every line, if it is there; the first record makes it. What a crash left of a last
     /// line is passed
     /// over, and goes with the next record.
+    ///
     /// Errors: IO, FORMAT (a line that is no record).
     pub fn dpo_feedback_open(path: *const c_char, feedback: *mut *mut dpo_feedback) -> i32;
 
@@ -1262,10 +1326,12 @@ extern "C" {
     /// `prompt` and `answer` are what the model read and wrote, NUL-terminated, the answer without its
     /// end-of-sequence token.
     /// `weight` multiplies the record's loss; 1 is usual. `id`: NULL, or where the record's number goes.
+    ///
     /// Errors: INVALID_ARGUMENT, IO.
     pub fn dpo_feedback_record_thumb(feedback: *mut dpo_feedback, prompt: *const c_char, answer: *const c_char, up: i32, weight: f64, id: *mut u64) -> i32;
 
     /// Records that the answer `chosen` was liked better than `rejected`.
+    ///
     /// Errors: INVALID_ARGUMENT, IO.
     pub fn dpo_feedback_record_choice(feedback: *mut dpo_feedback, prompt: *const c_char, chosen: *const c_char, rejected: *const c_char, weight: f64, id: *mut u64) -> i32;
 
@@ -1273,10 +1339,12 @@ extern "C" {
     /// …\], answers as
     /// text or messages), for a "time" of your own (seconds since 1970), and with whatever other keys you want to
     /// keep.
+    ///
     /// Errors: INVALID_ARGUMENT, FORMAT (not JSON, or no record), IO.
     pub fn dpo_feedback_record_json(feedback: *mut dpo_feedback, row: *const c_char, id: *mut u64) -> i32;
 
     /// Records in the file.
+    ///
     /// Errors: IO.
     pub fn dpo_feedback_count(feedback: *mut dpo_feedback, count: *mut u64) -> i32;
 
@@ -1284,10 +1352,12 @@ extern "C" {
     /// "thumbs_up",
     /// "thumbs_down", "choices", "replaced", "taken_back", "new", "unfinished", "trained_to", "sessions", "adapter",
     /// "gguf_adapter"}. Free *json with dpo_string_free.
+    ///
     /// Errors: IO, FORMAT.
     pub fn dpo_feedback_status(feedback: *mut dpo_feedback, output_dir: *const c_char, json: *mut *mut c_char) -> i32;
 
     /// Every default. struct_size: sizeof(dpo_feedback_options).
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_feedback_options_init(options: *mut dpo_feedback_options, struct_size: usize) -> i32;
 
@@ -1296,6 +1366,7 @@ extern "C" {
     /// lora_r 16, lora_alpha 32, lora_target_modules "all-linear". threads 0 leaves the host a core. The records
     /// decide the
     /// method: choices train with DPO, then thumbs with KTO.
+    ///
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_feedback_training_init(training: *mut dpo_train_options, struct_size: usize) -> i32;
 
@@ -1324,6 +1395,7 @@ extern "C" {
     /// directory: DPO_ERROR_STATE for others. DPO_ERROR_MISMATCH if the directory belongs to another model or file.
     /// `options`,
     /// `callback` and `result` may be NULL.
+    ///
     /// Errors: INVALID_ARGUMENT (options), IO, FORMAT, MISMATCH (the directory belongs to another model or file),
     /// STATE
     /// (another call trains there), CANCELLED, and those of dpo_trainer_step.

@@ -19,12 +19,14 @@ impl Classifier {
         .map(Classifier)
     }
 
+    /// What [`Classifier::save`] or `dpo classifier train` wrote.
     pub fn open(path: impl AsRef<Path>) -> Result<Classifier> {
         let path = c_path(path.as_ref())?;
         Handle::new(sys::dpo_classifier_release, |out| unsafe { sys::dpo_classifier_open(path.as_ptr(), out) })
             .map(Classifier)
     }
 
+    /// Writes the classifier.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = c_path(path.as_ref())?;
         check(unsafe { sys::dpo_classifier_save(self.0.get(), path.as_ptr()) })

@@ -26,6 +26,7 @@ pub struct PairIds<'a> {
     pub rejected: &'a [i32],
 }
 
+/// What a data set holds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetInfo {
     pub rows: u64,
@@ -39,6 +40,7 @@ pub struct DatasetInfo {
     pub contradicting_rows: u64,
     /// Distinct tokens, prompts counted once a pair.
     pub tokens: u64,
+    /// Tokens of the longest prompt and completion.
     pub longest_row: u64,
     /// Fraction of pairs; 0.5 is no length bias.
     pub longer_is_chosen: f64,
@@ -59,6 +61,7 @@ impl Dataset {
         Dataset::new(|out| unsafe { sys::dpo_dataset_from_jsonl(model.0.get(), text, rows.len(), native.get(), out) })
     }
 
+    /// Texts.
     pub fn from_pairs(model: &Model, pairs: &[Pair], options: &TrainOptions) -> Result<Dataset> {
         let prompts = Texts::new(pairs.iter().map(|pair| pair.prompt), "prompt")?;
         let chosen = Texts::new(pairs.iter().map(|pair| pair.chosen), "chosen")?;
@@ -77,7 +80,7 @@ impl Dataset {
         })
     }
 
-    /// No model is needed. Methods that answer prompts themselves take the prompts; the rest is then empty.
+    /// Token ids; no model is needed. Methods that answer prompts themselves take the prompts; the rest is then empty.
     pub fn from_tokens(pairs: &[PairIds], options: &TrainOptions) -> Result<Dataset> {
         let ids = |part: for<'a> fn(&PairIds<'a>) -> &'a [i32]| {
             let lists: Vec<&[i32]> = pairs.iter().map(part).collect();
@@ -109,6 +112,7 @@ impl Dataset {
         Handle::new(sys::dpo_dataset_release, make).map(Dataset)
     }
 
+    /// What the data set holds.
     pub fn info(&self) -> Result<DatasetInfo> {
         let mut info: sys::dpo_dataset_info = unsafe { zeroed() };
         info.struct_size = size_of::<sys::dpo_dataset_info>();

@@ -66,6 +66,7 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What every call of the library gives.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// What a call returned, right after it and on its thread: the library keeps its sentence a thread.

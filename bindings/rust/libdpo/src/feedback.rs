@@ -23,9 +23,11 @@ pub enum Outcome {
     Finished,
     /// `max_seconds` are over: the next call goes on.
     Stopped,
+    /// One of a newer library.
     Other(i32),
 }
 
+/// What a training on feedback did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeedbackResult {
     pub outcome: Outcome,

@@ -12,12 +12,15 @@ pub fn inspect(path: impl AsRef<Path>) -> Result<String> {
     returned_text(|json| unsafe { sys::dpo_inspect(path.as_ptr(), json) })
 }
 
+/// What [`export`] writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum ExportFormat {
+    /// libdpo's own form.
     Hdf5 = sys::DPO_EXPORT_HDF5,
     /// A Hugging Face directory.
     Safetensors = sys::DPO_EXPORT_SAFETENSORS,
+    /// A model for llama.cpp.
     Gguf = sys::DPO_EXPORT_GGUF,
     /// An adapter directory for PEFT.
     Peft = sys::DPO_EXPORT_PEFT,

@@ -10,9 +10,13 @@ use std::ptr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 pub enum FDivergence {
+    /// KL(policy || reference), the paper's.
     ReverseKl = sys::DPO_F_REVERSE_KL,
+    /// KL(reference || policy).
     ForwardKl = sys::DPO_F_FORWARD_KL,
+    /// Jensen–Shannon.
     JsDivergence = sys::DPO_F_JS_DIVERGENCE,
+    /// With `f_alpha_divergence_coef`.
     AlphaDivergence = sys::DPO_F_ALPHA_DIVERGENCE,
 }
 
@@ -27,6 +31,7 @@ pub struct LossOptions {
     pub discopop_tau: f64,
     /// Default 0.5.
     pub f_alpha_divergence_coef: f64,
+    /// Default `ReverseKl`.
     pub f_divergence: FDivergence,
     /// Reference log-probs count as 0.
     pub reference_free: bool,

@@ -32,6 +32,7 @@ pub struct OpenOptions {
     pub copy: bool,
 }
 
+/// What a model is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelInfo {
     /// Numbers in the model, tied ones once.
@@ -88,7 +89,9 @@ pub struct Token<'a> {
 
 /// Who judges drawn answers in [`Model::evaluate`].
 pub enum Judge<'a> {
+    /// Its log-odds are the score.
     Classifier(&'a Classifier),
+    /// Its reward is the score.
     RewardModel(&'a Model),
 }
 
@@ -104,10 +107,12 @@ pub struct Evaluation<'a> {
 }
 
 impl Model {
+    /// The model alone, with a thread a core, mapped.
     pub fn open(path: impl AsRef<Path>) -> Result<Model> {
         Model::open_with(path, &OpenOptions::default())
     }
 
+    /// With an adapter, another number of threads, or copied into memory.
     pub fn open_with(path: impl AsRef<Path>, options: &OpenOptions) -> Result<Model> {
         let path = c_path(path.as_ref())?;
         let adapter = options.adapter.as_ref().map(|path| c_path(path)).transpose()?;
@@ -118,6 +123,7 @@ impl Model {
         .map(Model)
     }
 
+    /// What the model is.
     pub fn info(&self) -> Result<ModelInfo> {
         let mut info: sys::dpo_model_info = unsafe { zeroed() };
         info.struct_size = size_of::<sys::dpo_model_info>();
@@ -377,6 +383,7 @@ impl Rows {
 /// What [`Model::generate`] drew.
 pub struct Completions(Handle<sys::dpo_completions>);
 
+/// An answer that was drawn.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Completion<'a> {
     /// Without special tokens.

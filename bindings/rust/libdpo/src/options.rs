@@ -41,6 +41,7 @@ pub enum Loss {
 }
 
 impl Loss {
+    /// All of them.
     pub const ALL: &'static [Loss] = &[
         Loss::Sigmoid, Loss::Hinge, Loss::Ipo, Loss::ExoPair, Loss::NcaPair, Loss::Robust, Loss::BcoPair,
         Loss::SppoHard, Loss::Aot, Loss::AotUnpaired, Loss::ApoZero, Loss::ApoDown, Loss::Discopop, Loss::Sft,
@@ -85,7 +86,7 @@ pub struct TrainOptions {
     /// simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its
     /// own. Source: paper, equation 7: sigmoid. `None`: "sigmoid". For dpo, sft, kto, cpo and online_dpo.
     pub loss_type: Option<Vec<String>>,
-    /// Weight of each loss in loss_type; empty: 1 each. `None`: none. For dpo and online_dpo.
+    /// Weight of each loss in loss_type; empty: 1 each. For dpo and online_dpo.
     pub loss_weights: Option<Vec<f64>>,
     /// β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
     /// λ. Source: paper, equation 3. More than 0. `None`: 0.1. For dpo, ranked, kto, bco, cpo, orpo and online_dpo.
@@ -229,7 +230,7 @@ pub struct TrainOptions {
     /// Dropout before the adapter's matrix A. Needs disable_dropout off. 0 to 0.999999. `None`: 0.
     pub lora_dropout: Option<f64>,
     /// Modules that get an adapter: names such as q_proj, or all-linear; empty: PEFT's choice for the family. Source:
-    /// PEFT: target_modules. `None`: none.
+    /// PEFT: target_modules.
     pub lora_target_modules: Option<Vec<String>>,
     /// Scale by lora_alpha / √lora_r instead. `None`: off.
     pub use_rslora: Option<bool>,
@@ -438,7 +439,7 @@ pub struct TokenizerOptions {
     pub eos_token: Option<String>,
     /// Fills up batches in other programs. `None`: \<|endoftext|>.
     pub pad_token: Option<String>,
-    /// More tokens that are never part of a word, in the order of their ids. `None`: none.
+    /// More tokens that are never part of a word, in the order of their ids.
     pub special_tokens: Option<Vec<String>>,
     /// Replace what stands there. `None`: off.
     pub overwrite: Option<bool>,

@@ -104,24 +104,15 @@ impl Metrics {
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A step is done; `json` has all its metrics.
-    Step {
-        metrics: Metrics,
-        json: Cow<'a, str>,
-    },
-    Evaluation {
-        metrics: Metrics,
-        json: Cow<'a, str>,
-    },
+    Step { metrics: Metrics, json: Cow<'a, str> },
+    /// An evaluation is done.
+    Evaluation { metrics: Metrics, json: Cow<'a, str> },
     /// A file was written.
     Checkpoint(Cow<'a, Path>),
     /// A sentence for the user.
     Note(Cow<'a, str>),
     /// Rows done of a long phase.
-    Progress {
-        phase: Cow<'a, str>,
-        done: u64,
-        total: u64,
-    },
+    Progress { phase: Cow<'a, str>, done: u64, total: u64 },
     /// Of a kind that this version of the crate does not know.
     Other(i32),
 }
@@ -236,6 +227,7 @@ impl Trainer {
         self.handle.get()
     }
 
+    /// What stops the trainer from another thread.
     pub fn canceller(&self) -> Canceller {
         Canceller(self.handle.clone())
     }
