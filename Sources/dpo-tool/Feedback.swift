@@ -146,25 +146,8 @@ extension Feedback {
       session.apply(to: &options)
       let store = try existing(file)
       Interrupt.install()
-      var progress = Progress("step")
-      let result = try store.train(
-        model: ModelFile.open(model, inMemory: mapping.noMmap), into: outputDir, options: options,
-        stopRequested: { Interrupt.requested }
-      ) { event in
-        switch event {
-        case .started(let plan):
-          progress = Progress("step")
-          Terminal.tell(plan.summary)
-        case .step(let record):
-          progress.show(
-            done: record.step, total: record.totalSteps,
-            detail: record[.rewardsMargins].map { "margin \(Terminal.short($0))" } ?? "")
-        case .saved(let path): Terminal.tell("saved \(path)")
-        case .note(let text): Terminal.tell(text)
-        case .evaluation, .progress: break
-        }
-        return true
-      }
+      let result = try store.trainShowingProgress(
+        model: ModelFile.open(model, inMemory: mapping.noMmap), into: outputDir, options: options)
       guard !json else { return printJSON(document(result)) }
       switch result.outcome {
       case .nothingNew: print("nothing new in \(file): nothing was changed")
@@ -184,6 +167,30 @@ extension Feedback {
         "adapter": result.adapter.map(JSON.string) ?? .null,
         "gguf_adapter": result.ggufAdapter.map(JSON.string) ?? .null, "metrics": result.last?.json ?? .null,
       ]
+    }
+  }
+}
+
+extension FeedbackStore {
+  /// Trains and shows how far it is, until it is done or interrupted.
+  func trainShowingProgress(
+    model: ModelFile, into directory: String, options: FeedbackOptions
+  ) throws -> FeedbackResult {
+    var progress = Progress("step")
+    return try train(model: model, into: directory, options: options, stopRequested: { Interrupt.requested }) { event in
+      switch event {
+      case .started(let plan):
+        progress = Progress("step")
+        Terminal.tell(plan.summary)
+      case .step(let record):
+        progress.show(
+          done: record.step, total: record.totalSteps,
+          detail: record[.rewardsMargins].map { "margin \(Terminal.short($0))" } ?? "")
+      case .saved(let path): Terminal.tell("saved \(path)")
+      case .note(let text): Terminal.tell(text)
+      case .evaluation, .progress: break
+      }
+      return true
     }
   }
 }

@@ -16,4 +16,12 @@ enum Interrupt {
       }
     }
   }
+
+  /// While `body` runs, Ctrl-C asks it to stop; before and after, it ends the program.
+  static func during<Result>(_ body: () throws -> Result) rethrows -> Result {
+    requested = false
+    install()
+    defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+    return try body()
+  }
 }

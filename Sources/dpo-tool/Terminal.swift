@@ -10,10 +10,10 @@ enum Terminal {
     write((Terminal.isInteractive ? "\r\u{1B}[K" : "") + text + "\n")
   }
 
-  /// To stderr, unbuffered.
-  static func write(_ text: String) {
+  /// To stderr, or another file, unbuffered.
+  static func write(_ text: String, to file: Int32 = STDERR_FILENO) {
     var text = text
-    text.withUTF8 { _ = DPOPlatform.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    text.withUTF8 { _ = DPOPlatform.write(file, $0.baseAddress, $0.count) }
   }
 
   /// "1:02:03" or "2:03".

@@ -12,7 +12,7 @@ struct Tool: ParsableCommand {
       diagnostics to stderr.
       """,
     subcommands: [
-      Inspect.self, Tokenize.self, Logps.self, Score.self, Generate.self, Sample.self, Classifier.self, Label.self,
+      Inspect.self, Tokenize.self, Logps.self, Score.self, Generate.self, ChatCommand.self, Sample.self, Classifier.self, Label.self,
       Feedback.self, TokenizerCommand.self, Init.self, Train.self,
       Evaluate.self, Export.self, Bench.self,
       Version.self,
