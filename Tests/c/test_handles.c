@@ -394,6 +394,27 @@ static void errors_belong_to_their_thread(void) {
     CHECK(strstr(text, "model is NULL") && strstr(dpo_last_error(), "trainer is NULL"));
 }
 
+static int32_t stop_at_the_second(size_t prompt, size_t completion, int32_t token, const char *text, void *calls) {
+    (void)prompt, (void)completion, (void)token, (void)text;
+    return ++*(int *)calls == 2;
+}
+
+static void a_token_callback_that_stops_is_not_called_again(void) {
+    const dpo_train_options options = small_run();
+    open_all(&options);
+    dpo_generation_options generation;
+    dpo_completions *completions = NULL;
+    int calls = 0;
+    const char *prompt[] = {"The film was"};
+    CHECK_STATUS(DPO_OK, dpo_generation_options_init(&generation, sizeof generation));
+    generation.num_return_sequences = 8;
+    generation.max_new_tokens = 4;
+    CHECK_REFUSED(DPO_ERROR_CANCELLED, "callback",
+                  dpo_model_generate(model, prompt, 1, &generation, stop_at_the_second, &calls, &completions));
+    CHECK(calls == 2 && !completions);
+    release_all();
+}
+
 static void *fail_on_the_model(void *unused) {
     (void)unused;
     CHECK_STATUS(INVALID, dpo_model_encode(model, "x", 1, 1, NULL, 0, NULL));
@@ -909,6 +930,7 @@ int main(void) {
     a_second_thread_is_refused_and_release_waits();
     errors_belong_to_their_thread();
     errors_belong_to_their_handle_too();
+    a_token_callback_that_stops_is_not_called_again();
     calls_wait_for_each_other();
     a_child_opens_its_own_handles();
     many_handles();

@@ -197,7 +197,7 @@ package final class Generator {
           growing.finish = .length
         }
         results[place.prompt][place.completion] = growing
-        if let onToken, !onToken(place.prompt, place.completion, draw.token) { goesOn = false }
+        if goesOn, let onToken, !onToken(place.prompt, place.completion, draw.token) { goesOn = false }
       }
       if !goesOn { return false }
       active.removeAll { results[$0.prompt][$0.completion].finish != nil }
