@@ -14,6 +14,7 @@ let sharedLibraryFlags: [LinkerSetting] = [
       "-Xlinker", "--version-script=\(Context.packageDirectory)/Sources/DPOCABI/libdpo.map",
       "-Xlinker", "--no-undefined-version",
       "-Xlinker", "--gc-sections",
+      "-Xlinker", "-z", "-Xlinker", "now",
     ], linux)
 ]
 
@@ -58,7 +59,10 @@ let package = Package(
       dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       linkerSettings: [
         .unsafeFlags(
-          ["-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections", "-Xlinker", "--no-export-dynamic"], linux),
+          [
+            "-static-stdlib", "-use-ld=lld", "-Xlinker", "--gc-sections", "-Xlinker", "--no-export-dynamic", "-Xlinker",
+            "-z", "-Xlinker", "now",
+          ], linux),
         .linkedLibrary("FoundationEssentials", linux), .linkedLibrary("_FoundationCollections", linux),
         .linkedLibrary("_FoundationCShims", linux),
         .linkedLibrary("swiftSynchronization", linux),
