@@ -21,7 +21,7 @@ export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-proc
   --pkg-config-path .cache/static/pkgconfig --disable-local-rpath
 SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
-.PHONY: help options docs deps model build demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install wheel dist test-packages format clean
+.PHONY: help options docs deps model build demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install carries wheel dist deb test-packages format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -73,7 +73,8 @@ test-arm64: build ## libdpo.so and dpo for 64-bit Arm, under qemu (takes a compi
 	@scripts/deps "$(PYTHON)" "$(VENV)" binutils-aarch64-linux-gnu qemu-user-static
 	@SWIFT="$(SWIFT)" scripts/test-arm64 "$(VERSION)" "$(ABI)" $(VENV)/bin/python
 
-test-packages: wheel dist ## wheel and tarball, with every Python here and in Debian trixie and sid (as root; trees in .cache, 1.4 GB)
+test-packages: wheel dist deb ## wheel, tarball and Debian packages, with every Python here and in Debian 12, 13 and sid (as root; trees in .cache, 2 GB)
+	@scripts/deps "$(PYTHON)" "$(VENV)" lintian
 	@scripts/deps "$(PYTHON)" "$(VENV)" debootstrap || echo "The packages are tested on this system only."
 	@$(VENV)/bin/python Tests/packages/check.py $(BUILD)
 
@@ -91,11 +92,19 @@ install: ## copy the staged tree to $(DESTDIR)$(PREFIX)
 	@test -e $(BUILD)/lib/libdpo.so || { echo "Nothing is built yet: run make build first." >&2; exit 1; }
 	@scripts/install "$(BUILD)" "$(DESTDIR)$(PREFIX)"
 
-wheel: build ## a Python wheel with libdpo.so and dpo, in build/wheel
+carries: build
+	@test -e .cache/static/stamp || { \
+	  echo "Packages are made on Debian, where scripts/static makes the libraries part of libdpo.so and dpo." >&2; exit 1; }
+
+wheel: carries ## a Python wheel with libdpo.so and dpo, in build/wheel
 	@SWIFT="$(SWIFT)" scripts/wheel "$(RELEASE)" "$(BUILD)" "$(VENV)" "$(ABI)"
 
-dist: build ## library, command and header for other machines, as build/libdpo-VERSION-linux-PROCESSOR.tar.gz
+dist: carries ## library, command and header for other machines, as build/libdpo-VERSION-linux-PROCESSOR.tar.gz
 	@SWIFT="$(SWIFT)" scripts/dist "$(BUILD)" "$(VERSION)"
+
+deb: carries ## Debian packages of library, header, command and Python package, in build/deb
+	@scripts/deps "$(PYTHON)" "$(VENV)" debhelper dh-python
+	@scripts/deb "$(BUILD)" "$(VERSION)"
 
 format: deps ## format the Swift and C sources in place, and those of bindings whose language is installed
 	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift

@@ -1,9 +1,9 @@
-"""What `make test-packages` calls: the wheel and the tarball, here and on other systems. The last line is the sum.
+"""What `make test-packages` calls: wheel, tarball and Debian packages, here and on other systems. The last line is the sum.
 
 Usage: check.py BUILD
 
-The wheel is installed by every Python from 3.9 that the machine has as python3.N, and by those of Debian's suites trixie and sid, which
-debootstrap puts in .cache/trees once (1.4 GB). There the tarball is used, too. That needs root.
+The wheel is installed by every Python from 3.9 that the machine has as python3.N, and by those of Debian's suites, which debootstrap puts
+in .cache/trees once (2 GB). There the tarball and the Debian packages are used, too. That needs root.
 """
 
 import os
@@ -16,15 +16,25 @@ import tarfile
 import tempfile
 import zipfile
 
+from packaging.metadata import Metadata
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "Tests/python"))
+
+import readme  # noqa: E402
+
 FIXTURES = ROOT / "Tests/Fixtures"
-EXAMPLE = ROOT / "examples/c/train.c"
-SUITES = ("trixie", "sid")
+SUITES = ("bookworm", "trixie", "sid")
 PACKAGES = "python3,python3-venv,gcc,libc6-dev,pkg-config,cmake,make"
 #: libgcc_s comes with glibc: glibc loads it itself when a thread is cancelled.
 OF_GLIBC = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
 LICENSES = {
     "libdpo", "HDF5", "Jansson", "PCRE2", "utf8proc", "xxHash", "libstdc++", "Swift", "swift-argument-parser", "swift-collections", "ggml",
+}
+#: Those licences' names in the wheel's metadata.
+SPDX = {
+    "Apache-2.0", "Swift-exception", "HDF5", "BSD-3-Clause-LBNL", "MIT", "BSD-3-Clause", "PCRE2-exception", "BSD-2-Clause",
+    "Unicode-DFS-2015", "GPL-3.0-or-later", "GCC-exception-3.1",
 }
 #: What a package may take, in bytes.
 LIMITS = {".whl": 12_000_000, ".gz": 18_000_000}
@@ -65,6 +75,7 @@ def program(path: pathlib.Path, floor: "tuple[int, int]", debug: pathlib.Path) -
     dynamic = output("readelf", "-d", path)
     needed = set(re.findall(r"NEEDED.*\[(.*)\]", dynamic))
     expect(needed <= OF_GLIBC, f"{path.name} needs {needed - OF_GLIBC}")
+    expect("BIND_NOW" in dynamic, f"{path.name} does not bind all functions at its start")
     expect("RUNPATH" not in dynamic and "RPATH" not in dynamic, f"{path.name} has a path to libraries")
     versions = [(int(major), int(minor)) for major, minor in re.findall(r"GLIBC_(\d+)\.(\d+)", output("objdump", "-T", path))]
     expect(max(versions) == floor, f"{path.name} needs glibc {max(versions)}, and the wheel's tag says {floor}")
@@ -92,6 +103,12 @@ def contents(build: pathlib.Path, wheel: pathlib.Path, tarball: pathlib.Path) ->
         licenses = {path.stem for path in place.glob("*.dist-info/licenses/**/*.txt") if path.stat().st_size > 500}
         expect(licenses == LICENSES, f"the wheel's licences differ: {licenses ^ LICENSES}")
         expect((place / "libdpo/py.typed").exists(), "the wheel has no py.typed")
+        (information,) = place.glob("*.dist-info")
+        metadata = Metadata.from_email((information / "METADATA").read_bytes(), validate=True)
+        unknown = [name for name in metadata.license_files or () if not (information / "licenses" / name).exists()]
+        expect(bool(metadata.license_files) and not unknown, f"the wheel's metadata names licences that it has not: {unknown}")
+        expect(set(re.findall(r"[\w.-]+", metadata.license_expression or "")) - {"AND", "WITH"} == SPDX,
+               f"the wheel's License-Expression is {metadata.license_expression}")
         library = next((place / "libdpo/lib").iterdir())
         symbols = output("nm", "-D", "--defined-only", library).split("\n")[:-1]
         expect(bool(symbols) and all(" dpo_" in line for line in symbols), "libdpo.so exports what is not of dpo.h")
@@ -102,10 +119,28 @@ def contents(build: pathlib.Path, wheel: pathlib.Path, tarball: pathlib.Path) ->
         (sdk,) = pathlib.Path(directory).iterdir()
         for name in ("include/dpo.h", "lib/pkgconfig/dpo.pc", "lib/cmake/dpo/dpo-config.cmake", "lib/libdpo.so"):
             expect((sdk / name).exists(), f"the tarball has no {name}")
-        licenses = {path.stem for path in (sdk / "share/doc/libdpo/licenses").iterdir()}
-        expect(licenses == LICENSES, f"the tarball's licences differ: {licenses ^ LICENSES}")
+        output(ROOT / "scripts/install", build, f"{directory}/installed")
+        for name, place in (("the tarball", sdk), ("make install", sdk.parent / "installed")):
+            licenses = {path.stem for path in (place / "share/doc/libdpo/licenses").iterdir() if path.stat().st_size > 500}
+            expect(licenses == LICENSES, f"the licences of {name} differ: {licenses ^ LICENSES}")
         program(sdk / "lib/libdpo.so", floor, next(debug.glob("libdpo.so.*.debug")))
         program(sdk / "bin/dpo", floor, debug / "dpo.debug")
+
+
+def debian(debs: "list[pathlib.Path]") -> None:
+    print("== Debian packages", flush=True)
+    for path in debs:
+        print(f"   {path.name}: {path.stat().st_size / 1e6:.2f} MB")
+    names = [path.name.split("_")[0] for path in debs]
+    expect(names == ["dpo-tools", "libdpo-dev", "libdpo0", "python3-libdpo"], f"there are {names}")
+    copyright = (ROOT / "packaging/debian/copyright").read_text(encoding="utf-8")
+    carried = {"libdpo", *re.findall(r"carried/([\w.+-]+)/", copyright)}
+    expect(carried == LICENSES, f"Debian's copyright names others than are carried: {carried ^ LICENSES}")
+    # It prints nothing when all is well; what it may find is named with the reason in packaging/debian/*.lintian-overrides.
+    found = subprocess.run(
+        ["lintian", "--allow-root", "--pedantic", "-I", *map(str, debs)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    expect(found.returncode == 0 and not found.stdout, f"lintian finds:\n{found.stdout}")
 
 
 def pythons(wheel: pathlib.Path) -> None:
@@ -139,7 +174,7 @@ def tree(suite: str) -> "pathlib.Path | None":
     return place
 
 
-def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path) -> None:
+def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path, debs: "list[pathlib.Path]") -> None:
     print(f"== Debian {suite}", flush=True)
     root = tree(suite)
     if not root:
@@ -147,29 +182,38 @@ def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path) -> None:
     inside = root / "test"
     shutil.rmtree(inside, ignore_errors=True)
     inside.mkdir()
-    for path in (wheel, tarball, EXAMPLE, ROOT / "Tests/packages/wheel.py", ROOT / "Tests/packages/tarball.sh"):
+    for path in (wheel, tarball, *(ROOT / "Tests/packages").glob("*.*")):
         shutil.copy(path, inside)
-    for part in ("models/llama-tied", "data"):
+    (inside / "debs").mkdir()
+    for path in debs:
+        shutil.copy(path, inside / "debs")
+    (inside / "host.c").write_text(readme.c_program())
+    (inside / "quick_start.py").write_text(readme.block("python"))
+    for part in ("models/llama-tied", "gguf", "data"):
         shutil.copytree(FIXTURES / part, inside / "fixtures" / part)
     # In a name space without a network.
     enter = [
         "unshare", "--mount", "--net", "sh", "-eu", "-c",
-        'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /usr/bin/env -i PATH=/usr/bin:/bin LANG=C.UTF-8 "$@"',
+        'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"',
         str(root),
     ]
     glibc = output(*enter, "ldd", "--version").splitlines()[0].split()[-1]
     count(f"wheel, glibc {glibc}", [*enter, "python3", "/test/wheel.py", f"/test/{wheel.name}", "/test/fixtures"])
-    count(f"tarball, glibc {glibc}", [*enter, "sh", "/test/tarball.sh", f"/test/{tarball.name}", "/test/fixtures", "/test/train.c"])
+    count(f"tarball, glibc {glibc}", [*enter, "sh", "/test/tarball.sh", f"/test/{tarball.name}", "/test/fixtures", "/test/host.c"])
+    count(f"Debian packages, glibc {glibc}", [*enter, "sh", "/test/debian.sh", "/test/debs", "/test/fixtures", "/test/host.c",
+                                              "/test/quick_start.py"])
     shutil.rmtree(inside)
 
 
 def main() -> int:
     build = pathlib.Path(sys.argv[1]).resolve()
     (wheel,), (tarball,) = build.glob("wheel/*.whl"), build.glob("libdpo-*.tar.gz")
+    debs = sorted(build.glob("deb/*.deb"))
     contents(build, wheel, tarball)
+    debian(debs)
     pythons(wheel)
     for suite in SUITES:
-        elsewhere(suite, wheel, tarball)
+        elsewhere(suite, wheel, tarball, debs)
     for reason in skipped:
         print(f"   not run: {reason}")
     print(f"{passed} passed, {failed} failed" + (f", {len(skipped)} skipped" if skipped else ""))

@@ -5,14 +5,10 @@ import re
 import sys
 import unittest
 
-from support import BUILD, FIXTURES, PAIRS, ROOT, Case, run
+from readme import README, block, c_program
+from support import BUILD, FIXTURES, PAIRS, Case, run
 
-README = (ROOT / "README.md").read_text()
 MODEL = FIXTURES / "gguf" / "llama-tied.gguf"
-
-
-def block(kind: str) -> str:
-    return re.search(rf"```{kind}\n(.*?)```", README, re.DOTALL).group(1)
 
 
 class QuickStarts(Case):
@@ -36,14 +32,7 @@ class QuickStarts(Case):
 
     def test_c(self) -> None:
         source = self.directory / "host.c"
-        source.write_text(
-            "#include <dpo.h>\n#include <stdio.h>\n"
-            "static int32_t on_event(const dpo_event *event, void *data) { (void)data; return event->done > 1000; }\n"
-            "int main(void) {\n"
-            "  dpo_model *model = NULL; dpo_dataset *pairs = NULL; dpo_trainer *trainer = NULL;\n"
-            "  dpo_train_options options; dpo_train_options_init(&options, sizeof options);\n"
-            f"{block('c')}  return dpo_last_error()[0] != 0;\n}}\n"
-        )
+        source.write_text(c_program())
         environment = {"PKG_CONFIG_PATH": f"{BUILD}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{BUILD}/lib"}
         flags = run("pkg-config", "--cflags", "--libs", "dpo", env=environment).stdout.split()
         built = run("cc", "-Wall", "-Wextra", "-Werror", source, *flags, "-o", self.directory / "host")
