@@ -21,7 +21,7 @@ export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-proc
   --pkg-config-path .cache/static/pkgconfig --disable-local-rpath
 SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
-.PHONY: help options docs deps model build demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install carries wheel dist deb test-packages format clean
+.PHONY: help options abi docs deps model build demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install carries wheel dist deb test-packages format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -31,6 +31,10 @@ help: ## this list
 
 options: ## write what is made of the tables in options/: structs, flags, Python classes, docs/options.md
 	@python3 options/generate.py
+
+abi: deps ## record the binary interface of dpo.h and libdpo.so in packaging/abi, when a change of it is meant
+	@scripts/deps "$(PYTHON)" "$(VENV)" abigail-tools
+	@$(VENV)/bin/python scripts/abi --write
 
 docs: build ## the reference of the Swift API as a static site, in build/docs/swift
 	@SWIFT="$(SWIFT)" $(VENV)/bin/python scripts/docs
@@ -58,7 +62,7 @@ paper: build ## five experiments after the DPO paper in small: all, ONLY="sentim
 	@PYTHON="$(PYTHON)" examples/paper/run $(if $(QUICK),--quick) $(if $(MODEL),--model "$(MODEL)") $(ONLY)
 
 test: build model ## every test: Swift, C, C++, Python, command line, damaged files; the last line is the verdict
-	@scripts/deps "$(PYTHON)" "$(VENV)" chromium libopenblas0 || echo "Checks that need these are skipped."
+	@scripts/deps "$(PYTHON)" "$(VENV)" chromium libopenblas0 abigail-tools || echo "Checks that need these are skipped."
 	@scripts/deps "$(PYTHON)" "$(VENV)" gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static || \
 	  echo "The kernels are not tested for 64-bit Arm processors."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py

@@ -1,6 +1,6 @@
 """Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
 
-Usage: Tests/run.py [SUITE...]    suites: style swift docs kernels arm64-kernels c sanitize python hostile (all without arguments)
+Usage: Tests/run.py [SUITE...]    suites: style swift docs kernels arm64-kernels abi c sanitize python hostile (all without arguments)
 """
 
 import os
@@ -170,6 +170,17 @@ def swift_clang() -> str:
     return str(beside) if beside and beside.exists() else "clang"
 
 
+def abi() -> "tuple[int, int]":
+    """The binary interface: dpo.h, the exports and Debian's list of them against what packaging/abi holds."""
+    if not shutil.which("abidw") or not shutil.which("gcc"):
+        reason = "libabigail's abidw (Debian's abigail-tools) or gcc is not installed"
+        print(f"   not run: {reason}")
+        NOT_RUN.append(reason)
+        return 0, 0
+    tested = run([sys.executable, "scripts/abi", "--library", str(BUILD / "lib/libdpo.so")], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return add((0, 0), "scripts/abi", tested)
+
+
 def c() -> "tuple[int, int]":
     """Hosts in strict C99 and C++17 against the staged library, and the examples of the manual."""
     passed = failed = 0
@@ -259,8 +270,8 @@ def add(
     return counts[0] + passed, counts[1] + failed
 
 
-SUITES = {"style": style, "swift": swift, "docs": docs, "kernels": kernels, "arm64-kernels": arm64_kernels, "c": c, "sanitize": sanitize,
-          "python": python, "hostile": hostile}
+SUITES = {"style": style, "swift": swift, "docs": docs, "kernels": kernels, "arm64-kernels": arm64_kernels, "abi": abi, "c": c,
+          "sanitize": sanitize, "python": python, "hostile": hostile}
 
 
 def main() -> int:
