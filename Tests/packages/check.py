@@ -174,6 +174,16 @@ def tree(suite: str) -> "pathlib.Path | None":
     return place
 
 
+def within(root: pathlib.Path) -> "list[str]":
+    """Runs a command in a tree, without a network."""
+    return [
+        "unshare", "--mount", "--net", "sh", "-eu", "-c",
+        'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; '
+        'exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 chroot "$0" "$@"',
+        str(root),
+    ]
+
+
 def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path, debs: "list[pathlib.Path]") -> None:
     print(f"== Debian {suite}", flush=True)
     root = tree(suite)
@@ -191,12 +201,7 @@ def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path, debs: "lis
     (inside / "quick_start.py").write_text(readme.block("python"))
     for part in ("models/llama-tied", "gguf", "data"):
         shutil.copytree(FIXTURES / part, inside / "fixtures" / part)
-    # In a name space without a network.
-    enter = [
-        "unshare", "--mount", "--net", "sh", "-eu", "-c",
-        'mount --rbind /proc "$0/proc"; mount --rbind /dev "$0/dev"; exec chroot "$0" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 "$@"',
-        str(root),
-    ]
+    enter = within(root)
     glibc = output(*enter, "ldd", "--version").splitlines()[0].split()[-1]
     count(f"wheel, glibc {glibc}", [*enter, "python3", "/test/wheel.py", f"/test/{wheel.name}", "/test/fixtures"])
     count(f"tarball, glibc {glibc}", [*enter, "sh", "/test/tarball.sh", f"/test/{tarball.name}", "/test/fixtures", "/test/host.c"])
@@ -205,12 +210,41 @@ def elsewhere(suite: str, wheel: pathlib.Path, tarball: pathlib.Path, debs: "lis
     shutil.rmtree(inside)
 
 
+def bare(tarball: pathlib.Path) -> None:
+    """A tree without anything of Debian's: glibc where Fedora has it, the tarball, and the README's program, made with it."""
+    print("== glibc alone, in /usr/lib64", flush=True)
+    if os.getuid():
+        skipped.append("a tree with glibc alone needs root")
+        return
+    with tempfile.TemporaryDirectory() as directory:
+        root = pathlib.Path(directory)
+        for folder in ("usr/lib64", "etc", "opt", "proc", "dev"):
+            (root / folder).mkdir(parents=True)
+        (root / "lib64").symlink_to("usr/lib64")
+        for name in OF_GLIBC:
+            shutil.copy(output("cc", f"-print-file-name={name}").strip(), root / "usr/lib64" / name)
+        (root / "etc/ld.so.conf").write_text("/usr/lib64\n")
+        output("ldconfig", "-r", root)
+        with tarfile.open(tarball) as archive:
+            archive.extractall(root / "opt")
+        (sdk,) = (root / "opt").iterdir()
+        shutil.copy(FIXTURES / "gguf/llama-tied.gguf", root / "model.gguf")
+        shutil.copy(FIXTURES / "data/pairs.jsonl", root)
+        (root / "host.c").write_text(readme.c_program())
+        output("cc", root / "host.c", f"-I{sdk}/include", f"-L{sdk}/lib", "-ldpo", f"-Wl,-rpath,/opt/{sdk.name}/lib", "-o", root / "host")
+        train = [f"/opt/{sdk.name}/bin/dpo", "train", "model.gguf", "--data", "pairs.jsonl", "--output-dir", "by-dpo", "--max-steps", "2"]
+        for command, result in ((train, "by-dpo"), (["/host"], "run")):
+            done = subprocess.run([*within(root), *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            expect(done.returncode == 0 and (root / result / "final.h5").exists(), f"{command[0]}: {done.stdout}")
+
+
 def main() -> int:
     build = pathlib.Path(sys.argv[1]).resolve()
     (wheel,), (tarball,) = build.glob("wheel/*.whl"), build.glob("libdpo-*.tar.gz")
     debs = sorted(build.glob("deb/*.deb"))
     contents(build, wheel, tarball)
     debian(debs)
+    bare(tarball)
     pythons(wheel)
     for suite in SUITES:
         elsewhere(suite, wheel, tarball, debs)
