@@ -31,6 +31,11 @@ let package = Package(
     .executable(name: "both-roads", targets: ["both-roads"]),
     .executable(name: "thumbs", targets: ["thumbs"]),
   ],
+  // Packages that use the library ask for `traits: []`: SwiftPM then leaves out what only the command needs.
+  traits: [
+    .default(enabledTraits: ["Command"]),
+    .trait(name: "Command", description: "The command dpo, with swift-argument-parser."),
+  ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
@@ -56,7 +61,10 @@ let package = Package(
     .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),
     .executableTarget(
       name: "dpo-tool",
-      dependencies: ["DPO", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      dependencies: [
+        "DPO",
+        .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Command"])),
+      ],
       linkerSettings: [
         .unsafeFlags(
           [
