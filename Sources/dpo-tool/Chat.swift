@@ -8,8 +8,8 @@ struct ChatCommand: ParsableCommand {
     discussion: """
       \(ChatSession.help)
 
-      What is said of answers goes into the feedback file; /learn trains the adapter in the output directory on what is new, as \
-      `dpo feedback train` does. Ctrl-C ends an answer or the learning, Ctrl-D the talk.
+      What is said of answers goes into the feedback file; /learn trains the adapter in the output directory on \
+      what is new, as `dpo feedback train` does. Ctrl-C ends an answer or the learning, Ctrl-D the talk.
       """)
 
   @Argument(help: "GGUF file, Hugging Face directory or HDF5 file: always the one without adapter.")
@@ -134,7 +134,9 @@ private final class ChatSession {
     case "/learn": try learn(rest)
     case "/adapter": try adapter(rest)
     case "/system":
-      guard hasTemplate else { throw DPOError.unsupported("this model has no chat template, so instructions have no place") }
+      guard hasTemplate else {
+        throw DPOError.unsupported("this model has no chat template, so instructions have no place")
+      }
       system = rest.isEmpty ? nil : rest
       begin()
       say(rest.isEmpty ? "A new talk without instructions." : "A new talk with these instructions.")

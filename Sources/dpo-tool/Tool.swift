@@ -12,10 +12,9 @@ struct Tool: ParsableCommand {
       diagnostics to stderr.
       """,
     subcommands: [
-      Inspect.self, Tokenize.self, Logps.self, Score.self, Generate.self, ChatCommand.self, Sample.self, Classifier.self, Label.self,
-      Feedback.self, TokenizerCommand.self, Init.self, Train.self,
-      Evaluate.self, Export.self, Bench.self,
-      Version.self,
+      Inspect.self, Tokenize.self, Logps.self, Score.self, Generate.self, ChatCommand.self, Sample.self,
+      Classifier.self, Label.self, Feedback.self, TokenizerCommand.self, Init.self, Train.self, Evaluate.self,
+      Export.self, Bench.self, Version.self,
     ])
 
   @Flag(name: .customLong("version"), help: "Print the version.")
