@@ -35,6 +35,10 @@ static _Thread_local uintptr_t stack_top;
 static size_t stack_left(void) {
     uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     if (!stack_bottom) {
+#ifdef __APPLE__
+        stack_top = (uintptr_t)pthread_get_stackaddr_np(pthread_self());
+        stack_bottom = stack_top - pthread_get_stacksize_np(pthread_self());
+#else
         pthread_attr_t attributes;
         void *address = NULL;
         size_t size = 0;
@@ -44,6 +48,7 @@ static size_t stack_left(void) {
         if (!address || !size) return 0;
         stack_bottom = (uintptr_t)address;
         stack_top = stack_bottom + size;
+#endif
     }
     return here > stack_bottom && here <= stack_top ? here - stack_bottom : 0;
 }

@@ -31,6 +31,12 @@ typedef struct {
 static _Atomic(cell *) chunks[CHUNKS];
 static _Atomic uint32_t cursor; /* where the next search for a free cell starts: freed cells rest as long as possible */
 
+#ifdef __APPLE__
+#define WAIT_CLOCK CLOCK_REALTIME /* the only one that conditions know there */
+#else
+#define WAIT_CLOCK CLOCK_MONOTONIC
+#endif
+
 static pthread_mutex_t error_lock;
 static pthread_mutex_t wait_lock;
 static pthread_cond_t freed; /* a handle, while there are waiting calls */
@@ -41,7 +47,9 @@ __attribute__((constructor)) void ch_reset_locks(void) {
     pthread_mutex_init(&error_lock, NULL);
     pthread_mutex_init(&wait_lock, NULL);
     pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+#ifndef __APPLE__
+    pthread_condattr_setclock(&attributes, WAIT_CLOCK);
+#endif
     pthread_cond_init(&freed, &attributes);
     pthread_condattr_destroy(&attributes);
     atomic_store(&waiting, 0);
@@ -162,7 +170,7 @@ static int32_t wait_to_acquire(cell *cell, uint64_t bits, uintptr_t here) {
     uint64_t wait = atomic_load(&cell->wait);
     if (!wait || ch_in_callback()) return CH_BUSY;
     struct timespec end;
-    clock_gettime(CLOCK_MONOTONIC, &end);
+    clock_gettime(WAIT_CLOCK, &end);
     wait += (uint64_t)end.tv_nsec;
     end.tv_sec += (time_t)(wait / 1000000000);
     end.tv_nsec = (long)(wait % 1000000000);

@@ -26,7 +26,9 @@ public final class FloatBuffer: @unchecked Sendable {
       else {
         throw DPOError(.memory, "cannot allocate \(bytes) bytes of memory")
       }
-      madvise(base, bytes, 14)  // MADV_HUGEPAGE: fewer faults and TLB misses; refusal is harmless
+      #if os(Linux)
+        madvise(base, bytes, 14)  // MADV_HUGEPAGE: fewer faults and TLB misses; refusal is harmless
+      #endif
       pointer = base.assumingMemoryBound(to: Float.self)
       mappedBytes = bytes
     } else {
