@@ -15,6 +15,7 @@ let sharedLibraryFlags: [LinkerSetting] = [
       "-Xlinker", "--no-undefined-version",
       "-Xlinker", "--gc-sections",
       "-Xlinker", "-z", "-Xlinker", "now",
+      "-Xlinker", "-z", "-Xlinker", "nodelete",  // threads that used it end after a dlclose, and call its destructors
     ], linux)
 ]
 

@@ -86,7 +86,8 @@
  *   Bounds     Bad input gives an error, never a crash; sizes in files are checked before memory is taken.
  *   Host       The library installs no signal handlers, prints nothing, never exits, and changes neither locale nor
  *              floating-point mode. Its own threads sleep between calls. A child of fork() opens its own handles; the
- *              parent's are refused there. fork() waits while a model is being opened.
+ *              parent's are refused there. fork() waits while a model is being opened. dlclose()
+ *              leaves the library where it is: threads that used it may end later.
  *
  * What may change. This is version 0: functions may change between minor versions; DPO_ABI_VERSION and the soname then
  * change, too. Meant to stay as they are: sections 0 to 4 and export of section 5. Experimental, and likelier to change:

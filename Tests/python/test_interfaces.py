@@ -28,6 +28,19 @@ class Library(Case):
         exported = sorted({line.split()[-1].split("@")[0] for line in listed.splitlines()})
         self.assertEqual(exported, FUNCTIONS)
 
+    def test_a_thread_may_end_after_dlclose(self) -> None:
+        program = """if True:
+            import _ctypes, ctypes, os, sys, threading, time
+            def use():
+                library = ctypes.CDLL(sys.argv[1])
+                library.dpo_loss_options_init(None, 0)  # fails, and keeps its sentence for the thread
+                _ctypes.dlclose(library._handle)
+            threading.Thread(target=use).start()
+            while len(os.listdir("/proc/self/task")) > 1:
+                time.sleep(0.01)"""
+        ended = run(sys.executable, "-c", program, BUILD / "lib" / "libdpo.so")
+        self.assertEqual((ended.returncode, ended.stderr), (0, ""))
+
     def test_soname_and_what_it_needs_at_run_time(self) -> None:
         self.assertIn("[libdpo.so.0]", run("readelf", "-d", BUILD / "lib" / "libdpo.so").stdout)
         for path in ("lib/libdpo.so", "bin/dpo"):
