@@ -112,7 +112,7 @@ deb: carries ## Debian packages of library, header, command and Python package, 
 
 format: deps ## format the Swift and C sources in place, and those of bindings whose language is installed
 	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift
-	@find Sources Tests examples bindings -name '*.[ch]' -o -name '*.cpp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
+	@find Sources Tests examples bindings include/dpo.hpp -name '*.[ch]' -o -name '*.[ch]pp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
 	@if command -v gofmt >/dev/null; then gofmt -w bindings/go; fi
 	@if command -v cargo-fmt >/dev/null; then cargo fmt --all --manifest-path bindings/rust/Cargo.toml; fi
 

@@ -57,6 +57,7 @@ def c_is_formatted() -> bool:
         return False
     sources = [str(path) for folder in ("Sources", "Tests", "examples", "bindings") for suffix in ("c", "h", "cpp")
                for path in sorted((ROOT / folder).rglob(f"*.{suffix}"))]
+    sources.append(str(ROOT / "include/dpo.hpp"))
     return succeeds([str(tool), "--dry-run", "-Werror", *sources])
 
 
@@ -186,22 +187,23 @@ def c() -> "tuple[int, int]":
     passed = failed = 0
     flags = [f"-I{BUILD}/include", f"-L{BUILD}/lib", f"-Wl,-rpath,{BUILD}/lib", "-ldpo", "-lm", "-lpthread"]
     with tempfile.TemporaryDirectory() as directory:
-        for source in sorted((ROOT / "Tests/c").glob("test_*.c*")) + sorted((ROOT / "examples/c").glob("*.c")):
-            if source.suffix == ".cpp":
-                compiler, standard = os.environ.get("CXX", "c++"), "-std=c++17"
-            else:
-                compiler, standard = os.environ.get("CC", "cc"), "-std=c99"
+        c_compiler, cpp_compilers = os.environ.get("CC", "cc"), [os.environ.get("CXX", "c++"), swift_clang() + "++"]
+        folders = [ROOT / "Tests/c", ROOT / "examples/c", ROOT / "examples/cpp"]
+        programs = [(source, compiler) for folder in folders for source in sorted(folder.glob("*.c*"))
+                    for compiler in (cpp_compilers if source.suffix == ".cpp" else [c_compiler])]
+        for source, compiler in programs:
+            standard = "-std=c++17" if source.suffix == ".cpp" else "-std=c99"
             program = pathlib.Path(directory) / source.name.replace(".", "_")
             compiled = run(
                 [compiler, standard, *WARNINGS, "-O1", str(source), "-o", str(program), *flags],
                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
             )
             if compiled.returncode:
-                print(f"{source.name} does not compile:\n{compiled.stdout}")
+                print(f"{source.name} does not compile with {compiler}:\n{compiled.stdout}")
                 failed += 1
                 continue
-            if source.parent.name != "c" or source.parent.parent.name != "Tests":
-                passed += 1  # what examples print is checked in Tests/python
+            if not source.name.startswith("test_"):
+                passed += 1  # what examples print is checked in Tests/python and Tests/bindings
                 continue
             tested = run([str(program)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
             passed, failed = add((passed, failed), source.name, tested)

@@ -68,6 +68,13 @@ LANGUAGES: "list[Language]" = [
         [["go", "vet", "./..."], ["go", "test", "-count=1", "-v", "."], ["go", "build", "-o", "{out}/", "./examples/..."]],
         ["{out}/{program}"], {"GOCACHE": "{out}/cache", "GOPROXY": "off"}, "examples/*/*.go", "go",
     ),
+    Language(
+        # Its tests, Tests/c/test_hpp.cpp, are part of `make test`.
+        "cpp", "examples/cpp", ("c++",), "g++",
+        [["c++", "-std=c++17", "-I{root}/build/include", f"{program}.cpp", "-o", f"{{out}}/{program}", "-L{root}/build/lib", "-ldpo",
+          "-lpthread"] for program in PROGRAMS],
+        ["{out}/{program}"], {}, "*.cpp", "cpp",
+    ),
 ]
 
 
