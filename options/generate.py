@@ -1247,6 +1247,80 @@ def documentation_row(option: Option, with_methods: bool) -> str:
     return f"| `{option.name}` | {cell(default)} | {option.range() or choices} |{methods} {cell(option.help)}{source} |"
 
 
+# ----------------------------------------------------------------------------------------------------------- Node and Java
+
+# Fields of the structs that have no table; `f_divergence` is a name here.
+LOSS_OPTIONS = {
+    "beta": ("number", "How strongly the policy is held to the reference model. More than 0. Left out: 0.1."),
+    "label_smoothing": ("number", "The share of labels that are assumed to be swapped. Left out: 0."),
+    "discopop_tau": ("number", "Temperature of discopop. More than 0. Left out: 0.05."),
+    "f_alpha_divergence_coef": ("number", "Coefficient of alpha_divergence. Left out: 0.5."),
+    "f_divergence": ("'reverse_kl' | 'forward_kl' | 'js_divergence' | 'alpha_divergence'", "Left out: 'reverse_kl'."),
+    "reference_free": ("boolean", "Reference log-probs count as 0. Left out: false."),
+    "loss_types": ("LossType[]", "Summed. Left out: ['sigmoid']."),
+    "loss_weights": ("number[]", "Weight of each loss in loss_types. Left out: 1 each."),
+}
+
+
+def jsdoc(text: str, indent: str) -> "list[str]":
+    """A comment of JavaScript or Java."""
+    text = text.replace("*/", "* /")
+    if len(indent) + len(text) + 7 <= WIDTH:
+        return [f"{indent}/** {text} */"]
+    return [f"{indent}/**", *wrap(text, indent + " * "), f"{indent} */"]
+
+
+def typescript_type(option: Option) -> str:
+    base = {
+        "bool": "boolean", "int": "number", "real": "number", "names": "string[]", "reals": "number[]", "text": "string",
+        "texts": "string[]", "training": "TrainOptions",
+    }.get(option.type) or " | ".join(f"'{name}'" for name in option.choices) or "string"
+    return base + (" | null" if option.optional and option.type in ("int", "real") else "")
+
+
+def typescript(tables: "list[Table]") -> str:
+    """Options as plain objects, by the names of the tables: they are given to C as JSON."""
+    names = [f"'{row['name']}'" for row in LOSSES["loss"]]
+    lines = [f"// Made by {BY} from the tables beside it.", "", "/** What the losses of dpo.h are called: docs/losses.md. */",
+             "export type LossType =", *wrap(" | ".join(["", *names]).strip() + ";", "  "), "",
+             "/** How `loss` computes. */", "export interface LossOptions {"]
+    for name, (kind, words) in LOSS_OPTIONS.items():
+        lines += [*jsdoc(words, "  "), f"  {name}?: {kind};"]
+    lines.append("}")
+    for table in tables:
+        lines += ["", *jsdoc(table.summary or "How a model is trained.", ""), f"export interface {HOST_STRUCTS[table.name]} {{"]
+        for option in table.on("c"):
+            kind = typescript_type(option)
+            lines += jsdoc(host_words(option, "Left out", "null"), "  ")
+            if len(kind) + len(option.name) + 6 > WIDTH:
+                lines += [f"  {option.name}?:", *wrap("| " + kind, "    ")]
+                lines[-1] += ";"
+            else:
+                lines.append(f"  {option.name}?: {kind};")
+        lines.append("}")
+    return "\n".join(lines) + "\n"
+
+
+def java_type(option: Option) -> str:
+    return {
+        "bool": "boolean", "real": "double", "name": "String", "text": "String", "names": "String...", "texts": "String...",
+        "reals": "double...", "training": "TrainOptions",
+    }.get(option.type) or {"int32_t": "int"}.get(option.c_type(), "long")
+
+
+def java(table: Table) -> str:
+    """Setters that return the object; what was set is given to C as JSON."""
+    name = HOST_STRUCTS[table.name]
+    lines = [f"// Made by {BY} from the tables beside it.", "package libdpo;", "",
+             *jsdoc(f"{table.summary or 'How a model is trained.'} What is not set keeps its default.", ""),
+             f"public final class {name} extends Options {{", f"  public {name}() {{", f'    super("{table.name}");', "  }"]
+    for option in table.on("c"):
+        words = host_words(option, "Default", "NaN").replace("&", "&amp;").replace("<", "&lt;").replace("@", "&#64;")
+        lines += ["", *jsdoc(words, "  "), f"  public {name} {camel(option.name)}({java_type(option)} value) {{",
+                  f'    set("{option.name}", value);', "    return this;", "  }"]
+    return "\n".join(lines + ["}"]) + "\n"
+
+
 # ------------------------------------------------------------------------------------------------------------------ files
 
 
@@ -1286,7 +1360,8 @@ def outputs() -> "dict[str, str]":
         "bindings/rust/libdpo/src/options.rs": rust_options(tables),
         "bindings/go/options.go": go_options(tables),
         "docs/options.md": documentation(tables),
-    }
+        "bindings/node/options.d.ts": typescript(tables),
+    } | {f"bindings/java/src/libdpo/{HOST_STRUCTS[table.name]}.java": java(table) for table in tables}
 
 
 def main() -> int:
