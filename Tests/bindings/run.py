@@ -75,6 +75,11 @@ LANGUAGES: "list[Language]" = [
           "-lpthread"] for program in PROGRAMS],
         ["{out}/{program}"], {}, "*.cpp", "cpp",
     ),
+    Language(
+        "node", "bindings/node", ("node", "cc", "make"), "nodejs libnode-dev gcc make",
+        [["make", "LIBDPO={root}/build"], ["node", "--test", "--test-reporter=tap", "test"]],
+        ["node", "examples/{program}.js"], {}, "examples/*.js", "js",
+    ),
 ]
 
 
