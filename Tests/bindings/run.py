@@ -49,7 +49,7 @@ class Language:
     packages: str
     #: Compile, and run the tests of the binding; one after the other.
     commands: "list[list[str]]"
-    #: How one of the four programs is called; its name stands for {program}. The arguments follow.
+    #: How one of the four programs is called; its name stands for {program} or {Program}. The arguments follow.
     program: "list[str]"
     environment: "dict[str, str]" = field(default_factory=dict)
     #: Where the four programs stand, and how the page marks code of the language.
@@ -80,6 +80,12 @@ LANGUAGES: "list[Language]" = [
         [["make", "LIBDPO={root}/build"], ["node", "--test", "--test-reporter=tap", "test"]],
         ["node", "examples/{program}.js"], {}, "examples/*.js", "js",
     ),
+    Language(
+        "java", "bindings/java", ("java", "javac", "cc", "make"), "openjdk-17-jdk-headless gcc make",
+        [["make", "LIBDPO={root}/build"],
+         ["java", "-Xcheck:jni", "-cp", "build/libdpo.jar", "-Dlibdpo.directory=build", "test/LibdpoTest.java"]],
+        ["java", "-cp", "build/libdpo.jar", "-Dlibdpo.directory=build", "examples/{Program}.java"], {}, "examples/*.java", "java",
+    ),
 ]
 
 
@@ -95,7 +101,8 @@ def environment(language: Language) -> "dict[str, str]":
 
 
 def fill(text: str, language: Language, program: str = "") -> str:
-    return text.replace("{out}", str(OUTPUT / language.name)).replace("{program}", program).replace("{root}", str(ROOT))
+    return text.replace("{out}", str(OUTPUT / language.name)).replace("{program}", program).replace("{Program}", program.capitalize()).replace(
+        "{root}", str(ROOT))
 
 
 def run(language: Language, command: "list[str]") -> "tuple[int, str]":

@@ -1,0 +1,4 @@
+package libdpo;
+
+/** Of every token. */
+public record Advantages(double[] advantages, double[] returns) {}
