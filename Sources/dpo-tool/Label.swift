@@ -12,8 +12,8 @@ struct Label: ParsableCommand {
       {"scores": […]}, or {"choice": 0} with the index of the better answer, null for a tie.
 
       People (--serve) get a web page that only this machine can open, at the address that is printed. Every click is kept at \
-      once; Ctrl-C ends. Several annotators can label to the same output, one after the other: a row is written where their \
-      votes are not equal.
+      once; Ctrl-C ends. Of rows with more than two answers, every two are compared, or with --mode ranking all are put in order. \
+      Several annotators can label to the same output, one after the other: a row is written where their votes are not equal.
       """)
 
   @Option(help: "Rows to label, as JSON lines.")
@@ -30,11 +30,12 @@ struct Label: ParsableCommand {
   @Option(help: ArgumentHelp("The reward model's compute threads; 0: one a core.", valueName: "N"))
   var threads = 0
 
-  @Option(help: "What the rows become: \(LabelForm.allCases.map(\.rawValue).joined(separator: ", ")).")
-  var form: LabelForm = .bestWorst
+  @Option(help: "What the rows become. (default: best-worst; for people the mode's: all-pairs, ranks or thumbs)")
+  var form: LabelForm?
 
-  @Option(help: ArgumentHelp("Scores that are not further apart are a tie and make no row.", valueName: "G"))
-  var gap = 0.0
+  @Option(
+    help: ArgumentHelp("Scores that are not further apart are a tie and make no row. (default: 0)", valueName: "G"))
+  var gap: Double?
 
   @Flag(help: "Let people judge, on a web page of this machine.")
   var serve = false
@@ -45,7 +46,10 @@ struct Label: ParsableCommand {
   @Option(help: ArgumentHelp("Who judges on the page.", valueName: "NAME"))
   var annotator = "me"
 
-  @Option(help: "What people are asked: pairs (which of two is better), thumbs (is it good).")
+  @Option(
+    help:
+      "What people are asked: pairs (which of two is better), ranking (the order of a row's answers), thumbs (is it good)."
+  )
   var mode: LabelSession.Mode = .pairs
 
   @Option(
@@ -65,6 +69,12 @@ struct Label: ParsableCommand {
     guard judges.count + (serve ? 1 : 0) == 1 else {
       throw ValidationError("give one judge: --classifier, --reward-model, --command or --serve")
     }
+    guard !serve || gap == nil else { throw ValidationError("--gap does not go with --serve: people give no scores") }
+    if serve, let form, !mode.forms.contains(form) {
+      let possible = mode.forms.map(\.rawValue).joined(separator: ", ")
+      throw ValidationError(
+        "--form \(form.rawValue) does not go with --serve --mode \(mode.rawValue), which has \(possible)")
+    }
     guard !serve || !overwrite else { throw ValidationError("--overwrite does not go with --serve") }
     guard data != nil, output != nil else { throw ValidationError("--data and --output are needed") }
   }
@@ -76,8 +86,8 @@ struct Label: ParsableCommand {
     guard !serve else { return try ask(rows, output: output) }
     guard let judge = try judges.judge(adapter: adapter, threads: threads) else { return }
     var options = LabelOptions()
-    options.form = form
-    options.gap = gap
+    options.form = form ?? .bestWorst
+    options.gap = gap ?? 0
     options.overwrite = overwrite
     Interrupt.install()
     var progress: Progress?
@@ -108,7 +118,7 @@ struct Label: ParsableCommand {
     }
     guard result.written > 0 else {
       throw DPOError(
-        .format, "\(output) has no rows: the judge told no answers apart (\(result.ties) ties at a gap of \(gap))")
+        .format, "\(output) has no rows: the judge told no answers apart (\(result.ties) ties at a gap of \(gap ?? 0))")
     }
   }
 }
@@ -119,9 +129,12 @@ extension LabelSession.Mode: ExpressibleByArgument {}
 extension Label {
   /// Serves the page until Ctrl-C, then tells what there is.
   private func ask(_ rows: [LabelRow], output: String) throws {
-    let session = try LabelSession(rows: rows, mode: mode, annotator: annotator, output: output)
+    let session = try LabelSession(rows: rows, mode: mode, form: form, annotator: annotator, output: output)
     let server = try LabelServer(session: session, port: port)
     Interrupt.install()
+    if mode == .pairs, rows.contains(where: { $0.completions.count > 2 }) {
+      Terminal.tell("Every two answers of a row are compared; --mode ranking asks once a row.")
+    }
     Terminal.tell("\(session.done) of \(session.total) judged. Open this address in a browser; Ctrl-C ends:")
     Terminal.tell(server.address)
     try server.run()

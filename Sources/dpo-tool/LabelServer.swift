@@ -2,8 +2,9 @@ import DPO
 import DPOPlatform
 
 /// The page on which people label, and what it asks for:
-/// GET TOKEN/, TOKEN/page.css, TOKEN/page.js, TOKEN/state; POST TOKEN/answer {"question", "verdict", "revision"} and
-/// TOKEN/undo {"revision"}, which give the new state, with status 409 if the page was outdated.
+/// GET TOKEN/, TOKEN/page.css, TOKEN/page.js, TOKEN/text.js, TOKEN/state; POST TOKEN/answer {"question", "verdict", "revision"}, with
+/// "ranks" of a ranking and "comment", and TOKEN/undo {"revision"}, which give the new state, with status 409 if the page was
+/// outdated. Answers are counted as they are shown.
 struct LabelServer {
   let session: LabelSession
   /// Without it no address answers.
@@ -43,6 +44,7 @@ struct LabelServer {
     case ("GET", ""), ("HEAD", ""): return WebResponse(type: "text/html; charset=utf-8", body: LabelPage.html)
     case ("GET", "page.css"): return WebResponse(type: "text/css; charset=utf-8", body: LabelPage.style)
     case ("GET", "page.js"): return WebResponse(type: "text/javascript; charset=utf-8", body: LabelPage.script)
+    case ("GET", "text.js"): return WebResponse(type: "text/javascript; charset=utf-8", body: LabelPage.textScript)
     case ("GET", "state"): return state(.done)
     case ("POST", "answer"), ("POST", "undo"):
       do {
@@ -65,19 +67,45 @@ struct LabelServer {
     guard let question = asked["question"]?.string, let name = asked["verdict"]?.string,
       let revision = asked["revision"]?.int
     else { throw DPOError.argument("expected \"question\", \"verdict\" and \"revision\"") }
-    let verdict: Verdict
+    var judgement = Judgement(.skip, comment: asked["comment"]?.string ?? "")
     switch name {
-    // What was on the left or the right is known here.
+    // What was on the left or the right, and where each answer stood, is known here.
     case "left", "right":
       guard let current = session.current, current.id == question else { return .outdated }
-      verdict = (current.shown.first == current.shown.min()) == (name == "left") ? .first : .second
+      judgement.verdict = (current.shown.first == current.shown.min()) == (name == "left") ? .first : .second
+    case "ranked":
+      guard let current = session.current, current.id == question else { return .outdated }
+      let ranks = asked["ranks"]?.array?.compactMap(\.int) ?? []
+      guard ranks.count == current.shown.count, ranks.count == asked["ranks"]?.array?.count else {
+        throw DPOError.argument("expected \"ranks\", a number for each of the \(current.shown.count) answers")
+      }
+      judgement.verdict = .ranked
+      judgement.ranks = [Int?](repeating: nil, count: current.row.completions.count)
+      for (index, rank) in zip(current.shown, ranks) { judgement.ranks[index] = rank }
     default:
       guard let found = Verdict(rawValue: name), found != .first, found != .second else {
         throw DPOError.argument("\"\(DPOError.printable(name))\" is no verdict")
       }
-      verdict = found
+      judgement.verdict = found
     }
-    return try session.answer(question, verdict, revision: revision)
+    return try session.answer(question, judgement, revision: revision)
+  }
+
+  /// The other way: a judgement in the words of the page.
+  private func shown(_ last: (question: LabelSession.Question, judgement: Judgement)) -> JSON {
+    let (question, judgement) = last
+    let isFirstOnTheLeft = question.shown.first == question.shown.min()
+    let verdict =
+      switch judgement.verdict {
+      case .first: isFirstOnTheLeft ? "left" : "right"
+      case .second: isFirstOnTheLeft ? "right" : "left"
+      default: judgement.verdict.rawValue
+      }
+    return [
+      "verdict": .string(verdict), "comment": .string(judgement.comment),
+      "ranks": .array(
+        judgement.verdict == .ranked ? question.shown.map { judgement.ranks[$0].map(JSON.int) ?? .null } : []),
+    ]
   }
 
   private func undo(_ asked: JSON) throws -> LabelSession.Outcome {
@@ -93,11 +121,13 @@ struct LabelServer {
     let state: JSON = [
       "mode": .string(session.mode.rawValue), "annotator": .string(session.annotator),
       "revision": .int(session.revision), "done": .int(session.done), "total": .int(session.total),
-      "can_undo": .bool(session.canUndo), "counts": .object(counts), "output": .string(nameOf(session.output)),
+      "postponed": .int(session.postponed), "last": session.last.map(shown) ?? .null, "counts": .object(counts),
+      "output": .string(nameOf(session.output)),
       "agreements": .array(session.agreements().map(describe)),
       "question": session.current.map { question in
         [
           "id": .string(question.id), "prompt": parts(question.row.prompt),
+          "again": .bool(session.isAskedAgain),
           "answers": .array(question.shown.map { parts(question.row.completions[$0]) }),
         ]
       } ?? .null,

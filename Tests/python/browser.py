@@ -101,6 +101,15 @@ class Page:
         for kind in ("keyDown", "keyUp"):
             self("Input.dispatchKeyEvent", type=kind, key=key, **({"text": text} if text and kind == "keyDown" else {}))
 
+    def drag(self, start: "list[float]", end: "list[float]") -> None:
+        def mouse(kind: str, place: "list[float]", buttons: int) -> None:
+            self("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", buttons=buttons, clickCount=1)
+
+        mouse("mousePressed", start, 1)
+        for part in range(1, 11):
+            mouse("mouseMoved", [a + (b - a) * part / 10 for a, b in zip(start, end)], 1)
+        mouse("mouseReleased", end, 0)
+
     def accessibility(self) -> "list[tuple[str, str]]":
         """(role, name) of what a screen reader finds."""
         nodes = self("Accessibility.getFullAXTree")["nodes"]

@@ -72,6 +72,8 @@ class Labels(Case):
         self.assertEqual(self.label("--command", command, "--form", "all-pairs", "--gap", 2)["ties"], 26)
         self.label("--command", command, "--form", "scores")
         self.assertEqual(rows(self.out)[1], {"prompt": "p1 ", "completions": ["aa", "bb", "cccc"], "scores": [2, 2, 4]})
+        self.label("--command", command, "--form", "ranks")
+        self.assertEqual(rows(self.out)[1], {"prompt": "p1 ", "completions": ["aa", "bb", "cccc"], "ranks": [2, 2, 1]})
         self.label("--command", command, "--form", "thumbs", "--gap", 3)
         self.assertEqual(rows(self.out)[0], {"prompt": "p0 ", "completion": "cccc", "label": True, "score": 4})
         self.assertEqual(len(self.judged()), 10, "rows were judged again to be written in another form")

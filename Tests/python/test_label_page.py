@@ -37,8 +37,10 @@ class Served(Case):
             self.command(*extra), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         self.addCleanup(self.stop)
-        self.told = self.process.stderr.readline()
-        address = self.process.stderr.readline().strip()
+        told = [self.process.stderr.readline()]
+        while told[-1] and not told[-1].startswith("http"):
+            told.append(self.process.stderr.readline())
+        self.told, address = "".join(told[:-1]), told[-1].strip()
         self.port = int(re.fullmatch(r"http://127\.0\.0\.1:(\d+)/[0-9a-f]{32}/", address).group(1))
         self.path = address.split(str(self.port), 1)[1]
         return address
@@ -75,10 +77,10 @@ class Requests(Served):
         self.assertEqual(status, 200)
         return state
 
-    def answer(self, verdict: str, state: dict) -> "tuple[int, dict]":
+    def answer(self, verdict: str, state: dict, **more: object) -> "tuple[int, dict]":
         return self.ask(
             "POST", self.path + "answer",
-            {"question": state["question"]["id"], "verdict": verdict, "revision": state["revision"]},
+            {"question": state["question"]["id"], "verdict": verdict, "revision": state["revision"], **more},
         )
 
     def test_every_click_is_kept_and_a_killed_server_goes_on(self) -> None:
@@ -96,6 +98,8 @@ class Requests(Served):
         self.serve()
         self.assertIn("3 of 4 judged", self.told)
         status, state = self.answer("skip", self.state())
+        self.assertEqual((state["done"], state["postponed"], state["question"]["again"]), (3, 1, True))
+        status, state = self.answer("skip", state)
         self.assertIsNone(state["question"])
         status, state = self.ask("POST", self.path + "undo", {"revision": state["revision"]})
         self.assertEqual(state["question"]["prompt"], [{"role": "", "text": "Prompt 3:"}])
@@ -110,6 +114,7 @@ class Requests(Served):
         for verdict in ("up", "down", "down", "up", "skip"):
             self.assertEqual(len(state["question"]["answers"]), 1)
             _, state = self.answer(verdict, state)
+        self.assertFalse(state["question"]["again"])
         self.stop()
         self.assertEqual([row["label"] for row in rows(self.out)], [True, False, False, True])
         trained = dpo(
@@ -117,6 +122,62 @@ class Requests(Served):
             "--per-device-train-batch-size", 2,
         )
         self.assertEqual(trained.returncode, 0, trained.stderr)
+
+    def test_every_two_of_three_answers_are_asked_about(self) -> None:
+        self.write([{"prompt": "p", "completions": [" a", " bb", " ccc"]}])
+        self.serve()
+        self.assertIn("Every two answers of a row are compared", self.told)
+        state, asked = self.state(), []
+        while state["question"]:
+            texts = [answer[0]["text"] for answer in state["question"]["answers"]]
+            asked.append(sorted(texts))
+            _, state = self.answer("left" if len(texts[0]) > len(texts[1]) else "right", state)
+        self.assertEqual(asked, [[" a", " bb"], [" a", " ccc"], [" bb", " ccc"]])
+        self.stop()
+        self.assertEqual([(row["chosen"], row["rejected"]) for row in rows(self.out)], [(" bb", " a"), (" ccc", " a"), (" ccc", " bb")])
+
+    def test_a_ranking_trains_ranked(self) -> None:
+        self.write([{"prompt": f"p{index}", "completions": [" ccc", " a", " bb", " a"]} for index in range(2)])
+        self.serve("--mode", "ranking")
+        state = self.state()
+        for bad in ([1, 2], [1, 2, 4], ["1", 2, 3], None):
+            self.assertEqual(self.answer("ranked", state, ranks=bad)[0], 400)
+        self.assertEqual(self.answer("tie", state)[0], 400)
+        while state["question"]:
+            # The shortest is the best.
+            ranks = [len(answer[0]["text"]) - 1 for answer in state["question"]["answers"]]
+            self.assertEqual(len(ranks), 3)
+            _, state = self.answer("ranked", state, ranks=ranks, comment="short")
+        self.assertEqual(state["last"], {"verdict": "ranked", "comment": "short", "ranks": ranks})
+        self.stop()
+        self.assertEqual(rows(self.out)[0], {
+            "prompt": "p0", "completions": [" ccc", " a", " bb"], "ranks": [3, 1, 2], "comment": "short"})
+        trained = dpo("train", MODEL, "--method", "ranked", "--data", self.out, "--output-dir", self.directory / "run", "--max-steps", 1)
+        self.assertEqual(trained.returncode, 0, trained.stderr)
+        self.serve("--mode", "ranking", "--form", "all-pairs")
+        self.stop()
+        self.assertEqual([(row["chosen"], row["rejected"]) for row in rows(self.out)[:3]], [(" a", " ccc"), (" bb", " ccc"), (" a", " bb")])
+
+    def test_forms_that_people_cannot_give_are_refused(self) -> None:
+        for extra, says in (
+            (("--form", "best-worst"), "--form best-worst does not go with --serve --mode pairs, which has all-pairs"),
+            (("--mode", "ranking", "--form", "scores"), "which has ranks, all-pairs, best-worst, best"),
+            (("--mode", "thumbs", "--form", "ranks"), "which has thumbs"), (("--gap", "1"), "--gap does not go with --serve"),
+        ):
+            told = subprocess.run(self.command(*extra), capture_output=True, text=True)
+            self.assertEqual(told.returncode, 2)
+            self.assertIn(says, told.stderr.replace("\n", " "))
+
+    def test_comments_are_kept_and_bounded(self) -> None:
+        self.serve()
+        self.assertEqual(self.answer("left", self.state(), comment="x" * 4001)[0], 400)
+        status, state = self.answer("left", self.state(), comment="<b>clear</b> é")
+        self.assertEqual(state["last"], {"verdict": "left", "comment": "<b>clear</b> é", "ranks": []})
+        self.answer("both-bad", state)
+        self.stop()
+        self.assertEqual([(row["prompt"], row["comment"]) for row in rows(self.out)], [("Prompt 0:", "<b>clear</b> é")])
+        self.assertEqual([event.get("comment") for event in self.log()], ["<b>clear</b> é", None])
+        self.assertEqual(self.log()[1]["verdict"], "both-bad")
 
     def test_the_output_follows_while_it_serves(self) -> None:
         self.serve()
@@ -128,7 +189,7 @@ class Requests(Served):
         self.assertEqual(len(rows(self.out)), 1)
 
     def test_two_annotators_and_their_agreement(self) -> None:
-        said = {"ann": ("left", "left", "tie", "left"), "bob": ("left", "left", "tie", "skip")}
+        said = {"ann": ("left", "left", "tie", "left"), "bob": ("left", "left", "tie", "skip", "skip")}
         for name, verdicts in said.items():
             self.serve("--annotator", name, "--json")
             state = self.state()
@@ -256,36 +317,182 @@ class InABrowser(Served):
     def text(self, page: browser.Page, element: str) -> str:
         return str(page.value(f"document.getElementById('{element}').innerText"))
 
+    def shows(self, page: browser.Page, element: str, text: str) -> None:
+        page.wait(f"document.getElementById('{element}').innerText.includes({json.dumps(text)})")
+
     def test_keys_judge_skip_and_undo(self) -> None:
         page = self.browser.open(self.serve())
         self.count(page, 0)
         left = str(page.value("document.querySelector('article .text').innerText"))
-        for done, (key, text) in enumerate((("ArrowLeft", ""), ("ArrowRight", ""), ("=", "="), ("s", "s"))):
+        for done, (key, text) in enumerate((("ArrowLeft", ""), ("2", "2"), ("=", "="))):
             page.key(key, text)
             self.count(page, done + 1)
+        self.shows(page, "status", "Saved: “Equal”; U undoes it.")
+        page.key("s", "s")
+        # What was skipped comes once more.
+        self.shows(page, "status", "skipped before")
+        self.shows(page, "count", "3 of 4, 1 skipped")
+        page.key("s", "s")
         page.wait("!document.getElementById('end').hidden")
-        self.assertIn("2 compared, 1 equal, 1 skipped", self.text(page, "summary"))
+        self.assertIn("2 compared, 1 equal, 1 skipped.", self.text(page, "summary"))
         page.key("u", "u")
-        self.count(page, 3)
+        self.shows(page, "status", "Undone: “Skip” is taken back.")
         page.key("Backspace")
-        self.count(page, 2)
+        page.wait("document.getElementById('count').textContent === '3 of 4'")
+        page.key("u", "u")
+        self.shows(page, "status", "Undone: “Equal” is taken back.")
+        self.assertTrue(page.value("document.getElementById('status').getBoundingClientRect().height > 15"))
+        page.key("x", "x")
+        self.shows(page, "status", "Saved: “Both bad”")
         self.stop()
         self.assertEqual(rows(self.out)[0]["chosen"].strip(), left.strip())
-        self.assertEqual([event.get("verdict") for event in self.log()][2:], ["tie", "skip", None, None])
+        self.assertEqual([event.get("verdict") for event in self.log()][2:], ["tie", "skip", "skip", None, None, None, "both-bad"])
+
+    def test_letters_and_numbers_are_the_answers(self) -> None:
+        page = self.browser.open(self.serve())
+        for done, (key, button) in enumerate((("1", 0), ("b", 1), ("A", 0), ("2", 1))):
+            self.count(page, done)
+            texts = page.value("[...document.querySelectorAll('article .text')].map(e => e.innerText)")
+            page.key(key, key)
+            self.count(page, done + 1)
+            self.assertEqual(self.log()[-1]["verdict"], "first" if "one" in texts[button] else "second")
+
+    def test_a_comment_goes_with_the_verdict_and_comes_back_with_undo(self) -> None:
+        page = self.browser.open(self.serve())
+        self.count(page, 0)
+        page.key("/", "/")
+        self.assertEqual(page.value("document.activeElement.id"), "comment")
+        for letter in "2s=":  # keys that would judge elsewhere
+            page.key(letter, letter)
+        page.key("Enter", "\r")
+        self.assertEqual(page.value("document.activeElement.id"), "prompt-title")
+        page.key("1", "1")
+        self.count(page, 1)
+        self.assertEqual(page.value("document.getElementById('comment').value"), "")
+        self.assertEqual(self.log()[0]["comment"], "2s=")
+        page.key("u", "u")
+        self.count(page, 0)
+        self.assertEqual(page.value("document.getElementById('comment').value"), "2s=")
+
+    def test_help_shows_the_keys(self) -> None:
+        page = self.browser.open(self.serve())
+        self.count(page, 0)
+        page.key("?", "?")
+        page.wait("document.getElementById('help').open")
+        self.assertIn("Both bad", self.text(page, "help-keys"))
+        page.key("ArrowLeft")  # judges nothing while help is open
+        page.key("?", "?")
+        page.wait("!document.getElementById('help').open")
+        page.value("document.getElementById('keys').click()")
+        page.wait("document.getElementById('help').open")
+        page.key("Escape")
+        self.count(page, 0)
+        self.assertEqual(self.log(), [])
+
+    def test_answers_are_ranked_by_keys_clicks_and_dragging(self) -> None:
+        self.write([{"prompt": f"p{index}", "completions": ["a", "b", "c", "d"]} for index in range(3)])
+        for width, height in ((1280, 800), (390, 844)):
+            page = self.browser.open(self.serve("--mode", "ranking"), width, height)
+            chips = "[...document.querySelectorAll('#order .chip, #order .relation')].map(e => e.textContent).join('')"
+            self.count(page, 0)
+            texts = page.value("[...document.querySelectorAll('article .text')].map(e => e.innerText.trim())")
+            self.assertTrue(page.value("document.getElementById('ranked').disabled"))
+            page.key("3", "3")
+            page.key("a", "a")
+            page.key("=", "=")
+            page.value("document.querySelectorAll('.place')[3].click()")
+            page.key("Enter", "\r")  # not all have a place: nothing is saved
+            page.value("document.querySelectorAll('.place')[1].click()")
+            self.assertEqual(page.value(chips), "C=A>D>B")
+            self.assertEqual(page.value("[...document.querySelectorAll('.place')].map(e => e.textContent.slice(0, 7)).join()"),
+                             "Place 1,Place 4,Place 1,Place 3")
+            # B is dragged to the front, then goes one to the right by key.
+            boxes = page.value("[...document.querySelectorAll('.chip')].map(e => { const b = e.getBoundingClientRect(); "
+                               "return [b.left + b.width / 2, b.top + b.height / 2]; })")
+            page.drag(boxes[3], boxes[0])
+            self.assertEqual(page.value(chips), "B>C=A>D")
+            page.key("ArrowRight")
+            self.assertEqual(page.value(chips), "C>B>A>D")
+            self.assertEqual(page.value("document.activeElement.textContent"), "B")
+            page.value("document.querySelectorAll('.relation')[2].click()")
+            self.assertEqual(page.value(chips), "C>B>A=D")
+            page.value("document.querySelectorAll('.place')[0].focus()")
+            page.key("Enter", "\r")
+            self.count(page, 1)
+            self.shows(page, "status", "Saved: “C > B > A = D”")
+            page.key("u", "u")
+            self.count(page, 0)
+            self.assertEqual(page.value(chips), "C>B>A=D")
+            page.value("document.getElementById('ranked').click()")
+            self.count(page, 1)
+            self.stop()
+            place = {texts[2]: 1, texts[1]: 2, texts[0]: 3, texts[3]: 3}
+            self.assertEqual(rows(self.out), [{"prompt": "p0", "completions": list("abcd"), "ranks": [place[text] for text in "abcd"]}])
+            pathlib.Path(f"{self.out}.log").unlink()
 
     def test_texts_are_shown_as_text(self) -> None:
         evil = "<img src=x onerror=document.title='broken'><script>document.title='broken'</script>\n\n  & more"
-        self.write([{"prompt": [{"role": "user", "content": evil}], "completions": [evil, ""]}])
+        marked = evil + "\n\n[a](javascript:document.title='broken') **<b>x</b>** `<i>`\n\n- <u>y</u>\n\n| <s> |\n|---|\n| <s> |\n```<b>\n<b>\n```"
+        self.write([{"prompt": [{"role": "user", "content": evil}], "completions": [marked, ""]}])
         page = self.browser.open(self.serve())
         self.count(page, 0)
-        self.assertEqual(page.value("document.title"), "Label – dpo")
         self.assertEqual(page.value("document.querySelector('#prompt p').textContent"), evil)
         self.assertIn("(empty)", self.text(page, "answers"))
+        for _ in range(2):  # as it is, and as Markdown
+            self.assertEqual(page.value("document.title"), "Label – dpo")
+            self.assertEqual(page.value("document.querySelectorAll('main img, main script, main b, main i, main u, main s, main a').length"), 0)
+            page.key("m", "m")
+
+    def test_white_space_is_told_apart(self) -> None:
+        self.write([{"prompt": "p", "completions": ["", " ", "\n\t", "word", " word"]}])
+        page = self.browser.open(self.serve("--mode", "ranking"))
+        for _ in range(2):  # as it is, and as Markdown
+            self.count(page, 0)
+            texts = page.value("[...document.querySelectorAll('article .text')].map(e => e.innerText.trim())")
+            self.assertEqual(sorted(texts), sorted(
+                ["(empty)", "(white space only) ␣", "(white space only) ⏎\n⇥", "word", "␣word"]))
+            page.key("m", "m")
+
+    def test_code_and_markdown(self) -> None:
+        code = "Run *this*:\n```sh\n  ls -l # x\n```\nor\n~~~\nopen"
+        mark = ("# Title\n\nSome **bold _and_ slanted**, ~~old~~, `a*b*c`, snake_case_name, 2 * 3 * 4, \\*star\\* and [link](https://e.org/x_y).\n"
+                "1. one\n   - inner\n2. two\n\n   more\n\n> said\n\n| a | b |\n|---|:-:|\n| 1 | `2` |\n\n---\n```py\nx = 1\n```")
+        self.write([{"prompt": code, "completions": [mark, "b"]}])
+        page = self.browser.open(self.serve())
+        self.count(page, 0)
+        self.assertEqual(page.value("[...document.querySelectorAll('#prompt pre')].map(e => e.textContent)"),
+                         ["```sh\n  ls -l # x\n```", "~~~\nopen\n"])
+        self.assertIn("mono", str(page.value("getComputedStyle(document.querySelector('#prompt code')).fontFamily")))
+        self.assertEqual(page.value("document.querySelector('#prompt p').textContent"), "Run *this*:")
+        page.value("document.getElementById('markdown').click()")
+        self.assertEqual(page.value("document.getElementById('markdown').getAttribute('aria-pressed')"), "true")
+        self.assertEqual(page.value("document.querySelector('#prompt em').textContent"), "this")
+        self.assertEqual(page.value("[...document.querySelectorAll('#prompt code')].map(e => e.textContent)"), ["  ls -l # x", "open"])
+        found = page.value(
+            """(e => Object.fromEntries(['h3', 'strong', 'strong em', 's', 'p code', 'ol > li', 'ol ul li', 'blockquote', 'th', 'td', 'td code', 'hr', 'pre code', '.address']
+            .map(name => [name, [...e.querySelectorAll(name)].map(e => e.textContent)])))
+            ([...document.querySelectorAll('article .text')].find(e => e.textContent.includes('Title')))""")
+        self.assertEqual(found, {
+            "h3": ["Title"], "strong": ["bold and slanted"], "strong em": ["and"], "s": ["old"], "p code": ["a*b*c"],
+            "ol > li": ["oneinner", "twomore"], "ol ul li": ["inner"], "blockquote": ["said"], "th": ["a", "b"], "td": ["1", "2"],
+            "td code": ["2"], "hr": [""], "pre code": ["x = 1"], ".address": [" (https://e.org/x_y)"]})
+        self.assertIn("snake_case_name, 2 * 3 * 4, *star* and link", self.text(page, "answers"))
+
+    def test_a_text_of_nothing_but_marks_is_shown_soon(self) -> None:
+        self.write([{"prompt": "*" * 20000, "completions": ["[" * 20000 + "](" * 9000, "`a " * 20000 + "**a " * 9000]},
+                    {"prompt": "> " * 9000, "completions": ["- " * 9000, "_a " * 20000]}])
+        page = self.browser.open(self.serve())
+        self.count(page, 0)
+        for done in range(2):
+            self.count(page, done)
+            took = page.value("(() => { const start = performance.now(); toggleMarkdown(); toggleMarkdown(); return performance.now() - start; })()")
+            self.assertLess(took, 5000)
+            page.key("1", "1")
 
     def test_thumbs_by_mouse(self) -> None:
         page = self.browser.open(self.serve("--mode", "thumbs"))
         self.count(page, 0)
-        for done, name in enumerate(("up", "down", "skip")):
+        for done, name in enumerate(("up", "down")):
             page.value(f"document.getElementById('{name}').click()")
             self.count(page, done + 1)
         self.stop()
@@ -320,13 +527,13 @@ class InABrowser(Served):
         for expected in (
             ("heading", "Which answer is better?"), ("progressbar", "Questions judged"), ("region", "Prompt"),
             ("article", "Answer A"), ("article", "Answer B"), ("button", "A is better"), ("button", "B is better"),
-            ("button", "Equal"), ("button", "Skip"), ("button", "Undo"), ("navigation", "Judge the answers"),
+            ("button", "Equal"), ("button", "Both bad"), ("textbox", "Comment"), ("button", "Markdown"), ("button", "Skip"), ("button", "Undo"), ("navigation", "Judge the answers"),
         ):
             self.assertIn(expected, found)
         self.assertEqual(page.value("document.activeElement.id"), "prompt-title")
         page.key("ArrowLeft")
         self.count(page, 1)
-        self.assertEqual(page.value("document.getElementById('status').textContent"), "Saved. Question 2 of 4.")
+        self.assertEqual(page.value("document.getElementById('status').textContent"), "Saved: “A is better”; U undoes it. Question 2 of 4.")
         self.assertEqual(page.value("document.getElementById('status').getAttribute('aria-live')"), "polite")
         page.value("document.getElementById('tie').focus()")
         page.key("Enter", "\r")
@@ -342,7 +549,15 @@ class InABrowser(Served):
             for width, height in ((390, 844), (1280, 800)):
                 page.size(width, height)
                 self.assertEqual(page.value("document.documentElement.scrollWidth <= innerWidth"), True)
-                for name in ("left", "right", "tie", "skip", "undo"):
+                self.assertEqual(page.value("document.documentElement.scrollHeight <= innerHeight"), True)
+                # The answers scroll by themselves: their heads, and what stands above and below them, do not move.
+                page.value("document.querySelectorAll('main, .text').forEach(e => e.scrollTo(0, 1e6))")
+                for name in ("h1", "#status", "#prompt-title", "article:nth-child(1) h2", "article:nth-child(2) h2", "#comment"):
+                    box = page.value(
+                        f"(b => [b.top, b.bottom])(document.querySelector('{name}').getBoundingClientRect())")
+                    self.assertTrue(0 <= box[0] < box[1] <= height, (name, box))
+                self.assertGreaterEqual(page.value("Math.min(...[...document.querySelectorAll('article .text')].map(e => e.clientHeight))"), 100)
+                for name in ("left", "right", "tie", "both-bad", "skip", "undo"):
                     box = page.value(
                         f"(b => [b.left, b.top, b.right, b.bottom, b.height])(document.getElementById('{name}').getBoundingClientRect())"
                     )
@@ -350,7 +565,7 @@ class InABrowser(Served):
                     self.assertGreaterEqual(box[4], 44, "too small for a finger")
                 across = page.value("(a => a[0].getBoundingClientRect().top === a[1].getBoundingClientRect().top)(document.querySelectorAll('article'))")
                 self.assertEqual(across, width > 600)
-            for element in ("h1", "h2", "#who", "#count", "#prompt p", "#left", "#tie"):
+            for element in ("h1", "h2", "#who", "#count", "#status", "#prompt p", "#left", "#tie", "#comment"):
                 self.assertGreaterEqual(self.contrast(page, element), 4.5, f"{element}, {scheme}")
 
     def contrast(self, page: browser.Page, element: str) -> float:

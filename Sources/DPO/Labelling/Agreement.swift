@@ -66,8 +66,7 @@ extension AnnotatorJudgements {
     }
     guard isLog else { return [AnnotatorJudgements(name: nameOf(path), judgements: single)] }
     return log.annotators.map { name in
-      AnnotatorJudgements(
-        name: name, judgements: log.verdicts(of: name).filter { $0.value != .skip }.mapValues(\.rawValue))
+      AnnotatorJudgements(name: name, judgements: log.comparable(name))
     }
   }
 }

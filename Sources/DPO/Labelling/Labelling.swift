@@ -8,6 +8,8 @@ public enum LabelForm: String, Sendable, CaseIterable {
   case allPairs = "all-pairs"
   /// `{"prompt", "completions", "scores"}`: ranked answers.
   case scores
+  /// `{"prompt", "completions", "ranks"}`: the same, 1 for the best, equal for ties.
+  case ranks
   /// `{"prompt", "completion", "score"}` of the best answer: best-of-N, where N answers were drawn.
   case best
   /// `{"prompt", "completion", "label"}`: up for a score above 0.
@@ -93,7 +95,7 @@ extension LabelRow {
         continue
       }
       result.judged += 1
-      for made in row.labelled(scores, options, &result.ties) {
+      for made in row.labelled(scores, options, keepsScores: true, &result.ties) {
         try file.write(JSON.object(made).description + "\n")
         result.written += 1
       }
@@ -106,7 +108,9 @@ extension LabelRow {
   }
 
   /// What the scores of its answers make of the row.
-  private func labelled(_ scores: [Double], _ options: LabelOptions, _ ties: inout Int) -> [JSONObject] {
+  ///
+  /// - Parameter keepsScores: rows have a column for them.
+  func labelled(_ scores: [Double], _ options: LabelOptions, keepsScores: Bool, _ ties: inout Int) -> [JSONObject] {
     func pair(_ a: Int, _ b: Int) -> JSONObject? {
       guard abs(scores[a] - scores[b]) > options.gap else {
         ties += 1
@@ -114,8 +118,10 @@ extension LabelRow {
       }
       let (chosen, rejected) = scores[a] > scores[b] ? (a, b) : (b, a)
       var made = LabelOutput.pair(self, chosen: chosen, rejected: rejected)
-      made["score_chosen"] = .real(scores[chosen])
-      made["score_rejected"] = .real(scores[rejected])
+      if keepsScores {
+        made["score_chosen"] = .real(scores[chosen])
+        made["score_rejected"] = .real(scores[rejected])
+      }
       return made
     }
     switch options.form {
@@ -126,17 +132,22 @@ extension LabelRow {
       return [pair(best, worst)].compactMap(\.self)
     case .allPairs:
       return scores.indices.flatMap { a in scores.indices.dropFirst(a + 1).compactMap { b in pair(a, b) } }
-    case .scores:
+    case .scores, .ranks:
       guard let low = scores.min(), let high = scores.max(), high - low > options.gap else {
         ties += 1
         return []
       }
-      return [
-        made(["completions": .array(scores.indices.map(answer)), "scores": .array(scores.map(JSON.real))])
-      ]
+      let answers = JSON.array(scores.indices.map(answer))
+      guard options.form == .ranks else {
+        return [made(["completions": answers, "scores": .array(scores.map(JSON.real))])]
+      }
+      let ranks = scores.map { own in 1 + scores.count { $0 > own + options.gap } }
+      return [made(["completions": answers, "ranks": .array(ranks.map(JSON.int))])]
     case .best:
       guard let best = scores.indices.max(by: { scores[$0] < scores[$1] }) else { return [] }
-      return [made(["completion": answer(best), "score": .real(scores[best])])]
+      return [
+        made((["completion": answer(best)] as JSONObject).with(keepsScores ? ["score": .real(scores[best])] : [:]))
+      ]
     case .thumbs:
       return scores.indices.compactMap { index in
         guard abs(scores[index]) > options.gap else {

@@ -57,6 +57,9 @@ struct LabelPlace {
     #expect(first["chosen"] == "ccc" && first["rejected"] == "a" && first["score_chosen"] == 3.0)
     options.form = .allPairs
     #expect(try LabelRow.label(rows, judge: counting, options: options, to: place.output).written == 20)
+    options.form = .ranks
+    #expect(try LabelRow.label(rows, judge: counting, options: options, to: place.output).written == 4)
+    #expect(try place.rows()[0]["ranks"] == [3, 2, 3, 1])
     #expect(asked == 4)
     #expect(throws: DPOError.self) {
       try LabelRow.label(rows, judge: Judge(identity: "another") { _, _ in [] }, options: options, to: place.output)
@@ -109,35 +112,147 @@ struct LabelPlace {
 }
 
 @Suite(.timeLimit(.minutes(10))) struct LabelSessionTests {
-  func session(_ place: LabelPlace, _ annotator: String = "a", mode: LabelSession.Mode = .pairs) throws
-    -> LabelSession
-  {
-    try LabelSession(rows: LabelRow.read(place.data), mode: mode, annotator: annotator, output: place.output)
+  func session(
+    _ place: LabelPlace, _ annotator: String = "a", mode: LabelSession.Mode = .pairs, form: LabelForm? = nil
+  ) throws -> LabelSession {
+    try LabelSession(
+      rows: LabelRow.read(place.data), mode: mode, form: form, annotator: annotator, output: place.output)
   }
 
-  func say(_ verdict: Verdict, _ session: LabelSession) throws {
+  /// Rows of two answers.
+  func pairs(_ count: Int) throws -> LabelPlace {
+    try LabelPlace((0..<count).map { #"{"prompt": "p\#($0)", "completions": ["a", "bb", "a"]}"# })
+  }
+
+  func say(_ verdict: Verdict, _ session: LabelSession, ranks: [Int?] = [], comment: String = "") throws {
     let question = try #require(session.current)
-    #expect(try session.answer(question.id, verdict, revision: session.revision) == .done)
+    let judgement = Judgement(verdict, ranks: ranks, comment: comment)
+    #expect(try session.answer(question.id, judgement, revision: session.revision) == .done)
   }
 
-  @Test func answersAreComparedTwoByTwoAndShownInARandomOrder() throws {
-    let place = try LabelPlace.numbered(200)
+  @Test func everyTwoDifferentAnswersAreComparedInARandomOrder() throws {
+    let place = try LabelPlace.numbered(100)
     let session = try session(place)
-    // "a", "bb", "a" again, "ccc": one pair of different answers and one left over.
-    #expect(session.total == 200)
+    // "a", "bb", "a" again, "ccc": three pairs of different answers.
+    #expect(session.total == 300)
     var swapped = 0
+    var asked: [[Int]] = []
     while let question = session.current {
-      #expect(question.shown.sorted() == [0, 1])
-      swapped += question.shown == [1, 0] ? 1 : 0
+      asked.append(question.shown.sorted())
+      swapped += question.shown[0] > question.shown[1] ? 1 : 0
       try say(.first, session)
     }
-    #expect((70...130).contains(swapped))  // more than four standard deviations
+    #expect(Array(asked.prefix(3)) == [[0, 1], [0, 3], [1, 3]])
+    #expect((115...185).contains(swapped))  // more than four standard deviations
     try session.save()
-    #expect(try place.rows().allSatisfy { $0["chosen"] == "a" && $0["rejected"] == "bb" })
+    let rows = try place.rows()
+    #expect(rows.count == 300 && rows[2]["chosen"] == "bb" && rows[2]["rejected"] == "ccc")
+  }
+
+  @Test func aRankingBecomesRanksOrPairs() throws {
+    let place = try LabelPlace.numbered(2)
+    var session: LabelSession? = try session(place, mode: .ranking)
+    #expect(session?.total == 2 && session?.current?.shown.sorted() == [0, 1, 3])
+    for bad: [Int?] in [[], [1, 2, 3], [1, 2, 3, 4], [1, nil, nil, 2], [0, 1, nil, 2], [1, 2, nil, 4]] {
+      let current = try #require(session)
+      let question = try #require(current.current)
+      #expect(throws: DPOError.self) {
+        try current.answer(question.id, Judgement(.ranked, ranks: bad), revision: current.revision)
+      }
+    }
+    try say(.ranked, #require(session), ranks: [2, 2, nil, 1], comment: "the long one")
+    try say(.ranked, #require(session), ranks: [1, 1, nil, 1])
+    try session?.save()
+    // A row of which all answers tie says nothing.
+    #expect(
+      try place.rows() == [
+        ["prompt": "p0", "completions": ["a", "bb", "ccc"], "ranks": [2, 2, 1], "comment": "the long one"]
+      ])
+    for (form, rows) in [
+      (LabelForm.bestWorst, 1), (.allPairs, 2), (.best, 1),
+    ] {
+      session = nil
+      session = try self.session(place, mode: .ranking, form: form)
+      #expect(try session?.save() == rows)
+    }
+    #expect(try place.rows() == [["prompt": "p0", "completion": "ccc", "comment": "the long one"]])
+    session = nil
+    for (mode, form) in [(LabelSession.Mode.ranking, LabelForm.scores), (.pairs, .best), (.thumbs, .allPairs)] {
+      #expect(throws: DPOError.self) { try self.session(place, mode: mode, form: form) }
+    }
+  }
+
+  /// Answers are in the order of how many stand below them, less how many above, in all rankings; and rankings are compared
+  /// pair by pair.
+  @Test func rankingsOfSeveralAreCounted() throws {
+    let place = try LabelPlace.numbered(1)
+    for (name, ranks) in [("a", [1, 2, nil, 3]), ("b", [2, 1, nil, 3]), ("c", [1, 2, nil, 2])] {
+      let session = try session(place, name, mode: .ranking)
+      try say(.ranked, session, ranks: ranks)
+      try session.save()
+    }
+    // a: 2 + 0 + 2, bb: 0 + 2 − 1, ccc: −2 − 2 − 1.
+    #expect(try place.rows().map { $0["ranks"] } == [[1, 2, 3]])
+    // a and b agree on two of three pairs, a and c on two, b and c on one.
+    let logged = try AnnotatorJudgements.read(place.log)
+    func observed(_ a: Int, _ b: Int) -> Double { Agreement(logged[a].judgements, logged[b].judgements).observed }
+    #expect(abs(observed(0, 1) - 2.0 / 3) < 1e-12 && abs(observed(0, 2) - 2.0 / 3) < 1e-12)
+    #expect(abs(observed(1, 2) - 1.0 / 3) < 1e-12)
+    // Someone who compares the same answers two by two is compared with them.
+    let pairs = try session(place, "d")
+    for verdict in [Verdict.first, .first, .second] { try say(verdict, pairs) }
+    #expect(pairs.agreements().map(\.agreement.count) == [3, 3, 3])
+    // On (a, bb), (a, ccc) and (bb, ccc) d says first, first, second; the others first first first, second first first and
+    // first first tie.
+    let shares = pairs.agreements().map { ($0.agreement.observed * 3).rounded() }
+    #expect(shares == [2, 1, 2])
+  }
+
+  @Test func whatWasSkippedComesAgainAtTheEndOnce() throws {
+    let place = try pairs(3)
+    var session: LabelSession? = try session(place)
+    try say(.skip, #require(session), comment: "later")
+    try say(.first, #require(session))
+    try say(.skip, #require(session))
+    #expect(session?.done == 1 && session?.postponed == 2 && session?.current?.row.prompt == "p0")
+    #expect(session?.isAskedAgain == true)
+    try say(.skip, #require(session))
+    #expect(session?.done == 2 && session?.current?.row.prompt == "p2")
+    session = nil
+    let again = try self.session(place)
+    #expect(again.current?.row.prompt == "p2" && again.isAskedAgain)
+    try say(.second, again)
+    #expect(again.current == nil && again.done == 3 && again.counts() == [.first: 1, .second: 1, .skip: 1])
+    // Undone one by one: p2 is a skipped one again, then p0 is.
+    #expect(try again.undo(revision: again.revision) == .done)
+    #expect(again.current?.row.prompt == "p2" && again.isAskedAgain && again.postponed == 1)
+    #expect(try again.undo(revision: again.revision) == .done)
+    #expect(again.current?.row.prompt == "p0" && again.isAskedAgain && again.postponed == 2)
+    #expect(again.last?.judgement == Judgement(.skip) && again.last?.question.row.prompt == "p2")
+  }
+
+  @Test func commentsAreKeptAndBothBadVotesForNeither() throws {
+    let place = try pairs(2)
+    for (name, comment) in [("a", "good"), ("b", ""), ("c", "so\nso")] {
+      let session = try session(place, name)
+      try say(.first, session, comment: comment)
+      try say(.bothBad, session)
+      let question = try #require(session.last?.question)
+      #expect(throws: DPOError.self) {
+        try session.answer(
+          question.id, Judgement(.first, comment: String(repeating: "x", count: 4001)), revision: session.revision)
+      }
+      try session.save()
+    }
+    #expect(try place.rows() == [["prompt": "p0", "chosen": "a", "rejected": "bb", "comment": "good\nso\nso"]])
+    var events: [JSONObject] = []
+    try JSONLines(place.log).forEach { event, _ in events.append(event) }
+    #expect(events.map { $0["comment"] } == ["good", nil, nil, nil, "so\nso", nil])
+    #expect(events.map { $0["verdict"] } == ["first", "both-bad", "first", "both-bad", "first", "both-bad"])
   }
 
   @Test func verdictsSurviveTheProcessAndUndoGoesBackStepByStep() throws {
-    let place = try LabelPlace.numbered(5)
+    let place = try pairs(5)
     var session: LabelSession? = try session(place)
     for verdict in [Verdict.first, .tie, .second, .skip] { try say(verdict, #require(session)) }
     session = nil
@@ -145,7 +260,7 @@ struct LabelPlace {
     let log = try readFile(place.log, limit: 1 << 20)
     try writeFile(place.log, String(decoding: log, as: UTF8.self) + #"{"question": "#)
     let again = try self.session(place)
-    #expect(again.done == 4 && again.counts() == [.first: 1, .tie: 1, .second: 1, .skip: 1])
+    #expect(again.done == 3 && again.postponed == 1 && again.counts() == [.first: 1, .tie: 1, .second: 1, .skip: 1])
     #expect(again.current?.row.prompt == "p4")
     #expect(try again.undo(revision: again.revision) == .done)
     #expect(try again.undo(revision: again.revision) == .done)
@@ -158,24 +273,24 @@ struct LabelPlace {
   }
 
   @Test func aPageThatIsOutdatedChangesNothing() throws {
-    let session = try session(LabelPlace.numbered(3))
+    let session = try session(pairs(3))
     let question = try #require(session.current)
-    #expect(try session.answer(question.id, .first, revision: 0) == .done)
-    #expect(try session.answer(question.id, .second, revision: 0) == .outdated)
+    #expect(try session.answer(question.id, Judgement(.first), revision: 0) == .done)
+    #expect(try session.answer(question.id, Judgement(.second), revision: 0) == .outdated)
     #expect(try session.undo(revision: 0) == .outdated)
     #expect(session.counts() == [.first: 1])
-    #expect(throws: DPOError.self) { try session.answer(question.id, .up, revision: 1) }
+    #expect(throws: DPOError.self) { try session.answer(question.id, Judgement(.up), revision: 1) }
   }
 
   @Test func oneProcessAtATimeLabelsToAFile() throws {
-    let place = try LabelPlace.numbered(3)
+    let place = try pairs(3)
     let first = try session(place)
     #expect { try session(place, "b") } throws: { ($0 as? DPOError)?.code == .state }
     withExtendedLifetime(first) {}
   }
 
   @Test func annotatorsVoteAndTheirAgreementIsKnown() throws {
-    let place = try LabelPlace.numbered(4)
+    let place = try pairs(4)
     for (name, verdicts) in [
       ("a", [Verdict.first, .first, .second, .tie]), ("b", [.first, .second, .second, .first]),
     ] {
@@ -199,7 +314,7 @@ struct LabelPlace {
       #"{"prompt": [{"role": "user", "content": "p"}], "completions": ["a", "b", "a", "c"]}"#
     ])
     let session = try session(place, mode: .thumbs)
-    for verdict in [Verdict.up, .skip, .down] { try say(verdict, session) }
+    for verdict in [Verdict.up, .skip, .down, .skip] { try say(verdict, session) }
     #expect(session.current == nil && session.done == 3)
     try session.save()
     let rows = try place.rows()
