@@ -16,6 +16,8 @@ public struct Metrics: Sendable, ExpressibleByDictionaryLiteral {
     public var description: String { text }
     /// The same number of the evaluation data.
     public var evaluated: Name { "eval_\(text)" }
+    /// Whether it is one of those.
+    public var isEvaluated: Bool { text.hasPrefix("eval_") }
   }
 
   private var entries: [(name: Name, value: Double)] = []

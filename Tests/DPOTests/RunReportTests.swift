@@ -191,12 +191,115 @@ import Testing
     run.title = "<i>title</i>"
     run.verdict = "1 < 2"
     let page = run.html()
+    // The one script is the page's own.
+    #expect(occurrences("<script", page) == 1 && page.contains("</main>\n<script>\n\"use strict\";"))
     #expect(
-      !page.contains("<script") && !page.contains("<img") && !page.contains("<i>") && !page.contains("<b>")
+      !page.contains("<img") && !page.contains("<i>") && !page.contains("<b>")
         && !page.contains("\u{1B}"))
     #expect(page.contains("&lt;script&gt;p&lt;/script&gt;") && page.contains("a &amp; b") && page.contains("1 &lt; 2"))
     #expect(!page.contains("http://") || !page.contains("src=\"http"))
     #expect(run.curvesSVG().contains("&lt;i&gt;title&lt;/i&gt;"))
+  }
+
+  private func occurrences(_ word: String, _ page: String) -> Int {
+    let (word, page) = (Array(word.utf8), Array(page.utf8))
+    return page.indices.count { page[$0...].starts(with: word) }
+  }
+
+  @Test func trainingAndHeldOutNumbersAreNamedApart() throws {
+    let page = ReportScenario.healthy.report.html()
+    #expect(page.contains("<small>training</small>") && page.contains("<small>held out</small>"))
+    let training = try #require(page.firstRange(of: "Training: means over a tenth"))
+    let heldOut = try #require(page.firstRange(of: "Held out: the first and the last"))
+    let margins = try #require(page.firstRange(of: "<td>rewards/<wbr>margins"))
+    let evaluated = try #require(page.firstRange(of: "<td>eval_<wbr>rewards/<wbr>margins"))
+    #expect(training.lowerBound < margins.lowerBound && margins.lowerBound < heldOut.lowerBound)
+    #expect(heldOut.lowerBound < evaluated.lowerBound)
+    // The last evaluation, not a mean.
+    let evaluations = ReportScenario.healthy.metrics.compactMap { $0["eval_rewards/margins"]?.double }
+    let last = try #require(evaluations.last)
+    let cents = Int((last * 100).rounded())
+    #expect(cents > 100 && page.contains("<dd>\(cents / 100).\(cents % 100) <small>held out</small></dd>"))
+  }
+
+  /// Scores and a KL that are measured on held-out prompts while DPO trains make no rollouts of it.
+  @Test func heldOutScoresOfATrainedModelAreNoRollouts() throws {
+    func report(kl: Double) -> RunReport {
+      let rows = (1...60).map { step -> JSON in
+        let part = Double(step) / 60
+        var row: JSONObject = [
+          "step": .int(step), "loss": .real(0.69 - 0.4 * part), "rewards/margins": .real(part),
+          "rewards/accuracies": .real(0.5 + 0.4 * part),
+        ]
+        if step % 10 == 0 {
+          row["eval_objective/scores"] = .real(1 + part)
+          row["eval_objective/kl"] = .real(kl * part)
+        }
+        return .object(row)
+      }
+      return RunReport(
+        settings: ["method": "dpo", "max_completion_length": 53, "beta": 0.1],
+        data: ["rows": 500, "chosen_tokens": ["median": 20]], metrics: rows)
+    }
+    #expect(report(kl: 2).diagnoses().map(\.rule) == [.learned])
+    let evidence = report(kl: 2).diagnoses().flatMap(\.evidence)
+    #expect(evidence.contains { $0.contains("held-out prompts 1.17 → 2") }, "\(evidence)")
+    let far = report(kl: 30).diagnoses()
+    #expect(far.map(\.rule) == [.overOptimization, .learned])
+    #expect(far[0].suggestions.contains { $0.step == .set([OptionSetting("beta", 0.3)]) })
+    let page = report(kl: 2).html()
+    #expect(
+      page.contains("Score of the completions")
+        && page.contains("<small>held out</small></dd><dd class=\"start\">at first 1.17</dd>"))
+  }
+
+  @Test func aComparisonIsAnEvaluation() {
+    var report = ReportScenario.idle.report
+    #expect(report.diagnoses().contains { $0.rule == .noEvaluation })
+    report.comparisons = [.init(name: "KL", before: nil, after: Estimate(bootstrap: [1, 2, 3], seed: 1))]
+    report.comparisonNote = "On 24 <others>."
+    #expect(!report.diagnoses().contains { $0.rule == .noEvaluation })
+    #expect(report.html().contains("On 24 &lt;others&gt;."))
+  }
+
+  @Test func settingsAreShownIfChosenAndFoldedIfDefaults() throws {
+    var options = TrainingOptions(method: .kto(beta: 0.3), optimization: .init(learningRate: 1e-4))
+    options.lora.rank = 8
+    var settings = try #require(options.json.object)
+    settings["model"] = "m.gguf"
+    settings["plan"] = ["steps": 12, "memory_bytes": ["head": 83_886_080]]
+    let page = RunReport(settings: .object(settings), data: .null, metrics: []).html()
+    let start = try #require(page.firstRange(of: "<h2>Settings</h2>"))
+    let fold = try #require(page.firstRange(of: "more options of the method"))
+    func rows(_ part: Substring) -> [String] {
+      part.split(separator: "\n").filter { $0.hasPrefix("<tr><th>") }.map {
+        String($0.dropFirst(8).prefix { $0 != "<" })
+      }
+    }
+    let open = rows(page[start.upperBound..<fold.lowerBound])
+    // Swift's kto names its loss.
+    #expect(open == ["method", "loss_type", "beta", "learning_rate", "lora_r", "model"])
+    let folded = rows(page[fold.upperBound...])
+    #expect(folded.contains("desirable_weight") && folded.contains("seed") && folded.contains("lora_alpha"))
+    for other in ["cliprange", "f_divergence_type", "packing", "simpo_gamma"] {
+      #expect(!open.contains(other) && !folded.contains(other), "\(other)")
+    }
+    #expect(page.contains("<td class=\"value\">not set: lora_r</td>"))
+    #expect(
+      page.contains("<th>plan") == false && page.contains("<th>memory_bytes.head</th><td class=\"value\">80 MiB</td>"))
+  }
+
+  @Test func samplesBeyondFiveAreFolded() throws {
+    func page(_ count: Int) -> String {
+      changed { run in run.samples = (0..<count).map { .init(prompt: "prompt \($0)", after: "a") } }.report.html()
+    }
+    #expect(!page(5).contains("more sample"))
+    let seven = page(7)
+    let fold = try #require(seven.firstRange(of: "<details><summary>2 more samples</summary>"))
+    let fifth = try #require(seven.firstRange(of: "prompt 4<"))
+    let sixth = try #require(seven.firstRange(of: "prompt 5<"))
+    #expect(fifth.lowerBound < fold.lowerBound && fold.lowerBound < sixth.lowerBound)
+    #expect(occurrences("<details>", seven) == occurrences("</details>", seven))
   }
 
   @Test func emptyAndStrangeMetricsGiveAPage() {

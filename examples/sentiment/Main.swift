@@ -94,8 +94,8 @@ struct Experiment {
         var record = records.removeLast().object ?? [:]
         let tuned = try LanguageModel(path: model.file.path, adapter: path)
         let samples = try sample(tuned, prompts.valid, seed: 3, "samples after step \(record["step"] ?? 0)")
-        record["objective/scores"] = .real(mean(samples.rewards.map(mean)))
-        record["objective/kl"] = .real(mean(try divergence(of: tuned, samples, prompts.valid)))
+        record["eval_objective/scores"] = .real(mean(samples.rewards.map(mean)))
+        record["eval_objective/kl"] = .real(mean(try divergence(of: tuned, samples, prompts.valid)))
         records.append(.object(record))
       default: break
       }
@@ -175,6 +175,10 @@ struct Experiment {
     report.title = "A small language model learns to like films"
     report.verdict = verdict
     report.comparisons = comparisons
+    report.comparisonNote =
+      "Measured once, with the finished model, on the beginnings of \(prompts.test.count) reviews of films that neither training "
+      + "nor the curves have seen. The curves' held-out points are measured during training on \(prompts.valid.count) other "
+      + "beginnings, so their score and KL are not the same numbers."
     try save(report.html(), as: "report.html")
     try save(report.curvesSVG(), as: "curves.svg")
   }

@@ -1,3 +1,4 @@
+import DPOBase
 import DPOPlatform
 
 /// Colours of a drawing: CSS variables on the page, which follow light and dark; plain ones in a file of its own.
@@ -42,6 +43,8 @@ struct Plot {
   private static let characterWidth = 6.7
   /// More points than this are drawn as the band between their extremes.
   private static let maximumPoints = 360
+  /// More points than this do not all show their value under the pointer.
+  private static let maximumValues = 300
 
   // MARK: Scales
 
@@ -136,7 +139,9 @@ struct Plot {
   // MARK: Drawing
 
   /// The chart as one `<svg>` element, `description` for those who cannot see it.
-  func svg(palette: PlotPalette = .page, x: Double = 0, y: Double = 0) -> String {
+  ///
+  /// - Parameter hasValues: with what the page's script needs to show values under the pointer.
+  func svg(palette: PlotPalette = .page, hasValues: Bool = false, x: Double = 0, y: Double = 0) -> String {
     let vertical = verticalScale()
     let steps = lines.flatMap(\.series.steps)
     let lowStep = steps.min() ?? 0
@@ -154,7 +159,16 @@ struct Plot {
     var out =
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 \(c(Self.width)) \(c(Self.height))\" x=\"\(c(x))\" y=\"\(c(y))\" "
       + "width=\"\(c(Self.width))\" height=\"\(c(Self.height))\" role=\"img\" aria-label=\"\(ReportText.escape(description))\" "
-      + "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" font-size=\"\(c(Self.fontSize))\">\n"
+      + "font-family=\"system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif\" font-size=\"\(c(Self.fontSize))\""
+    if hasValues {
+      let values: JSON = [
+        "x": .array([left, plotWidth, horizontal.low, horizontal.high].map(JSON.real)),
+        "y": .array([top, plotHeight, vertical.low, vertical.high].map(JSON.real) + [.bool(vertical.isLogarithmic)]),
+        "lines": .array(lines.map { $0.values(palette, atMost: Self.maximumValues) }),
+      ]
+      out += " data-plot=\"\(ReportText.escape(values.description))\""
+    }
+    out += ">\n"
     out += text(title, left: 4, baseline: 17, palette.text, attributes: " font-size=\"14\" font-weight=\"600\"")
     out += legend(palette)
     for (tick, label) in zip(vertical.ticks, tickLabels) {
@@ -265,5 +279,18 @@ struct Plot {
       out += low.0 <= high.0 ? [low, high] : [high, low]
     }
     return out
+  }
+}
+
+extension Plot.Line {
+  /// Steps and values for the page's script: every so many of a dense curve, and its last.
+  fileprivate func values(_ palette: PlotPalette, atMost limit: Int) -> JSON {
+    let every = max(1, (series.count + limit - 1) / limit)
+    let kept = series.values.indices.filter { $0 % every == 0 || $0 == series.count - 1 }
+    return [
+      "label": .string(label), "color": .string(palette.lines[color.rawValue]), "isEvaluation": .bool(isEvaluation),
+      "steps": .array(kept.map { .real(series.steps[$0]) }),
+      "values": .array(kept.map { .real(ReportText.significant(series.values[$0], 4)) }),
+    ]
   }
 }

@@ -21,7 +21,8 @@ enum ReportStyle {
     .tile { background: var(--card); border: 1px solid var(--edge); border-radius: .5rem; padding: .55rem .8rem; }
     .tile dt { color: var(--muted); font-size: .8rem; }
     .tile dd { margin: 0; font-size: 1.25rem; font-weight: 600; font-variant-numeric: tabular-nums; }
-    .tile small { display: block; font-size: .78rem; font-weight: 400; color: var(--muted); }
+    .tile .start { font-size: .78rem; font-weight: 400; color: var(--muted); }
+    .tile small { white-space: nowrap; font-size: .78rem; font-weight: 400; color: var(--muted); }
     .findings { columns: 2 31rem; column-gap: .9rem; }
     .found { break-inside: avoid; border: 1px solid var(--edge); border-left: 5px solid var(--tone); border-radius: .5rem; background: var(--card);
       padding: .8rem 1rem; margin: 0 0 .8rem; }
@@ -36,8 +37,13 @@ enum ReportStyle {
     code { font-family: ui-monospace, "DejaVu Sans Mono", Consolas, monospace; font-size: .86em; background: var(--back);
       border: 1px solid var(--edge); border-radius: .25rem; padding: .08em .35em; overflow-wrap: anywhere; }
     .charts { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 21rem), 1fr)); gap: 1rem; }
-    figure { margin: 0; border: 1px solid var(--edge); border-radius: .5rem; padding: .5rem; min-width: 0; }
-    figure svg { display: block; width: 100%; height: auto; }
+    figure { position: relative; margin: 0; border: 1px solid var(--edge); border-radius: .5rem; padding: .5rem; min-width: 0; }
+    figure svg { display: block; width: 100%; height: auto; touch-action: pan-y; user-select: none; border-radius: .35rem; }
+    figure svg:focus { outline: none; } figure svg:focus-visible { outline: 2px solid var(--blue); }
+    .tip { position: absolute; z-index: 1; pointer-events: none; padding: .2rem .55rem; font-size: .82rem; line-height: 1.4;
+      background: var(--card); border: 1px solid var(--edge); border-radius: .35rem; font-variant-numeric: tabular-nums; }
+    .tip[hidden] { display: none; }
+    .tip i { display: inline-block; width: .7rem; height: .25rem; margin-right: .4rem; vertical-align: middle; }
     .sample { border: 1px solid var(--edge); border-radius: .5rem; margin: 0 0 .9rem; overflow: hidden; }
     .sample .prompt { background: var(--card); padding: .55rem .8rem; border-bottom: 1px solid var(--edge); }
     .answers { display: grid; grid-template-columns: 1fr 1fr; }
@@ -52,10 +58,12 @@ enum ReportStyle {
     th { color: var(--muted); font-weight: 600; }
     td.n, th.n { text-align: right; white-space: nowrap; }
     td.value { overflow-wrap: anywhere; }
+    .group th { padding-top: .9rem; color: var(--text); }
     .columns { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 22rem), 1fr)); gap: 0 2.5rem; }
     details { margin: 1rem 0; } summary { cursor: pointer; color: var(--muted); }
     footer { margin-top: 3rem; color: var(--muted); font-size: .85rem; }
     @media (max-width: 40rem) { main { padding: 1rem .8rem 3rem; } h1 { font-size: 1.4rem; }
+      .wide { font-size: .8rem; } .wide td, .wide th { padding-right: .5rem; } 
       .answers { grid-template-columns: 1fr; }
       .answers > div + div { border-left: 0; border-top: 1px solid var(--edge); } }
     @media print { .found, figure, .sample { break-inside: avoid; } }

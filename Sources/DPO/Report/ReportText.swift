@@ -54,7 +54,18 @@ enum ReportText {
   static func rounded(_ value: Double) -> Double {
     guard value.isFinite, value != 0 else { return 0 }
     if value == value.rounded(), abs(value) < 1e9 { return value }
-    return Double(format("%.*g", 2, value)) ?? value
+    return significant(value, 2)
+  }
+
+  /// The nearest number of so many significant digits.
+  static func significant(_ value: Double, _ digits: Int) -> Double { Double(format("%.*g", digits, value)) ?? value }
+
+  /// 83886080 → "80 MiB".
+  static func bytes(_ count: Double) -> String {
+    let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+    var (value, unit) = (count, 0)
+    while abs(value) >= 1024, unit < units.count - 1 { (value, unit) = (value / 1024, unit + 1) }
+    return "\(number(value)) \(units[unit])"
   }
 
   /// Two significant digits in ASCII, as one would type them: 0.3, 1.7e-6, 15.

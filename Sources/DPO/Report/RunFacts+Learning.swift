@@ -37,7 +37,7 @@ extension RunFacts {
     }
     if let risen {
       evidence.append(
-        "loss \(Text.number(risen.head)) in the first tenth of the steps, \(Self.range(risen.tail)) in the last; lowest \(Text.number(risen.low))"
+        "training loss \(Text.number(risen.head)) in the first tenth of the steps, \(Self.range(risen.tail)) in the last; lowest \(Text.number(risen.low))"
       )
     }
     if let gradient = metrics[.gradNorm], let largest = gradient.values.max() {
@@ -63,7 +63,7 @@ extension RunFacts {
   var noLearning: Diagnosis? {
     guard divergence == nil, !isRollout, let loss, loss.count >= 10 else { return nil }
     let improved = loss.head.mean - loss.tail.mean
-    var evidence = ["loss \(Self.range(loss.head)) → \(Self.range(loss.tail))"]
+    var evidence = ["training loss \(Self.range(loss.head)) → \(Self.range(loss.tail))"]
     guard isPreference, let margin = margins?.tail else {
       guard improved < max(0.01 * abs(loss.head.mean), 2 * loss.tail.standardError) else { return nil }
       return Diagnosis(
@@ -73,8 +73,10 @@ extension RunFacts {
         evidence: evidence, try: fasterRate(10) + [.set("num_train_epochs", "more steps")])
     }
     guard !hasLearned, margin.mean < max(0.05, 3 * margin.standardError) else { return nil }
-    evidence.append("margin \(Self.range(margin)) at the end; it starts at 0")
-    if let accuracy { evidence.append("accuracy \(Text.percent(accuracy.tail.mean)) at the end; guessing gives 50 %") }
+    evidence.append("training margin \(Self.range(margin)) at the end; it starts at 0")
+    if let accuracy {
+      evidence.append("training accuracy \(Text.percent(accuracy.tail.mean)) at the end; guessing gives 50 %")
+    }
     let moved = [drift(.rewardsChosen), drift(.rewardsRejected)].compactMap { $0.map { abs($0.mean) } }.max() ?? 0
     evidence.append("log-probs of whole completions moved by \(Text.number(moved)) nats against the reference")
     if let rate = learningRate {
@@ -122,7 +124,7 @@ extension RunFacts {
     let share = Double(loss.count - begin) / Double(loss.count)
     guard share >= 0.15 else { return nil }
     var evidence = [
-      "accuracy \(Text.percent(accuracy.tail.mean)) and loss \(Text.number(loss.tail.mean)) at the end (\(Text.number(start)) at the start)",
+      "training accuracy \(Text.percent(accuracy.tail.mean)) and loss \(Text.number(loss.tail.mean)) at the end (\(Text.number(start)) at the start)",
       "this has held since step \(Text.number(loss.steps[begin])): \(Text.percent(share)) of the run",
     ]
     if let gradient = metrics[.gradNorm] {
@@ -203,9 +205,9 @@ extension RunFacts {
   }
 
   var noEvaluation: Diagnosis? {
-    guard evaluationLoss == nil, metrics[.objectiveScores.evaluated] == nil, metrics.steps >= 10 else { return nil }
+    guard !metrics.names.contains(where: \.isEvaluated), metrics.steps >= 10 else { return nil }
     return Diagnosis(
-      .noEvaluation, .note, "No held-out rows",
+      .noEvaluation, .note, "Nothing was measured on held-out rows",
       "Training metrics alone cannot tell learning from memorising: accuracy near 100 % may be either.",
       try: [
         .set("eval_steps", to: .int(max(1, metrics.steps / 10)), "with rows to evaluate on that are not trained on")
@@ -217,11 +219,16 @@ extension RunFacts {
     if isPreference {
       guard hasLearned, metrics.steps >= 10, let margin = margins?.tail, let accuracy else { return nil }
       var evidence = [
-        "margin \(Self.range(margin)), accuracy \(Text.percent(accuracy.tail.mean)) at the end of training"
+        "on training pairs: margin \(Self.range(margin)), accuracy \(Text.percent(accuracy.tail.mean)) at the end"
       ]
+      if let scores = metrics[.objectiveScores.evaluated], let first = scores.values.first, let last = scores.last,
+        scores.count > 1
+      {
+        evidence.append("score of the model's answers to held-out prompts \(Text.number(first)) → \(Text.number(last))")
+      }
       var isConfirmed = false
       if let held = evaluationAccuracy?.last {
-        evidence.append("held-out accuracy \(Text.percent(held))")
+        evidence.append("on held-out pairs: accuracy \(Text.percent(held))")
         isConfirmed = held > 0.55 && overfitting == nil
       }
       return Diagnosis(
@@ -234,6 +241,6 @@ extension RunFacts {
     guard let loss, loss.count >= 10, noLearning == nil else { return nil }
     return Diagnosis(
       .learned, .good, "The loss fell", "The model predicts the training text better than before.",
-      evidence: ["loss \(Self.range(loss.head)) → \(Self.range(loss.tail))"])
+      evidence: ["training loss \(Self.range(loss.head)) → \(Self.range(loss.tail))"])
   }
 }

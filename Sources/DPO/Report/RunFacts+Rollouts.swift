@@ -67,8 +67,9 @@ extension RunFacts {
 
   /// Far from the reference, or with a policy that always says the same.
   var overOptimization: Diagnosis? {
-    guard let kl = rollouts(.objectiveKl), kl.count >= 6 else { return nil }
-    let length = metrics[.completionsMeanLength]?.tail.mean ?? setting("max_completion_length") ?? 1
+    guard let kl = rollouts(.objectiveKl) ?? metrics[.objectiveKl.evaluated], kl.count >= 6 else { return nil }
+    let length =
+      metrics[.completionsMeanLength]?.tail.mean ?? (isRollout ? setting("max_completion_length") : chosenTokens) ?? 1
     let perToken = kl.tail.mean / max(1, length)
     let entropy = metrics[.policyEntropyAvg]
     let collapsed = entropy.map { $0.head.mean > 0.1 && $0.tail.mean < 0.1 * $0.head.mean } ?? false
@@ -87,6 +88,7 @@ extension RunFacts {
         .set(
           "kl_coef", to: Self.about(penaltyWeight > 0 ? 3 * penaltyWeight : 0.05), "a stronger tie to the reference"),
         .set("kl_target", "steers the KL of a completion to a number of nats"),
+        .set("beta", to: Self.about(beta * 3), "a stronger tie to the reference"),
         .set("learning_rate", "smaller"),
       ])
   }

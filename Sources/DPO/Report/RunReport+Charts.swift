@@ -52,8 +52,8 @@ extension RunReport {
     }
     .first
     let main = [
-      score, margin, accuracy, facts.isRollout ? nil : loss, rewards,
-      pair("Log-probs of whole answers", .logpsChosen, .logpsRejected), divergence,
+      score, divergence, margin, accuracy, facts.isRollout ? nil : loss, rewards,
+      pair("Log-probs of whole answers", .logpsChosen, .logpsRejected),
       facts.isRollout ? plot("Entropy (nats a token)", [(.policyEntropyAvg, "training", .blue)]) : nil, ratio,
       explained,
       gradient,

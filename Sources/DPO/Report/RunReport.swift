@@ -51,6 +51,8 @@ public struct RunReport: Sendable {
   public var verdict: String?
   /// Shown in a table before the curves.
   public var comparisons: [Comparison] = []
+  /// On what the comparisons were measured, and how that differs from what the curves show; a sentence or two.
+  public var comparisonNote: String?
   /// How the page writes the options that it suggests.
   public var spelling: @Sendable (OptionSetting) -> String = { $0.description }
 
@@ -72,7 +74,7 @@ public struct RunReport: Sendable {
       facts.divergence, facts.overOptimization, facts.rewardChange, facts.largeSteps, facts.poorValues,
       facts.noLearning, facts.contradictions, facts.overfitting, facts.saturation, facts.chosenFalls,
       facts.lengthBias, facts.fewPairs, facts.wastedRows, facts.noEvaluation, facts.shortRun, facts.learned,
-    ].compactMap(\.self)
+    ].compactMap(\.self).filter { $0.rule != .noEvaluation || comparisons.isEmpty }
     return found.enumerated().sorted { ($1.element.severity, $0.offset) < ($0.element.severity, $1.offset) }.map {
       var diagnosis = $0.element
       diagnosis.suggestions = diagnosis.suggestions.filter(facts.applies)
