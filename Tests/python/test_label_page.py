@@ -215,6 +215,13 @@ class Requests(Served):
         first, second = write("first.jsonl", "aabb"), write("second.jsonl", "aaba")
         told = dpo("label", "--agreement", first, second)
         self.assertEqual(told.stdout, "first.jsonl and second.jsonl: 75 % of 4 equal, Cohen's κ 0.5\n")
+        # A ranking says something of every two answers: here what the first file says of prompts 0 and 2, and a tie on 3.
+        ranked = self.directory / "ranked.jsonl"
+        ranked.write_text("".join(json.dumps(row) + "\n" for row in (
+            {"prompt": "0", "completions": ["b", "c", "a"], "ranks": [2, 3, 1]}, {"prompt": "2", "completions": ["a", "b"], "ranks": [2, 1]},
+            {"prompt": "3", "completions": ["a", "b"], "ranks": [1, 1]})))
+        told = json.loads(dpo("label", "--agreement", first, ranked, "--json").stdout)["agreements"][0]
+        self.assertEqual((told["count"], round(told["observed"] * 3)), (3, 2))
         nothing = dpo("label", "--agreement", first)
         self.assertEqual(nothing.returncode, 1)
         self.assertIn("no two annotators", nothing.stderr)

@@ -39,12 +39,18 @@ public struct AnnotatorJudgements: Sendable, Equatable {
 }
 
 extension AnnotatorJudgements {
-  /// Reads what annotators judged from labelled rows (`{"prompt", "chosen", "rejected"}` or `{"prompt", "completion", "label"}`; one
-  /// annotator, named after the file), or from the log beside people's labels (ties too, and every annotator in it).
+  /// Reads what annotators judged from labelled rows (`{"prompt", "chosen", "rejected"}`, `{"prompt", "completions", "ranks"}` or
+  /// `{"prompt", "completion", "label"}`; one annotator, named after the file), or from the log beside people's labels (ties too, and every annotator in it).
   public static func read(_ path: String) throws -> [AnnotatorJudgements] {
     var single: [String: String] = [:]
     var log = VerdictBook()
     var isLog = false
+    /// The two answers in an order of their own, so that files can be compared and chance is one half.
+    func compare(_ prompt: JSON, _ better: JSON, _ worse: JSON, isTie: Bool = false) {
+      let answers = [better.description, worse.description].sorted()
+      let verdict = isTie ? Verdict.tie : better.description == answers[0] ? .first : .second
+      single[([prompt.description] + answers).joined(separator: "\n")] = verdict.rawValue
+    }
     try JSONLines(path).forEach { row, line in
       let place = "\(path): line \(line)"
       let prompt = row["prompt"] ?? .null
@@ -52,16 +58,22 @@ extension AnnotatorJudgements {
         isLog = true
         try log.apply(.object(row), place: place)
       } else if let chosen = row["chosen"], let rejected = row["rejected"] {
-        // The two answers in an order of their own, so that files can be compared and chance is one half.
-        let answers = [chosen.description, rejected.description].sorted()
-        single[([prompt.description] + answers).joined(separator: "\n")] =
-          chosen.description == answers[0] ? "first" : "second"
+        compare(prompt, chosen, rejected)
+      } else if let answers = row["completions"]?.array, let ranks = row["ranks"]?.array?.compactMap(\.double),
+        ranks.count == answers.count
+      {
+        for (first, a) in ranks.enumerated() {
+          for (second, b) in ranks.enumerated().dropFirst(first + 1) {
+            compare(prompt, answers[a <= b ? first : second], answers[a <= b ? second : first], isTie: a == b)
+          }
+        }
       } else if let completion = row["completion"], let label = row["label"]?.bool {
         single[prompt.description + "\n" + completion.description] = label ? "up" : "down"
       } else {
         throw DPOError.format(
           place,
-          "expected \"chosen\" and \"rejected\", \"completion\" and \"label\", or a line of an annotator's log")
+          "expected \"chosen\" and \"rejected\", \"completions\" and \"ranks\", \"completion\" and \"label\", or a line of an annotator's log"
+        )
       }
     }
     guard isLog else { return [AnnotatorJudgements(name: nameOf(path), judgements: single)] }
