@@ -92,7 +92,7 @@ class Labels(Case):
 
     def test_a_program_that_dies_hangs_or_prints_rubbish_loses_nothing(self) -> None:
         for action, says in (
-            ("die", "ended with status 3"), ("hang", "no answer within 0.5 seconds"), ("what?", "printed \"what?\""),
+            ("die", "ended with status 3"), ("hang", "no answer within 2.5 seconds"), ("what?", "printed \"what?\""),
             ('{"scores": [1]}', "3 finite numbers"), ('{"scores": [1, 2, "x"]}', "finite"), ('{"choice": 3}', "choice"),
             ('{"choice": 0}\\n{"choice": 0}', "more than one line"),
         ):
@@ -101,7 +101,7 @@ class Labels(Case):
                 if "\\n" in action:
                     action = action.replace("\\n", "\n")
                 done = self.label(
-                    "--overwrite", "--timeout", 0.5 if action == "hang" else 20, "--command", self.command("p4", action),
+                    "--overwrite", "--timeout", 2.5 if action == "hang" else 20, "--command", self.command("p4", action),
                     code=1, says=says,
                 )
                 kept = done["kept"]
