@@ -658,7 +658,8 @@ struct dpo_train_options {
      * online_dpo. */
     int32_t num_generations;
 
-    /* Most tokens of a completion that the policy draws. At least 1. Default 53. For ppo, rloo, grpo and online_dpo. */
+    /* Most tokens of a completion that the policy draws. At least 1. Default 0: 53 for ppo, 512 for rloo and grpo,
+     * 64 for online_dpo. For ppo, rloo, grpo and online_dpo. */
     int32_t max_completion_length;
 
     /* Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. Default NaN:
@@ -864,6 +865,8 @@ typedef struct dpo_answers {
     const size_t *prompt_lengths;
     const int32_t *const *completion_ids;
     const size_t *completion_lengths;
+    const size_t *rows;    /* [count]: the prompt's row in the data, from 1; of a file its line */
+    int32_t is_evaluation; /* 1 while the trainer evaluates: the rows are those of the evaluation data */
 } dpo_answers;
 
 /* Writes a finite reward for each answer, [count]. Non-zero fails the step with DPO_ERROR_CANCELLED, unapplied; a reward
@@ -977,6 +980,18 @@ void dpo_trainer_cancel(dpo_trainer *trainer);
 /* Metrics of the evaluation data set now.
  * Errors: STATE (no evaluation data), CANCELLED, IO. */
 int32_t dpo_trainer_evaluate(dpo_trainer *trainer, dpo_metrics *metrics);
+
+/* The same of another data set, read with the options of this trainer.
+ * Errors: INVALID_ARGUMENT (data of another kind than the method reads), CANCELLED, IO. */
+int32_t dpo_trainer_evaluate_data(dpo_trainer *trainer, dpo_dataset *dataset, dpo_metrics *metrics);
+
+/* Summed log-probs of every row of a data set now, under the policy and the reference: the outputs of dpo_trainer_forward,
+ * each [count] or NULL. `count` is the number of rows (dpo_dataset_get_info). A forward before it cannot be followed by its
+ * backward.
+ * Errors: INVALID_ARGUMENT (count, or data of another kind than the method reads), UNSUPPORTED (ranked answers; methods
+ * that answer prompts), CANCELLED, IO. */
+int32_t dpo_trainer_score_data(dpo_trainer *trainer, dpo_dataset *dataset, size_t count, double *policy_chosen,
+                               double *policy_rejected, double *reference_chosen, double *reference_rejected);
 
 /* Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another model, data
  * set, loss or seed is refused with DPO_ERROR_MISMATCH.

@@ -41,7 +41,6 @@ extension dpo_train_options: SizedStruct {
     options.gamma = 1.0
     options.lam = 0.95
     options.num_mini_batches = 1
-    options.max_completion_length = 53
     options.temperature = .nan
     options.missing_eos_penalty = .nan
     options.learning_rate = .nan
@@ -116,7 +115,7 @@ extension dpo_train_options: SizedStruct {
       ("num_ppo_epochs", num_ppo_epochs == 0 ? .null : .int(Int(num_ppo_epochs))),
       ("num_mini_batches", .int(Int(num_mini_batches))),
       ("num_generations", num_generations == 0 ? .null : .int(Int(num_generations))),
-      ("max_completion_length", .int(Int(max_completion_length))),
+      ("max_completion_length", max_completion_length == 0 ? .null : .int(Int(max_completion_length))),
       ("temperature", temperature.isNaN ? .null : .real(temperature)),
       ("missing_eos_penalty", missing_eos_penalty.isNaN ? .null : .real(missing_eos_penalty)),
       ("learning_rate", learning_rate.isNaN ? .null : .real(learning_rate)),
@@ -283,7 +282,7 @@ extension dpo_train_options: NamedStruct {
       fields.append(.int("num_generations", \.num_generations, unset: 0, field.help))
     }
     if let field = TrainingOptions.field("max_completion_length") {
-      fields.append(.int("max_completion_length", \.max_completion_length, field.help))
+      fields.append(.int("max_completion_length", \.max_completion_length, unset: 0, field.help))
     }
     if let field = TrainingOptions.field("temperature") {
       fields.append(.real("temperature", \.temperature, unset: .nan, field.help))

@@ -70,6 +70,8 @@ private func withCAnswers<Result>(
   value.prompt_lengths = try memory.array(answers.map(\.promptTokens.count))
   value.completion_ids = try memory.array(answers.map { try memory.array($0.completionTokens) })
   value.completion_lengths = try memory.array(answers.map(\.completionTokens.count))
+  value.rows = try memory.array(answers.map(\.row))
+  value.is_evaluation = answers.contains(where: \.isEvaluation) ? 1 : 0
   return withExtendedLifetime(memory) { body(&value) }
 }
 

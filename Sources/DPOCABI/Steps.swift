@@ -160,6 +160,59 @@ public func dpo_trainer_evaluate(_ trainer: OpaquePointer?, _ metrics: UnsafeMut
   }
 }
 
+@_cdecl("dpo_trainer_evaluate_data") @implementation
+public func dpo_trainer_evaluate_data(
+  _ trainer: OpaquePointer?, _ dataset: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?
+) -> Int32 {
+  withStatus {
+    let data = try HandleKind.dataset.use(dataset) { $0 }
+    try HandleKind.trainer.use(trainer) { session in
+      try withMetrics(required(metrics, "metrics"), of: session, prefix: "eval_") { try session.trainer.evaluate(data) }
+    }
+  }
+}
+
+@_cdecl("dpo_trainer_score_data") @implementation
+public func dpo_trainer_score_data(
+  _ trainer: OpaquePointer?, _ dataset: OpaquePointer?, _ count: Int, _ policy_chosen: UnsafeMutablePointer<Double>?,
+  _ policy_rejected: UnsafeMutablePointer<Double>?, _ reference_chosen: UnsafeMutablePointer<Double>?,
+  _ reference_rejected: UnsafeMutablePointer<Double>?
+) -> Int32 {
+  withStatus {
+    let data = try HandleKind.dataset.use(dataset) { $0 }
+    guard count == data.count else {
+      throw DPOError.argument("count is \(UInt(bitPattern: count)); \(data.name) has \(data.count) rows")
+    }
+    try HandleKind.trainer.use(trainer) { session in
+      let found = try session.trainer.scores(of: data)
+      let columns = SideColumns(rows: count, policy: found.policy, reference: found.reference)
+      columns.write(policy_chosen, policy_rejected, reference_chosen, reference_rejected)
+    }
+  }
+}
+
+/// Sums of rows of one or two sequences each, as columns for a C caller; 0 for what there is none of.
+private struct SideColumns {
+  let rows: Int
+  let policy: [Double]
+  let reference: [Double]?
+
+  private func column(_ sums: [Double]?, _ side: Int) -> [Double] {
+    let sides = policy.count / max(1, rows)
+    return (0..<rows).map { side < sides ? sums?[$0 * sides + side] ?? 0 : 0 }
+  }
+
+  func write(
+    _ policyChosen: UnsafeMutablePointer<Double>?, _ policyRejected: UnsafeMutablePointer<Double>?,
+    _ referenceChosen: UnsafeMutablePointer<Double>?, _ referenceRejected: UnsafeMutablePointer<Double>?
+  ) {
+    DPOCABI.write(column(policy, 0), to: policyChosen)
+    DPOCABI.write(column(policy, 1), to: policyRejected)
+    DPOCABI.write(column(reference, 0), to: referenceChosen)
+    DPOCABI.write(column(reference, 1), to: referenceRejected)
+  }
+}
+
 // MARK: - A host's own loss
 
 @_cdecl("dpo_trainer_forward") @implementation
@@ -176,14 +229,8 @@ public func dpo_trainer_forward(
       }
       let scores = try session.trainer.forward(rows: rows)
       session.scores = scores
-      let sides = scores.policy.sums.count / max(1, rows.count)
-      func column(_ sums: [Double]?, _ side: Int) -> [Double] {
-        rows.indices.map { side < sides ? sums?[$0 * sides + side] ?? 0 : 0 }
-      }
-      write(column(scores.policy.sums, 0), to: policy_chosen)
-      write(column(scores.policy.sums, 1), to: policy_rejected)
-      write(column(scores.reference, 0), to: reference_chosen)
-      write(column(scores.reference, 1), to: reference_rejected)
+      let columns = SideColumns(rows: rows.count, policy: scores.policy.sums, reference: scores.reference)
+      columns.write(policy_chosen, policy_rejected, reference_chosen, reference_rejected)
     }
   }
 }

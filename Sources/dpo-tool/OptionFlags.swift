@@ -357,7 +357,8 @@ struct RolloutFlags: ParsableArguments {
   @Option(
     name: .customLong("max-completion-length"),
     help: ArgumentHelp(
-      "Most tokens of a completion that the policy draws. For ppo, rloo, grpo and online_dpo. (default: 53)",
+      "Most tokens of a completion that the policy draws. For ppo, rloo, grpo and online_dpo. (unset: 53 for ppo, "
+        + "512 for rloo and grpo, 64 for online_dpo)",
       valueName: "N"), transform: optionValue("max_completion_length"))
   var maxCompletionLength: JSON?
 

@@ -101,6 +101,8 @@ static void refuse_everywhere(dpo_model *m, dpo_dataset *d, dpo_trainer *t, dpo_
     CHECK_STATUS(status, dpo_trainer_set_reward_classifier(t, (dpo_classifier *)c, 0));
     CHECK_STATUS(status, dpo_trainer_run(t, "/nonexistent/run", NULL, NULL, NULL));
     CHECK_STATUS(status, dpo_trainer_evaluate(t, &metrics));
+    CHECK_STATUS(status, dpo_trainer_evaluate_data(t, d, &metrics));
+    CHECK_STATUS(status, dpo_trainer_score_data(t, d, 1, &sum, NULL, NULL, NULL));
     CHECK_STATUS(status, dpo_trainer_save(t, "/nonexistent/file"));
     CHECK_STATUS(status, dpo_trainer_load(t, "/nonexistent/file"));
     CHECK_STATUS(status, dpo_trainer_save_model(t, "/nonexistent/file"));
@@ -204,6 +206,28 @@ static void null_arguments(void) {
     release_all();
 }
 
+/* Scores of the whole data begin with those of its first two rows; before the first step the policy is the reference.
+ */
+static void scores_of_data(const double *chosen, const double *rejected) {
+    dpo_dataset_info info;
+    info.struct_size = sizeof info;
+    CHECK_STATUS(DPO_OK, dpo_dataset_get_info(dataset, &info));
+    double *columns = calloc(4 * info.rows, sizeof *columns);
+    double *at[4];
+    for (int side = 0; side < 4; side++) at[side] = columns + side * info.rows;
+    CHECK_REFUSED(INVALID, "rows", dpo_trainer_score_data(trainer, dataset, info.rows + 1, at[0], at[1], at[2], at[3]));
+    CHECK_STATUS(DPO_OK, dpo_trainer_score_data(trainer, dataset, info.rows, at[0], at[1], at[2], at[3]));
+    for (int row = 0; row < 2; row++) {
+        CHECK(fabs(at[0][row] - chosen[row]) < 1e-4 && fabs(at[1][row] - rejected[row]) < 1e-4);
+        CHECK(fabs(at[0][row] - at[2][row]) < 1e-4 && fabs(at[1][row] - at[3][row]) < 1e-4);
+    }
+    dpo_metrics metrics;
+    metrics.struct_size = sizeof metrics;
+    CHECK_STATUS(DPO_OK, dpo_trainer_evaluate_data(trainer, dataset, &metrics));
+    CHECK(fabs(metrics.loss - log(2)) < 1e-6);
+    free(columns);
+}
+
 static void order_of_calls(void) {
     const dpo_train_options options = small_run();
     size_t rows[] = {0, 1}, count = 0;
@@ -214,6 +238,8 @@ static void order_of_calls(void) {
     CHECK_REFUSED(STATE, "gradients", dpo_trainer_apply(trainer, NULL));
     CHECK_REFUSED(STATE, "evaluation",
                   dpo_trainer_evaluate(trainer, &(dpo_metrics){.struct_size = sizeof(dpo_metrics)}));
+    CHECK_STATUS(DPO_OK, dpo_trainer_forward(trainer, rows, 2, chosen, rejected, NULL, NULL));
+    scores_of_data(chosen, rejected);
     CHECK_STATUS(DPO_OK, dpo_trainer_forward(trainer, rows, 2, chosen, rejected, NULL, NULL));
     CHECK_STATUS(DPO_OK, dpo_trainer_token_count(trainer, &count));
     CHECK(count > 4);
@@ -854,6 +880,7 @@ static int32_t reward_even(const dpo_answers *answers, double *rewards, void *us
         size_t even = 0;
         CHECK(answers->prompts[i] && answers->completions[i] && answers->prompt_is_chat[i] == 0);
         CHECK(answers->prompt_lengths[i] > 0 && answers->completion_lengths[i] > 0 && answers->prompt_ids[i][0] >= 0);
+        CHECK(answers->rows[i] >= 1 && answers->is_evaluation == 0);
         for (size_t t = 0; t < answers->completion_lengths[i]; t++) even += answers->completion_ids[i][t] % 2 == 0;
         rewards[i] = *mode == 1 ? NAN : (double)even / (double)answers->completion_lengths[i];
     }

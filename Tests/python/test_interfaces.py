@@ -19,7 +19,10 @@ CODE = re.sub(r"/\*.*?\*/", "", HEADER, flags=re.DOTALL)
 FUNCTIONS = sorted(set(re.findall(r"\b(dpo_\w+)\(", CODE)))
 TABLE = {row["name"]: row for row in libdpo.describe_options()}
 #: What stands for "unset" in the C struct.
-UNSET = {"num_ppo_epochs": 0, "num_generations": 0, "data_seed": -1, "max_length": 0, "save_total_limit": 0, "lora_target_modules": None}
+UNSET = {
+    "num_ppo_epochs": 0, "num_generations": 0, "max_completion_length": 0, "data_seed": -1, "max_length": 0, "save_total_limit": 0,
+    "lora_target_modules": None,
+}
 
 
 class Library(Case):

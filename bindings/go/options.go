@@ -226,7 +226,8 @@ type TrainOptions struct {
 	// Completions of each prompt. 2 to 1024. nil: 2 for rloo and online_dpo, 8 for grpo. For rloo, grpo and online_dpo.
 	NumGenerations *int
 
-	// Most tokens of a completion that the policy draws. At least 1. nil: 53. For ppo, rloo, grpo and online_dpo.
+	// Most tokens of a completion that the policy draws. At least 1. nil: 53 for ppo, 512 for rloo and grpo, 64 for
+	// online_dpo. For ppo, rloo, grpo and online_dpo.
 	MaxCompletionLength *int
 
 	// Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. nil: 0.7 for ppo,
@@ -394,7 +395,7 @@ func (o *TrainOptions) fields() fields {
 	f.integerOrNull("num_ppo_epochs", o.NumPpoEpochs, 0)
 	f.integer("num_mini_batches", o.NumMiniBatches)
 	f.integerOrNull("num_generations", o.NumGenerations, 0)
-	f.integer("max_completion_length", o.MaxCompletionLength)
+	f.integerOrNull("max_completion_length", o.MaxCompletionLength, 0)
 	f.real("temperature", o.Temperature)
 	f.real("missing_eos_penalty", o.MissingEosPenalty)
 	f.real("learning_rate", o.LearningRate)

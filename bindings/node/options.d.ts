@@ -173,9 +173,10 @@ export interface TrainOptions {
    */
   num_generations?: number | null;
   /**
-   * Most tokens of a completion that the policy draws. At least 1. Left out: 53. For ppo, rloo, grpo and online_dpo.
+   * Most tokens of a completion that the policy draws. At least 1. Left out: 53 for ppo, 512 for rloo and grpo, 64 for
+   * online_dpo. For ppo, rloo, grpo and online_dpo.
    */
-  max_completion_length?: number;
+  max_completion_length?: number | null;
   /**
    * Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. Left out: 0.7 for
    * ppo, 1 for rloo and grpo, 0.9 for online_dpo. For ppo, rloo, grpo and online_dpo.

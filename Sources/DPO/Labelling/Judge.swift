@@ -16,6 +16,10 @@ public struct Answer: Sendable {
   public var completionTokens: [Int32] = []
   /// Whether the last token ends the answer.
   public var isFinished = true
+  /// The prompt's row in the data, as `TokenizedDataset.lineNumber` counts.
+  public var row = 0
+  /// Whether the policy answered evaluation data.
+  public var isEvaluation = false
 
   /// An answer of which the tokens are not known.
   public init(prompt: JSON, completion: JSON) {

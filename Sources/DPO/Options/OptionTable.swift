@@ -28,6 +28,15 @@ extension TrainingOptions.Method {
     }
   }
 
+  /// `max_completion_length` where it is not set.
+  package var defaultMaxCompletionLength: Int {
+    switch name {
+    case "ppo": 53
+    case "online_dpo": 64
+    default: 512
+    }
+  }
+
   /// `temperature` where it is not set.
   package var defaultTemperature: Double {
     switch name {
@@ -287,10 +296,11 @@ extension TrainingOptions {
         .rollout, methods: ["rloo", "grpo", "online_dpo"], unset: "2 for rloo and online_dpo, 8 for grpo",
         range: "2 to 1024",
         "Completions of each prompt.")),
-    .int(
+    .optionalInt(
       "max_completion_length", \.method.maxCompletionLength, 1...OptionField.most,
       OptionField.About(
-        .rollout, methods: ["ppo", "rloo", "grpo", "online_dpo"], range: "at least 1",
+        .rollout, methods: ["ppo", "rloo", "grpo", "online_dpo"],
+        unset: "53 for ppo, 512 for rloo and grpo, 64 for online_dpo", range: "at least 1",
         "Most tokens of a completion that the policy draws.")),
     .optionalReal(
       "temperature", \.method.temperature, 0.001...1000,

@@ -130,7 +130,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Completions of each prompt.
     public package(set) var numGenerations: Int? = nil
     /// Most tokens of a completion that the policy draws.
-    public package(set) var maxCompletionLength: Int = 53
+    public package(set) var maxCompletionLength: Int? = nil
     /// Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it.
     public package(set) var temperature: Double? = nil
     /// Taken from the score of a completion that does not end by itself.
@@ -390,7 +390,7 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - numPpoEpochs: passes over each rollout. 1 to 1000. nil: 4.
     ///   - numMiniBatches: optimiser steps that a pass over a rollout is divided into. A rollout has
     ///     per_device_train_batch_size × gradient_accumulation_steps rows. 1 to 1000000.
-    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1.
+    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1. nil: 53.
     ///   - temperature: temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000.
     ///     nil: 0.7.
     ///   - missingEosPenalty: taken from the score of a completion that does not end by itself. At least 0. nil: none.
@@ -398,7 +398,7 @@ public struct TrainingOptions: Sendable, Equatable {
       klCoef: Double? = nil, klEstimator: KLEstimator = .k1, klTarget: Double? = nil, klHorizon: Double = 10000.0,
       maxKl: Double? = 200.0, cliprange: Double = 0.2, cliprangeValue: Double = 0.2, vfCoef: Double = 0.1,
       gamma: Double = 1.0, lam: Double = 0.95, whitenRewards: Bool = false, numPpoEpochs: Int? = nil,
-      numMiniBatches: Int = 1, maxCompletionLength: Int = 53, temperature: Double? = nil,
+      numMiniBatches: Int = 1, maxCompletionLength: Int? = nil, temperature: Double? = nil,
       missingEosPenalty: Double? = nil
     ) -> Method {
       var method = Method("ppo")
@@ -437,14 +437,14 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - numMiniBatches: optimiser steps that a pass over a rollout is divided into. A rollout has
     ///     per_device_train_batch_size × gradient_accumulation_steps rows. 1 to 1000000.
     ///   - numGenerations: completions of each prompt. 2 to 1024. nil: 2.
-    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1.
+    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1. nil: 512.
     ///   - temperature: temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000.
     ///     nil: 1.
     ///   - missingEosPenalty: taken from the score of a completion that does not end by itself. At least 0. nil: none.
     public static func rloo(
       klCoef: Double? = nil, klTarget: Double? = nil, klHorizon: Double = 10000.0, maxKl: Double? = 200.0,
       cliprange: Double = 0.2, numPpoEpochs: Int? = nil, numMiniBatches: Int = 1, numGenerations: Int? = nil,
-      maxCompletionLength: Int = 53, temperature: Double? = nil, missingEosPenalty: Double? = nil
+      maxCompletionLength: Int? = nil, temperature: Double? = nil, missingEosPenalty: Double? = nil
     ) -> Method {
       var method = Method("rloo")
       method.klCoef = klCoef
@@ -474,13 +474,13 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - numMiniBatches: optimiser steps that a pass over a rollout is divided into. A rollout has
     ///     per_device_train_batch_size × gradient_accumulation_steps rows. 1 to 1000000.
     ///   - numGenerations: completions of each prompt. 2 to 1024. nil: 8.
-    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1.
+    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1. nil: 512.
     ///   - temperature: temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000.
     ///     nil: 1.
     ///   - missingEosPenalty: taken from the score of a completion that does not end by itself. At least 0. nil: none.
     public static func grpo(
       klCoef: Double? = nil, maxKl: Double? = 200.0, cliprange: Double = 0.2, numPpoEpochs: Int? = nil,
-      numMiniBatches: Int = 1, numGenerations: Int? = nil, maxCompletionLength: Int = 53, temperature: Double? = nil,
+      numMiniBatches: Int = 1, numGenerations: Int? = nil, maxCompletionLength: Int? = nil, temperature: Double? = nil,
       missingEosPenalty: Double? = nil
     ) -> Method {
       var method = Method("grpo")
@@ -517,7 +517,7 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - numMiniBatches: optimiser steps that a pass over a rollout is divided into. A rollout has
     ///     per_device_train_batch_size × gradient_accumulation_steps rows. 1 to 1000000.
     ///   - numGenerations: completions of each prompt. 2 to 1024. nil: 2.
-    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1.
+    ///   - maxCompletionLength: most tokens of a completion that the policy draws. At least 1. nil: 64.
     ///   - temperature: temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000.
     ///     nil: 0.9.
     ///   - missingEosPenalty: taken from the score of a completion that does not end by itself. At least 0. nil: none.
@@ -525,7 +525,7 @@ public struct TrainingOptions: Sendable, Equatable {
       losses: [LossType] = [.sigmoid], lossWeights: [Double] = [], beta: Double = 0.1, labelSmoothing: Double = 0.0,
       fDivergenceType: FDivergence = .reverseKL, fAlphaDivergenceCoef: Double = 0.5, discopopTau: Double = 0.05,
       ldAlpha: Double? = nil, useWeighting: Bool = false, maxKl: Double? = 200.0, numPpoEpochs: Int? = nil,
-      numMiniBatches: Int = 1, numGenerations: Int? = nil, maxCompletionLength: Int = 53, temperature: Double? = nil,
+      numMiniBatches: Int = 1, numGenerations: Int? = nil, maxCompletionLength: Int? = nil, temperature: Double? = nil,
       missingEosPenalty: Double? = nil
     ) -> Method {
       var method = Method("online_dpo")

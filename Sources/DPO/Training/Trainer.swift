@@ -61,7 +61,7 @@ public final class Trainer: @unchecked Sendable {
   }
 
   let model: ModelFile
-  private let referenceFile: ModelFile?
+  let referenceFile: ModelFile?
   let policy: Decoder
   let method: TrainingMethod
   private(set) var data: TokenizedDataset

@@ -10,8 +10,41 @@ extension Trainer {
     try exclusively { try evaluateNow() }
   }
 
-  func evaluateNow() throws -> StepRecord {
-    guard let evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
+  /// The same of other data, read with the options of this run.
+  public func evaluate(_ data: TokenizedDataset) throws -> StepRecord {
+    try exclusively { try evaluateNow(on: checked(data)) }
+  }
+
+  /// Summed log-probs of every sequence of the data, row after row, under policy and reference; of these nil where there is
+  /// none.
+  public func scores(of data: TokenizedDataset) throws -> (policy: [Double], reference: [Double]?) {
+    try exclusively {
+      guard method.rollout == nil, data.kind != .ranked else {
+        throw DPOError.unsupported(
+          "rows of method \(method.name) have no place in columns of chosen and rejected answers")
+      }
+      let data = try checked(data)
+      var (policy, against): ([Double], [Double]) = ([], [])
+      let size = options.batches.perDeviceEvalBatchSize
+      for first in stride(from: 0, to: data.count, by: size) {
+        try checkCancelled()
+        let forest = data.forest(rows: Array(first..<min(data.count, first + size)))
+        policy += try models.runner.score(forest, adapter: adapter, extras: []).sums
+        if let reference { against += try reference.runner.score(forest, adapter: reference.adapter, extras: []).sums }
+      }
+      return (policy, reference.map { _ in against })
+    }
+  }
+
+  private func checked(_ other: TokenizedDataset) throws -> TokenizedDataset {
+    let other = try data.templateTime.map { try other.at($0) } ?? other
+    try Trainer.check(
+      options, method: method, data: data, evaluation: other, start: nil, model: model, referenceModel: referenceFile)
+    return other
+  }
+
+  func evaluateNow(on other: TokenizedDataset? = nil) throws -> StepRecord {
+    guard let evaluation = other ?? evaluation else { throw DPOError(.state, "the trainer has no evaluation data") }
     let start = clock.now
     let metrics = try source.evaluate(evaluation, models).evaluated
     return StepRecord(

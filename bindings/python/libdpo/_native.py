@@ -115,7 +115,7 @@ class Answers(Structure):
         ("struct_size", c_size_t), ("count", c_size_t), ("prompts", POINTER(c_char_p)), ("completions", POINTER(c_char_p)),
         ("prompt_is_chat", POINTER(c_int32)), ("stopped", POINTER(c_int32)), ("prompt_ids", POINTER(POINTER(c_int32))),
         ("prompt_lengths", POINTER(c_size_t)), ("completion_ids", POINTER(POINTER(c_int32))),
-        ("completion_lengths", POINTER(c_size_t)),
+        ("completion_lengths", POINTER(c_size_t)), ("rows", POINTER(c_size_t)), ("is_evaluation", c_int32),
     ]
 
 
@@ -240,6 +240,10 @@ _prototype("dpo_trainer_set_reward_classifier", c_int32, _handle, _handle, c_int
 _prototype("dpo_trainer_run", c_int32, _handle, c_char_p, c_char_p, EventCallback, c_void_p)
 _prototype("dpo_trainer_cancel", None, _handle)
 _prototype("dpo_trainer_evaluate", c_int32, _handle, POINTER(Metrics))
+_prototype("dpo_trainer_evaluate_data", c_int32, _handle, _handle, POINTER(Metrics))
+_prototype(
+    "dpo_trainer_score_data", c_int32, _handle, _handle, c_size_t, _doubles, _doubles, _doubles, _doubles
+)
 _prototype("dpo_trainer_save", c_int32, _handle, c_char_p)
 _prototype("dpo_trainer_load", c_int32, _handle, c_char_p)
 _prototype("dpo_trainer_save_model", c_int32, _handle, c_char_p)

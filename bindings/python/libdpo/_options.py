@@ -172,7 +172,7 @@ class ExportOptions(SizedStructure):
 
 
 #: What stands for None in TrainOptions.
-UNSET = {'num_ppo_epochs': 0, 'num_generations': 0, 'data_seed': -1, 'max_length': 0, 'save_total_limit': 0}
+UNSET = {'num_ppo_epochs': 0, 'num_generations': 0, 'max_completion_length': 0, 'data_seed': -1, 'max_length': 0, 'save_total_limit': 0}
 
 #: Numbers of dpo_loss_type.
 LOSS_NUMBERS = {

@@ -356,8 +356,8 @@ class PPOConfig(TrainingConfig):
     #: Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
     #: gradient_accumulation_steps rows. 1 to 1000000.
     num_mini_batches: int = 1
-    #: Most tokens of a completion that the policy draws. At least 1.
-    max_completion_length: int = 53
+    #: Most tokens of a completion that the policy draws. At least 1. None: 53.
+    max_completion_length: Optional[int] = None
     #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 0.7.
     temperature: Optional[float] = None
     #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
@@ -394,8 +394,8 @@ class RLOOConfig(TrainingConfig):
     num_mini_batches: int = 1
     #: Completions of each prompt. 2 to 1024. None: 2.
     num_generations: Optional[int] = None
-    #: Most tokens of a completion that the policy draws. At least 1.
-    max_completion_length: int = 53
+    #: Most tokens of a completion that the policy draws. At least 1. None: 512.
+    max_completion_length: Optional[int] = None
     #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1.
     temperature: Optional[float] = None
     #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
@@ -426,8 +426,8 @@ class GRPOConfig(TrainingConfig):
     num_mini_batches: int = 1
     #: Completions of each prompt. 2 to 1024. None: 8.
     num_generations: Optional[int] = None
-    #: Most tokens of a completion that the policy draws. At least 1.
-    max_completion_length: int = 53
+    #: Most tokens of a completion that the policy draws. At least 1. None: 512.
+    max_completion_length: Optional[int] = None
     #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1.
     temperature: Optional[float] = None
     #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
@@ -477,8 +477,8 @@ class OnlineDPOConfig(TrainingConfig):
     num_mini_batches: int = 1
     #: Completions of each prompt. 2 to 1024. None: 2.
     num_generations: Optional[int] = None
-    #: Most tokens of a completion that the policy draws. At least 1.
-    max_completion_length: int = 53
+    #: Most tokens of a completion that the policy draws. At least 1. None: 64.
+    max_completion_length: Optional[int] = None
     #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 0.9.
     temperature: Optional[float] = None
     #: Taken from the score of a completion that does not end by itself. At least 0. None: none.

@@ -97,7 +97,8 @@ extension TrainingOptions {
     return RolloutMethod(
       epochs: method.numPpoEpochs ?? method.defaultNumPpoEpochs,
       sampling: SamplingOptions(
-        temperature: method.temperature ?? method.defaultTemperature, maxCompletionLength: method.maxCompletionLength,
+        temperature: method.temperature ?? method.defaultTemperature,
+        maxCompletionLength: method.maxCompletionLength ?? method.defaultMaxCompletionLength,
         missingEosPenalty: method.missingEosPenalty),
       kl: KLControl(
         coefficient: method.klCoef ?? method.defaultKlCoef, target: method.klTarget, horizon: method.klHorizon,

@@ -112,7 +112,8 @@ final class RolloutSource: BatchSource {
   ///
   /// - Parameter first: what the first prompt counts as in the draws.
   private func draw(
-    _ prompts: TokenizedDataset, rows: [Int], first: Int, seed: UInt64, _ models: TrainedModels
+    _ prompts: TokenizedDataset, rows: [Int], first: Int, seed: UInt64, isEvaluation: Bool = false,
+    _ models: TrainedModels
   ) throws -> Samples {
     let reward = try reward(models)
     var generation = GenerationOptions(method, eosTokens: model.configuration.eosTokens)
@@ -140,6 +141,8 @@ final class RolloutSource: BatchSource {
         answer.promptTokens = prompt
         answer.completionTokens = completion.tokens
         answer.isFinished = completion.finish == .stop
+        answer.row = prompts.lineNumber(row)
+        answer.isEvaluation = isEvaluation
         answers.append(answer)
       }
     }
@@ -183,7 +186,7 @@ final class RolloutSource: BatchSource {
     for first in stride(from: 0, to: data.count, by: size) {
       let rows = Array(first..<min(data.count, first + size))
       let samples = try draw(
-        data, rows: rows, first: first, seed: UInt64(options.batches.seed) ^ 0x4556_414C, models)
+        data, rows: rows, first: first, seed: UInt64(options.batches.seed) ^ 0x4556_414C, isEvaluation: true, models)
       let metrics = try method.learn(samples, coefficient).metrics.filter { $0.name.text.hasPrefix("objective/") }
       means.add(Metrics(metrics), weight: Double(rows.count))
     }

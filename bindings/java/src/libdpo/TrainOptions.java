@@ -304,7 +304,10 @@ public final class TrainOptions extends Options {
     return this;
   }
 
-  /** Most tokens of a completion that the policy draws. At least 1. Default: 53. For ppo, rloo, grpo and online_dpo. */
+  /**
+   * Most tokens of a completion that the policy draws. At least 1. Default: 53 for ppo, 512 for rloo and grpo, 64 for
+   * online_dpo. For ppo, rloo, grpo and online_dpo.
+   */
   public TrainOptions maxCompletionLength(int value) {
     set("max_completion_length", value);
     return this;

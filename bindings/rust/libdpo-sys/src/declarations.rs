@@ -307,7 +307,8 @@ pub struct dpo_train_options {
     /// Completions of each prompt. 2 to 1024. Default 0: 2 for rloo and online_dpo, 8 for grpo. For rloo, grpo and
     /// online_dpo.
     pub num_generations: i32,
-    /// Most tokens of a completion that the policy draws. At least 1. Default 53. For ppo, rloo, grpo and online_dpo.
+    /// Most tokens of a completion that the policy draws. At least 1. Default 0: 53 for ppo, 512 for rloo and grpo,
+    /// 64 for online_dpo. For ppo, rloo, grpo and online_dpo.
     pub max_completion_length: i32,
     /// Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. Default NaN:
     /// 0.7 for ppo, 1 for rloo and grpo, 0.9 for online_dpo. For ppo, rloo, grpo and online_dpo.
@@ -464,6 +465,10 @@ pub struct dpo_answers {
     pub prompt_lengths: *const usize,
     pub completion_ids: *const *const i32,
     pub completion_lengths: *const usize,
+    /// \[count\]: the prompt's row in the data, from 1; of a file its line
+    pub rows: *const usize,
+    /// 1 while the trainer evaluates: the rows are those of the evaluation data
+    pub is_evaluation: i32,
 }
 
 /// Writes a finite reward for each answer, \[count\]. Non-zero fails the step with DPO_ERROR_CANCELLED, unapplied; a
@@ -1166,6 +1171,22 @@ extern "C" {
     ///
     /// Errors: STATE (no evaluation data), CANCELLED, IO.
     pub fn dpo_trainer_evaluate(trainer: *mut dpo_trainer, metrics: *mut dpo_metrics) -> i32;
+
+    /// The same of another data set, read with the options of this trainer.
+    ///
+    /// Errors: INVALID_ARGUMENT (data of another kind than the method reads), CANCELLED, IO.
+    pub fn dpo_trainer_evaluate_data(trainer: *mut dpo_trainer, dataset: *mut dpo_dataset, metrics: *mut dpo_metrics) -> i32;
+
+    /// Summed log-probs of every row of a data set now, under the policy and the reference: the outputs of
+    /// dpo_trainer_forward,
+    /// each \[count\] or NULL; of a reward model its scores. `count` is the number of rows (dpo_dataset_get_info). A
+    /// forward before
+    /// it cannot be followed by its backward.
+    ///
+    /// Errors: INVALID_ARGUMENT (count, or data of another kind than the method reads), UNSUPPORTED (ranked answers;
+    /// methods
+    /// that answer prompts), CANCELLED, IO.
+    pub fn dpo_trainer_score_data(trainer: *mut dpo_trainer, dataset: *mut dpo_dataset, count: usize, policy_chosen: *mut f64, policy_rejected: *mut f64, reference_chosen: *mut f64, reference_rejected: *mut f64) -> i32;
 
     /// Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another
     /// model, data

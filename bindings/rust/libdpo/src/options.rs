@@ -176,7 +176,8 @@ pub struct TrainOptions {
     /// Completions of each prompt. 2 to 1024. `None`: 2 for rloo and online_dpo, 8 for grpo. For rloo, grpo and
     /// online_dpo.
     pub num_generations: Option<i32>,
-    /// Most tokens of a completion that the policy draws. At least 1. `None`: 53. For ppo, rloo, grpo and online_dpo.
+    /// Most tokens of a completion that the policy draws. At least 1. `None`: 53 for ppo, 512 for rloo and grpo, 64 for
+    /// online_dpo. For ppo, rloo, grpo and online_dpo.
     pub max_completion_length: Option<i32>,
     /// Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. `None`: 0.7 for
     /// ppo, 1 for rloo and grpo, 0.9 for online_dpo. For ppo, rloo, grpo and online_dpo.
@@ -307,7 +308,7 @@ impl Options for TrainOptions {
         object.field_or_null("num_ppo_epochs", self.num_ppo_epochs, 0);
         object.field("num_mini_batches", &self.num_mini_batches);
         object.field_or_null("num_generations", self.num_generations, 0);
-        object.field("max_completion_length", &self.max_completion_length);
+        object.field_or_null("max_completion_length", self.max_completion_length, 0);
         object.field("temperature", &self.temperature);
         object.field("missing_eos_penalty", &self.missing_eos_penalty);
         object.field("learning_rate", &self.learning_rate);
