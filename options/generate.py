@@ -977,7 +977,7 @@ def python_configs(training: Table) -> str:
         "from dataclasses import dataclass",
         "from typing import Optional, Union",
         "",
-        "from .config import RunConfig",
+        "from .config import RewardedConfig, RunConfig, TextConfig",
         "",
         "__all__ = [",
         *wrap_items([f'"{name}"' for name in names], "    ", last=","),
@@ -994,7 +994,8 @@ def python_configs(training: Table) -> str:
             lines += python_field(option)
     for method in METHODS["method"]:
         options = [option for option in training.options if option.name in method["all"]]
-        lines += ["", "", "@dataclass", f"class {method['python']}(TrainingConfig):"]
+        more = ", RewardedConfig" if "rollouts" in method["options"] else ", TextConfig" if method.get("text") else ""
+        lines += ["", "", "@dataclass", f"class {method['python']}(TrainingConfig{more}):"]
         lines += docstring(method_words(method), "    ")
         lines += ["", f'    _method = "{method["name"]}"']
         if "rollouts" in method["options"]:

@@ -12,6 +12,7 @@ import unittest
 
 import libdpo
 from libdpo import _native
+from libdpo.config import RunConfig
 from support import BUILD, MODEL, PAIRS, ROOT, Case, dpo, run
 
 HEADER = (BUILD / "include" / "dpo.h").read_text()
@@ -203,7 +204,7 @@ class Options(Case):
                 self.assertEqual(start, default, name)
 
     def test_python_configurations_have_every_option_with_its_default(self) -> None:
-        own = {"output_dir", "logging_steps", "disable_tqdm"}
+        own = {field.name for field in dataclasses.fields(RunConfig)} | {"dataset_text_field", "reward_weights", "chat_template_kwargs"}
         found = {}
         kinds = [kind for name, kind in vars(libdpo).items() if name.endswith("Config") and name != "LoraConfig"]
         for kind in sorted(kinds, key=lambda kind: kind is not libdpo.DPOConfig):
@@ -257,7 +258,7 @@ class Options(Case):
         self.assertGreater(len(libdpo.Dataset(PAIRS, model, libdpo.DPOConfig(loss_type="sigmoid , hinge"))), 0)
 
     def test_unknown_options_raise(self) -> None:
-        self.assertRaises(TypeError, libdpo.DPOConfig, group_by_length=True)
+        self.assertRaises(TypeError, libdpo.DPOConfig, grouped_by_length=True)
         self.assertRaises(TypeError, libdpo.SFTConfig, beta=0.1)
 
 

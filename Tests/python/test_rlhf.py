@@ -126,7 +126,8 @@ class Policies(Case):
             self.assertEqual(trainer.step()["step"], 1)
         short = PPOTrainer(MODEL, lambda answers: [1.0], self.args(), train_dataset=PAIRS)
         self.assertRaises(libdpo.FormatError, short.step)
-        self.assertRaises(TypeError, PPOTrainer, MODEL, "reward", self.args(), train_dataset=PAIRS)
+        self.assertRaises(TypeError, PPOTrainer, MODEL, 1.0, self.args(), train_dataset=PAIRS)
+        self.assertRaises(libdpo.FileError, PPOTrainer, MODEL, "no-such-model", self.args(), train_dataset=PAIRS)
         qwen2 = Model(QWEN2, REWARD)
         self.assertRaises(libdpo.MismatchError, PPOTrainer, MODEL, qwen2, self.args(), train_dataset=PAIRS)
 

@@ -13,6 +13,9 @@ and come out as NumPy arrays.
 
 from . import configs as _configs, trainers as _trainers
 from ._native import lib as _lib
+from .callbacks import (
+    EarlyStoppingCallback, PrinterCallback, ProgressCallback, TrainerCallback, TrainerControl, TrainerState,
+)
 from .classifier import TextClassifier
 from .closed_form import OptimalPolicy, bradley_terry, divergence, implicit_rewards, optimal_policy
 from .config import LoraConfig, describe_options
@@ -26,16 +29,19 @@ from .feedback import Feedback, FeedbackResult
 from .losses import LOSS_TYPES, DPOLoss, PPOLoss, RankedLoss, dpo_loss, gae, ppo_loss, ranked_loss
 from .model import Completion, Model, ModelInfo, TextScore, export, inspect
 from .new_model import create_model, train_tokenizer
-from .trainer import Answer, Forward, TrainerCallback, TrainerControl, TrainerState, TrainOutput
+from .rewards import Answer
+from .trainer import EvalPrediction, Forward, PredictionOutput, TrainOutput
 from .trainers import *
 
 __version__: str = _lib.dpo_version().decode()
 
 __all__ = _configs.__all__ + _trainers.__all__ + [
     "Answer", "CancelledError", "Completion", "DPOError", "DPOLoss", "Dataset", "DatasetInfo", "DivergedError",
+    "EarlyStoppingCallback", "EvalPrediction",
     "Feedback", "FeedbackResult", "FileError", "FormatError", "Forward", "InternalError",
     "InvalidArgumentError", "LOSS_TYPES", "LoraConfig", "MismatchError", "Model", "ModelInfo", "NonFiniteError",
-    "OptimalPolicy", "OutOfMemoryError", "PPOLoss", "RankedLoss", "StateError", "TextClassifier", "TextScore",
+    "OptimalPolicy", "OutOfMemoryError", "PPOLoss", "PredictionOutput",
+    "PrinterCallback", "ProgressCallback", "RankedLoss", "StateError", "TextClassifier", "TextScore",
     "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState", "UnsupportedError", "bradley_terry",
     "create_model", "describe_options", "divergence", "dpo_loss", "export", "gae", "implicit_rewards",
     "inspect", "optimal_policy", "ppo_loss", "ranked_loss", "train_tokenizer",

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from . import _native, errors
+from . import _native, errors, trl_fields
 from ._options import UNSET
 
 __all__ = ["LoraConfig", "RunConfig", "describe_options"]
@@ -25,19 +25,74 @@ def describe_options() -> "list[dict[str, Any]]":
     return json.loads(_native.lib.dpo_train_options_describe())
 
 
-@dataclass
-class RunConfig:
-    """What every run has beside the options of the library; ``configs`` holds a class for each method."""
+#: What a strategy may be.
+_STRATEGIES = {
+    "logging_strategy": ("no", "steps", "epoch"), "eval_strategy": (None, "no", "steps", "epoch"),
+    "save_strategy": ("no", "steps", "epoch", "best"),
+}
 
-    output_dir: str = "trainer_output"
-    #: Steps between progress lines and entries of ``state.log_history``, which hold means over them; below 1 a share of the run.
-    #: Files get every step.
+
+class _ReadsTRL(type):
+    """Makes a config of keywords under TRL's names: see ``trl_fields``."""
+
+    def __call__(cls, *args: Any, **given: Any) -> Any:
+        return super().__call__(*args, **trl_fields.read(cls, given))
+
+
+@dataclass
+class RunConfig(metaclass=_ReadsTRL):
+    """What every run has beside the options of the library; ``configs`` holds a class for each method.
+
+    Every field of TRL 1.16's config for the method is a keyword too. Those that have no meaning here are taken with a warning,
+    and others are refused by a sentence that says what to write: docs/from-trl.md lists them.
+    """
+
+    #: The directory of the run: metrics, checkpoints, final.h5 and report.html. None: trainer_output.
+    output_dir: Optional[str] = "trainer_output"
+    #: When ``state.log_history`` and ``report_to`` get an entry: "steps", "epoch" or "no". Files get every step.
+    logging_strategy: str = "steps"
+    #: Steps between progress lines and log entries, which hold means over them; below 1 a share of the run.
     logging_steps: float = 10
+    #: Log the first step as well.
+    logging_first_step: bool = False
+    #: Where log entries go: "tensorboard", "wandb", "trackio", a list of them, "all" for those that are installed, or "none".
+    report_to: Union[str, Sequence[str]] = "none"
+    #: The name of the run for ``report_to``.
+    run_name: Optional[str] = None
+    #: The project of the run for Weights & Biases and Trackio.
+    project: str = "huggingface"
+    #: Where TensorBoard's files go. None: output_dir/runs. Source: transformers before 5.
+    logging_dir: Optional[str] = None
+    #: When to evaluate: "no", "steps" or "epoch". None: as ``eval_steps`` says, at the end of every epoch where it is 0, if there
+    #: is an ``eval_dataset``. Source: not in TRL, where None is "no".
+    eval_strategy: Optional[str] = None
+    #: Steps, or with "epoch" epochs, before the first evaluation.
+    eval_delay: float = 0
+    #: Evaluate before the first step, too.
+    eval_on_start: bool = False
+    #: When to write checkpoints: "steps", "epoch", "no", or "best": when an evaluation is the best so far.
+    save_strategy: str = "steps"
+    #: End with the weights of the best evaluation instead of the last ones.
+    load_best_model_at_end: bool = False
+    #: The metric that decides which is the best, with or without "eval_". None: loss.
+    metric_for_best_model: Optional[str] = None
+    #: Whether more of it is better. None: unless its name ends with loss.
+    greater_is_better: Optional[bool] = None
+    #: No progress on stderr.
     disable_tqdm: bool = False
 
     #: The method that is trained, and whether it learns from answers that the policy draws.
     _method = ""
     _draws = False
+
+    def __post_init__(self) -> None:
+        if self.output_dir is None:
+            self.output_dir = "trainer_output"
+        for name, allowed in _STRATEGIES.items():
+            value = getattr(self, name)
+            if value not in allowed:
+                names = ", ".join(str(each) for each in allowed)
+                raise errors.InvalidArgumentError(f"{name} is {value!r}, expected one of {names}")
 
     def native(self) -> _native.TrainOptions:
         """The options as the library takes them. The result keeps alive what it points to."""
@@ -45,13 +100,45 @@ class RunConfig:
         options.method = self._method.encode()
         kinds = dict(_native.TrainOptions._fields_)
         for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
             if field.name == "loss_weights":
-                weights = list(self.loss_weights or [])  # type: ignore[attr-defined]
+                weights = list(value or [])
                 options.loss_weights = (ctypes.c_double * max(1, len(weights)))(*weights)
                 options.loss_weight_count = len(weights)
             elif field.name in kinds:
-                _set(options, field.name, kinds[field.name], getattr(self, field.name))
+                _set(options, field.name, kinds[field.name], self._steps(field.name, value))
         return options
+
+    def _steps(self, name: str, value: Any) -> Any:
+        """Steps between evaluations or checkpoints as the library counts them; 0 where the trainer itself decides."""
+        if name not in ("eval_steps", "save_steps"):
+            return value
+        strategy = self.eval_strategy if name == "eval_steps" else self.save_strategy
+        if strategy not in (None, "steps"):
+            return 0
+        if name == "eval_steps" and strategy == "steps" and value == 0:
+            value = self.logging_steps
+        if isinstance(value, float) and (0 < value < 1 or value.is_integer()):
+            return int(value)
+        return value
+
+
+@dataclass
+class RewardedConfig:
+    """What methods have that reward the policy's own answers."""
+
+    #: Weight of each reward function. None: 1 each.
+    reward_weights: Optional[Sequence[float]] = None
+    #: What the chat template of every prompt gets to know besides messages.
+    chat_template_kwargs: Optional["dict[str, Any]"] = None
+
+
+@dataclass
+class TextConfig:
+    """What methods have that learn from text."""
+
+    #: The column that holds the text of a row.
+    dataset_text_field: str = "text"
 
 
 def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> None:
@@ -87,29 +174,64 @@ def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> Non
 class LoraConfig:
     """A new LoRA adapter, with PEFT's names and defaults; PEFT's own ``LoraConfig`` is taken as well."""
 
+    #: Rank of the adapter's matrices. At least 1.
     r: int = 8
+    #: The adapter is scaled by lora_alpha / r. At least 0.
     lora_alpha: float = 8
+    #: Dropout before the adapter's matrix A; needs disable_dropout off in the config. 0 to 1.
     lora_dropout: float = 0.0
+    #: Modules that get an adapter: names such as q_proj, or "all-linear". None: PEFT's choice for the family.
     target_modules: Optional[Union[str, Sequence[str]]] = None
+    #: Scale by lora_alpha / √r instead.
     use_rslora: bool = False
+    #: What the matrix A is drawn from: True or "kaiming", or "gaussian". B starts at 0.
     init_lora_weights: Union[bool, str] = True
+    #: PEFT's kind of task. It changes nothing here.
+    task_type: Optional[str] = None
 
 
-#: What PEFT's configuration may say besides, and the values that mean nothing is changed.
-_NEUTRAL = {
-    "bias": ("none",), "use_dora": (False,), "lora_bias": (False,), "modules_to_save": (None, [], ["score"]),
-    "rank_pattern": (None, {}), "alpha_pattern": (None, {}), "layers_to_transform": (None,), "layers_pattern": (None,),
-    "layer_replication": (None,), "target_parameters": (None, []), "trainable_token_indices": (None,),
-    "exclude_modules": (None, []), "fan_in_fan_out": (False, True), "megatron_config": (None,),
+#: What PEFT's configuration may say besides: the values that mean nothing is changed, and what to do instead of another.
+_NEUTRAL: "dict[str, tuple[tuple[Any, ...], str]]" = {
+    "bias": (("none",), "biases are not trained; leave it out"),
+    "use_dora": ((False,), "DoRA is not served; leave it out, or use_rslora=True with a higher r"),
+    "use_qalora": ((False,), "give a quantised GGUF model instead, on which adapters train as they are"),
+    "lora_bias": ((False,), "adapters have no biases; leave it out"),
+    "modules_to_save": ((None, [], ["score"]), "no module is trained whole beside an adapter; leave it out, or train every weight"),
+    "rank_pattern": ((None, {}), "every module has rank r; leave it out"),
+    "alpha_pattern": ((None, {}), "every module has lora_alpha; leave it out"),
+    "layers_to_transform": ((None,), "every layer gets an adapter; leave it out, or name modules in target_modules"),
+    "layers_pattern": ((None,), "every layer gets an adapter; leave it out"),
+    "layer_replication": ((None, []), "layers are not repeated; leave it out"),
+    "target_parameters": ((None, []), "name modules in target_modules"),
+    "trainable_token_indices": ((None, [], {}), "embeddings are not trained beside an adapter; leave it out"),
+    "exclude_modules": ((None, []), "name the other modules in target_modules"),
+    "fan_in_fan_out": ((False, True), ""),
+    "megatron_config": ((None,), "libdpo trains in one process; leave it out"),
+    "loftq_config": ((None, {}), "give a quantised GGUF model instead"),
+}
+#: What PEFT's configuration says that changes no number here.
+_HARMLESS = {
+    "auto_mapping", "base_model_name_or_path", "inference_mode", "megatron_core", "peft_type", "peft_version", "qalora_group_size",
+    "revision", "runtime_config", "task_type",
 }
 
 
 def with_adapter(args: RunConfig, adapter: Any) -> RunConfig:
     """``args`` with the adapter that ``peft_config`` asks for."""
-    for name, neutral in _NEUTRAL.items():
+    kind = getattr(adapter, "peft_type", "LORA")
+    kind = getattr(kind, "value", kind)
+    if kind != "LORA" or not hasattr(adapter, "target_modules"):
+        raise errors.UnsupportedError(
+            f"peft_config is {type(adapter).__name__} ({kind}); LoRA is the only kind of adapter: give a LoraConfig, PEFT's or libdpo's")
+    for name, (neutral, words) in _NEUTRAL.items():
         value = getattr(adapter, name, neutral[0])
         if value not in neutral:
-            raise errors.UnsupportedError(f"peft_config.{name} is {value!r}; libdpo serves {neutral[0]!r} only")
+            raise errors.UnsupportedError(f"peft_config.{name} is {value!r}: {words}")
+    own = {field.name for field in dataclasses.fields(LoraConfig)} | _HARMLESS | set(_NEUTRAL)
+    for field in dataclasses.fields(adapter) if dataclasses.is_dataclass(adapter) else ():
+        value = getattr(adapter, field.name)
+        if field.name not in own and value not in (None, False, field.default):
+            raise errors.UnsupportedError(f"peft_config.{field.name} is {value!r}, which libdpo does not have; leave it out")
     kinds = {True: "kaiming", "kaiming": "kaiming", "gaussian": "gaussian"}
     initialization = getattr(adapter, "init_lora_weights", True)
     if initialization not in kinds:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Optional, Union
 
-from .config import RunConfig
+from .config import RewardedConfig, RunConfig, TextConfig
 
 __all__ = [
     "DPOConfig", "RankedConfig", "SFTConfig", "PretrainConfig", "KTOConfig", "BCOConfig", "CPOConfig", "ORPOConfig",
@@ -164,7 +164,7 @@ class RankedConfig(TrainingConfig):
 
 
 @dataclass
-class SFTConfig(TrainingConfig):
+class SFTConfig(TrainingConfig, TextConfig):
     """Supervised fine-tuning on demonstrations, or on the chosen side of pairs."""
 
     _method = "sft"
@@ -185,7 +185,7 @@ class SFTConfig(TrainingConfig):
 
 
 @dataclass
-class PretrainConfig(TrainingConfig):
+class PretrainConfig(TrainingConfig, TextConfig):
     """Next-token prediction on plain text."""
 
     _method = "pretrain"
@@ -317,7 +317,7 @@ class RewardConfig(TrainingConfig):
 
 
 @dataclass
-class PPOConfig(TrainingConfig):
+class PPOConfig(TrainingConfig, RewardedConfig):
     """PPO: the policy answers prompts itself and learns from a reward, held to the reference model by a KL penalty.
     (Schulman et al. 2017; Ziegler et al. 2019.)"""
 
@@ -365,7 +365,7 @@ class PPOConfig(TrainingConfig):
 
 
 @dataclass
-class RLOOConfig(TrainingConfig):
+class RLOOConfig(TrainingConfig, RewardedConfig):
     """RLOO: PPO without a value function; an answer is compared with the mean of the prompt's other answers. (Ahmadian et
     al. 2024.)"""
 
@@ -403,7 +403,7 @@ class RLOOConfig(TrainingConfig):
 
 
 @dataclass
-class GRPOConfig(TrainingConfig):
+class GRPOConfig(TrainingConfig, RewardedConfig):
     """GRPO: an answer's advantage is its reward, standardised among the answers to the same prompt. (Shao et al. 2024.)"""
 
     _method = "grpo"
@@ -435,7 +435,7 @@ class GRPOConfig(TrainingConfig):
 
 
 @dataclass
-class OnlineDPOConfig(TrainingConfig):
+class OnlineDPOConfig(TrainingConfig, RewardedConfig):
     """Online DPO: the policy answers each prompt several times, and DPO learns from its best and its worst answer. (Guo et
     al. 2024.)"""
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from ctypes import byref
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
 from . import _arrays, _native, errors
+from .columns import rows_of
 from .config import RunConfig
 from .configs import DPOConfig
 from .model import Model
@@ -37,32 +38,43 @@ class DatasetInfo:
 class Dataset(_native.Handle):
     """Tokenised rows for one method, ``max_length`` and ``truncation_mode``.
 
-    ``data``: the path of a JSON-lines file, for pretraining also of a text file or a directory; or an iterable of rows (a list, a generator, a ``datasets.Dataset``): dicts
-    with "prompt", "chosen" and "rejected" as text or chat messages, "prompt" and "completion", "prompt", "completions"
-    and "ranks" or "scores", "text" or "messages"; or dicts with "prompt_ids", "chosen_ids" and "rejected_ids", lists or
-    NumPy arrays of token ids, for which no model is needed. Methods that answer prompts themselves take
-    "prompt" or "prompt_ids" alone.
+    ``data``: the path of a JSON-lines file, for pretraining also of a text file or a directory; or rows: an iterable (a list, a
+    generator, a ``datasets.Dataset``), a pandas or polars table, or a dict of columns. A row is a dict with "prompt", "chosen" and
+    "rejected" as text or chat messages, "prompt" and "completion", "prompt", "completions" and "ranks" or "scores", "text" or
+    "messages"; sharegpt's "conversations" and alpaca's "instruction" become these; or a dict with "prompt_ids", "chosen_ids" and
+    "rejected_ids", lists or NumPy arrays of token ids, for which no model is needed. Methods that answer prompts themselves take
+    "prompt" or "prompt_ids" alone. A stream (``datasets.IterableDataset``) is read to its end, or with ``args.max_steps`` as far
+    as these steps need it.
+
+    ``model``: whose tokenizer reads the rows. ``args``: the config of the run. ``formatting_func``: makes the text of a row.
     """
 
     _release = "dpo_dataset_release"
 
-    def __init__(self, data: Any, model: Optional[Model] = None, args: Optional[RunConfig] = None) -> None:
+    def __init__(
+        self, data: Any, model: Optional[Model] = None, args: Optional[RunConfig] = None,
+        formatting_func: "Optional[Callable[[Any], str]]" = None,
+    ) -> None:
         super().__init__()
         args = args or DPOConfig()
         options = args.native()
-        if isinstance(data, (str, os.PathLike)):
+        self._path: Optional[str] = None
+        self._kept: "list[dict[str, Any]]" = []
+        rows = rows_of(
+            data, formatting=formatting_func, text_field=getattr(args, "dataset_text_field", "text"),
+            template=getattr(args, "chat_template_kwargs", None), limit=_stream_limit(data, args),
+            has_chat_template=model is not None and model.info.has_chat_template,
+        )
+        if rows is None:
             _native.check(
                 _native.lib.dpo_dataset_open_jsonl(
                     _handle(model), _native.path_bytes(data), byref(options), byref(self._handle)
                 )
             )
+            self._path = os.fspath(data) if args._draws else None
             return
-        if isinstance(data, Mapping) or not isinstance(data, Iterable):
-            raise TypeError(f"a data set from {type(data).__name__}; expected a path or an iterable of rows")
-        rows = list(data)
-        for index, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                raise TypeError(f"row {index + 1} is {type(row).__name__}, expected a dict")
+        if args._draws:
+            self._kept = rows
         if rows and "prompt_ids" in rows[0]:
             if args._draws:
                 rows = [{**row, "chosen_ids": [], "rejected_ids": []} for row in rows]
@@ -72,6 +84,13 @@ class Dataset(_native.Handle):
             _native.check(
                 _native.lib.dpo_dataset_from_jsonl(_handle(model), text, len(text), byref(options), byref(self._handle))
             )
+
+    def rows(self) -> "list[dict[str, Any]]":
+        """The rows as they were given, of methods that answer prompts: what reward functions get as columns. Of a file, its lines."""
+        if self._path is not None and not self._kept:
+            with open(self._path, encoding="utf-8") as file:
+                self._kept = [json.loads(line) if line.strip() else {} for line in file]
+        return self._kept
 
     def _from_tokens(self, rows: "list[Mapping[str, Any]]", options: _native.TrainOptions) -> None:
         for index, row in enumerate(rows):
@@ -86,6 +105,7 @@ class Dataset(_native.Handle):
 
     @property
     def info(self) -> DatasetInfo:
+        """Statistics of the rows."""
         values = _native.DatasetInfo()
         _native.check(_native.lib.dpo_dataset_get_info(self._handle, byref(values)))
         return DatasetInfo(**{name: getattr(values, name) for name in DatasetInfo.__dataclass_fields__})
@@ -125,6 +145,14 @@ def _line(index: int, row: "Mapping[str, Any]") -> str:
     return json.dumps(values, ensure_ascii=False)
 
 
+def _stream_limit(data: Any, args: RunConfig) -> Optional[int]:
+    """Rows that the steps of a run need of a stream, which may have no end."""
+    steps = getattr(args, "max_steps", -1)
+    if not type(data).__name__.startswith("Iterable") or steps <= 0:
+        return None
+    return steps * args.per_device_train_batch_size * args.gradient_accumulation_steps  # type: ignore[attr-defined]
+
+
 def _handle(model: Optional[Model]) -> Any:
     return None if model is None else model._handle
 
@@ -133,5 +161,8 @@ def _handle(model: Optional[Model]) -> Any:
 Data = Union[Dataset, str, "os.PathLike[str]", Iterable[Mapping[str, Any]]]
 
 
-def as_dataset(data: Any, model: Model, args: RunConfig) -> Dataset:
-    return data if isinstance(data, Dataset) else Dataset(data, model, args)
+def as_dataset(
+    data: Any, model: Model, args: RunConfig, formatting_func: "Optional[Callable[[Any], str]]" = None
+) -> Dataset:
+    """A data set of whatever a trainer takes as one."""
+    return data if isinstance(data, Dataset) else Dataset(data, model, args, formatting_func)

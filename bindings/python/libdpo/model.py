@@ -16,6 +16,7 @@ from ._options import export_options, generation_options
 from ._signatures import takes
 from .classifier import TextClassifier
 from .configs import DPOConfig
+from .hub import local_model
 
 __all__ = ["Completion", "Model", "ModelInfo", "TextScore", "export", "inspect"]
 
@@ -64,7 +65,8 @@ class Completion:
 
 
 class Model(_native.Handle):
-    """A GGUF file, a Hugging Face directory or a libdpo HDF5 file, mapped into memory.
+    """A GGUF file, a Hugging Face directory or a libdpo HDF5 file, mapped into memory; or the name of a model on Hugging Face's hub
+    that lies in its cache on this machine.
 
     ``adapter``: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top. ``threads``: 0 is one a core.
     ``use_mmap=False`` copies the weights into memory, after which the file may be written to. ``engine``: the inner loops to
@@ -78,8 +80,8 @@ class Model(_native.Handle):
         engine: str = "auto",
     ) -> None:
         super().__init__()
-        self.path = os.fspath(path)
-        self.adapter = None if adapter is None else os.fspath(adapter)
+        path = self.path = local_model(path)
+        adapter = self.adapter = None if adapter is None else local_model(adapter)
         self._opened: "dict[str, Any]" = {"threads": threads, "use_mmap": use_mmap, "engine": engine}
         open_model = _native.lib.dpo_model_open if use_mmap else _native.lib.dpo_model_load
         _native.check(

@@ -31,23 +31,20 @@ def summary(metrics: "dict[str, Any]") -> str:
 
 
 class Progress:
-    def __init__(self, total: int, every: int, enabled: bool = True) -> None:
+    def __init__(self, total: int, every: int) -> None:
         self.total = total
         self.every = max(1, every)
-        self.enabled = enabled
         self.started = time.monotonic()
         self.first: "int | None" = None
         self.terminal = sys.stderr.isatty()
         self.display: Any = None
         self.rows: "list[dict[str, Any]]" = []
-        if enabled and _notebook():
+        if _notebook():
             from IPython.display import display  # type: ignore[import-not-found]
 
             self.display = display(display_id=True)
 
     def step(self, step: int, metrics: "dict[str, Any]") -> None:
-        if not self.enabled:
-            return
         if self.first is None:
             self.first = step - 1
         text = f"step {step}/{self.total}  {summary(metrics)}  {self._left(step)}"
@@ -63,8 +60,6 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
-        if not self.enabled:
-            return
         if self.display is not None:
             print(text)
         else:
@@ -72,7 +67,7 @@ class Progress:
             sys.stderr.flush()
 
     def close(self) -> None:
-        if self.enabled and self.terminal and self.display is None and self.first is not None:
+        if self.terminal and self.display is None and self.first is not None:
             sys.stderr.write("\n")
 
     def _left(self, step: int) -> str:

@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from ctypes import POINTER, byref, c_char_p, c_double, c_float, c_int64, c_size_t, c_void_p
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Optional, Union
 
-from . import _arrays, _native, errors
+from . import _arrays, _native, errors, trl_fields
+from .callbacks import Callback, CallbackHandler, ProgressCallback, TrainerControl, TrainerState, best_metric
 from .classifier import TextClassifier
+from .columns import parts
 from .config import RunConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
 from .model import Model, export, inspect
-from .progress import Progress, summary
+from .reporting import reporters
+from .rewards import Reward, RewardFunctions, answers_of
 
-__all__ = ["Answer", "Forward", "TrainOutput", "TrainerCallback", "TrainerControl", "TrainerState"]
+__all__ = ["EvalPrediction", "Forward", "PredictionOutput", "TrainOutput"]
+
+Path = Union[str, "os.PathLike[str]"]
 
 
-
-def _metrics(text: bytes) -> "dict[str, Any]":
+def _metrics(text: Union[bytes, str]) -> "dict[str, Any]":
     """The metrics of a step or evaluation by TRL's names."""
     values = json.loads(text)
     return {name: value for name, value in values.items() if name not in ("step", "seconds")}
+
+
+def _every(value: float, total: int) -> int:
+    """Steps that a number of steps, or below 1 a share of the run, stands for."""
+    return max(1, math.ceil(total * value) if value < 1 else int(value))
 
 
 class _Log:
@@ -35,15 +45,21 @@ class _Log:
     #: These tell where the run stands.
     _LAST = ("epoch", "learning_rate", "num_tokens", "total_steps")
 
-    def __init__(self, every: float, total: int) -> None:
-        # Below 1 it is a share of the run.
-        self.every = max(1, math.ceil(total * every) if every < 1 else int(every))
+    def __init__(self, args: RunConfig, total: int) -> None:
+        self.strategy = args.logging_strategy
+        self.every = _every(args.logging_steps, total)
+        self.first = args.logging_first_step
         self.total = total
+        self._epoch = 0.0
         self._steps: "list[dict[str, Any]]" = []
 
-    def add(self, step: int, metrics: "dict[str, Any]") -> "dict[str, Any] | None":
+    def add(self, step: int, metrics: "dict[str, Any]", asked: bool = False) -> "dict[str, Any] | None":
         self._steps.append(metrics)
-        if step % self.every and step != self.total:
+        ended = _ends_epoch(self._epoch, metrics.get("epoch", 0.0))
+        self._epoch = metrics.get("epoch", 0.0)
+        due = {"no": False, "steps": step % self.every == 0, "epoch": ended}[self.strategy]
+        due = due or (self.strategy != "no" and (step == self.total or (self.first and step == 1)))
+        if not due and not asked:
             return None
         entry = dict(metrics)
         for name, value in metrics.items():
@@ -54,45 +70,16 @@ class _Log:
         return {**entry, "step": step}
 
 
-@dataclass
-class TrainerState:
-    """Where a run stands. ``log_history`` has an entry every ``logging_steps`` and one for each evaluation."""
-
-    global_step: int = 0
-    max_steps: int = 0
-    epoch: float = 0.0
-    log_history: "list[dict[str, Any]]" = field(default_factory=list)
-
-
-@dataclass
-class TrainerControl:
-    """Set ``should_training_stop`` in a callback: the run ends after a checkpoint."""
-
-    should_training_stop: bool = False
-
-
-class TrainerCallback:
-    """Override what you need; signatures are those of transformers."""
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
-
-    def on_log(
-        self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any
-    ) -> None: ...
-
-    def on_evaluate(
-        self, args: Any, state: TrainerState, control: TrainerControl, metrics: Any = None, **kwargs: Any
-    ) -> None: ...
-
-    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
-
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None: ...
+def _ends_epoch(before: float, now: float) -> bool:
+    """Whether an epoch ended between two numbers of epochs done."""
+    return math.floor(now + 1e-6) > math.floor(before + 1e-6)
 
 
 @dataclass(frozen=True)
 class TrainOutput:
+    """What ``train`` returns."""
+
+    #: Optimiser steps done.
     global_step: int
     #: Mean loss over the steps of this call; of a run that was finished before, over all of its steps.
     training_loss: float
@@ -103,45 +90,108 @@ class TrainOutput:
 
 @dataclass(frozen=True)
 class Forward:
-    """Summed log-probs of rows under the policy and the reference (for sft: the completion under "chosen")."""
+    """Summed log-probs of rows, in nats, under the policy and the reference (for sft: the completion under "chosen"; 0 where there is
+    none)."""
 
+    #: log π(chosen | prompt) of each row.
     policy_chosen: Any
+    #: log π(rejected | prompt) of each row.
     policy_rejected: Any
+    #: log π_ref(chosen | prompt) of each row.
     reference_chosen: Any
+    #: log π_ref(rejected | prompt) of each row.
     reference_rejected: Any
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What the policy said to a prompt, for a reward of your own."""
+class EvalPrediction:
+    """What ``compute_metrics`` gets. It unpacks as ``predictions, label_ids``."""
 
-    #: Text, or a list of chat messages; None, like ``completion``, where the model has no tokenizer.
-    prompt: Any
-    completion: Optional[str]
-    prompt_ids: "list[int]"
-    completion_ids: "list[int]"
-    #: Whether it ended by itself, not at ``max_completion_length``.
-    stopped: bool
+    #: Log-probs of every row.
+    predictions: Forward
+    #: None: log-probs have no labels.
+    label_ids: Any = None
 
-
-#: A reward model, a text classifier, or a function that gives each answer a number.
-Reward = Union[Model, TextClassifier, Callable[["list[Answer]"], "Sequence[float]"]]
+    def __iter__(self) -> "Iterator[Any]":
+        return iter((self.predictions, self.label_ids))
 
 
-def _answers(values: _native.Answers) -> "list[Answer]":
-    def text(value: Optional[bytes]) -> Optional[str]:
-        return None if value is None else value.decode("utf-8", "replace")
+@dataclass(frozen=True)
+class PredictionOutput:
+    """What ``predict`` returns."""
 
-    return [
-        Answer(
-            json.loads(values.prompts[i]) if values.prompt_is_chat[i] else text(values.prompts[i]),
-            text(values.completions[i]),
-            values.prompt_ids[i][: values.prompt_lengths[i]],
-            values.completion_ids[i][: values.completion_lengths[i]],
-            bool(values.stopped[i]),
+    #: Log-probs of every row.
+    predictions: Forward
+    #: None: log-probs have no labels.
+    label_ids: Any
+    #: Of an evaluation on the rows, with the prefix ``test_``.
+    metrics: "dict[str, Any]"
+
+
+#: What TRL's trainers take besides, and what to do instead.
+_REFUSED = {
+    "compute_loss_func": "compute a loss of your own from trainer.forward, and give its gradient to backward",
+    "data_collator": "the library makes batches itself; leave it out",
+    "environment_factory": "completions call no tools; leave it out",
+    "model_init": "give the path of a model",
+    "optimizer_cls_and_kwargs": "AdamW is the only optimizer; leave it out",
+    "preprocess_logits_for_metrics": "logits are never kept; compute_metrics gets log-probs",
+    "quantization_config": "give the path of a quantised GGUF file instead",
+    "reward_processing_classes": "a reward model reads with the tokenizer in its own files; leave it out",
+    "rollout_func": "the library draws completions itself; leave it out",
+    "tools": "completions call no tools; leave it out",
+}
+
+
+def _refuse(given: "dict[str, Any]", name: str) -> None:
+    optimizers = given.pop("optimizers", None)
+    if optimizers is not None and any(each is not None for each in optimizers):
+        raise errors.UnsupportedError("optimizers: AdamW is the only optimizer, with the config's learning rate and schedule; leave it out")
+    for key, value in given.items():
+        if key not in _REFUSED:
+            raise TypeError(f"{name} has no argument {key}")
+        if value is not None:
+            raise errors.UnsupportedError(f"{key}: {_REFUSED[key]}")
+
+
+def _opened(model: Any, args: RunConfig, argument: str) -> Model:
+    """A model from a path, the name of a model in the hub's cache, or a Model."""
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, (str, os.PathLike)):
+        return Model(model, threads=args.threads)
+    known = getattr(model, "name_or_path", None) or getattr(getattr(model, "config", None), "_name_or_path", None)
+    path = f", {known!r}" if known else ""
+    base = (
+        "libdpo.Model(path, adapter) with the paths of the base model and of the adapter"
+        if hasattr(model, "peft_config") else f"the path that it was read from{path}"
+    )
+    raise TypeError(
+        f"{argument} is {type(model).__module__}.{type(model).__name__}, which libdpo cannot train: it maps a model's file itself. Give {base}"
+    )
+
+
+def _check_tokenizer(tokenizer: Any, model: Model) -> None:
+    """Refuses a ``processing_class`` that is not the tokenizer in the model's files, or has another chat template."""
+    probe = "The 3 quick brown foxes, überall."
+    try:
+        theirs = tokenizer(probe, add_special_tokens=False)["input_ids"]
+    except Exception:  # a processor of another kind, which the library has no use for
+        return
+    if list(theirs) != model.encode(probe, add_special_tokens=False):
+        raise errors.MismatchError(
+            f"processing_class is another tokenizer than the one in {model.path}, which is used; leave it out, or save yours there"
         )
-        for i in range(values.count)
-    ]
+    if getattr(tokenizer, "chat_template", None):
+        chat = [{"role": "user", "content": probe}]
+        try:
+            text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        except Exception:
+            return
+        if not model.info.has_chat_template or model.apply_chat_template(chat, add_generation_prompt=True) != text:
+            raise errors.MismatchError(
+                f"processing_class has another chat template than {model.path}, which is used: save yours there as chat_template.jinja"
+            )
 
 
 class _Trainer(_native.Handle):
@@ -150,49 +200,146 @@ class _Trainer(_native.Handle):
 
     def __init__(
         self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        ref_model: Union[Model, str, "os.PathLike[str]", None],
-        args: Optional[RunConfig],
+        model: Union[Model, Path],
+        ref_model: Union[Model, Path, None],
+        args: Any,
         train_dataset: Optional[Data],
-        eval_dataset: Optional[Data],
-        callbacks: Optional[Sequence[TrainerCallback]],
+        eval_dataset: "Union[Data, Mapping[str, Data], None]",
+        callbacks: Optional[Sequence[Callback]],
         peft_config: Any,
+        processing_class: Any = None,
+        compute_metrics: "Optional[Callable[[EvalPrediction], Mapping[str, float]]]" = None,
+        formatting_func: "Optional[Callable[[Any], str]]" = None,
+        **others: Any,
     ) -> None:
         super().__init__()
-        args = self._config() if args is None else args
-        if not isinstance(args, self._config):
-            kind = type(args)
-            raise TypeError(f"args is {kind.__module__}.{kind.__name__}, expected libdpo.{self._config.__name__}")
+        _refuse(others, type(self).__name__)
+        args = self._read(args)
         if train_dataset is None:
             raise errors.InvalidArgumentError("train_dataset is missing")
         if peft_config is not None:
             args = with_adapter(args, peft_config)
+        #: The config of the run.
         self.args = args
-        self.model = model if isinstance(model, Model) else Model(model, threads=args.threads)
-        #: What is trained from; ``train`` makes ``model`` the tuned one.
+        #: The model; ``train`` makes it the tuned one.
+        self.model = _opened(model, args, "model")
+        #: What is trained from.
         self._untuned = self.model
-        self.ref_model = (
-            ref_model if ref_model is None or isinstance(ref_model, Model) else Model(ref_model, threads=args.threads)
-        )
-        self.train_dataset = as_dataset(train_dataset, self.model, args)
-        self.eval_dataset: Optional[Dataset] = (
-            None if eval_dataset is None else as_dataset(eval_dataset, self.model, args)
-        )
-        self.state = TrainerState()
-        self.control = TrainerControl()
-        self._callbacks = list(callbacks or [])
+        #: The model that the policy is compared with; None: the one that training starts from.
+        self.ref_model = None if ref_model is None else _opened(ref_model, args, "ref_model")
+        #: The tokenizer that was given. The one in the model's files is used, and is the same.
+        self.processing_class = processing_class
+        if processing_class is not None:
+            _check_tokenizer(processing_class, self.model)
+        self._formatting = formatting_func
+        self._compute_metrics = compute_metrics
+        #: The rows that are learned from.
+        self.train_dataset = as_dataset(train_dataset, self.model, args, formatting_func)
+        #: The rows to evaluate on, by name where there are several sets.
+        self.eval_dataset: "Union[Dataset, dict[str, Dataset], None]" = None
+        named = parts(eval_dataset)
+        if named is not None:
+            self.eval_dataset = {name: as_dataset(data, self.model, args, formatting_func) for name, data in named.items()}
+        elif eval_dataset is not None:
+            self.eval_dataset = as_dataset(eval_dataset, self.model, args, formatting_func)
+        if args.eval_strategy in ("steps", "epoch") and self.eval_dataset is None:
+            raise errors.InvalidArgumentError(f"eval_strategy is {args.eval_strategy!r}, but there is no eval_dataset")
+        if (args.load_best_model_at_end or args.save_strategy == "best") and not self._evaluates:
+            raise errors.InvalidArgumentError(
+                "load_best_model_at_end and save_strategy='best' need an eval_dataset, and an eval_strategy other than 'no'")
+        if compute_metrics is not None and args._draws:
+            raise errors.UnsupportedError("compute_metrics: answers that the policy draws have no log-probs of rows; use reward functions")
         self._reduce: Any = None
+        self._user_reduce: "Optional[Callable[[Any], object]]" = None
+        #: What the callbacks were called with last.
+        self.state = TrainerState(train_batch_size=getattr(args, "per_device_train_batch_size", 0))
+        #: What the callbacks ask for.
+        self.control = TrainerControl()
+        #: The set that is being evaluated.
+        self._evaluating: Optional[Dataset] = None
         options = args.native()
+        in_library = self._library_evaluation()
+        if in_library is None and self.eval_dataset is not None:
+            options.eval_steps = 0
         _native.check(
             _native.lib.dpo_trainer_create(
                 self.model._handle, self.ref_model._handle if self.ref_model else None, self.train_dataset._handle,
-                self.eval_dataset._handle if self.eval_dataset else None, byref(options), byref(self._handle),
+                in_library._handle if in_library else None, byref(options), byref(self._handle),
             )
         )
-        self.state.max_steps = self.plan()["steps"]
+        total = self.plan()["steps"]
+        self.state.max_steps = total
+        self.state.num_train_epochs = getattr(args, "num_train_epochs", 0.0)
+        self.state.logging_steps = _every(args.logging_steps, total) if args.logging_strategy != "no" else 0
+        self.state.eval_steps = self._steps_of("eval", total)
+        self.state.save_steps = self._steps_of("save", total)
+        self._callbacks = CallbackHandler(
+            [*([] if args.disable_tqdm else [ProgressCallback]), *reporters(args.report_to), *(callbacks or [])])
+        self._event("on_init_end")
 
-    def add_callback(self, callback: TrainerCallback) -> None:
-        self._callbacks.append(callback)
+    def _read(self, args: Any) -> RunConfig:
+        """The config, of whichever library."""
+        name = self._config.__name__
+        if args is None:
+            return self._config()
+        if isinstance(args, self._config):
+            return args
+        kind = type(args)
+        if dataclasses.is_dataclass(args) and kind.__module__.split(".")[0] in ("trl", "transformers"):
+            if kind.__name__ in (name, "TrainingArguments"):
+                return self._config(**trl_fields.given_in(args, self._config))
+        raise TypeError(f"args is {kind.__module__}.{kind.__name__}, expected libdpo.{name} or TRL's {name}")
+
+    @property
+    def _evaluates(self) -> bool:
+        return self.eval_dataset is not None and self.args.eval_strategy != "no"
+
+    def _library_evaluation(self) -> Optional[Dataset]:
+        """The data that the library evaluates on by itself. Where more is asked for than it does, the trainer stops it to evaluate."""
+        args = self.args
+        steps = getattr(args, "eval_steps", 0) if args.eval_strategy in (None, "steps") else 0
+        more = (
+            isinstance(self.eval_dataset, dict) or self._compute_metrics is not None or args.eval_delay > 0 or args.eval_on_start
+            or args.load_best_model_at_end or args.save_strategy == "best" or 0 < steps < 1
+            or (args.eval_strategy == "steps" and not steps and args.logging_steps < 1)
+        )
+        return self.eval_dataset if self._evaluates and not more else None  # type: ignore[return-value]
+
+    def _steps_of(self, what: str, total: int) -> int:
+        """Steps between evaluations or checkpoints; 0: they come by epochs, or not."""
+        strategy = self.args.eval_strategy if what == "eval" else self.args.save_strategy
+        steps = getattr(self.args, f"{what}_steps", 0)
+        if strategy == "steps" and what == "eval":
+            steps = steps or self.args.logging_steps
+        return _every(steps, total) if strategy in (None, "steps") and steps else 0
+
+    # -------------------------------------------------------------------------------------------------- callbacks
+
+    def add_callback(self, callback: Callback) -> None:
+        """Adds a callback, or one of a class."""
+        self._callbacks.add(callback)
+
+    def pop_callback(self, callback: Callback) -> Any:
+        """Takes out a callback, or the first one of a class, and returns it; None where there is none."""
+        return self._callbacks.pop(callback)
+
+    def remove_callback(self, callback: Callback) -> None:
+        """Takes out a callback, or the first one of a class."""
+        self._callbacks.pop(callback)
+
+    def _event(self, name: str, **kwargs: Any) -> None:
+        given = {
+            "model": self.model, "processing_class": self.processing_class, "optimizer": None, "lr_scheduler": None,
+            "train_dataloader": None, "eval_dataloader": None, **kwargs,
+        }
+        self.control = self._callbacks.call(name, self.args, self.state, self.control, **given)
+
+    def log(self, logs: "dict[str, Any]") -> None:
+        """Adds an entry to ``state.log_history`` and hands it to ``report_to`` and the callbacks."""
+        entry = {**logs, "epoch": self.state.epoch, "step": self.state.global_step}
+        self.state.log_history.append(entry)
+        self.control.should_log = False
+        self._event("on_log", logs=entry)
 
     def plan(self) -> "dict[str, Any]":
         """Steps, tokens and memory by part, known before the first step."""
@@ -202,7 +349,7 @@ class _Trainer(_native.Handle):
 
     # ------------------------------------------------------------------------------------------------------- runs
 
-    def train(self, resume_from_checkpoint: Union[bool, str, "os.PathLike[str]", None] = None) -> TrainOutput:
+    def train(self, resume_from_checkpoint: Union[bool, Path, None] = None) -> TrainOutput:
         """Runs what remains of the plan; ``args.output_dir`` gets metrics, checkpoints, final.h5 and report.html.
 
         ``resume_from_checkpoint``: True for the last checkpoint in ``output_dir`` (from the beginning where there is
@@ -213,117 +360,193 @@ class _Trainer(_native.Handle):
             resume = b"last"
         elif resume_from_checkpoint not in (None, False):
             resume = _native.path_bytes(resume_from_checkpoint)  # type: ignore[arg-type]
-        log = _Log(self.args.logging_steps, self.state.max_steps)
-        progress = Progress(self.state.max_steps, log.every, not self.args.disable_tqdm)
-        self.control.should_training_stop = False
-        losses: "list[float]" = []
-        last: "dict[str, Any]" = {}
-        raised: "list[BaseException]" = []
+        run = _Run(self)
+        self.control.should_training_stop = self.control.should_epoch_stop = False
         started, began = time.monotonic(), len(self.state.log_history)
-
-        def handle(event: _native.Event) -> None:
-            text = (event.text or b"").decode("utf-8", "replace")
-            if event.kind == _native.EVENT_STEP:
-                values = event.metrics.contents
-                metrics = _metrics(event.metrics_json)
-                last.clear()
-                last.update(metrics)
-                losses.append(values.loss)
-                self.state.global_step, self.state.epoch = values.step, values.epoch
-                progress.step(values.step, metrics)
-                self._call("on_step_end")
-                entry = log.add(values.step, metrics)
-                if entry is not None:
-                    self.state.log_history.append(entry)
-                    self._call("on_log", logs=entry)
-            elif event.kind == _native.EVENT_EVALUATION:
-                entry = {**_metrics(event.metrics_json), "step": self.state.global_step}
-                self.state.log_history.append(entry)
-                progress.note(f"evaluation after step {self.state.global_step}: {summary(entry)}")
-                self._call("on_evaluate", metrics=entry)
-            elif event.kind == _native.EVENT_CHECKPOINT:
-                self._call("on_save")
-            elif event.kind == _native.EVENT_NOTE:
-                progress.note(text)
-            elif event.kind == _native.EVENT_PROGRESS and (event.done == event.total or event.done % 1000 == 0):
-                progress.note(f"{text}: {event.done} of {event.total} rows")
-
-        def on_event(event: Any, _: object) -> int:
-            try:
-                handle(event.contents)
-                return 1 if self.control.should_training_stop else 0
-            except BaseException as error:  # carried over the C frames
-                raised.append(error)
-                return 1
-
-        self._call("on_train_begin")
-        with _native.interrupts(self.cancel) as interrupted:
-            status = _native.lib.dpo_trainer_run(
-                self._handle, _native.path_bytes(self.args.output_dir), resume, _native.EventCallback(on_event), None
-            )
-        progress.close()
-        if interrupted:
-            raise KeyboardInterrupt
-        if raised:
-            raise raised[0]
-        if not (status == errors.CancelledError.code and self.control.should_training_stop):
-            _native.check(status)
+        self._event("on_train_begin")
+        if resume is not None:
+            self._recall_best()
+        elif self.args.eval_on_start and self._evaluates:
+            self._evaluate_sets("eval")
+        with self._watching_gradients(run):
+            status = run.go(resume)
+        losses, last = run.losses, run.last
         if resume is not None:
             before = self._earlier(len(losses))
             if not losses and before:
-                progress.note("nothing is left to train: the run was finished before")
+                self._event("on_note", note="nothing is left to train: the run was finished before")
                 losses = [entry["loss"] for entry in before if "loss" in entry]
                 last.update(before[-1])
                 self.state.global_step, self.state.epoch = before[-1]["step"], before[-1].get("epoch", self.state.epoch)
-            earlier = _Log(self.args.logging_steps, self.state.max_steps)
+            earlier = _Log(self.args, self.state.max_steps)
             logged = [earlier.add(entry["step"], entry) if "loss" in entry else entry for entry in before]
             self.state.log_history[:began] = [entry for entry in logged if entry is not None]
+        self._take_best()
+        if status != 0:  # a callback ended it
+            self.save_model(self._file("final.h5"))
         self._take_tuned()
-        self._call("on_train_end")
         mean = sum(losses) / len(losses) if losses else math.nan
         seconds = time.monotonic() - started
         summed = {"train_loss": mean, "train_runtime": seconds, "train_steps_per_second": len(losses) / seconds}
+        self.log(summed)
+        self._event("on_train_end")
         return TrainOutput(self.state.global_step, mean, {**last, **summed})
+
+    def _watching_gradients(self, run: "_Run") -> Any:
+        """While callbacks want to know of complete gradients, the library's reduce tells of them."""
+        return _Reduced(self, run) if self._callbacks.overrides("on_pre_optimizer_step") else _nothing()
+
+    def _file(self, name: str) -> str:
+        return os.path.join(os.fspath(self.args.output_dir or ""), name)
+
+    def _lines(self) -> "list[dict[str, Any]]":
+        """metrics.jsonl of the run."""
+        try:
+            with open(self._file("metrics.jsonl"), encoding="utf-8") as file:
+                return [json.loads(line) for line in file]
+        except FileNotFoundError:
+            return []
 
     def _earlier(self, own: int) -> "list[dict[str, Any]]":
         """What the run wrote of steps and evaluations before the last ``own`` steps."""
-        try:
-            with open(os.path.join(self.args.output_dir, "metrics.jsonl"), encoding="utf-8") as file:
-                entries = [json.loads(line) for line in file]
-        except FileNotFoundError:
-            return []
         first = self.state.global_step - own
         return [
             {name: value for name, value in entry.items() if name != "seconds"}
-            for entry in entries
+            for entry in self._lines()
             if isinstance(entry.get("step"), int) and (not own or entry["step"] <= first)
         ]
 
     def _take_tuned(self) -> None:
         """``model`` becomes what was trained. The one that it was made of stays open for the steps that may follow."""
-        tuned = os.path.join(self.args.output_dir, "final.h5")
+        tuned = self._file("final.h5")
         if not os.path.exists(tuned):
             return
         has_adapter = inspect(tuned)["kind"] == "adapter"
         self.model = self._untuned._reopened(self._untuned.path if has_adapter else tuned, tuned if has_adapter else None)
 
-    def _call(self, name: str, **kwargs: Any) -> None:
-        for callback in self._callbacks:
-            getattr(callback, name, lambda *_, **__: None)(self.args, self.state, self.control, **kwargs)
+    # ------------------------------------------------------------------------------------------------- best model
 
-    def evaluate(self) -> "dict[str, Any]":
-        """Metrics of the evaluation data set now, under TRL's names."""
+    def _is_better(self, metrics: "dict[str, Any]") -> bool:
+        name, greater = best_metric(self.args)
+        value, best = metrics.get(name), self.state.best_metric
+        return value is not None and (best is None or (value > best if greater else value < best))
+
+    def _note_best(self, metrics: "dict[str, Any]") -> None:
+        """Keeps the best evaluation, and its checkpoint where that is asked for."""
+        args = self.args
+        keeps = args.load_best_model_at_end or args.save_strategy == "best"
+        name, _ = best_metric(args)
+        if keeps and name not in metrics:
+            raise errors.InvalidArgumentError(
+                f"metric_for_best_model is {name.removeprefix('eval_')!r}, which the evaluation does not have; it has "
+                + ", ".join(key.removeprefix("eval_") for key in metrics if key.startswith("eval_")))
+        if not self._is_better(metrics):
+            return
+        self.state.best_metric, self.state.best_global_step = metrics[name], self.state.global_step
+        if keeps:
+            self.save_checkpoint(self._file("best.h5"))
+            self.state.best_model_checkpoint = self._file("best.h5")
+            self._event("on_save")
+
+    def _recall_best(self) -> None:
+        """What a run that is resumed had found out."""
+        for entry in self._lines():
+            if self._is_better(entry):
+                self.state.best_metric, self.state.best_global_step = entry[best_metric(self.args)[0]], entry["step"]
+        if os.path.exists(self._file("best.h5")):
+            self.state.best_model_checkpoint = self._file("best.h5")
+
+    def _take_best(self) -> None:
+        state = self.state
+        if not (self.args.load_best_model_at_end and state.best_model_checkpoint) or state.best_global_step == state.global_step:
+            return
+        self.load_checkpoint(state.best_model_checkpoint)
+        self.save_model(self._file("final.h5"))
+        self._event("on_note", note=f"the model is that of step {state.best_global_step}, {best_metric(self.args)[0]} {state.best_metric:.6g}")
+
+    # ------------------------------------------------------------------------------------------------- evaluation
+
+    def evaluate(
+        self, eval_dataset: "Union[Data, Mapping[str, Data], None]" = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> "dict[str, Any]":
+        """Metrics of the evaluation data now, under TRL's names with ``metric_key_prefix``; of several sets with the prefix and the
+        set's name.
+
+        ``eval_dataset``: other data than the trainer's, or a dict of such. ``ignore_keys`` has no meaning here.
+        """
+        return self._evaluate_sets(metric_key_prefix, eval_dataset)
+
+    def _sets(self, prefix: str, data: Any = None) -> "Iterator[tuple[str, Dataset]]":
+        data = self.eval_dataset if data is None else data
+        if data is None:
+            raise errors.StateError("the trainer has no evaluation data: give it an eval_dataset")
+        named = data if isinstance(data, dict) else parts(data)
+        for name, each in (named or {"": data}).items():
+            yield (f"{prefix}_{name}" if name else prefix), as_dataset(each, self.model, self.args, self._formatting)
+
+    def _evaluate_sets(self, prefix: str, data: Any = None) -> "dict[str, Any]":
+        found: "dict[str, Any]" = {}
+        for name, each in self._sets(prefix, data):
+            metrics = self._measure(each, name)
+            self.log(metrics)
+            self.control.should_evaluate = False
+            self._event("on_evaluate", metrics=metrics)
+            found.update(metrics)
+        return {**found, "epoch": self.state.epoch}
+
+    def _measure(self, data: Dataset, prefix: str) -> "dict[str, Any]":
+        started = time.monotonic()
         values = _native.Metrics()
-        _native.check_interruptibly(self.cancel, _native.lib.dpo_trainer_evaluate, self._handle, byref(values))
-        return self._last_metrics()
+        self._evaluating = data
+        try:
+            _native.check_interruptibly(
+                self.cancel, _native.lib.dpo_trainer_evaluate_data, self._handle, data._handle, byref(values))
+        finally:
+            self._evaluating = None
+        metrics = {
+            prefix + name.removeprefix("eval"): value for name, value in self._last_metrics().items() if name.startswith("eval_")
+        }
+        if self._compute_metrics is not None:
+            for name, value in self._compute_metrics(EvalPrediction(self._score(data))).items():
+                metrics[name if name.startswith(prefix + "_") else f"{prefix}_{name}"] = value
+        seconds = time.monotonic() - started
+        metrics[f"{prefix}_runtime"] = seconds
+        metrics[f"{prefix}_samples_per_second"] = len(data) / seconds if seconds else 0.0
+        return metrics
+
+    def _score(self, data: Dataset) -> Forward:
+        count = len(data)
+        outputs = [_arrays.Output(count, c_double) for _ in range(4)]
+        _native.check_interruptibly(
+            self.cancel, _native.lib.dpo_trainer_score_data, self._handle, data._handle, count,
+            *[output.pointer for output in outputs])
+        return Forward(*[output.values for output in outputs])
+
+    def predict(self, test_dataset: Data, ignore_keys: Any = None, metric_key_prefix: str = "test") -> PredictionOutput:
+        """Log-probs of every row of other data now, and the metrics of an evaluation on it.
+
+        ``ignore_keys`` has no meaning here.
+        """
+        data = as_dataset(test_dataset, self.model, self.args, self._formatting)
+        metrics = self._measure(data, metric_key_prefix)
+        result = PredictionOutput(self._score(data), None, metrics)
+        self._event("on_predict", metrics=metrics)
+        return result
+
+    # ------------------------------------------------------------------------------------------------------ files
 
     def cancel(self) -> None:
         """Asks a running call to stop within one micro-batch. Any thread."""
         _native.lib.dpo_trainer_cancel(self._handle)
 
-    def save_model(self, path: Union[str, "os.PathLike[str]"]) -> None:
+    def save_model(self, output_dir: Optional[Path] = None) -> None:
         """Writes the trained adapter or model: a path that ends in .h5 as libdpo's own file, any other as a directory that PEFT or
-        transformers loads. ``libdpo.export`` writes other formats."""
+        transformers loads. ``libdpo.export`` writes other formats.
+
+        ``output_dir``: None: ``args.output_dir``, whose final.h5 stays beside.
+        """
+        path = self.args.output_dir if output_dir is None else output_dir
+        assert path is not None
         if os.fspath(path).endswith(".h5"):
             _native.check(_native.lib.dpo_trainer_save_model(self._handle, _native.path_bytes(path)))
             return
@@ -333,13 +556,28 @@ class _Trainer(_native.Handle):
             to = "peft" if inspect(own)["kind"] == "adapter" else "safetensors"
             export(own, to, path, overwrite=True, **({"base": self._untuned.path} if to == "peft" else {}))
 
-    def save_checkpoint(self, path: Union[str, "os.PathLike[str]"]) -> None:
+    def save_checkpoint(self, path: Path) -> None:
         """Writes parameters, optimiser, position and options."""
         _native.check(_native.lib.dpo_trainer_save(self._handle, _native.path_bytes(path)))
 
-    def load_checkpoint(self, path: Union[str, "os.PathLike[str]"]) -> None:
+    def load_checkpoint(self, path: Path) -> None:
         """Takes up where ``save_checkpoint`` was called. Another model, data set, loss or seed is refused."""
         _native.check(_native.lib.dpo_trainer_load(self._handle, _native.path_bytes(path)))
+
+    def save_state(self) -> None:
+        """Nothing: metrics and checkpoints are written as the run goes. Scripts for TRL call it."""
+
+    def log_metrics(self, split: str, metrics: "dict[str, Any]") -> None:
+        """Prints metrics, as scripts for transformers do. ``split``: "train", "eval" or "test"."""
+        print(f"***** {split} metrics *****")
+        for name, value in metrics.items():
+            print(f"  {name} = {value:.6g}" if isinstance(value, float) else f"  {name} = {value}")
+
+    def save_metrics(self, split: str, metrics: "dict[str, Any]") -> None:
+        """Writes ``split``_results.json to the output directory, as scripts for transformers do."""
+        os.makedirs(self._file(""), exist_ok=True)
+        with open(self._file(f"{split}_results.json"), "w", encoding="utf-8") as file:
+            json.dump(metrics, file, indent=2)
 
     # ------------------------------------------------------------------------------------------------------ steps
 
@@ -349,6 +587,10 @@ class _Trainer(_native.Handle):
         _native.check(_native.lib.dpo_trainer_step(self._handle, byref(values)))
         self.state.global_step, self.state.epoch = values.step, values.epoch
         return {**self._last_metrics(), "step": values.step}
+
+    def _more_metrics(self) -> "dict[str, Any]":
+        """What the package itself knows of a step."""
+        return {}
 
     def _last_metrics(self) -> "dict[str, Any]":
         text = c_void_p()
@@ -440,7 +682,206 @@ class _Trainer(_native.Handle):
 
         callback = _native.ReduceCallback() if reduce is None else _native.ReduceCallback(call)
         _native.check(_native.lib.dpo_trainer_set_reduce(self._handle, callback, None))
-        self._reduce = callback
+        self._reduce, self._user_reduce = callback, reduce
+
+
+class _nothing:
+    """A ``with`` that does nothing."""
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class _Reduced:
+    """While it is entered, ``on_pre_optimizer_step`` is called with each complete gradient, before the user's own reduce."""
+
+    def __init__(self, trainer: _Trainer, run: "_Run") -> None:
+        self._trainer, self._run, self._own = trainer, run, trainer._user_reduce
+
+    def __enter__(self) -> None:
+        def reduce(gradients: Any) -> object:
+            try:
+                self._run.begin_step()
+                self._trainer._event("on_pre_optimizer_step")
+            except BaseException as error:  # carried over the C frames
+                self._run.raised.append(error)
+                return True
+            return self._own(gradients) if self._own else False
+
+        self._trainer.set_reduce(reduce)
+
+    def __exit__(self, *_: object) -> None:
+        self._trainer.set_reduce(self._own)
+
+
+class _Run:
+    """The events of one call of ``train``. What the library does not do by itself (evaluations of several sets, checkpoints that
+    callbacks ask for) is done between two of its calls: it stops with a checkpoint, and then goes on in the same bits."""
+
+    def __init__(self, trainer: _Trainer) -> None:
+        self.trainer = trainer
+        self.log = _Log(trainer.args, trainer.state.max_steps)
+        self.losses: "list[float]" = []
+        self.last: "dict[str, Any]" = {}
+        self.raised: "list[BaseException]" = []
+        #: What is to be done before the next step: "evaluate", "save".
+        self.pending: "set[str]" = set()
+        #: Whether the library was stopped to do it.
+        self._paused = False
+        #: Whether the next step and epoch were announced.
+        self._step_begun = self._epoch_begun = False
+        #: Whether the library's own report of the end was told already.
+        self._told_end = False
+
+    def go(self, resume: Optional[bytes]) -> int:
+        """Runs the plan to its end or to a stop; the library's last status."""
+        trainer = self.trainer
+        callback = _native.EventCallback(self._on_event)
+        directory = _native.path_bytes(trainer.args.output_dir)  # type: ignore[arg-type]
+        while True:
+            self._paused = False
+            if resume is None:
+                self.begin_step()
+            with _native.interrupts(trainer.cancel) as interrupted:
+                status = _native.lib.dpo_trainer_run(trainer._handle, directory, resume, callback, None)
+            if interrupted:
+                raise KeyboardInterrupt
+            if self.raised:
+                raise self.raised[0]
+            is_stopped = status == errors.CancelledError.code
+            if not (is_stopped and (self._paused or trainer.control.should_training_stop)):
+                _native.check(status)
+            if self.pending:
+                self._work()
+                if status == 0 and not trainer.control.should_save and trainer.eval_dataset is not None:
+                    self._report_again(directory, callback)
+            if not is_stopped or trainer.control.should_training_stop:
+                return status
+            resume = b"last"
+            self._told_end = True
+            self.begin_step()
+
+    def _work(self) -> None:
+        trainer, pending = self.trainer, self.pending
+        self.pending = set()
+        if "evaluate" in pending:
+            metrics = trainer._evaluate_sets("eval")
+            self._write(metrics)
+            trainer._note_best(metrics)
+        if "save" in pending or trainer.control.should_save:
+            trainer.control.should_save = False
+            trainer.save_checkpoint(trainer._file(f"checkpoint-{trainer.state.global_step}.h5"))
+            trainer._event("on_save")
+
+    def _write(self, metrics: "dict[str, Any]") -> None:
+        """Metrics of an evaluation into the step's line of metrics.jsonl, where the library writes its own."""
+        lines = self.trainer._lines()
+        if lines and lines[-1].get("step") == self.trainer.state.global_step:
+            lines[-1].update({name: value for name, value in metrics.items() if name != "epoch"})
+            path = self.trainer._file("metrics.jsonl")
+            with open(path + ".new", "w", encoding="utf-8") as file:
+                file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+            os.replace(path + ".new", path)
+
+    def _report_again(self, directory: bytes, callback: Any) -> None:
+        """The report of a finished run once more, with the evaluation after its last step."""
+        trainer = self.trainer
+        trainer.save_checkpoint(trainer._file("autosave.h5"))
+        quiet = _native.EventCallback(lambda event, _: 0)
+        _native.check(_native.lib.dpo_trainer_run(trainer._handle, directory, b"last", quiet, None))
+
+    def begin_step(self) -> None:
+        """Tells once that the next step, and where one begins the next epoch, begin."""
+        trainer = self.trainer
+        if self._step_begun or trainer.state.global_step >= trainer.state.max_steps:
+            return
+        self._step_begun = True
+        control = trainer.control
+        control.should_save = control.should_evaluate = control.should_log = False
+        if not self._epoch_begun:
+            self._epoch_begun = True
+            trainer._event("on_epoch_begin")
+        trainer._event("on_step_begin")
+
+    def _on_event(self, event: Any, _: object) -> int:
+        try:
+            self._handle(event.contents)
+            self._paused = bool(self.pending)
+            return 1 if self._paused or self.trainer.control.should_training_stop else 0
+        except BaseException as error:  # carried over the C frames
+            self.raised.append(error)
+            return 1
+
+    def _handle(self, event: Any) -> None:
+        trainer = self.trainer
+        text = (event.text or b"").decode("utf-8", "replace")
+        if event.kind == _native.EVENT_STEP:
+            self._step(event)
+        elif event.kind == _native.EVENT_EVALUATION:
+            metrics = _metrics(event.metrics_json)
+            trainer.log(metrics)
+            trainer.control.should_evaluate = False
+            trainer._event("on_evaluate", metrics=metrics)
+            trainer._note_best(metrics)
+        elif event.kind == _native.EVENT_CHECKPOINT:
+            # Where the library was stopped to do other work, the file that it stops with is its own affair.
+            if not (self._paused and text.endswith("autosave.h5")):
+                trainer.control.should_save = False
+                trainer._event("on_save")
+        elif event.kind == _native.EVENT_NOTE:
+            if not self._told_end:
+                trainer._event("on_note", note=text)
+        elif event.kind == _native.EVENT_PROGRESS and (event.done == event.total or event.done % 1000 == 0):
+            trainer._event("on_note", note=f"{text}: {event.done} of {event.total} rows")
+
+    def _step(self, event: Any) -> None:
+        trainer, state, control = self.trainer, self.trainer.state, self.trainer.control
+        self.begin_step()
+        self._told_end = False
+        values = event.metrics.contents
+        metrics = {**_metrics(event.metrics_json), **trainer._more_metrics()}
+        self.last.clear()
+        self.last.update(metrics)
+        self.losses.append(values.loss)
+        ended = _ends_epoch(state.epoch, values.epoch) or values.step == state.max_steps
+        state.global_step, state.epoch = values.step, values.epoch
+        trainer._event("on_optimizer_step")
+        trainer._event("on_step_end", metrics=metrics)
+        if ended:
+            trainer._event("on_epoch_end")
+            self._epoch_begun = False
+        control = trainer.control
+        if control.should_epoch_stop and ended:
+            control.should_training_stop = True
+        entry = self.log.add(values.step, metrics, control.should_log)
+        if entry is not None:
+            trainer.log(entry)
+        self._step_begun = False
+        if control.should_evaluate and trainer.eval_dataset is not None or self._evaluation_due(ended):
+            self.pending.add("evaluate")
+        if control.should_save or self._save_due(ended):
+            self.pending.add("save")
+        if not self.pending and not control.should_training_stop:
+            self.begin_step()
+
+    def _evaluation_due(self, ended: bool) -> bool:
+        """Whether the trainer, not the library, evaluates after this step."""
+        trainer, state, args = self.trainer, self.trainer.state, self.trainer.args
+        if not trainer._evaluates or trainer._library_evaluation() is not None:
+            return False
+        if state.eval_steps:
+            due = state.global_step % state.eval_steps == 0 or state.global_step == state.max_steps
+            return due and state.global_step >= args.eval_delay
+        return ended and state.epoch + 1e-6 >= args.eval_delay
+
+    def _save_due(self, ended: bool) -> bool:
+        """Whether the trainer, not the library, saves after this step."""
+        state, args = self.trainer.state, self.trainer.args
+        if args.save_strategy == "epoch":
+            return ended
+        steps = getattr(args, "save_steps", 0)
+        return args.save_strategy == "steps" and 0 < steps < 1 and state.global_step % state.save_steps == 0
 
 
 class ReferenceTrainer(_Trainer):
@@ -448,15 +889,16 @@ class ReferenceTrainer(_Trainer):
 
     def __init__(
         self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
+        model: Union[Model, Path],
+        ref_model: Union[Model, Path, None] = None,
         args: Optional[RunConfig] = None,
         train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        eval_dataset: "Union[Data, Mapping[str, Data], None]" = None,
+        callbacks: Optional[Sequence[Callback]] = None,
         peft_config: Any = None,
+        **others: Any,
     ) -> None:
-        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config, **others)
 
 
 class PolicyTrainer(_Trainer):
@@ -464,66 +906,89 @@ class PolicyTrainer(_Trainer):
 
     def __init__(
         self,
-        model: Union[Model, str, "os.PathLike[str]"],
+        model: Union[Model, Path],
         args: Optional[RunConfig] = None,
         train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        eval_dataset: "Union[Data, Mapping[str, Data], None]" = None,
+        callbacks: Optional[Sequence[Callback]] = None,
         peft_config: Any = None,
+        **others: Any,
     ) -> None:
-        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config)
+        super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config, **others)
 
 
 class RolloutTrainer(_Trainer):
     """``model`` answers the prompts of ``train_dataset`` ({"prompt"} as text or messages), and ``reward`` says how good the
     answers are.
 
-    ``reward``: a reward ``Model`` with the policy's tokenizer, a ``TextClassifier``, or a function of a list of ``Answer`` that
-    returns one number each. An exception in it stops the step, unapplied, and is raised where the step was asked for.
+    ``reward``, or by TRL's name ``reward_funcs``: a reward ``Model`` with the policy's tokenizer or its path, a ``TextClassifier``, a
+    function of a list of ``Answer`` that returns one number each, a function as TRL calls it, with the keywords ``prompts``,
+    ``completions``, ``completion_ids`` and a list for each other column of the rows, or a list of these, which are summed by
+    ``args.reward_weights``. A function returns None for an answer that it does not judge. An exception in it stops the step,
+    unapplied, and is raised where the step was asked for.
     """
 
     def __init__(
         self,
-        model: Union[Model, str, "os.PathLike[str]"],
-        reward: Reward,
+        model: Union[Model, Path],
+        reward: "Union[Reward, Sequence[Reward], None]" = None,
         args: Optional[RunConfig] = None,
         train_dataset: Optional[Data] = None,
-        eval_dataset: Optional[Data] = None,
-        ref_model: Union[Model, str, "os.PathLike[str]", None] = None,
-        callbacks: Optional[Sequence[TrainerCallback]] = None,
+        eval_dataset: "Union[Data, Mapping[str, Data], None]" = None,
+        ref_model: Union[Model, Path, None] = None,
+        callbacks: Optional[Sequence[Callback]] = None,
         peft_config: Any = None,
+        *,
+        reward_funcs: "Union[Reward, Sequence[Reward], None]" = None,
+        **others: Any,
     ) -> None:
-        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config)
+        if (reward is None) == (reward_funcs is None):
+            raise errors.InvalidArgumentError("give a reward, or reward_funcs" + ("" if reward is None else ", not both"))
+        super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config, **others)
         self._raised: "list[BaseException]" = []
         self._reward: Any = None
-        self.set_reward(reward)
+        self._functions: Optional[RewardFunctions] = None
+        self.set_reward(reward if reward_funcs is None else reward_funcs)
 
-    def set_reward(self, reward: Reward) -> None:
+    def set_reward(self, reward: "Union[Reward, Sequence[Reward]]") -> None:
         """Gives the answers another judge."""
-        if isinstance(reward, Model):
-            _native.check(_native.lib.dpo_trainer_set_reward_model(self._handle, reward._handle))
-        elif isinstance(reward, TextClassifier):
-            _native.check(_native.lib.dpo_trainer_set_reward_classifier(self._handle, reward._handle, 0))
-        elif callable(reward):
-            callback = _native.RewardCallback(lambda *arguments: self._call_reward(reward, *arguments))
+        rewards = list(reward) if isinstance(reward, (list, tuple)) else [reward]
+        rewards = [_opened(each, self.args, "reward") if isinstance(each, (str, os.PathLike)) else each for each in rewards]
+        weights = getattr(self.args, "reward_weights", None)
+        self._functions = None
+        if not rewards:
+            raise errors.InvalidArgumentError("reward_funcs is empty; give at least one")
+        if len(rewards) == 1 and weights is None and isinstance(rewards[0], Model):
+            _native.check(_native.lib.dpo_trainer_set_reward_model(self._handle, rewards[0]._handle))
+        elif len(rewards) == 1 and weights is None and isinstance(rewards[0], TextClassifier):
+            _native.check(_native.lib.dpo_trainer_set_reward_classifier(self._handle, rewards[0]._handle, 0))
+        else:
+            self._functions = RewardFunctions(rewards, weights)
+            callback = _native.RewardCallback(self._call_reward)
             _native.check(_native.lib.dpo_trainer_set_reward(self._handle, callback, None))
             self._reward = callback
-        else:
-            raise TypeError(f"reward is {type(reward).__name__}, expected a Model, a TextClassifier or a function")
 
-    def _call_reward(self, reward: Any, answers: Any, rewards: Any, _: object) -> int:
+    def _rows_of(self, is_evaluation: bool) -> "list[dict[str, Any]]":
+        if not is_evaluation:
+            return self.train_dataset.rows()
+        data = self._evaluating or self.eval_dataset
+        return data.rows() if isinstance(data, Dataset) else []
+
+    def _call_reward(self, answers: Any, rewards: Any, _: object) -> int:
         try:
-            found = [float(value) for value in reward(_answers(answers.contents))]
-            if len(found) != answers.contents.count:
-                raise errors.FormatError(
-                    f"the reward function returned {len(found)} numbers for {answers.contents.count} answers"
-                )
-            for index, value in enumerate(found):
+            values = answers.contents
+            is_evaluation = bool(values.is_evaluation)
+            found = answers_of(values, self._rows_of(is_evaluation))
+            assert self._functions is not None
+            for index, value in enumerate(self._functions(found, self.state, is_evaluation)):
                 rewards[index] = value
             return 0
         except BaseException as error:  # carried over the C frames
             self._raised.append(error)
             return 1
+
+    def _more_metrics(self) -> "dict[str, Any]":
+        return self._functions.take_metrics() if self._functions else {}
 
     def _unwrap(self, work: "Callable[[], Any]") -> Any:
         self._raised.clear()
@@ -534,11 +999,16 @@ class RolloutTrainer(_Trainer):
                 raise self._raised.pop() from None
             raise
 
-    def train(self, resume_from_checkpoint: Union[bool, str, "os.PathLike[str]", None] = None) -> TrainOutput:
+    def train(self, resume_from_checkpoint: Union[bool, Path, None] = None) -> TrainOutput:
         return self._unwrap(lambda: super(RolloutTrainer, self).train(resume_from_checkpoint))
 
     def step(self) -> "dict[str, Any]":
         return self._unwrap(super().step)
 
-    def evaluate(self) -> "dict[str, Any]":
-        return self._unwrap(super().evaluate)
+    def evaluate(
+        self, eval_dataset: "Union[Data, Mapping[str, Data], None]" = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
+    ) -> "dict[str, Any]":
+        return self._unwrap(lambda: super(RolloutTrainer, self).evaluate(eval_dataset, ignore_keys, metric_key_prefix))
+
+    def predict(self, test_dataset: Data, ignore_keys: Any = None, metric_key_prefix: str = "test") -> PredictionOutput:
+        raise errors.UnsupportedError("predict: answers that the policy draws have no log-probs of rows; use evaluate or model.generate")
