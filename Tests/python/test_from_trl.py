@@ -12,8 +12,9 @@ import warnings
 from unittest import mock
 
 import libdpo
+import trl_scripts
 from libdpo import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, LoraConfig, SFTConfig, trl_fields
-from support import FIXTURES, MODEL, PAIRS, Case, rows
+from support import FIXTURES, MODEL, PAIRS, Case, rows, run
 
 CHAT = FIXTURES / "models" / "qwen2"
 QUIET = {"disable_tqdm": True, "threads": 2, "overwrite_output_dir": True, "lora_r": 2}
@@ -353,7 +354,7 @@ class Runs(Case):
         self.assertEqual(calls, ["init_end 0"])
         trainer.train()
         steps = [call for call in calls if call.split()[0] in ("epoch_begin", "step_begin", "pre_optimizer_step", "optimizer_step", "step_end")]
-        self.assertEqual(steps[:6], ["epoch_begin 0", "step_begin 0", "pre_optimizer_step 0", "optimizer_step 1", "step_end 1", "step_begin 1"])
+        self.assertEqual(steps[:6], ["epoch_begin 0", "step_begin 0", "pre_optimizer_step 0", "optimizer_step 0", "step_end 1", "step_begin 1"])
         self.assertEqual([call for call in calls if call.startswith("step_begin")], [f"step_begin {n}" for n in range(4)])
         self.assertEqual([call for call in calls if call.startswith("evaluate")], ["evaluate 3"])
         self.assertEqual([call for call in calls if call.startswith("save")], ["save 3", "save 4"])
@@ -432,10 +433,11 @@ class Runs(Case):
         module.SummaryWriter = SummaryWriter
         module.__spec__ = types.SimpleNamespace()
         with mock.patch.dict(sys.modules, {"tensorboardX": module, "tensorboard": None}):
-            trainer = self.trainer(report_to=["tensorboard"], max_steps=2, logging_steps=1)
+            trainer = self.trainer("board", report_to=["tensorboard"], max_steps=2, logging_steps=1, eval_on_start=True, overwrite_output_dir=False)
             trainer.train()
-        self.assertEqual((written[0], written[-1]), ((str(self.directory / "run" / "runs"),), ("closed",)))
-        self.assertIn(("train/loss", trainer.state.log_history[0]["loss"], 1), written)
+        self.assertEqual((written[0], written[-1]), ((str(self.directory / "board" / "runs"),), ("closed",)))
+        self.assertEqual(written[1], ("eval/loss", trainer.state.log_history[0]["eval_loss"], 0))
+        self.assertIn(("train/loss", trainer.state.log_history[1]["loss"], 1), written)
         for name in ("tensorboard", "wandb", "trackio"):
             with mock.patch.dict(sys.modules, {name: None, "tensorboardX": None}):
                 self.assertRaisesRegex(ImportError, f"needs the package {name}.*pip install {name}", self.trainer, report_to=name)
@@ -505,6 +507,36 @@ class Rewards(Case):
         self.assertRaisesRegex(libdpo.InvalidArgumentError, "reward_funcs is empty", self.train, [])
         with self.assertRaisesRegex(libdpo.InvalidArgumentError, "give a reward"):
             GRPOTrainer(MODEL, args=GRPOConfig(**QUIET), train_dataset=PAIRS)
+
+
+class Scripts(Case):
+    """docs/from-trl.md, with what its scripts import beside libdpo reduced to what they use."""
+
+    def test_two_lines_change_and_every_script_runs(self) -> None:
+        trl_scripts.write_rows(self.directory)
+        (self.directory / "model.gguf").symlink_to(FIXTURES / "gguf" / "qwen2.gguf")
+        (self.directory / "model").symlink_to(CHAT)
+        (self.directory / "transformers.py").write_text("class AutoTokenizer:\n    from_pretrained = staticmethod(lambda name: None)\n")
+        (self.directory / "datasets.py").write_text(
+            "import json\ndef load_dataset(kind, data_files, split):\n    return [json.loads(line) for line in open(data_files)]\n")
+        (self.directory / "peft.py").write_text(
+            "import dataclasses, typing, libdpo\n@dataclasses.dataclass\nclass LoraConfig(libdpo.LoraConfig):\n"
+            "    modules_to_save: typing.Any = None\n")
+        scripts = trl_scripts.scripts()
+        self.assertEqual(len(scripts), 9)
+        for name, (theirs, ours) in scripts.items():
+            with self.subTest(name):
+                changed = [pair for pair in zip(theirs.splitlines(), ours.splitlines(), strict=True) if pair[0] != pair[1]]
+                self.assertEqual(len(changed), 2)
+                self.assertRegex(changed[0][0], "^from trl.* import")
+                self.assertRegex(changed[1][0], '"Qwen/Qwen2.5-0.5B-Instruct"')
+                self.assertRegex(changed[1][1], '"model(.gguf)?"')
+                done = run(
+                    sys.executable, "-W", "error::UserWarning", "-c", ours, cwd=self.directory,
+                    env={"PYTHONPATH": f"{self.directory}:{os.environ['PYTHONPATH']}"})
+                self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.directory / "dpo-adapter" / "adapter_model.safetensors").is_file())
+        self.assertTrue((self.directory / "reward-adapter" / "adapter_config.json").is_file())
 
 
 if __name__ == "__main__":

@@ -70,22 +70,28 @@ class TensorBoardCallback(TrainerCallback):
     def __init__(self) -> None:
         self._add: Any = None
         self._close: Any = None
+        #: Entries of before the first step, until which the run's directory has to be empty.
+        self._waiting: "list[tuple[str, float, int]]" = []
         if not any(importlib.util.find_spec(name) for name in ("tensorboard", "tensorboardX")):
             _tensorboard("")
 
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        directory = args.logging_dir or os.path.join(args.output_dir, "runs", *([args.run_name] if args.run_name else []))
-        self._add, self._close = _tensorboard(directory)
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._add is None:
+            directory = args.logging_dir or os.path.join(args.output_dir, "runs", *([args.run_name] if args.run_name else []))
+            self._add, self._close = _tensorboard(directory)
 
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, logs: Any = None, **kwargs: Any) -> None:
+        self._waiting += [(name, value, state.global_step) for name, value in _numbers(logs or {}).items()]
         if self._add:
-            for name, value in _numbers(logs or {}).items():
-                self._add(name, value, state.global_step)
+            for entry in self._waiting:
+                self._add(*entry)
+            self._waiting.clear()
 
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._close:
             self._close()
-            self._add = self._close = None
+        self._add = self._close = None
+        self._waiting.clear()
 
 
 class _ModuleCallback(TrainerCallback):

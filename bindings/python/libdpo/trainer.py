@@ -845,8 +845,8 @@ class _Run:
         self.last.update(metrics)
         self.losses.append(values.loss)
         ended = _ends_epoch(state.epoch, values.epoch) or values.step == state.max_steps
-        state.global_step, state.epoch = values.step, values.epoch
         trainer._event("on_optimizer_step")
+        state.global_step, state.epoch = values.step, values.epoch
         trainer._event("on_step_end", metrics=metrics)
         if ended:
             trainer._event("on_epoch_end")

@@ -370,7 +370,8 @@ def read(kind: type, given: "dict[str, Any]") -> "dict[str, Any]":
 def given_in(args: Any, kind: type) -> "dict[str, Any]":
     """What a config of TRL or transformers' TrainingArguments sets: what differs from a new one of its class, and of
     TrainingArguments, whose defaults are not TRL's, every option that ``kind`` has."""
-    fields = [field.name for field in dataclasses.fields(args) if field.init]
+    declared = {field.name: field.default for field in dataclasses.fields(args) if field.init}
+    fields = list(declared)
     # Some values follow from others, and from the machine.
     kept = (
         "output_dir", "bf16", "fp16", "use_cpu", "per_device_train_batch_size", "gradient_accumulation_steps", "num_generations",
@@ -383,12 +384,14 @@ def given_in(args: Any, kind: type) -> "dict[str, Any]":
     found = {}
     for name in fields:
         value = _plain(getattr(args, name))
-        same = value == _plain(getattr(standard, name)) and name not in kept
+        same = value == (declared[name] if name in kept else _plain(getattr(standard, name)))
         if not same or (type(args).__name__ == "TrainingArguments" and name in options):
             found[name] = value
     # TRL sets bf16 where nobody says otherwise, and recomputes blocks, which changes no number.
     for name in ("bf16", "use_cpu", "gradient_checkpointing"):
         found.pop(name, None)
+    # Where it is not set, TRL does not evaluate.
+    found.setdefault("eval_strategy", _plain(getattr(args, "eval_strategy", None)))
     if isinstance(found.get("beta"), list) and len(found["beta"]) == 1:
         found["beta"] = found["beta"][0]
     return found
