@@ -36,7 +36,7 @@ abi: deps ## record the binary interface of dpo.h and libdpo.so in packaging/abi
 	@scripts/deps "$(PYTHON)" "$(VENV)" abigail-tools
 	@$(VENV)/bin/python scripts/abi --write
 
-docs: build ## the reference of the Swift API as a static site, in build/docs/swift
+docs: build ## the references of the Swift API and the Python package as static sites, in build/docs
 	@SWIFT="$(SWIFT)" $(VENV)/bin/python scripts/docs
 
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv

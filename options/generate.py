@@ -1052,9 +1052,8 @@ def python_words(option: Option, method: "dict | None" = None) -> str:
 
 
 def python_field(option: Option, default: object = ..., method: "dict | None" = None) -> "list[str]":
-    lines = wrap(python_words(option, method), "    #: ")
     kind = option.python_type()
-    return lines + [f"    {option.python}: {kind} = {option.python_default(default)}"]
+    return [f"    {option.python}: {kind} = {option.python_default(default)}", *docstring(python_words(option, method), "    ")]
 
 
 def docstring(text: str, indent: str, options: "list[Option] | None" = None) -> "list[str]":

@@ -96,8 +96,7 @@ def defaults():
                 value = value[0]
             if found is None and value is not None:
                 text = (ROOT / "bindings/python/libdpo/configs.py").read_text().split(f"class {kind.__name__}(")[1].split("@dataclass")[0]
-                block = " ".join(line.strip("# :") for line in text.split(f"    {field.name}: ")[0].split("\n\n")[-1].splitlines()[-6:])
-                told = block.split("None: ")[-1].rstrip(". ")
+                told = text.split(f"    {field.name}: ")[1].split('"""')[1].split("None: ")[1].rstrip(".")
                 assert float(told) == value, f"{kind.__name__}.{field.name}: None is {told}, TRL has {value}"
             else:
                 assert found == value, f"{kind.__name__}.{field.name} is {found!r}, TRL has {value!r}"
@@ -140,7 +139,7 @@ def arguments():
     for method in PLACES:
         name = ours(method).__name__.replace("Config", "Trainer")
         given = set(inspect.signature(getattr(importlib.import_module(PLACES[method]), name).__init__).parameters) - {"self"}
-        own = set(inspect.signature(getattr(libdpo, name).__init__).parameters) | set(inspect.signature(trainer._Trainer.__init__).parameters)
+        own = set(inspect.signature(getattr(libdpo, name).__init__).parameters) | set(inspect.signature(trainer.Trainer.__init__).parameters)
         missing = sorted(given - own - set(trainer._REFUSED) - {"optimizers"})
         assert not missing, f"{name}: {missing}"
 

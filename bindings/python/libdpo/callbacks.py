@@ -18,52 +18,53 @@ __all__ = [
 class TrainerState:
     """Where a run stands, as transformers' class of this name has it."""
 
-    #: Optimiser steps done.
     global_step: int = 0
-    #: Optimiser steps of the whole run.
+    """Optimiser steps done."""
     max_steps: int = 0
-    #: Passes over the data done, a fraction within one.
+    """Optimiser steps of the whole run."""
     epoch: float = 0.0
-    #: An entry every ``logging_steps`` with means over these steps, one for each evaluation, and one of the whole run.
+    """Passes over the data done, a fraction within one."""
     log_history: "list[dict[str, Any]]" = field(default_factory=list)
-    #: The best value of ``metric_for_best_model`` so far.
+    """An entry every ``logging_steps`` with means over these steps, one for each evaluation, and one of the whole run."""
     best_metric: Optional[float] = None
-    #: The step that had it.
+    """The best value of ``metric_for_best_model`` so far."""
     best_global_step: Optional[int] = None
-    #: The checkpoint that holds it, with ``load_best_model_at_end`` or ``save_strategy="best"``.
+    """The step that had it."""
     best_model_checkpoint: Optional[str] = None
-    #: Steps between log entries.
+    """The checkpoint that holds it, with ``load_best_model_at_end`` or ``save_strategy="best"``."""
     logging_steps: int = 0
-    #: Steps between evaluations, 0 where they come by epochs or not at all.
+    """Steps between log entries."""
     eval_steps: int = 0
-    #: Steps between checkpoints, 0 where they come by epochs or not at all.
+    """Steps between evaluations, 0 where they come by epochs or not at all."""
     save_steps: int = 0
-    #: Rows of a micro-batch.
+    """Steps between checkpoints, 0 where they come by epochs or not at all."""
     train_batch_size: int = 0
-    #: Passes over the data that the run was asked for.
+    """Rows of a micro-batch."""
     num_train_epochs: float = 0.0
-    #: True: there is one process.
+    """Passes over the data that the run was asked for."""
     is_local_process_zero: bool = True
-    #: True: there is one process.
+    """True: there is one process."""
     is_world_process_zero: bool = True
-    #: False: libdpo searches no hyperparameters.
+    """True: there is one process."""
     is_hyper_param_search: bool = False
+    """False: libdpo searches no hyperparameters."""
 
 
 @dataclass
 class TrainerControl:
     """What a callback asks for: set a field, or return another ``TrainerControl``."""
 
-    #: End the run after this step, with a checkpoint to resume from.
     should_training_stop: bool = False
-    #: End the run at the end of this epoch. A run has one plan of all its steps, so that an epoch alone cannot be cut short.
+    """End the run after this step, with a checkpoint to resume from."""
     should_epoch_stop: bool = False
-    #: Write a checkpoint after this step.
+    """End the run at the end of this epoch. A run has one plan of all its steps, so that an epoch alone cannot be cut
+    short."""
     should_save: bool = False
-    #: Evaluate after this step.
+    """Write a checkpoint after this step."""
     should_evaluate: bool = False
-    #: Log the means since the last entry after this step.
+    """Evaluate after this step."""
     should_log: bool = False
+    """Log the means since the last entry after this step."""
 
 
 class TrainerCallback:
@@ -130,8 +131,8 @@ class TrainerCallback:
         """The library has something to say. Not in transformers."""
 
 
-#: What a trainer takes as a callback: an instance, or a class to make one of.
 Callback = Union[Any, type]
+"""What a trainer takes as a callback: an instance, or a class to make one of."""
 
 
 class CallbackHandler:

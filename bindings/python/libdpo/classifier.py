@@ -44,6 +44,7 @@ class TextClassifier(_native.Handle):
         return made
 
     def save(self, path: "str | os.PathLike[str]") -> None:
+        """Writes the classifier to a file."""
         _native.check(_native.lib.dpo_classifier_save(self._handle, _native.path_bytes(path)))
 
     def log_odds(self, texts: "Sequence[str]") -> "list[float]":

@@ -21,10 +21,10 @@ __all__ = ["OptimalPolicy", "bradley_terry", "divergence", "implicit_rewards", "
 class OptimalPolicy:
     """The policy that maximises E[r] - beta D_f(policy || reference)."""
 
-    #: Log-probs of the answers.
     logps: Any
-    #: What makes the probabilities sum to 1; under reverse_kl it is beta log Z.
+    """Log-probs of the answers."""
     normalizer: float
+    """What makes the probabilities sum to 1; under reverse_kl it is beta log Z."""
 
 
 def optimal_policy(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import inspect
 import json
 import math
 from collections.abc import Sequence
@@ -38,6 +39,12 @@ class _ReadsTRL(type):
     def __call__(cls, *args: Any, **given: Any) -> Any:
         return super().__call__(*args, **trl_fields.read(cls, given))
 
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        """What help and editors show: the options."""
+        own = inspect.signature(cls.__init__)
+        return own.replace(parameters=list(own.parameters.values())[1:])
+
 
 @dataclass
 class RunConfig(metaclass=_ReadsTRL):
@@ -47,39 +54,40 @@ class RunConfig(metaclass=_ReadsTRL):
     and others are refused by a sentence that says what to write: docs/from-trl.md lists them.
     """
 
-    #: The directory of the run: metrics, checkpoints, final.h5 and report.html. None: trainer_output.
     output_dir: Optional[str] = "trainer_output"
-    #: When ``state.log_history`` and ``report_to`` get an entry: "steps", "epoch" or "no". Files get every step.
+    """The directory of the run: metrics, checkpoints, final.h5 and report.html. None: trainer_output."""
     logging_strategy: str = "steps"
-    #: Steps between progress lines and log entries, which hold means over them; below 1 a share of the run.
+    """When ``state.log_history`` and ``report_to`` get an entry: "steps", "epoch" or "no". Files get every step."""
     logging_steps: float = 10
-    #: Log the first step as well.
+    """Steps between progress lines and log entries, which hold means over them; below 1 a share of the run."""
     logging_first_step: bool = False
-    #: Where log entries go: "tensorboard", "wandb", "trackio", a list of them, "all" for those that are installed, or "none".
+    """Log the first step as well."""
     report_to: Union[str, Sequence[str]] = "none"
-    #: The name of the run for ``report_to``.
+    """Where log entries go: "tensorboard", "wandb", "trackio", a list of them, "all" for those that are installed, or
+    "none"."""
     run_name: Optional[str] = None
-    #: The project of the run for Weights & Biases and Trackio.
+    """The name of the run for ``report_to``."""
     project: str = "huggingface"
-    #: Where TensorBoard's files go. None: output_dir/runs. Source: transformers before 5.
+    """The project of the run for Weights & Biases and Trackio."""
     logging_dir: Optional[str] = None
-    #: When to evaluate: "no", "steps" or "epoch". None: as ``eval_steps`` says, at the end of every epoch where it is 0, if there
-    #: is an ``eval_dataset``. Source: not in TRL, where None is "no".
+    """Where TensorBoard's files go. None: output_dir/runs. Source: transformers before 5."""
     eval_strategy: Optional[str] = None
-    #: Steps, or with "epoch" epochs, before the first evaluation.
+    """When to evaluate: "no", "steps" or "epoch". None: as ``eval_steps`` says, at the end of every epoch where it is
+    0, if there is an ``eval_dataset``. Source: not in TRL, where None is "no"."""
     eval_delay: float = 0
-    #: Evaluate before the first step, too.
+    """Steps, or with "epoch" epochs, before the first evaluation."""
     eval_on_start: bool = False
-    #: When to write checkpoints: "steps", "epoch", "no", or "best": when an evaluation is the best so far.
+    """Evaluate before the first step, too."""
     save_strategy: str = "steps"
-    #: End with the weights of the best evaluation instead of the last ones.
+    """When to write checkpoints: "steps", "epoch", "no", or "best": when an evaluation is the best so far."""
     load_best_model_at_end: bool = False
-    #: The metric that decides which is the best, with or without "eval_". None: loss.
+    """End with the weights of the best evaluation instead of the last ones."""
     metric_for_best_model: Optional[str] = None
-    #: Whether more of it is better. None: unless its name ends with loss.
+    """The metric that decides which is the best, with or without "eval_". None: loss."""
     greater_is_better: Optional[bool] = None
-    #: No progress on stderr.
+    """Whether more of it is better. None: unless its name ends with loss."""
     disable_tqdm: bool = False
+    """No progress on stderr."""
 
     #: The method that is trained, and whether it learns from answers that the policy draws.
     _method = ""
@@ -127,18 +135,18 @@ class RunConfig(metaclass=_ReadsTRL):
 class RewardedConfig:
     """What methods have that reward the policy's own answers."""
 
-    #: Weight of each reward function. None: 1 each.
     reward_weights: Optional[Sequence[float]] = None
-    #: What the chat template of every prompt gets to know besides messages.
+    """Weight of each reward function. None: 1 each."""
     chat_template_kwargs: Optional["dict[str, Any]"] = None
+    """What the chat template of every prompt gets to know besides messages."""
 
 
 @dataclass
 class TextConfig:
     """What methods have that learn from text."""
 
-    #: The column that holds the text of a row.
     dataset_text_field: str = "text"
+    """The column that holds the text of a row."""
 
 
 def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> None:
@@ -174,20 +182,20 @@ def _set(options: _native.TrainOptions, name: str, kind: Any, value: Any) -> Non
 class LoraConfig:
     """A new LoRA adapter, with PEFT's names and defaults; PEFT's own ``LoraConfig`` is taken as well."""
 
-    #: Rank of the adapter's matrices. At least 1.
     r: int = 8
-    #: The adapter is scaled by lora_alpha / r. At least 0.
+    """Rank of the adapter's matrices. At least 1."""
     lora_alpha: float = 8
-    #: Dropout before the adapter's matrix A; needs disable_dropout off in the config. 0 to 1.
+    """The adapter is scaled by lora_alpha / r. At least 0."""
     lora_dropout: float = 0.0
-    #: Modules that get an adapter: names such as q_proj, or "all-linear". None: PEFT's choice for the family.
+    """Dropout before the adapter's matrix A; needs disable_dropout off in the config. 0 to 1."""
     target_modules: Optional[Union[str, Sequence[str]]] = None
-    #: Scale by lora_alpha / √r instead.
+    """Modules that get an adapter: names such as q_proj, or "all-linear". None: PEFT's choice for the family."""
     use_rslora: bool = False
-    #: What the matrix A is drawn from: True or "kaiming", or "gaussian". B starts at 0.
+    """Scale by lora_alpha / √r instead."""
     init_lora_weights: Union[bool, str] = True
-    #: PEFT's kind of task. It changes nothing here.
+    """What the matrix A is drawn from: True or "kaiming", or "gaussian". B starts at 0."""
     task_type: Optional[str] = None
+    """PEFT's kind of task. It changes nothing here."""
 
 
 #: What PEFT's configuration may say besides: the values that mean nothing is changed, and what to do instead of another.

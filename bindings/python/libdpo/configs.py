@@ -18,83 +18,83 @@ __all__ = [
 class TrainingConfig(RunConfig):
     """Options that every method has."""
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 2e-5 for sft, 5e-4 for
-    #: pretrain, 1e-4 for reward, 3e-6 for ppo, 5e-7 for online_dpo, 1e-6 for the others.
     learning_rate: Optional[float] = None
-    #: How the learning rate changes over the steps. One of "linear", "cosine", "constant", "constant_with_warmup",
-    #: "cosine_with_restarts", "polynomial", "inverse_sqrt".
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 2e-5 for sft, 5e-4 for
+    pretrain, 1e-4 for reward, 3e-6 for ppo, 5e-7 for online_dpo, 1e-6 for the others."""
     lr_scheduler_type: str = "linear"
-    #: Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647.
+    """How the learning rate changes over the steps. One of "linear", "cosine", "constant", "constant_with_warmup",
+    "cosine_with_restarts", "polynomial", "inverse_sqrt"."""
     warmup_steps: float = 0.0
-    #: AdamW's decoupled weight decay. Biases and norms are exempt. At least 0.
+    """Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647."""
     weight_decay: float = 0.0
-    #: Decay of AdamW's first moment. 0 to 0.999999999.
+    """AdamW's decoupled weight decay. Biases and norms are exempt. At least 0."""
     adam_beta1: float = 0.9
-    #: Decay of AdamW's second moment. 0 to 0.999999999.
+    """Decay of AdamW's first moment. 0 to 0.999999999."""
     adam_beta2: float = 0.999
-    #: Added to AdamW's denominator. At least 0.
+    """Decay of AdamW's second moment. 0 to 0.999999999."""
     adam_epsilon: float = 1e-8
-    #: Gradients are scaled down to this global norm; 0: never. At least 0.
+    """Added to AdamW's denominator. At least 0."""
     max_grad_norm: float = 1.0
-    #: Rows of a micro-batch. pretrain, and sft with packing: sequences of max_length tokens. At least 1.
+    """Gradients are scaled down to this global norm; 0: never. At least 0."""
     per_device_train_batch_size: int = 8
-    #: Rows of an evaluation batch. At least 1.
+    """Rows of a micro-batch. pretrain, and sft with packing: sequences of max_length tokens. At least 1."""
     per_device_eval_batch_size: int = 8
-    #: Micro-batches of an optimiser step. At least 1.
+    """Rows of an evaluation batch. At least 1."""
     gradient_accumulation_steps: int = 1
-    #: Passes over the data, unless max_steps is set. More than 0, at most 1000000.
+    """Micro-batches of an optimiser step. At least 1."""
     num_train_epochs: float = 3.0
-    #: Optimiser steps; -1: as many as num_train_epochs gives. At least -1.
+    """Passes over the data, unless max_steps is set. More than 0, at most 1000000."""
     max_steps: int = -1
-    #: A new order of rows each epoch, as TRL draws it. Source: TRL: shuffle_dataset.
+    """Optimiser steps; -1: as many as num_train_epochs gives. At least -1."""
     shuffle: bool = True
-    #: Seed of the row order, of LoRA's first weights and of dropout. 0 to 4294967295.
+    """A new order of rows each epoch, as TRL draws it. Source: TRL: shuffle_dataset."""
     seed: int = 42
-    #: Seed of the row order alone. 0 to 4294967295. None: seed.
+    """Seed of the row order, of LoRA's first weights and of dropout. 0 to 4294967295."""
     data_seed: Optional[int] = None
-    #: Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least 1.
-    #: None: all of them.
+    """Seed of the row order alone. 0 to 4294967295. None: seed."""
     max_length: Optional[int] = 1024
-    #: Which end of a row longer than max_length is kept. One of "keep_start", "keep_end".
+    """Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least 1.
+    None: all of them."""
     truncation_mode: str = "keep_start"
-    #: Rank of a new LoRA adapter; 0: train every weight. 0 to 65536. Source: PEFT: r.
+    """Which end of a row longer than max_length is kept. One of "keep_start", "keep_end"."""
     lora_r: int = 0
-    #: The adapter is scaled by lora_alpha / lora_r. At least 0. None: lora_r.
+    """Rank of a new LoRA adapter; 0: train every weight. 0 to 65536. Source: PEFT: r."""
     lora_alpha: Optional[float] = None
-    #: Dropout before the adapter's matrix A. Needs disable_dropout off. 0 to 0.999999.
+    """The adapter is scaled by lora_alpha / lora_r. At least 0. None: lora_r."""
     lora_dropout: float = 0.0
-    #: Modules that get an adapter: names such as q_proj, or all-linear; empty: PEFT's choice for the family. Source:
-    #: PEFT: target_modules.
+    """Dropout before the adapter's matrix A. Needs disable_dropout off. 0 to 0.999999."""
     lora_target_modules: Optional[Union[str, Sequence[str]]] = None
-    #: Scale by lora_alpha / √lora_r instead.
+    """Modules that get an adapter: names such as q_proj, or all-linear; empty: PEFT's choice for the family. Source: PEFT:
+    target_modules."""
     use_rslora: bool = False
-    #: What the adapter's matrix A is drawn from. B starts at 0. One of "kaiming", "gaussian".
+    """Scale by lora_alpha / √lora_r instead."""
     init_lora_weights: str = "kaiming"
-    #: No dropout in policy and reference model.
+    """What the adapter's matrix A is drawn from. B starts at 0. One of "kaiming", "gaussian"."""
     disable_dropout: bool = True
-    #: Steps between evaluations; 0: at the end of every epoch. At least 0.
+    """No dropout in policy and reference model."""
     eval_steps: int = 0
-    #: Steps between checkpoints; 0: only the final model. At least 0.
+    """Steps between evaluations; 0: at the end of every epoch. At least 0."""
     save_steps: int = 500
-    #: Checkpoints that are kept; the oldest go first. At least 1. None: all.
+    """Steps between checkpoints; 0: only the final model. At least 0."""
     save_total_limit: Optional[int] = None
-    #: Steps between writes of the one file that a crashed run resumes from; 0: never, -1: every step for LoRA, never
-    #: for full training. At least -1. Source: not in TRL.
+    """Checkpoints that are kept; the oldest go first. At least 1. None: all."""
     autosave_steps: int = -1
-    #: Start anew in a directory that holds an earlier run.
+    """Steps between writes of the one file that a crashed run resumes from; 0: never, -1: every step for LoRA, never for
+    full training. At least -1. Source: not in TRL."""
     overwrite_output_dir: bool = False
-    #: Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers.
+    """Start anew in a directory that holds an earlier run."""
     gradient_checkpointing: bool = False
-    #: Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
-    #: have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16".
+    """Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers."""
     precision: str = "fp32"
-    #: Compute threads; 0: one a core. Results do not depend on it. 0 to 1024.
+    """Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
+    have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16"."""
     threads: int = 0
-    #: Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0.
+    """Compute threads; 0: one a core. Results do not depend on it. 0 to 1024."""
     memory_limit_mb: int = 0
-    #: Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their results.
-    #: One of "auto", "avx512", "avx2", "neon", "portable", "openblas".
+    """Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0."""
     engine: str = "auto"
+    """Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their results.
+    One of "auto", "avx512", "avx2", "neon", "portable", "openblas"."""
 
 
 @dataclass
@@ -103,41 +103,41 @@ class DPOConfig(TrainingConfig):
 
     _method = "dpo"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
-    #: simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its
-    #: own. Source: paper, equation 7: sigmoid.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     loss_type: Union[str, Sequence[str]] = "sigmoid"
-    #: Weight of each loss in loss_type; empty: 1 each.
+    """The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo, simpo
+    or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its own.
+    Source: paper, equation 7: sigmoid."""
     loss_weights: Optional[Sequence[float]] = None
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """Weight of each loss in loss_type; empty: 1 each."""
     beta: float = 0.1
-    #: ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
-    #: conservative, and for cpo. 0 to 1.
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
     label_smoothing: float = 0.0
-    #: The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "reverse_kl",
-    #: "forward_kl", "js_divergence", "alpha_divergence".
+    """ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
+    conservative, and for cpo. 0 to 1."""
     f_divergence_type: str = "reverse_kl"
-    #: Coefficient of alpha_divergence.
+    """The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "reverse_kl",
+    "forward_kl", "js_divergence", "alpha_divergence"."""
     f_alpha_divergence_coef: float = 0.5
-    #: Temperature of the discopop loss. More than 0.
+    """Coefficient of alpha_divergence."""
     discopop_tau: float = 0.05
-    #: LD-DPO: weight of the tokens that the longer completion has beyond the shorter one. 0 to 1. None: 1.
+    """Temperature of the discopop loss. More than 0."""
     ld_alpha: Optional[float] = None
-    #: WPO: weight each pair by how likely the policy is to write it.
+    """LD-DPO: weight of the tokens that the longer completion has beyond the shorter one. 0 to 1. None: 1."""
     use_weighting: bool = False
-    #: Take the reference model's log-probs as 0.
+    """WPO: weight each pair by how likely the policy is to write it."""
     reference_free: bool = False
-    #: Compute the reference log-probs of all rows before the first step, and keep them in the output directory.
+    """Take the reference model's log-probs as 0."""
     precompute_ref_log_probs: bool = False
-    #: TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only.
+    """Compute the reference log-probs of all rows before the first step, and keep them in the output directory."""
     sync_ref_model: bool = False
-    #: TR-DPO: weight of the policy in the new reference model. 0 to 1.
+    """TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only."""
     ref_model_mixup_alpha: float = 0.6
-    #: TR-DPO: optimiser steps between two syncs. At least 1.
+    """TR-DPO: weight of the policy in the new reference model. 0 to 1."""
     ref_model_sync_steps: int = 512
+    """TR-DPO: optimiser steps between two syncs. At least 1."""
 
 
 @dataclass
@@ -146,21 +146,21 @@ class RankedConfig(TrainingConfig):
 
     _method = "ranked"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     beta: float = 0.1
-    #: Take the reference model's log-probs as 0.
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
     reference_free: bool = False
-    #: Compute the reference log-probs of all rows before the first step, and keep them in the output directory.
+    """Take the reference model's log-probs as 0."""
     precompute_ref_log_probs: bool = False
-    #: TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only.
+    """Compute the reference log-probs of all rows before the first step, and keep them in the output directory."""
     sync_ref_model: bool = False
-    #: TR-DPO: weight of the policy in the new reference model. 0 to 1.
+    """TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only."""
     ref_model_mixup_alpha: float = 0.6
-    #: TR-DPO: optimiser steps between two syncs. At least 1.
+    """TR-DPO: weight of the policy in the new reference model. 0 to 1."""
     ref_model_sync_steps: int = 512
+    """TR-DPO: optimiser steps between two syncs. At least 1."""
 
 
 @dataclass
@@ -169,19 +169,19 @@ class SFTConfig(TrainingConfig, TextConfig):
 
     _method = "sft"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 2e-5.
     learning_rate: Optional[float] = None
-    #: The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
-    #: simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its
-    #: own. Source: paper, equation 7: sigmoid.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 2e-5."""
     loss_type: Union[str, Sequence[str]] = "nll"
-    #: On rows of prompt and completion: learn the completion only.
+    """The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo, simpo
+    or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its own.
+    Source: paper, equation 7: sigmoid."""
     completion_only_loss: bool = True
-    #: On rows of messages: learn only what the chat template writes inside {% generation %}.
+    """On rows of prompt and completion: learn the completion only."""
     assistant_only_loss: bool = False
-    #: Fill sequences of max_length tokens with as many rows as fit, in TRL's order. Rows of one sequence never see each
-    #: other. Batches then count such sequences.
+    """On rows of messages: learn only what the chat template writes inside {% generation %}."""
     packing: bool = False
+    """Fill sequences of max_length tokens with as many rows as fit, in TRL's order. Rows of one sequence never see each
+    other. Batches then count such sequences."""
 
 
 @dataclass
@@ -190,8 +190,8 @@ class PretrainConfig(TrainingConfig, TextConfig):
 
     _method = "pretrain"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 5e-4.
     learning_rate: Optional[float] = None
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 5e-4."""
 
 
 @dataclass
@@ -200,29 +200,29 @@ class KTOConfig(TrainingConfig):
 
     _method = "kto"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
-    #: simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its
-    #: own. Source: paper, equation 7: sigmoid.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     loss_type: Union[str, Sequence[str]] = "kto"
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo, simpo
+    or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its own.
+    Source: paper, equation 7: sigmoid."""
     beta: float = 0.1
-    #: Factor on the loss of rows with a thumb up. At least 0.
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
     desirable_weight: float = 1.0
-    #: Factor on the loss of rows with a thumb down. At least 0.
+    """Factor on the loss of rows with a thumb up. At least 0."""
     undesirable_weight: float = 1.0
-    #: Take the reference model's log-probs as 0.
+    """Factor on the loss of rows with a thumb down. At least 0."""
     reference_free: bool = False
-    #: Compute the reference log-probs of all rows before the first step, and keep them in the output directory.
+    """Take the reference model's log-probs as 0."""
     precompute_ref_log_probs: bool = False
-    #: TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only.
+    """Compute the reference log-probs of all rows before the first step, and keep them in the output directory."""
     sync_ref_model: bool = False
-    #: TR-DPO: weight of the policy in the new reference model. 0 to 1.
+    """TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only."""
     ref_model_mixup_alpha: float = 0.6
-    #: TR-DPO: optimiser steps between two syncs. At least 1.
+    """TR-DPO: weight of the policy in the new reference model. 0 to 1."""
     ref_model_sync_steps: int = 512
+    """TR-DPO: optimiser steps between two syncs. At least 1."""
 
 
 @dataclass
@@ -232,21 +232,21 @@ class BCOConfig(TrainingConfig):
 
     _method = "bco"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     beta: float = 0.1
-    #: Take the reference model's log-probs as 0.
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
     reference_free: bool = False
-    #: Compute the reference log-probs of all rows before the first step, and keep them in the output directory.
+    """Take the reference model's log-probs as 0."""
     precompute_ref_log_probs: bool = False
-    #: TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only.
+    """Compute the reference log-probs of all rows before the first step, and keep them in the output directory."""
     sync_ref_model: bool = False
-    #: TR-DPO: weight of the policy in the new reference model. 0 to 1.
+    """TR-DPO: move the reference model towards the policy every ref_model_sync_steps. Full training only."""
     ref_model_mixup_alpha: float = 0.6
-    #: TR-DPO: optimiser steps between two syncs. At least 1.
+    """TR-DPO: weight of the policy in the new reference model. 0 to 1."""
     ref_model_sync_steps: int = 512
+    """TR-DPO: optimiser steps between two syncs. At least 1."""
 
 
 @dataclass
@@ -255,24 +255,24 @@ class CPOConfig(TrainingConfig):
 
     _method = "cpo"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
-    #: simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its
-    #: own. Source: paper, equation 7: sigmoid.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     loss_type: Union[str, Sequence[str]] = "sigmoid"
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo, simpo
+    or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its own.
+    Source: paper, equation 7: sigmoid."""
     beta: float = 0.1
-    #: ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
-    #: conservative, and for cpo. 0 to 1.
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
     label_smoothing: float = 0.0
-    #: Weight of the chosen completions' negative log-likelihood. SimPO as published has none: 0. At least 0.
+    """ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
+    conservative, and for cpo. 0 to 1."""
     cpo_alpha: float = 1.0
-    #: simpo's γ: the margin between the rewards that the loss asks for.
+    """Weight of the chosen completions' negative log-likelihood. SimPO as published has none: 0. At least 0."""
     simpo_gamma: float = 0.5
-    #: AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob.
+    """simpo's γ: the margin between the rewards that the loss asks for."""
     alpha: float = 0.0
+    """AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob."""
 
 
 @dataclass
@@ -281,11 +281,11 @@ class ORPOConfig(TrainingConfig):
 
     _method = "orpo"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     beta: float = 0.1
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
 
 
 @dataclass
@@ -295,11 +295,11 @@ class UnlikelihoodConfig(TrainingConfig):
 
     _method = "unlikelihood"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: Weight of the rejected completions' log-likelihood, which is taken from that of the chosen ones. 0 to 1. Source:
-    #: paper, appendix C.2; not in TRL.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     unlikelihood_alpha: float = 1.0
+    """Weight of the rejected completions' log-likelihood, which is taken from that of the chosen ones. 0 to 1. Source:
+    paper, appendix C.2; not in TRL."""
 
 
 @dataclass
@@ -309,11 +309,11 @@ class RewardConfig(TrainingConfig):
 
     _method = "reward"
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-4.
     learning_rate: Optional[float] = None
-    #: Weight of the mean of (chosen + rejected)², which keeps a reward model's scores near 0. At least 0. None: none;
-    #: 0.01 is usual.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-4."""
     center_rewards_coefficient: Optional[float] = None
+    """Weight of the mean of (chosen + rejected)², which keeps a reward model's scores near 0. At least 0. None: none; 0.01
+    is usual."""
 
 
 @dataclass
@@ -324,44 +324,44 @@ class PPOConfig(TrainingConfig, RewardedConfig):
     _method = "ppo"
     _draws = True
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 3e-6.
     learning_rate: Optional[float] = None
-    #: β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion,
-    #: grpo adds it to the loss. At least 0. None: 0.05.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 3e-6."""
     kl_coef: Optional[float] = None
-    #: KL of a token from k = log π − log π_ref. k1 is k, k3 is e^−k − 1 + k. One of "k1", "k3".
+    """β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion, grpo
+    adds it to the loss. At least 0. None: 0.05."""
     kl_estimator: str = "k1"
-    #: KL of a completion, in nats, that kl_coef is steered towards after each rollout. At least 1e-9. None: kl_coef is
-    #: fixed. Source: Ziegler et al. 2019; not in TRL 1.16.
+    """KL of a token from k = log π − log π_ref. k1 is k, k3 is e^−k − 1 + k. One of "k1", "k3"."""
     kl_target: Optional[float] = None
-    #: Completions over which kl_coef adapts to kl_target. More than 0.
+    """KL of a completion, in nats, that kl_coef is steered towards after each rollout. At least 1e-9. None: kl_coef is
+    fixed. Source: Ziegler et al. 2019; not in TRL 1.16."""
     kl_horizon: float = 10000.0
-    #: Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never.
-    #: Source: not in TRL.
+    """Completions over which kl_coef adapts to kl_target. More than 0."""
     max_kl: Optional[float] = 200.0
-    #: ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0.
+    """Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never. Source:
+    not in TRL."""
     cliprange: float = 0.2
-    #: How far a value may move from the rollout's before the loss stops following. At least 0.
+    """ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0."""
     cliprange_value: float = 0.2
-    #: Weight of the value function's loss. At least 0.
+    """How far a value may move from the rollout's before the loss stops following. At least 0."""
     vf_coef: float = 0.1
-    #: γ, discount of later rewards. 0 to 1.
+    """Weight of the value function's loss. At least 0."""
     gamma: float = 1.0
-    #: λ of generalised advantage estimation. 0 to 1.
+    """γ, discount of later rewards. 0 to 1."""
     lam: float = 0.95
-    #: Scale the rewards of a rollout to variance 1.
+    """λ of generalised advantage estimation. 0 to 1."""
     whiten_rewards: bool = False
-    #: Passes over each rollout. 1 to 1000. None: 4.
+    """Scale the rewards of a rollout to variance 1."""
     num_ppo_epochs: Optional[int] = None
-    #: Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
-    #: gradient_accumulation_steps rows. 1 to 1000000.
+    """Passes over each rollout. 1 to 1000. None: 4."""
     num_mini_batches: int = 1
-    #: Most tokens of a completion that the policy draws. At least 1. None: 53.
+    """Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
+    gradient_accumulation_steps rows. 1 to 1000000."""
     max_completion_length: Optional[int] = None
-    #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 0.7.
+    """Most tokens of a completion that the policy draws. At least 1. None: 53."""
     temperature: Optional[float] = None
-    #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
+    """Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 0.7."""
     missing_eos_penalty: Optional[float] = None
+    """Taken from the score of a completion that does not end by itself. At least 0. None: none."""
 
 
 @dataclass
@@ -372,34 +372,34 @@ class RLOOConfig(TrainingConfig, RewardedConfig):
     _method = "rloo"
     _draws = True
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion,
-    #: grpo adds it to the loss. At least 0. None: 0.05.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     kl_coef: Optional[float] = None
-    #: KL of a completion, in nats, that kl_coef is steered towards after each rollout. At least 1e-9. None: kl_coef is
-    #: fixed. Source: Ziegler et al. 2019; not in TRL 1.16.
+    """β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion, grpo
+    adds it to the loss. At least 0. None: 0.05."""
     kl_target: Optional[float] = None
-    #: Completions over which kl_coef adapts to kl_target. More than 0.
+    """KL of a completion, in nats, that kl_coef is steered towards after each rollout. At least 1e-9. None: kl_coef is
+    fixed. Source: Ziegler et al. 2019; not in TRL 1.16."""
     kl_horizon: float = 10000.0
-    #: Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never.
-    #: Source: not in TRL.
+    """Completions over which kl_coef adapts to kl_target. More than 0."""
     max_kl: Optional[float] = 200.0
-    #: ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0.
+    """Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never. Source:
+    not in TRL."""
     cliprange: float = 0.2
-    #: Passes over each rollout. 1 to 1000. None: 1.
+    """ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0."""
     num_ppo_epochs: Optional[int] = None
-    #: Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
-    #: gradient_accumulation_steps rows. 1 to 1000000.
+    """Passes over each rollout. 1 to 1000. None: 1."""
     num_mini_batches: int = 1
-    #: Completions of each prompt. 2 to 1024. None: 2.
+    """Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
+    gradient_accumulation_steps rows. 1 to 1000000."""
     num_generations: Optional[int] = None
-    #: Most tokens of a completion that the policy draws. At least 1. None: 512.
+    """Completions of each prompt. 2 to 1024. None: 2."""
     max_completion_length: Optional[int] = None
-    #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1.
+    """Most tokens of a completion that the policy draws. At least 1. None: 512."""
     temperature: Optional[float] = None
-    #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
+    """Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1."""
     missing_eos_penalty: Optional[float] = None
+    """Taken from the score of a completion that does not end by itself. At least 0. None: none."""
 
 
 @dataclass
@@ -409,29 +409,29 @@ class GRPOConfig(TrainingConfig, RewardedConfig):
     _method = "grpo"
     _draws = True
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6.
     learning_rate: Optional[float] = None
-    #: β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion,
-    #: grpo adds it to the loss. At least 0. None: 0.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 1e-6."""
     kl_coef: Optional[float] = None
-    #: Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never.
-    #: Source: not in TRL.
+    """β, the weight of the KL penalty: ppo takes it from the reward of every token, rloo from that of a completion, grpo
+    adds it to the loss. At least 0. None: 0."""
     max_kl: Optional[float] = 200.0
-    #: ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0.
+    """Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never. Source:
+    not in TRL."""
     cliprange: float = 0.2
-    #: Passes over each rollout. 1 to 1000. None: 1.
+    """ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0."""
     num_ppo_epochs: Optional[int] = None
-    #: Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
-    #: gradient_accumulation_steps rows. 1 to 1000000.
+    """Passes over each rollout. 1 to 1000. None: 1."""
     num_mini_batches: int = 1
-    #: Completions of each prompt. 2 to 1024. None: 8.
+    """Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
+    gradient_accumulation_steps rows. 1 to 1000000."""
     num_generations: Optional[int] = None
-    #: Most tokens of a completion that the policy draws. At least 1. None: 512.
+    """Completions of each prompt. 2 to 1024. None: 8."""
     max_completion_length: Optional[int] = None
-    #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1.
+    """Most tokens of a completion that the policy draws. At least 1. None: 512."""
     temperature: Optional[float] = None
-    #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
+    """Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1."""
     missing_eos_penalty: Optional[float] = None
+    """Taken from the score of a completion that does not end by itself. At least 0. None: none."""
 
 
 @dataclass
@@ -442,44 +442,44 @@ class OnlineDPOConfig(TrainingConfig, RewardedConfig):
     _method = "online_dpo"
     _draws = True
 
-    #: Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 5e-7.
     learning_rate: Optional[float] = None
-    #: The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo,
-    #: simpo or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its
-    #: own. Source: paper, equation 7: sigmoid.
+    """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 5e-7."""
     loss_type: Union[str, Sequence[str]] = "sigmoid"
-    #: Weight of each loss in loss_type; empty: 1 each.
+    """The loss; several are summed with loss_weights. dpo and online_dpo: the DPO losses. cpo: sigmoid, hinge, ipo, simpo
+    or alphapo. kto: kto or apo_zero_unpaired. sft: nll or dft. A method that finds the default here takes its own.
+    Source: paper, equation 7: sigmoid."""
     loss_weights: Optional[Sequence[float]] = None
-    #: β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's
-    #: λ. More than 0. Source: paper, equation 3.
+    """Weight of each loss in loss_type; empty: 1 each."""
     beta: float = 0.1
-    #: ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
-    #: conservative, and for cpo. 0 to 1.
+    """β, how strongly the policy is held to the reference model: the smaller, the further it may go. orpo: the paper's λ.
+    More than 0. Source: paper, equation 3."""
     label_smoothing: float = 0.0
-    #: The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "reverse_kl",
-    #: "forward_kl", "js_divergence", "alpha_divergence".
+    """ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, aot_unpaired and
+    conservative, and for cpo. 0 to 1."""
     f_divergence_type: str = "reverse_kl"
-    #: Coefficient of alpha_divergence.
+    """The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "reverse_kl",
+    "forward_kl", "js_divergence", "alpha_divergence"."""
     f_alpha_divergence_coef: float = 0.5
-    #: Temperature of the discopop loss. More than 0.
+    """Coefficient of alpha_divergence."""
     discopop_tau: float = 0.05
-    #: LD-DPO: weight of the tokens that the longer completion has beyond the shorter one. 0 to 1. None: 1.
+    """Temperature of the discopop loss. More than 0."""
     ld_alpha: Optional[float] = None
-    #: WPO: weight each pair by how likely the policy is to write it.
+    """LD-DPO: weight of the tokens that the longer completion has beyond the shorter one. 0 to 1. None: 1."""
     use_weighting: bool = False
-    #: Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never.
-    #: Source: not in TRL.
+    """WPO: weight each pair by how likely the policy is to write it."""
     max_kl: Optional[float] = 200.0
-    #: Passes over each rollout. 1 to 1000. None: 1.
+    """Stop the run when the mean KL of a rollout's completions, in nats, is above this. At least 0. None: never. Source:
+    not in TRL."""
     num_ppo_epochs: Optional[int] = None
-    #: Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
-    #: gradient_accumulation_steps rows. 1 to 1000000.
+    """Passes over each rollout. 1 to 1000. None: 1."""
     num_mini_batches: int = 1
-    #: Completions of each prompt. 2 to 1024. None: 2.
+    """Optimiser steps that a pass over a rollout is divided into. A rollout has per_device_train_batch_size ×
+    gradient_accumulation_steps rows. 1 to 1000000."""
     num_generations: Optional[int] = None
-    #: Most tokens of a completion that the policy draws. At least 1. None: 64.
+    """Completions of each prompt. 2 to 1024. None: 2."""
     max_completion_length: Optional[int] = None
-    #: Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 0.9.
+    """Most tokens of a completion that the policy draws. At least 1. None: 64."""
     temperature: Optional[float] = None
-    #: Taken from the score of a completion that does not end by itself. At least 0. None: none.
+    """Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 0.9."""
     missing_eos_penalty: Optional[float] = None
+    """Taken from the score of a completion that does not end by itself. At least 0. None: none."""

@@ -25,14 +25,23 @@ class DatasetInfo:
     """Statistics of a data set, as ``dpo_dataset_info`` in dpo.h describes them."""
 
     rows: int
+    """Rows that are learned from."""
     dropped_rows: int
+    """Rows left out, whose prompt is not shorter than max_length."""
     truncated_rows: int
+    """Rows cut at max_length."""
     identical_rows: int
+    """Pairs whose chosen answer equals the rejected one, or ranked rows that all tie: no gradient comes from them."""
     duplicate_rows: int
+    """Rows that are there before."""
     contradicting_rows: int
+    """Pairs that are there the other way round, too."""
     tokens: int
+    """Tokens, prompts counted once a pair."""
     longest_row: int
+    """Tokens of the longest prompt and completion."""
     longer_is_chosen: float
+    """Share of the pairs whose chosen answer is the longer one; 0.5 is no bias."""
 
 
 class Dataset(_native.Handle):
@@ -157,8 +166,8 @@ def _handle(model: Optional[Model]) -> Any:
     return None if model is None else model._handle
 
 
-#: What a trainer takes as data.
 Data = Union[Dataset, str, "os.PathLike[str]", Iterable[Mapping[str, Any]]]
+"""What a trainer takes as data."""
 
 
 def as_dataset(

@@ -84,4 +84,5 @@ _BY_CODE = {kind.code: kind for kind in DPOError.__subclasses__()}
 
 
 def from_status(status: int, message: str) -> DPOError:
+    """The exception of a status of dpo.h."""
     return _BY_CODE.get(status, InternalError)(message)

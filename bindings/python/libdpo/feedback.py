@@ -27,15 +27,18 @@ _OUTCOMES = ("nothing new", "waiting", "finished", "stopped")
 class FeedbackResult:
     """What a call of ``Feedback.train`` came to."""
 
-    #: "nothing new", "waiting" (fewer than ``min_records``), "finished", or "stopped" (``max_seconds`` are over).
     outcome: str
+    """One of "nothing new", "waiting" (fewer than ``min_records``), "finished", or "stopped" (``max_seconds`` are over)."""
     new: int
+    """New records of the session, or that wait for one."""
     replayed: int
+    """Older records that the session mixed in."""
     skipped: int
-    #: Optimiser steps of this call.
+    """New records that cannot be trained on, such as a prompt longer than max_length."""
     steps: int
-    #: Metrics of the last of them.
+    """Optimiser steps of this call."""
     metrics: "dict[str, Any]"
+    """Metrics of the last of them."""
 
 
 class Feedback(_native.Handle):

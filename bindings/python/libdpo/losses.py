@@ -14,8 +14,8 @@ from .configs import DPOConfig, PPOConfig
 
 __all__ = ["DPOLoss", "LOSS_TYPES", "PPOLoss", "RankedLoss", "dpo_loss", "gae", "ppo_loss", "ranked_loss"]
 
-#: TRL's names, in the order of ``dpo_loss_type`` in dpo.h.
 LOSS_TYPES = tuple(LOSS_NUMBERS)
+"""TRL's names, in the order of ``dpo_loss_type`` in dpo.h."""
 _DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 
 
@@ -36,15 +36,18 @@ def divergence_options(beta: float, f_divergence_type: str, f_alpha_divergence_c
 class DPOLoss:
     """A loss over preference pairs. The arrays have one element a pair."""
 
-    #: The mean over the pairs.
     loss: float
+    """The mean over the pairs."""
     losses: Any
-    #: d loss / d policy log-prob, the mean's 1/pairs included: what each token of the completion receives.
+    """The loss of each pair, before its weight."""
     gradient_chosen: Any
+    """d loss / d policy log-prob, the mean's 1/pairs included: what each token of the completion receives."""
     gradient_rejected: Any
-    #: β·log(π/π_ref)
+    """The same of the rejected completions."""
     reward_chosen: Any
+    """β·log(π/π_ref)"""
     reward_rejected: Any
+    """The same of the rejected completions."""
 
 
 def dpo_loss(
@@ -121,13 +124,14 @@ def dpo_loss(
 class RankedLoss:
     """A loss over ranked completions. ``losses`` has one element a row, the other arrays one a completion."""
 
-    #: The mean over the rows.
     loss: float
+    """The mean over the rows."""
     losses: Any
-    #: d loss / d policy log-prob, the mean's 1/rows included: what each token of the completion receives.
+    """The loss of each row."""
     gradients: Any
-    #: β·log(π/π_ref)
+    """d loss / d policy log-prob, the mean's 1/rows included: what each token of the completion receives."""
     rewards: Any
+    """β·log(π/π_ref)"""
 
 
 def ranked_loss(
@@ -196,8 +200,11 @@ class PPOLoss:
     """PPO's loss over tokens, and its gradient by each token's log-prob and value (0 without values)."""
 
     loss: float
+    """The mean over the tokens."""
     gradient_logps: Any
+    """d loss / d log-prob of each token."""
     gradient_values: Any
+    """d loss / d value of each token."""
 
 
 def ppo_loss(

@@ -33,18 +33,31 @@ class ModelInfo:
     """What a model is. ``eos_token`` and ``bos_token`` are None where there is none."""
 
     architecture: str
+    """The family, by the model_type of Hugging Face's config.json."""
     format: str
+    """gguf, huggingface or hdf5."""
     parameters: int
+    """Numbers in the model, tied ones once."""
     mapped_bytes: int
+    """Size of the weights as they lie in the file."""
     vocabulary_size: int
+    """Tokens of the vocabulary."""
     hidden_size: int
+    """Width of the hidden states."""
     layers: int
+    """Number of blocks."""
     context_length: int
+    """Tokens that the model reads at most."""
     eos_token: Optional[int]
+    """The token that ends a text; None: none."""
     bos_token: Optional[int]
+    """The token that begins one; None: none."""
     has_chat_template: bool
+    """Whether it can read chat messages."""
     has_adapter: bool
+    """Whether an adapter is on it."""
     is_reward_model: bool
+    """Whether it scores text and has no log-probs."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +65,9 @@ class TextScore:
     """Log-probability of a completion, summed over its ``tokens`` tokens."""
 
     logp: float
+    """Log-probability in nats, summed over the tokens."""
     tokens: int
+    """Tokens of the completion, its EOS included."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +75,11 @@ class Completion:
     """A generated text. ``finish_reason`` is "stop" or "length"."""
 
     text: str
+    """Without special tokens."""
     token_ids: "list[int]"
+    """The tokens that were drawn."""
     finish_reason: str
+    """stop or length."""
 
 
 class Model(_native.Handle):
@@ -102,6 +120,7 @@ class Model(_native.Handle):
 
     @property
     def info(self) -> ModelInfo:
+        """What the model is."""
         values = _native.ModelInfo()
         _native.check(_native.lib.dpo_model_get_info(self._handle, byref(values)))
         return ModelInfo(

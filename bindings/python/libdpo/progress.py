@@ -31,6 +31,8 @@ def summary(metrics: "dict[str, Any]") -> str:
 
 
 class Progress:
+    """What a run shows on stderr, or in a notebook."""
+
     def __init__(self, total: int, every: int) -> None:
         self.total = total
         self.every = max(1, every)
@@ -45,6 +47,7 @@ class Progress:
             self.display = display(display_id=True)
 
     def step(self, step: int, metrics: "dict[str, Any]") -> None:
+        """Shows a step and its metrics."""
         if self.first is None:
             self.first = step - 1
         text = f"step {step}/{self.total}  {summary(metrics)}  {self._left(step)}"
@@ -60,6 +63,7 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
     def note(self, text: str) -> None:
+        """Shows a sentence."""
         if self.display is not None:
             print(text)
         else:
@@ -67,6 +71,7 @@ class Progress:
             sys.stderr.flush()
 
     def close(self) -> None:
+        """Ends the line that moves."""
         if self.terminal and self.display is None and self.first is not None:
             sys.stderr.write("\n")
 

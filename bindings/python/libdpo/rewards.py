@@ -22,23 +22,23 @@ __all__ = ["Answer", "Reward"]
 class Answer:
     """What the policy said to a prompt, for a reward of your own."""
 
-    #: Text, or a list of chat messages; None, like ``completion``, where the model has no tokenizer.
     prompt: Any
-    #: Text without special tokens.
+    """Text, or a list of chat messages; None, like ``completion``, where the model has no tokenizer."""
     completion: Optional[str]
-    #: The tokens that the policy read.
+    """Text without special tokens."""
     prompt_ids: "list[int]"
-    #: The tokens that it drew.
+    """The tokens that the policy read."""
     completion_ids: "list[int]"
-    #: Whether it ended by itself, not at ``max_completion_length``.
+    """The tokens that it drew."""
     stopped: bool
-    #: The row of the data, as it was given; empty where the trainer has no rows by name.
+    """Whether it ended by itself, not at ``max_completion_length``."""
     row: "dict[str, Any]"
+    """The row of the data, as it was given; empty where the trainer has no rows by name."""
 
 
-#: A reward model or its path, a text classifier, a function that gives each of a list of ``Answer`` a number, or one that TRL would
-#: call: with prompts, completions, completion_ids and the other columns as keywords.
 Reward = Union[Model, TextClassifier, str, "os.PathLike[str]", Callable[..., "Sequence[Optional[float]]"]]
+"""A reward model or its path, a text classifier, a function that gives each of a list of ``Answer`` a number, or one
+that TRL would call: with prompts, completions, completion_ids and the other columns as keywords."""
 
 
 def answers_of(values: Any, rows: "Sequence[dict[str, Any]]") -> "list[Answer]":

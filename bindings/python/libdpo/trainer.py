@@ -23,7 +23,9 @@ from .model import Model, export, inspect
 from .reporting import reporters
 from .rewards import Reward, RewardFunctions, answers_of
 
-__all__ = ["EvalPrediction", "Forward", "PredictionOutput", "TrainOutput"]
+__all__ = [
+    "EvalPrediction", "Forward", "PolicyTrainer", "PredictionOutput", "ReferenceTrainer", "RolloutTrainer", "TrainOutput", "Trainer",
+]
 
 Path = Union[str, "os.PathLike[str]"]
 
@@ -54,6 +56,7 @@ class _Log:
         self._steps: "list[dict[str, Any]]" = []
 
     def add(self, step: int, metrics: "dict[str, Any]", asked: bool = False) -> "dict[str, Any] | None":
+        """The entry of a step, where one is due or asked for."""
         self._steps.append(metrics)
         ended = _ends_epoch(self._epoch, metrics.get("epoch", 0.0))
         self._epoch = metrics.get("epoch", 0.0)
@@ -79,13 +82,13 @@ def _ends_epoch(before: float, now: float) -> bool:
 class TrainOutput:
     """What ``train`` returns."""
 
-    #: Optimiser steps done.
     global_step: int
-    #: Mean loss over the steps of this call; of a run that was finished before, over all of its steps.
+    """Optimiser steps done."""
     training_loss: float
-    #: Those of the last step, and as in transformers ``train_loss``, ``train_runtime`` in seconds and
-    #: ``train_steps_per_second`` of this call.
+    """Mean loss over the steps of this call; of a run that was finished before, over all of its steps."""
     metrics: "dict[str, Any]"
+    """Those of the last step, and as in transformers ``train_loss``, ``train_runtime`` in seconds and
+    ``train_steps_per_second`` of this call."""
 
 
 @dataclass(frozen=True)
@@ -93,24 +96,24 @@ class Forward:
     """Summed log-probs of rows, in nats, under the policy and the reference (for sft: the completion under "chosen"; 0 where there is
     none)."""
 
-    #: log π(chosen | prompt) of each row.
     policy_chosen: Any
-    #: log π(rejected | prompt) of each row.
+    """log π(chosen | prompt) of each row."""
     policy_rejected: Any
-    #: log π_ref(chosen | prompt) of each row.
+    """log π(rejected | prompt) of each row."""
     reference_chosen: Any
-    #: log π_ref(rejected | prompt) of each row.
+    """log π_ref(chosen | prompt) of each row."""
     reference_rejected: Any
+    """log π_ref(rejected | prompt) of each row."""
 
 
 @dataclass(frozen=True)
 class EvalPrediction:
     """What ``compute_metrics`` gets. It unpacks as ``predictions, label_ids``."""
 
-    #: Log-probs of every row.
     predictions: Forward
-    #: None: log-probs have no labels.
+    """Log-probs of every row."""
     label_ids: Any = None
+    """None: log-probs have no labels."""
 
     def __iter__(self) -> "Iterator[Any]":
         return iter((self.predictions, self.label_ids))
@@ -120,12 +123,12 @@ class EvalPrediction:
 class PredictionOutput:
     """What ``predict`` returns."""
 
-    #: Log-probs of every row.
     predictions: Forward
-    #: None: log-probs have no labels.
+    """Log-probs of every row."""
     label_ids: Any
-    #: Of an evaluation on the rows, with the prefix ``test_``.
+    """None: log-probs have no labels."""
     metrics: "dict[str, Any]"
+    """Of an evaluation on the rows, with the prefix ``test_``."""
 
 
 #: What TRL's trainers take besides, and what to do instead.
@@ -194,9 +197,35 @@ def _check_tokenizer(tokenizer: Any, model: Model) -> None:
             )
 
 
-class _Trainer(_native.Handle):
+class Trainer(_native.Handle):
+    """What every trainer has. Arguments are those of TRL's trainers; what TRL's have besides is refused with what to do instead.
+
+    ``model``: a path, the name of a model in the hub's cache, or a ``Model``. ``args``: the method's config, or TRL's. None: its
+    defaults. ``train_dataset`` and ``eval_dataset``: what ``Dataset`` takes, the latter also by name in a dict. ``callbacks``:
+    instances or classes. ``peft_config``: a ``LoraConfig`` (PEFT's, too) for a new adapter. ``processing_class``: has to be the
+    tokenizer in the model's files. ``compute_metrics``: a function of an ``EvalPrediction`` that returns metrics by name.
+    ``formatting_func``: makes the text of a row.
+    """
+
     _release = "dpo_trainer_release"
     _config: "type[RunConfig]" = RunConfig
+
+    args: RunConfig
+    """The config of the run."""
+    model: Model
+    """The model; ``train`` makes it the tuned one."""
+    ref_model: Optional[Model]
+    """The model that the policy is compared with; None: the one that training starts from."""
+    processing_class: Any
+    """The tokenizer that was given. The one in the model's files is used, and is the same."""
+    train_dataset: Dataset
+    """The rows that are learned from."""
+    eval_dataset: "Union[Dataset, dict[str, Dataset], None]"
+    """The rows to evaluate on, by name where there are several sets."""
+    state: TrainerState
+    """What the callbacks were called with last."""
+    control: TrainerControl
+    """What the callbacks ask for."""
 
     def __init__(
         self,
@@ -219,24 +248,18 @@ class _Trainer(_native.Handle):
             raise errors.InvalidArgumentError("train_dataset is missing")
         if peft_config is not None:
             args = with_adapter(args, peft_config)
-        #: The config of the run.
         self.args = args
-        #: The model; ``train`` makes it the tuned one.
         self.model = _opened(model, args, "model")
         #: What is trained from.
         self._untuned = self.model
-        #: The model that the policy is compared with; None: the one that training starts from.
         self.ref_model = None if ref_model is None else _opened(ref_model, args, "ref_model")
-        #: The tokenizer that was given. The one in the model's files is used, and is the same.
         self.processing_class = processing_class
         if processing_class is not None:
             _check_tokenizer(processing_class, self.model)
         self._formatting = formatting_func
         self._compute_metrics = compute_metrics
-        #: The rows that are learned from.
         self.train_dataset = as_dataset(train_dataset, self.model, args, formatting_func)
-        #: The rows to evaluate on, by name where there are several sets.
-        self.eval_dataset: "Union[Dataset, dict[str, Dataset], None]" = None
+        self.eval_dataset = None
         named = parts(eval_dataset)
         if named is not None:
             self.eval_dataset = {name: as_dataset(data, self.model, args, formatting_func) for name, data in named.items()}
@@ -251,9 +274,7 @@ class _Trainer(_native.Handle):
             raise errors.UnsupportedError("compute_metrics: answers that the policy draws have no log-probs of rows; use reward functions")
         self._reduce: Any = None
         self._user_reduce: "Optional[Callable[[Any], object]]" = None
-        #: What the callbacks were called with last.
         self.state = TrainerState(train_batch_size=getattr(args, "per_device_train_batch_size", 0))
-        #: What the callbacks ask for.
         self.control = TrainerControl()
         #: The set that is being evaluated.
         self._evaluating: Optional[Dataset] = None
@@ -696,7 +717,7 @@ class _nothing:
 class _Reduced:
     """While it is entered, ``on_pre_optimizer_step`` is called with each complete gradient, before the user's own reduce."""
 
-    def __init__(self, trainer: _Trainer, run: "_Run") -> None:
+    def __init__(self, trainer: Trainer, run: "_Run") -> None:
         self._trainer, self._run, self._own = trainer, run, trainer._user_reduce
 
     def __enter__(self) -> None:
@@ -719,7 +740,7 @@ class _Run:
     """The events of one call of ``train``. What the library does not do by itself (evaluations of several sets, checkpoints that
     callbacks ask for) is done between two of its calls: it stops with a checkpoint, and then goes on in the same bits."""
 
-    def __init__(self, trainer: _Trainer) -> None:
+    def __init__(self, trainer: Trainer) -> None:
         self.trainer = trainer
         self.log = _Log(trainer.args, trainer.state.max_steps)
         self.losses: "list[float]" = []
@@ -884,7 +905,7 @@ class _Run:
         return args.save_strategy == "steps" and 0 < steps < 1 and state.global_step % state.save_steps == 0
 
 
-class ReferenceTrainer(_Trainer):
+class ReferenceTrainer(Trainer):
     """A method that compares the policy with a reference model."""
 
     def __init__(
@@ -901,7 +922,7 @@ class ReferenceTrainer(_Trainer):
         super().__init__(model, ref_model, args, train_dataset, eval_dataset, callbacks, peft_config, **others)
 
 
-class PolicyTrainer(_Trainer):
+class PolicyTrainer(Trainer):
     """A method that has no reference model."""
 
     def __init__(
@@ -917,7 +938,7 @@ class PolicyTrainer(_Trainer):
         super().__init__(model, None, args, train_dataset, eval_dataset, callbacks, peft_config, **others)
 
 
-class RolloutTrainer(_Trainer):
+class RolloutTrainer(Trainer):
     """``model`` answers the prompts of ``train_dataset`` ({"prompt"} as text or messages), and ``reward`` says how good the
     answers are.
 

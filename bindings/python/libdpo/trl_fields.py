@@ -21,18 +21,18 @@ __all__ = ["EARLIER", "EVERY_METHOD", "METHODS", "Field", "fields_of", "given_in
 class Field:
     """What becomes of a field of TRL's."""
 
-    #: Values that change nothing here: they are taken without a word.
     silent: "tuple[Any, ...]" = ()
-    #: Why another value has no meaning here, or what to say instead of it.
+    """Values that change nothing here: they are taken without a word."""
     words: str = ""
-    #: Whether another value is refused; otherwise it is taken with a warning.
+    """Why another value has no meaning here, or what to say instead of it."""
     refused: bool = False
-    #: Values that are taken with a warning all the same.
+    """Whether another value is refused; otherwise it is taken with a warning."""
     noted: "tuple[Any, ...]" = ()
-    #: The option here that takes the value.
+    """Values that are taken with a warning all the same."""
     option: str = ""
-    #: Makes the option's value of the field's.
+    """The option here that takes the value."""
     convert: "Optional[Callable[[Any], Any]]" = None
+    """Makes the option's value of the field's."""
 
 
 def _note(words: str, *silent: Any) -> Field:
@@ -71,7 +71,6 @@ def _shuffles(strategy: Any) -> bool:
     return strategy == "random"
 
 
-#: Fields of every config, from transformers' TrainingArguments.
 EVERY_METHOD: "dict[str, Field]" = {
     "accelerator_config": _note(_ONE_MACHINE, None),
     "activation_checkpointing": _named("gradient_checkpointing"),
@@ -162,6 +161,7 @@ EVERY_METHOD: "dict[str, Field]" = {
     "use_cpu": _EITHER,
     "use_liger_kernel": _note(_NO_TORCH + ", and never holds the logits of a whole batch", False),
 }
+"""Fields of every config, from transformers' TrainingArguments."""
 
 _ROWS = {
     "activation_offloading": _note(_NO_GPU_MEMORY, False),
@@ -234,7 +234,6 @@ _GROUPS = {
     "vllm_max_model_length": _note(_NO_VLLM, None),
 }
 
-#: Fields of one method's config. TRL 1.16 has none for the methods that are not here, and for ppo and bco.
 METHODS: "dict[str, dict[str, Field]]" = {
     "dpo": {**_ROWS, **_EXPERTS, **_REFERENCE, "pad_token": _TOKENIZER["pad_token"], "padding_free": _EITHER},
     "sft": {
@@ -298,8 +297,8 @@ METHODS: "dict[str, dict[str, Field]]" = {
         "vllm_importance_sampling_mode": _note(_NO_VLLM, "sequence_mask"),
     },
 }
+"""Fields of one method's config. TRL 1.16 has none for the methods that are not here, and for ppo and bco."""
 
-#: Fields that scripts for earlier versions of TRL and transformers set, and TRL 1.16 has no more.
 EARLIER: "dict[str, Field]" = {
     "evaluation_strategy": _named("eval_strategy"),
     "group_by_length": _note(_NO_PADDING, False),
@@ -311,6 +310,7 @@ EARLIER: "dict[str, Field]" = {
     "save_safetensors": _EITHER,
     "warmup_ratio": _named("warmup_steps"),
 }
+"""Fields that scripts for earlier versions of TRL and transformers set, and TRL 1.16 has no more."""
 
 #: What None stands for in fields where TRL has it and libdpo another word.
 _NONE = {"completion_only_loss": True, "disable_tqdm": False, "eval_steps": 0, "report_to": "none"}
