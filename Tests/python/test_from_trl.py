@@ -12,6 +12,7 @@ import warnings
 from unittest import mock
 
 import libdpo
+import numpy
 import trl_scripts
 from libdpo import DPOConfig, DPOTrainer, GRPOConfig, GRPOTrainer, LoraConfig, SFTConfig, trl_fields
 from support import FIXTURES, MODEL, PAIRS, Case, rows, run
@@ -198,6 +199,16 @@ class Rows(Case):
         self.assertEqual(self.info(Polars()), expected)
         with self.assertRaisesRegex(TypeError, "of train, test; give one of these: data.'train'."):
             libdpo.Dataset({"train": Frame(), "test": Frame()})
+        with self.assertRaisesRegex(TypeError, "of train, test"):
+            libdpo.Dataset({"train": data, "test": data})
+        arrays = {name: numpy.array(values, dtype=object) for name, values in columns.items()}
+        self.assertEqual(self.info(arrays), expected)
+
+        class Gaps(Frame):  # pandas' way to say that there is no value
+            def to_dict(self, orient: str) -> list:
+                return [{**row, "weight": math.nan} for row in data]
+
+        self.assertEqual(self.info(Gaps()), expected)
         with self.assertRaisesRegex(TypeError, "columns of different lengths: a 1, b 2"):
             libdpo.Dataset({"a": [1], "b": [1, 2]})
 
@@ -313,7 +324,7 @@ class Runs(Case):
         half = rows(PAIRS)[:3]
         straight = self.trainer("straight", eval_strategy="no")
         straight.train()
-        trainer = self.trainer(eval_dataset={"all": PAIRS, "few": half}, eval_steps=4, compute_metrics=accuracy)
+        trainer = self.trainer(eval_dataset={"all": rows(PAIRS), "few": half}, eval_steps=4, compute_metrics=accuracy)
         trainer.train()
         # The pauses change no bit.
         self.assertEqual(self.parameters(trainer), self.parameters(straight))

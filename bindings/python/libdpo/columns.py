@@ -23,9 +23,21 @@ _ALPACA = (
 
 def parts(data: Any) -> "dict[str, Any] | None":
     """The parts of a DatasetDict or of a dict of data sets, by name; None for anything else."""
-    if isinstance(data, Mapping) and data and not all(isinstance(value, (list, tuple)) for value in data.values()):
+    if isinstance(data, Mapping) and data and not all(_is_column(value) for value in data.values()):
         return dict(data)
     return None
+
+
+def _is_column(values: Any) -> bool:
+    """Whether these are values of a column, not rows."""
+    if isinstance(values, (list, tuple)):
+        return not (values and isinstance(values[0], Mapping))
+    return hasattr(values, "__array__") and not hasattr(values, "columns")
+
+
+def _present(row: "Mapping[str, Any]") -> "dict[str, Any]":
+    """Without what a table of pandas has no value for, which it calls NaN."""
+    return {name: value for name, value in row.items() if not (isinstance(value, float) and value != value)}
 
 
 def rows_of(
@@ -42,7 +54,7 @@ def rows_of(
             return None
         rows: Iterable[Any] = _read(data)
     elif hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
-        rows = data.to_dict("records")
+        rows = map(_present, data.to_dict("records"))
     elif hasattr(data, "to_dicts"):  # polars
         rows = data.to_dicts()
     elif parts(data) is not None:

@@ -102,6 +102,18 @@ class RunConfig(metaclass=_ReadsTRL):
                 names = ", ".join(str(each) for each in allowed)
                 raise errors.InvalidArgumentError(f"{name} is {value!r}, expected one of {names}")
 
+    def to_dict(self) -> "dict[str, Any]":
+        """The fields by name, as transformers' TrainingArguments gives them."""
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    def to_sanitized_dict(self) -> "dict[str, Any]":
+        """The same, with text for what is neither number nor text."""
+        return {name: value if isinstance(value, (bool, int, float, str)) else str(value) for name, value in self.to_dict().items()}
+
+    def to_json_string(self) -> str:
+        """The same as JSON."""
+        return json.dumps(self.to_dict(), indent=2, default=str)
+
     def native(self) -> _native.TrainOptions:
         """The options as the library takes them. The result keeps alive what it points to."""
         options = _native.initialised(_native.TrainOptions, _native.lib.dpo_train_options_init)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 import importlib.util
 import os
@@ -34,10 +33,6 @@ def _numbers(logs: "dict[str, Any]") -> "dict[str, float]":
             group = next((each for each in ("eval", "test") if name.startswith(each + "_")), "")
             values[f"{group}/{name[len(group) + 1:]}" if group else f"train/{name}"] = value
     return values
-
-
-def _settings(args: Any) -> "dict[str, Any]":
-    return {field.name: getattr(args, field.name) for field in dataclasses.fields(args)}
 
 
 def _tensorboard(directory: str) -> "tuple[Callable[[str, float, int], object], Callable[[], object]]":
@@ -104,7 +99,7 @@ class _ModuleCallback(TrainerCallback):
         self._running = False
 
     def _begin(self, args: Any) -> None:
-        self._tracker.init(project=args.project, name=args.run_name, config=_settings(args))
+        self._tracker.init(project=args.project, name=args.run_name, config=args.to_dict())
 
     def _log(self, values: "dict[str, float]", step: int) -> None:
         self._tracker.log(values, step=step)
@@ -131,7 +126,7 @@ class WandbCallback(_ModuleCallback):
     def _begin(self, args: Any) -> None:
         if getattr(self._tracker, "run", None) is None:
             project = os.environ.get("WANDB_PROJECT", args.project)
-            self._tracker.init(project=project, name=args.run_name, config=_settings(args))
+            self._tracker.init(project=project, name=args.run_name, config=args.to_dict())
 
     def _log(self, values: "dict[str, float]", step: int) -> None:
         self._tracker.log(values)
@@ -144,7 +139,7 @@ class TrackioCallback(_ModuleCallback):
 
     def _begin(self, args: Any) -> None:
         project = os.environ.get("TRACKIO_PROJECT", args.project)
-        self._tracker.init(project=project, name=args.run_name, config=_settings(args))
+        self._tracker.init(project=project, name=args.run_name, config=args.to_dict())
 
 
 _REPORTERS = {"tensorboard": TensorBoardCallback, "wandb": WandbCallback, "trackio": TrackioCallback}

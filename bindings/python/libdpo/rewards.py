@@ -8,6 +8,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -154,4 +155,7 @@ class RewardFunctions:
         if not any(each.kind is inspect.Parameter.VAR_KEYWORD for each in parameters.values()):
             arguments = {name: value for name, value in arguments.items() if name in parameters}
         found = reward(**arguments)
-        return list(asyncio.run(found) if inspect.iscoroutine(found) else found)
+        if inspect.iscoroutine(found):  # in a thread of its own: a notebook's has a loop that runs already
+            with ThreadPoolExecutor(1) as thread:
+                found = thread.submit(asyncio.run, found).result()
+        return list(found)
