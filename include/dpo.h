@@ -985,11 +985,11 @@ int32_t dpo_trainer_evaluate(dpo_trainer *trainer, dpo_metrics *metrics);
  * Errors: INVALID_ARGUMENT (data of another kind than the method reads), CANCELLED, IO. */
 int32_t dpo_trainer_evaluate_data(dpo_trainer *trainer, dpo_dataset *dataset, dpo_metrics *metrics);
 
-/* Summed log-probs of every row of a data set now, under the policy and the reference: the outputs of dpo_trainer_forward,
- * each [count] or NULL. `count` is the number of rows (dpo_dataset_get_info). A forward before it cannot be followed by its
- * backward.
- * Errors: INVALID_ARGUMENT (count, or data of another kind than the method reads), UNSUPPORTED (ranked answers; methods
- * that answer prompts), CANCELLED, IO. */
+/* Summed log-probs of every row of a data set now, under the policy and the reference: the outputs of
+ * dpo_trainer_forward, each [count] or NULL; of a reward model its scores. `count` is the number of rows
+ * (dpo_dataset_get_info). A forward before it cannot be followed by its backward.
+ * Errors: INVALID_ARGUMENT (count, or data of another kind than the method reads), UNSUPPORTED (ranked answers;
+ * methods that answer prompts), CANCELLED, IO. */
 int32_t dpo_trainer_score_data(dpo_trainer *trainer, dpo_dataset *dataset, size_t count, double *policy_chosen,
                                double *policy_rejected, double *reference_chosen, double *reference_rejected);
 

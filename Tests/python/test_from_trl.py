@@ -344,6 +344,18 @@ class Runs(Case):
         score = trainer.model.score(half[0]["prompt"], half[0]["chosen"])[0].logp
         self.assertNear(predicted.predictions.policy_chosen[0], score, 1e-4)
 
+    def test_a_reward_model_predicts_its_scores(self) -> None:
+        args = libdpo.RewardConfig(output_dir=str(self.directory / "reward"), max_steps=2, learning_rate=1e-2, **QUIET)
+        trainer = libdpo.RewardTrainer(MODEL, args=args, train_dataset=PAIRS)
+        trainer.train()
+        data = rows(PAIRS)[:3]
+        found = trainer.predict(data)
+        for name, scores in (("chosen", found.predictions.policy_chosen), ("rejected", found.predictions.policy_rejected)):
+            expected = trainer.model.rewards([row["prompt"] for row in data], [row[name] for row in data])
+            for score, other in zip(scores, expected):
+                self.assertNear(score, other, 1e-4)
+        self.assertIn("test_accuracy", found.metrics)
+
     def test_callbacks_as_transformers_calls_them(self) -> None:
         calls: "list[str]" = []
 

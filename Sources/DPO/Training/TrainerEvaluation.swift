@@ -16,7 +16,7 @@ extension Trainer {
   }
 
   /// Summed log-probs of every sequence of the data, row after row, under policy and reference; of these nil where there is
-  /// none.
+  /// none. Of a reward model its scores.
   public func scores(of data: TokenizedDataset) throws -> (policy: [Double], reference: [Double]?) {
     try exclusively {
       guard method.rollout == nil, data.kind != .ranked else {
@@ -28,9 +28,14 @@ extension Trainer {
       let size = options.batches.perDeviceEvalBatchSize
       for first in stride(from: 0, to: data.count, by: size) {
         try checkCancelled()
-        let forest = data.forest(rows: Array(first..<min(data.count, first + size)))
-        policy += try models.runner.score(forest, adapter: adapter, extras: []).sums
-        if let reference { against += try reference.runner.score(forest, adapter: reference.adapter, extras: []).sums }
+        let rows = Array(first..<min(data.count, first + size))
+        guard method.heads != .score else {
+          policy += try models.runner.score(method.forest(data, rows), adapter: adapter).values.map(Double.init)
+          continue
+        }
+        let forest = data.forest(rows: rows)
+        policy += try models.runner.score(forest, adapter: adapter).sums
+        if let reference { against += try reference.runner.score(forest, adapter: reference.adapter).sums }
       }
       return (policy, reference.map { _ in against })
     }

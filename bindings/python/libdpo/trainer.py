@@ -93,8 +93,8 @@ class TrainOutput:
 
 @dataclass(frozen=True)
 class Forward:
-    """Summed log-probs of rows, in nats, under the policy and the reference (for sft: the completion under "chosen"; 0 where there is
-    none)."""
+    """Summed log-probs of rows, in nats, under the policy and the reference (for sft and kto: the completion under "chosen"; 0 where
+    there is none). ``predict`` and ``compute_metrics`` of a RewardTrainer have its scores there."""
 
     policy_chosen: Any
     """log π(chosen | prompt) of each row."""

@@ -1178,14 +1178,11 @@ extern "C" {
     pub fn dpo_trainer_evaluate_data(trainer: *mut dpo_trainer, dataset: *mut dpo_dataset, metrics: *mut dpo_metrics) -> i32;
 
     /// Summed log-probs of every row of a data set now, under the policy and the reference: the outputs of
-    /// dpo_trainer_forward,
-    /// each \[count\] or NULL; of a reward model its scores. `count` is the number of rows (dpo_dataset_get_info). A
-    /// forward before
-    /// it cannot be followed by its backward.
+    /// dpo_trainer_forward, each \[count\] or NULL; of a reward model its scores. `count` is the number of rows
+    /// (dpo_dataset_get_info). A forward before it cannot be followed by its backward.
     ///
     /// Errors: INVALID_ARGUMENT (count, or data of another kind than the method reads), UNSUPPORTED (ranked answers;
-    /// methods
-    /// that answer prompts), CANCELLED, IO.
+    /// methods that answer prompts), CANCELLED, IO.
     pub fn dpo_trainer_score_data(trainer: *mut dpo_trainer, dataset: *mut dpo_dataset, count: usize, policy_chosen: *mut f64, policy_rejected: *mut f64, reference_chosen: *mut f64, reference_rejected: *mut f64) -> i32;
 
     /// Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another
