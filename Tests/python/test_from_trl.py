@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import sys
 import types
 import unittest
@@ -337,7 +338,18 @@ class Runs(Case):
         self.assertEqual(one["eval_own_accuracy"], last["eval_few_own_accuracy"])
         lines = rows(self.directory / "run" / "metrics.jsonl")
         self.assertEqual(lines[-1]["eval_few_loss"], last["eval_few_loss"])
-        self.assertIn("eval_few_own_accuracy", (self.directory / "run" / "report.html").read_text() + json.dumps(lines[-1]))
+        # The report has the evaluation after the last step, whoever made it.
+        reports = []
+        for delay in (0, 1):
+            one_set = self.trainer(f"delay-{delay}", eval_steps=4, eval_delay=delay)
+            one_set.train()
+            page = (self.directory / f"delay-{delay}" / "report.html").read_text()
+            reports.append(re.findall("<svg.*?</svg>", page, re.DOTALL))
+        self.assertGreater(len(reports[0]), 2)
+        self.assertEqual(reports[0], reports[1])
+        self.assertRaisesRegex(libdpo.UnsupportedError, r"save_model\(directory\)", trainer.push_to_hub)
+        trainer.save_metrics("eval", one)
+        self.assertEqual(json.loads((self.directory / "run" / "eval_results.json").read_text()), one)
         predicted = trainer.predict(half)
         self.assertEqual(len(predicted.predictions.policy_chosen), 3)
         self.assertEqual(predicted.metrics["test_loss"], one["eval_loss"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -415,7 +416,7 @@ class Trainer(_native.Handle):
 
     def _watching_gradients(self, run: "_Run") -> Any:
         """While callbacks want to know of complete gradients, the library's reduce tells of them."""
-        return _Reduced(self, run) if self._callbacks.overrides("on_pre_optimizer_step") else _nothing()
+        return _Reduced(self, run) if self._callbacks.overrides("on_pre_optimizer_step") else contextlib.nullcontext()
 
     def _file(self, name: str) -> str:
         return os.path.join(os.fspath(self.args.output_dir or ""), name)
@@ -588,6 +589,16 @@ class Trainer(_native.Handle):
     def save_state(self) -> None:
         """Nothing: metrics and checkpoints are written as the run goes. Scripts for TRL call it."""
 
+    def is_world_process_zero(self) -> bool:
+        """True: there is one process."""
+        return True
+
+    is_local_process_zero = is_world_process_zero
+
+    def push_to_hub(self, *_: Any, **__: Any) -> None:
+        """Refuses: libdpo sends nothing anywhere. ``save_model`` writes a directory that you can upload."""
+        raise errors.UnsupportedError("push_to_hub: libdpo sends nothing anywhere; save_model(directory), then hf upload NAME directory")
+
     def log_metrics(self, split: str, metrics: "dict[str, Any]") -> None:
         """Prints metrics, as scripts for transformers do. ``split``: "train", "eval" or "test"."""
         print(f"***** {split} metrics *****")
@@ -706,14 +717,6 @@ class Trainer(_native.Handle):
         self._reduce, self._user_reduce = callback, reduce
 
 
-class _nothing:
-    """A ``with`` that does nothing."""
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
-
-
 class _Reduced:
     """While it is entered, ``on_pre_optimizer_step`` is called with each complete gradient, before the user's own reduce."""
 
@@ -752,8 +755,8 @@ class _Run:
         self._paused = False
         #: Whether the next step and epoch were announced.
         self._step_begun = self._epoch_begun = False
-        #: Whether the library's own report of the end was told already.
-        self._told_end = False
+        #: Whether the library goes on after a pause, of which its notes need not tell but for those of a step.
+        self._goes_on = False
 
     def go(self, resume: Optional[bytes]) -> int:
         """Runs the plan to its end or to a stop; the library's last status."""
@@ -773,27 +776,28 @@ class _Run:
             is_stopped = status == errors.CancelledError.code
             if not (is_stopped and (self._paused or trainer.control.should_training_stop)):
                 _native.check(status)
-            if self.pending:
-                self._work()
-                if status == 0 and not trainer.control.should_save and trainer.eval_dataset is not None:
-                    self._report_again(directory, callback)
+            if self._work() and status == 0:
+                self._report_again(directory)
             if not is_stopped or trainer.control.should_training_stop:
                 return status
             resume = b"last"
-            self._told_end = True
+            self._goes_on = True
             self.begin_step()
 
-    def _work(self) -> None:
+    def _work(self) -> bool:
+        """Does what is pending; whether an evaluation was."""
         trainer, pending = self.trainer, self.pending
         self.pending = set()
-        if "evaluate" in pending:
+        evaluates = "evaluate" in pending
+        if evaluates:
             metrics = trainer._evaluate_sets("eval")
             self._write(metrics)
             trainer._note_best(metrics)
-        if "save" in pending or trainer.control.should_save:
+        if "save" in pending:
             trainer.control.should_save = False
             trainer.save_checkpoint(trainer._file(f"checkpoint-{trainer.state.global_step}.h5"))
             trainer._event("on_save")
+        return evaluates
 
     def _write(self, metrics: "dict[str, Any]") -> None:
         """Metrics of an evaluation into the step's line of metrics.jsonl, where the library writes its own."""
@@ -805,7 +809,7 @@ class _Run:
                 file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
             os.replace(path + ".new", path)
 
-    def _report_again(self, directory: bytes, callback: Any) -> None:
+    def _report_again(self, directory: bytes) -> None:
         """The report of a finished run once more, with the evaluation after its last step."""
         trainer = self.trainer
         trainer.save_checkpoint(trainer._file("autosave.h5"))
@@ -851,7 +855,7 @@ class _Run:
                 trainer.control.should_save = False
                 trainer._event("on_save")
         elif event.kind == _native.EVENT_NOTE:
-            if not self._told_end:
+            if not self._goes_on or text.startswith("step "):
                 trainer._event("on_note", note=text)
         elif event.kind == _native.EVENT_PROGRESS and (event.done == event.total or event.done % 1000 == 0):
             trainer._event("on_note", note=f"{text}: {event.done} of {event.total} rows")
@@ -859,7 +863,7 @@ class _Run:
     def _step(self, event: Any) -> None:
         trainer, state, control = self.trainer, self.trainer.state, self.trainer.control
         self.begin_step()
-        self._told_end = False
+        self._goes_on = False
         values = event.metrics.contents
         metrics = {**_metrics(event.metrics_json), **trainer._more_metrics()}
         self.last.clear()
