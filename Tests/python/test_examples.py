@@ -99,6 +99,23 @@ class CExamples(Case):
         self.assertTrue(said.startswith("[adapter loaded]"))
         self.assertRegex(said, r"\[record 5\]\n\[training[: ]")
 
+    def test_llama_cpp_host(self) -> None:
+        """That it compiles and links; Tests/peers/host.py talks to it."""
+        peers = pathlib.Path(os.environ.get("LIBDPO_PEERS", ROOT / ".cache/peers"))
+        found = [os.environ.get("LLAMA_CPP"), *peers.glob("venv/lib/python3*/site-packages/llama_cpp")]
+        folder = next(filter(None, found), None)
+        if not folder:
+            self.skipTest("there is no llama.cpp to compile examples/llama.cpp-host with (LLAMA_CPP, or Tests/peers/setup)")
+        program, source = self.directory / "host", ROOT / "examples/llama.cpp-host"
+        flags = "CFLAGS=-Wall -Wextra -Wpedantic -Werror"
+        built = run("make", "-C", source, f"LLAMA_CPP={folder}", f"DPO={BUILD}", f"OUT={program}", flags)
+        self.assertEqual(built.returncode, 0, built.stderr)
+        self.assertLessEqual(len((source / "host.c").read_text().splitlines()), 300)
+        self.assertEqual(run(program).returncode, 2)
+        missing = run(program, "none.gguf", self.directory / "feedback.jsonl", self.directory)
+        self.assertEqual(missing.returncode, 1)
+        self.assertIn("none.gguf", missing.stderr)
+
     def test_ppo(self) -> None:
         done = run(self.build("ppo"), MODEL, PAIRS, env=LIBRARY)
         self.assertEqual(done.returncode, 0, done.stderr)
