@@ -55,6 +55,9 @@ class Language:
     #: Where the four programs stand, and how the page marks code of the language.
     sources: str = ""
     fence: str = ""
+    #: Without a binding, one program does, on the page of all hosts.
+    programs: "tuple[str, ...]" = PROGRAMS
+    page: str = "docs/hosts/{name}.md"
 
 
 LANGUAGES: "list[Language]" = [
@@ -85,6 +88,9 @@ LANGUAGES: "list[Language]" = [
         [["make", "LIBDPO={root}/build"],
          ["java", "-Xcheck:jni", "-cp", "build/libdpo.jar", "-Dlibdpo.directory=build", "test/LibdpoTest.java"]],
         ["java", "-cp", "build/libdpo.jar", "-Dlibdpo.directory=build", "examples/{Program}.java"], {}, "examples/*.java", "java",
+    ),
+    Language(
+        "luajit", "examples/luajit", ("luajit",), "luajit", [], ["luajit", "{program}.lua"], {}, "*.lua", "lua", ("run",), "docs/hosts.md",
     ),
 ]
 
@@ -133,7 +139,7 @@ def counted(status: int, output: str) -> "tuple[int, int]":
 
 def documented(language: Language) -> "tuple[int, int]":
     """The blocks of code on the language's page that stand in its programs, and the others."""
-    page = ROOT / f"docs/hosts/{language.name}.md"
+    page = ROOT / language.page.format(name=language.name)
     blocks = re.findall(rf"^```{language.fence}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
     sources = [path.read_text() for path in (ROOT / language.folder).glob(language.sources)]
     strange = [block for block in blocks if not any(block in source for source in sources)]
@@ -165,7 +171,7 @@ def tested(language: Language) -> "tuple[int, int]":
             "losses": [], "scoring": [model], "run": [model, pairs, f"{directory}/run"],
             "feedback": [model, f"{directory}/feedback"],
         }
-        for program in PROGRAMS:
+        for program in language.programs:
             command = [fill(part, language, program) for part in language.program]
             take(f"{language.name}: {program}", [*command, *arguments[program]])
     return passed, failed
