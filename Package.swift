@@ -46,6 +46,8 @@ let package = Package(
     .systemLibrary(name: "CHDF5", pkgConfig: "hdf5-serial", providers: [.apt(["libhdf5-dev"])]),
     .systemLibrary(name: "CJansson", pkgConfig: "jansson", providers: [.apt(["libjansson-dev"])]),
     .systemLibrary(name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    // Without pkg-config, which would put the folder of the system's shared libraries before that of the static ones.
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CUTF8Proc", providers: [.apt(["libutf8proc-dev"])]),
     .target(name: "CKernels"),
 
@@ -56,7 +58,7 @@ let package = Package(
     .target(name: "DPOModel", dependencies: ["DPOKernels", "CPCRE2", heap]),
     .target(name: "DPOText", dependencies: ["DPOBase", "CPCRE2", "CUTF8Proc", heap]),
     .target(name: "DPOStorage", dependencies: ["DPOModel", "DPOText", "CHDF5"]),
-    .target(name: "DPO", dependencies: ["DPOStorage", "CDPO"]),
+    .target(name: "DPO", dependencies: ["DPOStorage", "CDPO", "CZlib"]),
     .target(name: "CHandles"),
     .target(name: "DPOCABI", dependencies: ["DPO", "CDPO", "CHandles"], exclude: ["libdpo.map"]),
     .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),

@@ -94,9 +94,9 @@ struct Classifier: ParsableCommand {
     func run() throws {
       let model = try TextClassifier.load(classifier)
       let file = try output.map { try AtomicFile($0) }
-      try JSONLines(data).forEach { row, line in
+      try RowFiles([data]).forEach { row, place in
         guard let text = row["text"]?.string else {
-          throw DPOError.format(data, "line \(line): \"text\" is \(row["text"]?.kind ?? "missing"), expected a string")
+          throw DPOError.format(place.description, "\"text\" is \(row["text"]?.kind ?? "missing"), expected a string")
         }
         var row = row
         row["score"] = .real(model.logOdds(text))

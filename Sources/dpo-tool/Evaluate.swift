@@ -15,8 +15,8 @@ struct Evaluate: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Pairs, or another method's rows, as JSON lines; for pretrain also text files and directories, and it may be "
-        + "repeated then.", valueName: "data"))
+      "Pairs, or another method's rows. \(DataSources.help) May be repeated. For pretrain also text files.",
+      valueName: "ROWS"))
   var data: [String]
 
   @Option(help: "Model to compare with; unset: the model without its adapter.")

@@ -60,7 +60,7 @@ struct Inspect: ParsableCommand {
   private func examine(_ model: ModelFile) throws {
     var options = try flags.options().dataset()
     if !flags.namesMethod { options.purpose = .any }
-    let data = try model.dataset(.file(path), options: options)
+    let data = try model.dataset(DataSources.source(path), options: options)
     let report = data.report(context: model.configuration.contextLength)
     if json { return printJSON(report.json) }
     print(report.text)

@@ -18,7 +18,7 @@ struct Logps: ParsableCommand {
 
   func run() throws {
     let model = try model.open()
-    let data = try model.file.dataset(.file(rows.data), options: rows.options)
+    let data = try model.file.dataset(rows.source(), options: rows.options)
     try data.check(contextLength: model.configuration.contextLength)
     var progress = Progress("row")
     var out: [JSON] = []
@@ -28,6 +28,7 @@ struct Logps: ParsableCommand {
       var start = 0
       for row in batch {
         var object: JSONObject = ["line": .int(data.lineNumber(row))]
+        if let file = data.fileName(row) { object["file"] = .string(file) }
         for (name, tokens) in zip(data.sequenceNames(row), data.sequences(row)) {
           let end = start + scores.counts[sequence]
           guard scores.sums[sequence].isFinite else {

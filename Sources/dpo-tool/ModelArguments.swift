@@ -48,8 +48,10 @@ struct BatchArguments: ParsableArguments {
 
 /// How rows become tokens: as in training, but nothing is cut unless that is asked for.
 struct RowArguments: ParsableArguments {
-  @Option(help: "Rows as JSON lines.")
+  @Option(help: ArgumentHelp("Rows. \(DataSources.help)", valueName: "ROWS"))
   var data: String
+
+  func source() throws -> DataSource { try DataSources.source(data) }
 
   @Option(help: ArgumentHelp("Tokens of prompt and completion kept; unset: all.", valueName: "N"))
   var maxLength: Int?

@@ -10,7 +10,7 @@ struct Tokenize: ParsableCommand {
   @Option(help: "A text.")
   var text: String?
 
-  @Option(help: "Rows as JSON lines, tokenised as in training.")
+  @Option(help: ArgumentHelp("Rows, tokenised as in training. \(DataSources.help)", valueName: "ROWS"))
   var data: String?
 
   @Flag(help: "Put --text into the chat template as a user's message.")
@@ -35,7 +35,7 @@ struct Tokenize: ParsableCommand {
     } else {
       var options = DatasetOptions(.any)
       options.maxLength = nil
-      let set = try TokenizedDataset(.file(data ?? ""), tokenizer: tokenizer, options: options)
+      let set = try TokenizedDataset(DataSources.source(data ?? ""), tokenizer: tokenizer, options: options)
       for row in 0..<set.count {
         var object: JSONObject = ["prompt_ids": list(Array(set.sequence(row).prompt))]
         for (name, sequence) in zip(set.sequenceNames(row), set.sequences(row)) {

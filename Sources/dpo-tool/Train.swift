@@ -14,15 +14,15 @@ struct Train: ParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Rows as JSON lines: {prompt, chosen, rejected}, {prompt, completion}, {text}, {messages}, or {prompt} alone. For pretrain also text "
-        + "files and directories of them; may be repeated then.", valueName: "data"))
+      "Rows: {prompt, chosen, rejected}, {prompt, completion}, {text}, {messages}, or {prompt} alone. \(DataSources.help) May be "
+        + "repeated; FILE=0.7 is its share of a mixture. For pretrain also text files.", valueName: "ROWS"))
   var data: [String]
 
   @Option(help: "Where the run's files go; new or empty.")
   var outputDir: String?
 
-  @Option(help: "Rows to evaluate on.")
-  var evalData: String?
+  @Option(help: ArgumentHelp("Rows to evaluate on, as --data. May be repeated.", valueName: "ROWS"))
+  var evalData: [String] = []
 
   @Option(help: "Adapter to go on from; its frozen copy is then the reference.")
   var adapter: String?
@@ -82,8 +82,8 @@ struct Train: ParsableCommand {
     let trainer = try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
       referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
-      data: try model.dataset(.files(data), options: options.dataset()),
-      evaluation: evalData.map { try model.dataset(.file($0), options: options.dataset()) },
+      data: try model.dataset(DataSources.source(data), options: options.dataset()),
+      evaluation: evalData.isEmpty ? nil : model.dataset(DataSources.source(evalData), options: options.dataset()),
       reward: reward(options), options: options)
     if dryRun { return try showPlan(trainer) }
     trainer.spelling = \.flags

@@ -29,7 +29,7 @@ PACKAGES = "python3,python3-venv,gcc,libc6-dev,pkg-config,cmake,make"
 #: libgcc_s comes with glibc: glibc loads it itself when a thread is cancelled.
 OF_GLIBC = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "ld-linux-x86-64.so.2"}
 LICENSES = {
-    "libdpo", "HDF5", "Jansson", "PCRE2", "utf8proc", "xxHash", "libstdc++", "Swift", "swift-argument-parser", "swift-collections", "ggml",
+    "libdpo", "HDF5", "Jansson", "PCRE2", "utf8proc", "libyaml", "zlib", "xxHash", "libstdc++", "Swift", "swift-argument-parser", "swift-collections", "ggml",
 }
 #: Those licences' names in the wheel's metadata.
 SPDX = {

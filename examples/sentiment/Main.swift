@@ -35,7 +35,7 @@ struct Experiment {
   init(model path: String, data: String, output: String) throws {
     print("1. A judge of sentiment, from human ratings of film reviews")
     var texts: [String: (texts: [String], labels: [Bool])] = [:]
-    try JSONLines("\(data)/sentiment.jsonl").forEach { row, _ in
+    try RowFile("\(data)/sentiment.jsonl").forEach { row, _ in
       guard let text = row["text"]?.string, let split = row["split"]?.string else { return }
       texts[split, default: ([], [])].texts.append(text)
       texts[split, default: ([], [])].labels.append(row["label"]?.int == 1)
@@ -48,7 +48,7 @@ struct Experiment {
         + "(always the commoner label: \(rounded(quality.majority))), AUC \(rounded(quality.auc))")
 
     var beginnings: [String: [String]] = [:]
-    try JSONLines("\(data)/sentiment_prompts.jsonl").forEach { row, _ in
+    try RowFile("\(data)/sentiment_prompts.jsonl").forEach { row, _ in
       guard let prompt = row["prompt"]?.string, let split = row["split"]?.string else { return }
       beginnings[split, default: []].append(prompt)
     }

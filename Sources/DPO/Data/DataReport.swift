@@ -77,6 +77,9 @@ public struct DataReport: Sendable, Equatable {
   /// Tokens of the longest prompt with a completion.
   public internal(set) var longestRow = 0
 
+  /// Of a mixture, what there is of each part: "70 of 100 rows of a.jsonl".
+  public internal(set) var mixture: [String] = []
+
   /// Columns that are not read, in the order in which they come; at most 16.
   public internal(set) var unreadColumns: [String] = []
   static let mostUnreadColumns = 16
@@ -164,6 +167,7 @@ public struct DataReport: Sendable, Equatable {
       object["longer_is_chosen"] = .real(longerChosen)
     }
     if splitRows > 0 { object["split_rows"] = .int(splitRows) }
+    if !mixture.isEmpty { object["mixture"] = .array(mixture.map(JSON.string)) }
     if !unreadColumns.isEmpty { object["unread_columns"] = .array(unreadColumns.map(JSON.string)) }
     if let contextLength {
       object["context_length"] = .int(contextLength)
@@ -183,6 +187,7 @@ public struct DataReport: Sendable, Equatable {
     var lines = [
       "\(name): \(rows) rows\(answered) (\(kind.rawValue)), \(tokens) tokens; tokens a row, least … median … most:"
     ]
+    if !mixture.isEmpty { lines.append("  mixture: \(mixture.joined(separator: ", "))") }
     if prompts.maximum > 0 { lines.append(line("prompt", prompts)) }
     if kind != .prompts { lines.append(line(kind == .pairs ? "chosen" : "completion", completions)) }
     if kind == .pairs { lines.append(line("rejected", rejected)) }

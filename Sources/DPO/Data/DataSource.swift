@@ -2,8 +2,11 @@ import DPOBase
 
 /// Where the rows of a data set come from.
 public enum DataSource {
-  /// One file of JSON lines; for pretraining any number of text files and directories of them, see `TextCorpus`.
+  /// Files of rows, and directories of them: JSON lines, JSON arrays, CSV and TSV, also packed by gzip (docs/data.md). For
+  /// pretraining also text files, see `TextCorpus`. Rows stand in the order of the paths.
   case files([String])
+  /// Files or text, of which each gives a share of the rows.
+  case parts([DataPart])
   /// The bytes of JSON lines; `name` stands for the file in errors.
   case lines(UnsafeRawBufferPointer, name: String)
   /// Objects with the keys of JSON lines. Errors count them from 1.
@@ -11,7 +14,7 @@ public enum DataSource {
   /// Token ids, which need no tokenizer.
   case tokens([TokenizedRow])
 
-  /// One file of JSON lines.
+  /// One file or directory.
   public static func file(_ path: String) -> DataSource { .files([path]) }
 
   /// Texts of which one is preferred to the other.
@@ -27,7 +30,9 @@ public enum DataSource {
   /// The source once its maker has taken its memory back.
   func kept() throws -> KeptSource {
     switch self {
-    case .files(let paths): paths.count == 1 ? .file(try MappedFile(paths[0])) : .files(paths)
+    case .files(let paths) where paths.count == 1 && fileKind(paths[0]) == .file: .file(try MappedFile(paths[0]))
+    case .files(let paths): .files(paths)
+    case .parts(let parts): .parts(parts)
     case .lines(let bytes, let name): .lines(Array(bytes), name: name)
     case .rows(let rows): .rows(rows)
     case .tokens(let rows): .tokens(rows)
@@ -38,24 +43,44 @@ public enum DataSource {
   var needsTokenizer: Bool { if case .tokens = self { false } else { true } }
 }
 
+/// A part of a data set that has several.
+public struct DataPart: Sendable, Equatable {
+  /// A file or a directory of files.
+  public var path: String
+  /// Its bytes, where they are no file's: JSON lines or an array. `path` then names them in errors.
+  public var contents: [UInt8]?
+  /// Its share of the rows, against those of the other parts. The data set has as many rows as it can have without one that
+  /// stands in it twice; which rows of a part those are is drawn from `DatasetOptions.mixtureSeed`. nil for all parts: every row
+  /// of each.
+  public var weight: Double?
+
+  /// What stands at a path, or `contents`.
+  public init(_ path: String, contents: [UInt8]? = nil, weight: Double? = nil) {
+    (self.path, self.contents, self.weight) = (path, contents, weight)
+  }
+}
+
 /// A data source that owns what it reads.
 enum KeptSource: Sendable {
   case files([String])
-  /// A file of JSON lines, which may have another name or none by now.
+  /// A file of rows, which may have another name or none by now.
   case file(MappedFile)
+  case parts([DataPart])
   case lines([UInt8], name: String)
   case rows([JSONObject])
   case tokens([TokenizedRow])
 
-  func withSource<T>(_ body: (DataSource) throws -> T) throws -> T {
+  /// Calls `body` with the rows once more.
+  func rows(_ options: DatasetOptions) throws -> RowStream? {
     switch self {
-    case .files(let paths): return try body(.files(paths))
+    case .files(let paths): return try RowStream(.files(paths), options)
     case .file(let file):
       try file.checkUnchanged()
-      return try withExtendedLifetime(file) { try body(.lines(file.bytes, name: nameOf(file.path))) }
-    case .lines(let bytes, let name): return try bytes.withUnsafeBytes { try body(.lines($0, name: name)) }
-    case .rows(let rows): return try body(.rows(rows))
-    case .tokens(let rows): return try body(.tokens(rows))
+      return RowStream(try RowFile(file))
+    case .parts(let parts): return try RowStream(.parts(parts), options)
+    case .lines(let bytes, let name): return try RowStream(DataPart(name, contents: bytes), options.purpose)
+    case .rows(let rows): return try RowStream(.rows(rows), options)
+    case .tokens: return nil
     }
   }
 }
@@ -64,40 +89,105 @@ enum KeptSource: Sendable {
 struct RowStream {
   /// The name in errors.
   let name: String
-  /// "line" of a file, "row" of a host's, or "document".
-  let unit: String
-  /// Calls its argument with every row and its number from 1.
-  let forEach: ((_ row: JSONObject, _ number: Int) throws -> Void) throws -> Void
+  /// What the data set has of each part, in words; empty where it has every row.
+  private(set) var shares: [String] = []
+  /// Calls its argument with every row and its place.
+  let forEach: ((_ row: JSONObject, _ place: RowPlace) throws -> Void) throws -> Void
 
-  init(_ source: DataSource, purpose: DatasetPurpose) throws {
+  init(_ source: DataSource, _ options: DatasetOptions) throws {
     switch source {
-    case .files(let paths): try self.init(files: paths, purpose: purpose)
-    case .lines(let bytes, let name): self.init(JSONLines(bytes, name: name))
+    case .files(let paths): try self.init(files: paths, options.purpose)
+    case .parts(let parts): try self.init(parts, options)
+    case .lines(let bytes, let name):
+      self.init(RowFile(lines: bytes, name: name))
     case .rows(let rows): self.init(rows)
     case .tokens: throw DPOError(.internal, "token ids are no rows of text")
     }
   }
 
-  private init(_ lines: JSONLines) { (name, unit, forEach) = (lines.name, "line", lines.forEachRow) }
+  init(_ file: RowFile) { (name, forEach) = (file.name, file.forEachRow) }
 
   private init(_ rows: [JSONObject]) {
-    (name, unit) = ("rows", "row")
-    forEach = { body in for (index, row) in rows.enumerated() { try body(row.withoutNulls, index + 1) } }
+    name = "rows"
+    forEach = { body in
+      for (index, row) in rows.enumerated() {
+        try body(row.withoutNulls, RowPlace(file: "rows", unit: "row", number: index + 1))
+      }
+    }
   }
 
-  private init(_ corpus: TextCorpus) {
-    (name, unit) = (corpus.name, corpus.unit)
-    forEach = { body in try corpus.forEach { text, number in try body(["text": .string(text)], number) } }
+  private init(files paths: [String], _ purpose: DatasetPurpose) throws {
+    if purpose == .pretraining {
+      let corpus = try TextCorpus(paths)
+      name = corpus.name
+      forEach = { body in
+        try corpus.forEach { text, number in
+          try body(["text": .string(text)], RowPlace(file: corpus.name, unit: corpus.unit, number: number))
+        }
+      }
+    } else {
+      let files = try RowFiles(paths)
+      (name, forEach) = (files.name, files.forEachRow)
+    }
   }
 
-  private init(files paths: [String], purpose: DatasetPurpose) throws {
-    guard purpose != .pretraining else {
-      self.init(try TextCorpus(paths))
+  /// A part without its weight.
+  init(_ part: DataPart, _ purpose: DatasetPurpose) throws {
+    if let bytes = part.contents {
+      self.init(bytes, name: part.path, purpose)
+    } else {
+      try self.init(files: [part.path], purpose)
+    }
+  }
+
+  private init(_ bytes: [UInt8], name: String, _ purpose: DatasetPurpose) {
+    self.name = name
+    forEach = { body in
+      try bytes.withUnsafeBytes { bytes in
+        let first = try ByteWindow(bytes, name: name).nextByte()
+        guard purpose == .pretraining, first != UInt8(ascii: "{"), first != UInt8(ascii: "[") else {
+          return try RowFile(bytes, name: name).forEachRow(body)
+        }
+        try body(
+          ["text": .string(TextCorpus.text(bytes, name: name))], RowPlace(file: name, unit: "document", number: 1))
+      }
+    }
+  }
+
+  private init(_ parts: [DataPart], _ options: DatasetOptions) throws {
+    let streams = try parts.map { try RowStream($0, options.purpose) }
+    name = parts.count == 1 ? streams[0].name : "\(parts.count) sources"
+    let weights = parts.compactMap(\.weight)
+    guard !weights.isEmpty else {
+      forEach = { body in for stream in streams { try stream.forEach(body) } }
       return
     }
-    guard paths.count == 1 else {
-      throw DPOError.argument("several files of text are data for pretrain; other methods take one file of JSON lines")
+    guard weights.count == parts.count, weights.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+      throw DPOError.argument("a mixture needs a weight above 0 for each of its \(parts.count) parts")
     }
-    self.init(try JSONLines(paths[0]))
+    let counts = try streams.map { stream in
+      var count = 0
+      try stream.forEach { _, _ in count += 1 }
+      guard count > 0 else { throw DPOError.format(stream.name, "no rows; expected at least one for the mixture") }
+      return count
+    }
+    // The part with the fewest rows for its weight gives all of them.
+    let size = zip(counts, weights).map { Double($0) / $1 }.min() ?? 0
+    let taken = zip(counts, weights).map { max(1, min($0, Int((size * $1).rounded()))) }
+    shares = zip(streams, zip(taken, counts)).map { "\($1.0) of \($1.1) rows of \($0.name)" }
+    forEach = { body in
+      for (index, stream) in streams.enumerated() {
+        var random = CounterRandom(stream: [options.mixtureSeed, 0x4D49_5854, UInt64(index)])
+        var (wanted, left) = (taken[index], counts[index])
+        try stream.forEach { row, place in
+          // Knuth's algorithm S: each choice of rows is as likely as any other, and they stay in their order.
+          let isTaken = random.uniform() * Double(left) < Double(wanted)
+          left -= 1
+          guard isTaken else { return }
+          wanted -= 1
+          try body(row, place)
+        }
+      }
+    }
   }
 }

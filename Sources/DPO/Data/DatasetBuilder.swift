@@ -4,8 +4,6 @@ import DPOBase
 /// Takes rows one by one and keeps their tokens.
 struct DatasetBuilder {
   let name: String
-  /// "line" of a file, or "row" of a host's arrays.
-  let unit: String
   let options: DatasetOptions
   let kind: RowKind
   private(set) var tokens: [Int32] = []
@@ -15,6 +13,9 @@ struct DatasetBuilder {
   /// For each token, whether it is learned; empty: every token of a completion is.
   private(set) var learned: [Bool] = []
   private(set) var lines: [Int] = []
+  /// Files of the rows, and what their lines count; and the file of each row.
+  private(set) var files: [(name: String, unit: String)] = []
+  private(set) var fileOfRow: [Int32] = []
   private(set) var labels: [Bool] = []
   private(set) var ranks: [Double] = []
   /// What prompts were before they became tokens, for the rewards that read them.
@@ -28,15 +29,19 @@ struct DatasetBuilder {
   private static let mostPreferences = 1 << 22
   private var lengths = DataReport.Lengths()
 
-  /// - Parameter columns: that are read of such rows.
-  init(name: String, unit: String, kind: RowKind, options: DatasetOptions, columns: Set<String> = []) throws {
+  /// - Parameters:
+  ///   - columns: that are read of such rows.
+  ///   - shares: what there is of each part of a mixture.
+  init(
+    name: String, kind: RowKind, options: DatasetOptions, columns: Set<String> = [], shares: [String] = []
+  ) throws {
     try options.validate()
     self.name = name
-    self.unit = unit
     self.kind = kind
     self.options = options
     report = DataReport(name: name, kind: kind)
     report.readableColumns = columns
+    report.mixture = shares
   }
 
   var count: Int { lines.count }
@@ -44,15 +49,15 @@ struct DatasetBuilder {
   /// Adds a row unless its prompt alone fills the length limit.
   ///
   /// - Parameters:
-  ///   - line: of the file, or the row's number from 1, for messages.
   ///   - row: label, weight and other columns; its texts are not looked at.
-  mutating func append(_ row: RowTokenizer.Tokens, _ columns: DataRow, line: Int) throws {
+  ///   - place: for messages.
+  mutating func append(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ place: RowPlace) throws {
     var row = row
     if let empty = row.completions.firstIndex(where: \.isEmpty) {
       let what =
         kind == .pairs
         ? ["chosen", "rejected"][min(empty, 1)] : kind == .ranked ? "completions[\(empty)]" : "the completion"
-      throw DPOError.format("\(self.name): \(unit) \(line)", "\(what) has no tokens")
+      throw DPOError.format(place.description, "\(what) has no tokens")
     }
     if options.purpose == .supervised, !options.completionOnlyLoss {
       row = RowTokenizer.Tokens(
@@ -68,7 +73,7 @@ struct DatasetBuilder {
       report.splitRows += 1
       let tokens = row.completions[0]
       for start in stride(from: 0, to: tokens.count - 1, by: limit - 1) {
-        add(RowTokenizer.Tokens(completions: [Array(tokens[start..<min(start + limit, tokens.count)])]), columns, line)
+        add(RowTokenizer.Tokens(completions: [Array(tokens[start..<min(start + limit, tokens.count)])]), columns, place)
       }
       return
     }
@@ -81,7 +86,7 @@ struct DatasetBuilder {
       }
     }
     if kind == .prompts, row.prompt.isEmpty {
-      throw DPOError.format("\(self.name): \(unit) \(line)", "the prompt has no tokens")
+      throw DPOError.format(place.description, "the prompt has no tokens")
     }
     if let limit = options.maxLength {
       let isLonger = row.completions.contains { row.prompt.count + $0.count > limit }
@@ -94,9 +99,9 @@ struct DatasetBuilder {
     }
     if row.droppedPrompt > 0 {
       report.movedBoundaries += 1
-      if report.firstMovedBoundary == nil { report.firstMovedBoundary = line }
+      if report.firstMovedBoundary == nil { report.firstMovedBoundary = place.number }
     }
-    add(row, columns, line)
+    add(row, columns, place)
   }
 
   /// Counts in the columns that a row has.
@@ -110,7 +115,7 @@ struct DatasetBuilder {
     }
   }
 
-  private mutating func add(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ line: Int) {
+  private mutating func add(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ place: RowPlace) {
     note(row, columns.ranks ?? row.completions.indices.map { Double($0 + 1) })
     firstSegments.append(ends.count)
     learned += row.learned ?? []
@@ -118,7 +123,11 @@ struct DatasetBuilder {
       tokens.append(contentsOf: part)
       ends.append(tokens.count)
     }
-    lines.append(line)
+    if files.last?.name != place.file || files.last?.unit != place.unit {
+      files.append((place.file, place.unit))
+    }
+    fileOfRow.append(Int32(files.count - 1))
+    lines.append(place.number)
     if kind == .ranked { ranks += columns.ranks ?? [] }
     if kind == .unpaired { labels.append(columns.label ?? true) }
     if kind == .prompts { prompts.append(columns.prompt.map(\.json) ?? .null) }

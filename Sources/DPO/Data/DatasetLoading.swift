@@ -22,7 +22,8 @@ extension TokenizedDataset {
       readAgain = { time in
         var dated = options
         dated.templateTime = time
-        return try source.withSource { try TokenizedDataset($0, tokenizer: tokenizer, options: dated) }
+        guard let rows = try source.rows(dated) else { throw DPOError(.internal, "token ids have no chat template") }
+        return try TokenizedDataset(rows, RowTokenizer(tokenizer, time: time), dated, nil)
       }
     }
     try self.init(
@@ -37,7 +38,7 @@ extension TokenizedDataset {
     if case .tokens(let rows) = source {
       try self.init(DatasetBuilder(rows, options: options))
     } else {
-      try self.init(RowStream(source, purpose: options.purpose), rowTokenizer, options, readAgain)
+      try self.init(RowStream(source, options), rowTokenizer, options, readAgain)
     }
   }
 
@@ -48,35 +49,35 @@ extension TokenizedDataset {
     guard let tokenizer else { throw DPOError.argument("rows of text need a tokenizer") }
     var format: RowFormat?
     var builder: DatasetBuilder?
-    var waiting: [(row: DataRow, number: Int)] = []  // rejected completions of a block that is being unpaired
+    var waiting: [(row: DataRow, place: RowPlace)] = []  // rejected completions of a block that is being unpaired
 
-    func add(_ row: DataRow, _ number: Int) throws {
+    func add(_ row: DataRow, _ place: RowPlace) throws {
       let tokens = try tokenizer.tokenize(
-        row, place: "\(stream.name): \(stream.unit) \(number)", assistantOnly: options.learnsAssistantOnly)
-      try builder?.append(tokens, row, line: number)
+        row, place: place.description, assistantOnly: options.learnsAssistantOnly)
+      try builder?.append(tokens, row, place)
     }
     func flush() throws {
-      for (row, number) in waiting { try add(row, number) }
+      for (row, place) in waiting { try add(row, place) }
       waiting.removeAll(keepingCapacity: true)
     }
 
-    try stream.forEach { object, number in
-      let place = "\(stream.name): \(stream.unit) \(number)"
+    try stream.forEach { object, rowPlace in
+      let place = rowPlace.description
       let rows = try format ?? RowFormat(first: object, purpose: options.purpose, place: place)
       if builder == nil {
         builder = try DatasetBuilder(
-          name: stream.name, unit: stream.unit, kind: options.purpose.learns(rows.kind), options: options,
-          columns: rows.columns)
+          name: stream.name, kind: options.purpose.learns(rows.kind), options: options, columns: rows.columns,
+          shares: stream.shares)
         format = rows
       }
       var row = try rows.read(object, place: place)
       builder?.note(columns: object.keys)
       if rows.kind == .pairs { try row.extractPrompt(place: place) }
       if options.purpose == .supervised, rows.kind == .pairs { row = row.unpaired().chosen }
-      guard options.purpose == .unpaired, rows.kind == .pairs else { return try add(row, number) }
+      guard options.purpose == .unpaired, rows.kind == .pairs else { return try add(row, rowPlace) }
       let (chosen, rejected) = row.unpaired()
-      try add(chosen, number)
-      waiting.append((rejected, number))
+      try add(chosen, rowPlace)
+      waiting.append((rejected, rowPlace))
       if waiting.count == TokenizedDataset.unpairingBlock { try flush() }
     }
     try flush()

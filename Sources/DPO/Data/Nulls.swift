@@ -2,13 +2,6 @@ import DPOBase
 
 /// Tables of Arrow give every row the columns and keys of all rows, null where a row has none. They are taken away again, at any
 /// depth, as TRL's `remove_none_values` does. Text that holds JSON, such as tools in one string, keeps them.
-extension JSONLines {
-  /// As `forEach`, of rows of data: null is absent.
-  package func forEachRow(_ body: (_ row: JSONObject, _ line: Int) throws -> Void) throws {
-    try forEach { row, line in try body(row.withoutNulls, line) }
-  }
-}
-
 extension JSONObject {
   var withoutNulls: JSONObject {
     guard hasNulls else { return self }

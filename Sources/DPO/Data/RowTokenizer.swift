@@ -36,6 +36,8 @@ public struct DatasetOptions: Sendable, Equatable {
   /// What `strftime_now` tells a chat template, in seconds since 1970-01-01 00:00 by the local clock; nil: the time when the
   /// rows are read.
   public var templateTime: Int?
+  /// Draws the rows of `DataSource.parts` with weights.
+  public var mixtureSeed: UInt64 = 0
 
   /// Rows for a method on pairs.
   public init() {}

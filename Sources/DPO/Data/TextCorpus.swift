@@ -1,7 +1,8 @@
 import DPOBase
 
-/// Documents of text: a file of JSON lines (named *.jsonl) holds a document in every row's "text"; any other file is one
-/// document; a directory stands for its *.txt and *.jsonl files, by name. Documents of blanks alone are skipped.
+/// Documents of text: a file of rows (*.jsonl, *.json, *.csv and others, docs/data.md) holds a document in every row's "text"; any
+/// other file is one document; a directory stands for its *.txt files and files of rows, by name. Each may be packed by gzip
+/// (*.gz). Documents of blanks alone are skipped.
 public struct TextCorpus: Sendable {
   let files: [String]
   /// The name in errors.
@@ -10,24 +11,13 @@ public struct TextCorpus: Sendable {
   /// - Throws: `.invalidArgument` without paths, `.io` for a path where nothing is, `.format` for a directory without
   ///   such files.
   public init(_ paths: [String]) throws {
-    guard let first = paths.first else { throw DPOError.argument("a corpus needs at least one file or directory") }
-    var files: [String] = []
-    for path in paths {
-      switch fileKind(path) {
-      case .none: throw DPOError(.io, "\(path): no such file or directory")
-      case .directory:
-        let names = try directoryNames(path).filter { $0.hasSuffix(".txt") || $0.hasSuffix(".jsonl") }
-        guard !names.isEmpty else { throw DPOError.format(path, "an empty corpus: it holds no .txt or .jsonl file") }
-        files += names.map { "\(path)/\($0)" }
-      case .file, .other: files.append(path)
-      }
-    }
-    self.files = files
-    name = paths.count == 1 ? nameOf(first) : "\(paths.count) files"
+    guard !paths.isEmpty else { throw DPOError.argument("a corpus needs at least one file or directory") }
+    files = try RowFiles.files(at: paths, endings: [".txt"] + RowFile.endings, empty: "an empty corpus")
+    name = RowFiles.name(of: paths)
   }
 
   /// A file that is one document.
-  private static func isText(_ path: String) -> Bool { !path.hasSuffix(".jsonl") }
+  private static func isText(_ path: String) -> Bool { !RowFile.hasEnding(path, of: RowFile.endings) }
 
   /// What the numbers of documents count.
   var unit: String { countsLines ? "line" : "document" }
@@ -47,13 +37,12 @@ public struct TextCorpus: Sendable {
         try add(TextCorpus.read(file), line: 1)
         continue
       }
-      let lines = try JSONLines(file)
-      try lines.forEach { row, line in
+      try RowFile(file).forEach { row, place in
         guard let text = row["text"]?.string else {
           throw DPOError.format(
-            "\(lines.name): line \(line)", "\"text\" is \(row["text"]?.kind ?? "missing"); expected a string")
+            place.description, "\"text\" is \(row["text"]?.kind ?? "missing"); expected a string")
         }
-        try add(text, line: line)
+        try add(text, line: place.number)
       }
     }
     guard count > 0 else { throw DPOError.format(name, "an empty corpus: there is no text in it") }
@@ -65,10 +54,16 @@ public struct TextCorpus: Sendable {
 
   private static func read(_ path: String) throws -> String {
     let file = try MappedFile(path)
-    defer { withExtendedLifetime(file) {} }
-    if let text = String(validating: file.bytes, as: UTF8.self) { return text }
-    let lines = file.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
+    return try withExtendedLifetime(file) { try text(file.bytes, name: path) }
+  }
+
+  /// The text of a document, unpacked where it is packed.
+  static func text(_ bytes: UnsafeRawBufferPointer, name: String) throws -> String {
+    let window = try ByteWindow(bytes, name: name)
+    guard let document = try window.record({ name }, most: 1 << 34, end: { _, _ in nil }) else { return "" }
+    if let text = String(validating: document.bytes, as: UTF8.self) { return text }
+    let lines = document.bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false)
     let bad = lines.firstIndex { String(validating: $0, as: UTF8.self) == nil } ?? 0
-    throw DPOError.format(path, "line \(bad + 1) is not UTF-8; expected plain text")
+    throw DPOError.format(name, "line \(bad + 1) is not UTF-8; expected plain text")
   }
 }

@@ -37,10 +37,11 @@ public final class TokenizedDataset: Sendable {
   public let report: DataReport
   /// Number of rows.
   public let count: Int
-  /// The file, or "rows" for data of the host.
+  /// The file, "2 files", or "rows" for data of the host.
   public let name: String
-  /// "line" where `lines` are those of a file, "row" where they count a host's rows.
-  let unit: String
+  /// Files of the rows, and what their lines count ("line", "row" or "document"); and the file of each row.
+  private let files: [(name: String, unit: String)]
+  private let fileOfRow: [Int32]
   /// For messages: the line of each row in its file, or its number counted from 1.
   public let lines: [Int]
   /// Desirable or not, of unpaired rows.
@@ -81,7 +82,8 @@ public final class TokenizedDataset: Sendable {
     report = builder.finishedReport()
     count = builder.count
     name = builder.name
-    unit = builder.unit
+    files = builder.files
+    fileOfRow = builder.fileOfRow
     lines = builder.lines
     labels = builder.kind == .unpaired ? builder.labels : nil
     weights = builder.weights
@@ -157,7 +159,12 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// "data.jsonl: line 7", for messages about a row.
-  public func place(_ row: Int) -> String { "\(name): \(unit) \(lines[row])" }
+  public func place(_ row: Int) -> String {
+    let file = files[Int(fileOfRow[row])]
+    return RowPlace(file: file.name, unit: file.unit, number: lines[row]).description
+  }
+  /// The name of a row's file; nil where all rows are of one.
+  public func fileName(_ row: Int) -> String? { files.count > 1 ? files[Int(fileOfRow[row])].name : nil }
   /// The row's entry of `lines`.
   public func lineNumber(_ row: Int) -> Int { lines[row] }
 

@@ -37,7 +37,7 @@ extension DatasetBuilder {
     guard options.purpose.accepts(kind), options.purpose.learns(kind) == kind else {
       throw DPOError.format("rows", "expected \(options.purpose.expectation); found \(kind.rawValue)")
     }
-    try self.init(name: "rows", unit: "row", kind: kind, options: options)
+    try self.init(name: "rows", kind: kind, options: options)
     for (index, row) in rows.enumerated() {
       guard kind == .prompts || ((row.rejected != nil) == (kind == .pairs) && (row.label != nil) == (kind == .unpaired))
       else {
@@ -51,7 +51,8 @@ extension DatasetBuilder {
       columns.weight = row.weight
       let completions = kind == .prompts ? [] : [row.completion] + (row.rejected.map { [$0] } ?? [])
       try append(
-        RowTokenizer.Tokens(prompt: row.prompt, completions: completions), columns, line: index + 1)
+        RowTokenizer.Tokens(prompt: row.prompt, completions: completions), columns,
+        RowPlace(file: "rows", unit: "row", number: index + 1))
     }
   }
 }

@@ -19,10 +19,10 @@ public struct ModelEvaluation: Sendable {
 }
 
 extension LanguageModel {
-  /// Measures this model on rows of a JSON-lines file, and answers that it draws to their prompts.
+  /// Measures this model on rows of files, and answers that it draws to their prompts.
   ///
   /// - Parameters:
-  ///   - paths: the file; for pretraining any number of files and directories of text.
+  ///   - paths: files and directories, see `DataSource.files`.
   ///   - reference: the model to compare with; nil: this one without its adapter.
   ///   - options: method, loss, lengths, batch size.
   ///   - samples: how answers are drawn, `completionsPerPrompt` to each prompt of pairs; nil: none are.
@@ -37,7 +37,7 @@ extension LanguageModel {
       model: file, adapter: adapterFile, referenceModel: reference?.file,
       data: file.dataset(.files(paths), options: options.dataset()), options: options, stopRequested: stopRequested)
     let drawn = try samples.map { options in
-      let rows = try paths.flatMap { try ChosenAnswers.read($0) }
+      let rows = try ChosenAnswers.read(paths)
       return try evaluateSamples(
         rows, reference: reference ?? LanguageModel(file, threads: team.threads), options: options, judge: judge
       ) { onProgress($0, rows.count) }

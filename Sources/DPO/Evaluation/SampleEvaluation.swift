@@ -50,13 +50,16 @@ public struct ChosenAnswers: Sendable, Equatable {
 }
 
 extension ChosenAnswers {
-  /// Prompts of pairs in a JSON-lines file, each once, with every chosen answer.
-  public static func read(_ path: String) throws -> [ChosenAnswers] {
+  /// Prompts of pairs in a file or directory of rows, each once, with every chosen answer.
+  public static func read(_ path: String) throws -> [ChosenAnswers] { try read([path]) }
+
+  static func read(_ paths: [String]) throws -> [ChosenAnswers] {
+    let files = try RowFiles(paths)
     var found: [ChosenAnswers] = []
     var places: [String: Int] = [:]
     var format: RowFormat?
-    try JSONLines(path).forEachRow { object, line in
-      let place = "\(path): line \(line)"
+    try files.forEachRow { object, rowPlace in
+      let place = rowPlace.description
       let rows = try format ?? RowFormat(first: object, purpose: .preference, place: place)
       format = rows
       var row = try rows.read(object, place: place)
@@ -71,7 +74,7 @@ extension ChosenAnswers {
         found.append(ChosenAnswers(asked: asked, answers: [answer]))
       }
     }
-    guard !found.isEmpty else { throw DPOError.format(path, "no rows; expected at least one pair") }
+    guard !found.isEmpty else { throw DPOError.format(files.name, "no rows; expected at least one pair") }
     return found
   }
 }

@@ -42,8 +42,8 @@ struct FeedbackDirectory {
     guard end > 0 else { return history }
     let name = nameOf(log)
     try bytes.withUnsafeBytes { bytes in
-      try JSONLines(UnsafeRawBufferPointer(rebasing: bytes[..<end]), name: name).forEach { line, number in
-        try history.add(FeedbackSession(.object(line), file: "\(name): line \(number)"))
+      try RowFile(lines: UnsafeRawBufferPointer(rebasing: bytes[..<end]), name: name).forEach { line, place in
+        try history.add(FeedbackSession(.object(line), file: place.description))
       }
     }
     return history

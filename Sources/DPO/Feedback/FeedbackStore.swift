@@ -160,8 +160,8 @@ public final class FeedbackStore: Sendable {
     var last = lastID
     try bytes.withUnsafeBytes { bytes in
       guard end > 0 else { return }
-      try JSONLines(UnsafeRawBufferPointer(rebasing: bytes[..<end]), name: name).forEach { row, line in
-        let record = try FeedbackRecord(row.withoutNulls, id: last + 1, place: "\(name): line \(line)")
+      try RowFile(lines: UnsafeRawBufferPointer(rebasing: bytes[..<end]), name: name).forEach { row, place in
+        let record = try FeedbackRecord(row.withoutNulls, id: last + 1, place: place.description)
         last = record.id
         body(record)
       }

@@ -51,8 +51,8 @@ extension AnnotatorJudgements {
       let verdict = isTie ? Verdict.tie : better.description == answers[0] ? .first : .second
       single[([prompt.description] + answers).joined(separator: "\n")] = verdict.rawValue
     }
-    try JSONLines(path).forEach { row, line in
-      let place = "\(path): line \(line)"
+    try RowFile(path).forEach { row, rowPlace in
+      let place = rowPlace.description
       let prompt = row["prompt"] ?? .null
       if row["annotator"] != nil {
         isLog = true

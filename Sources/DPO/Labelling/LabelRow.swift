@@ -35,28 +35,28 @@ public struct LabelRow: Sendable, Equatable {
 }
 
 extension LabelRow {
-  /// Rows to be judged of a JSON-lines file.
+  /// Rows to be judged of a file or directory of rows.
   ///
   /// - Throws: `.format` with the line of a row that is not like `LabelRow`; `.format` for a file without rows.
   public static func read(_ path: String) throws -> [LabelRow] {
     var rows: [LabelRow] = []
     var copies: [String: Int] = [:]
-    try JSONLines(path).forEachRow { row, line in
+    try RowFiles([path]).forEachRow { row, place in
       func content(_ value: JSON?, _ name: String) throws -> JSON {
         guard let value, value.string != nil || value.array?.allSatisfy({ $0["content"] != nil }) == true else {
           throw DPOError.format(
-            path, "line \(line): \"\(name)\" is \(value?.kind ?? "missing"), expected text or chat messages")
+            place.description, "\"\(name)\" is \(value?.kind ?? "missing"), expected text or chat messages")
         }
         return value
       }
       guard let found = row["completions"]?.array, !found.isEmpty else {
         throw DPOError.format(
-          path,
-          "line \(line): \"completions\" is \(row["completions"]?.kind ?? "missing"), expected at least one answer")
+          place.description,
+          "\"completions\" is \(row["completions"]?.kind ?? "missing"), expected at least one answer")
       }
       let prompt = try content(row["prompt"], "prompt")
       let completions = try found.map { try content($0, "completions") }
-      let template = try TemplateColumns(row, beside: prompt, place: "\(path): line \(line)")
+      let template = try TemplateColumns(row, beside: prompt, place: place.description)
       let columns = template.columns
       let text = JSON.array([prompt] + completions + (columns.isEmpty ? [] : [.object(columns)])).description
       let hash = Array(text.utf8).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }
@@ -65,7 +65,8 @@ extension LabelRow {
       copies[id] = copy
       rows.append(
         LabelRow(
-          id: copy == 1 ? id : "\(id)-\(copy)", line: line, prompt: prompt, completions: completions, template: template
+          id: copy == 1 ? id : "\(id)-\(copy)", line: place.number, prompt: prompt, completions: completions,
+          template: template
         ))
     }
     guard !rows.isEmpty else { throw DPOError.format(path, "no rows; expected at least one") }

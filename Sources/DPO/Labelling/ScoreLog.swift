@@ -47,7 +47,7 @@ enum LabelLog {
     let name = nameOf(file.path)
     try file.withLines { bytes in
       guard !bytes.isEmpty else { return }
-      try JSONLines(bytes, name: name).forEach { row, line in try body(.object(row), "\(name): line \(line)") }
+      try RowFile(lines: bytes, name: name).forEach { row, place in try body(.object(row), place.description) }
     }
   }
 }

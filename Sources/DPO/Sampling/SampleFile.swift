@@ -174,8 +174,7 @@ enum SampleRows {
     let instead = "; give another file, or set overwrite"
     try file.withLines { bytes in
       guard !bytes.isEmpty else { return }
-      try JSONLines(bytes, name: name).forEach { row, line in
-        let place = "\(name): line \(line)"
+      try RowFile(lines: bytes, name: name).forEach { row, place in
         guard let found = row["sampling"]?.object, let index = row["index"]?.int, row["completions"]?.array != nil
         else { throw DPOError.mismatch("\(place) is no row of samples\(instead)") }
         for (key, value) in settings.object?.members ?? [] where found[key] != value {

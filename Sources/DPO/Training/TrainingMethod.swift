@@ -117,6 +117,7 @@ extension TrainingOptions {
     dataset.completionOnlyLoss = method.completionOnlyLoss
     dataset.assistantOnlyLoss = method.assistantOnlyLoss
     dataset.packing = method.packing
+    dataset.mixtureSeed = UInt64(batches.dataSeed ?? batches.seed)
     try dataset.validate()
     return dataset
   }

@@ -58,6 +58,7 @@ extension Trainer {
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
       }
+      if !data.report.mixture.isEmpty { try tell(.note("mixture: \(data.report.mixture.joined(separator: ", "))")) }
       for note in method.remarks(data, options) + notes { try tell(.note(note)) }
       var log = try MetricsLog(path: directory.metrics, resumingAt: step)
       try prepareReference(directory, tell: tell)

@@ -39,7 +39,7 @@ private let row = #"{"prompt": "Say:", "chosen": " yes", "rejected": " no"}"#
     for bytes in bad {
       #expect(throws: DPOError.self) { try load(bytes) }
     }
-    #expect(message { _ = try JSONLines("/tmp") }.contains("regular file"))
+    #expect(message { _ = try RowFile("/tmp") }.contains("regular file"))
   }
 
   @Test func aRowOfTenMegabytesIsRead() throws {

@@ -128,7 +128,7 @@ import Testing
     #expect(second.new == 2 && second.replayed == 0)
     func rows(_ name: String) throws -> [JSONObject] {
       var rows: [JSONObject] = []
-      try JSONLines("\(place.output)/session/\(name).jsonl").forEach { row, _ in rows.append(row) }
+      try RowFile("\(place.output)/session/\(name).jsonl").forEach { row, _ in rows.append(row) }
       return rows
     }
     #expect(try rows("choices").map { $0["prompt"] } == [.string(prompt("song"))])
@@ -146,7 +146,7 @@ import Testing
     let result = try train(replay)
     #expect(result.new == 2 && result.replayed == 3)
     var prompts = Set<String>()
-    try JSONLines("\(place.output)/session/thumbs.jsonl").forEach { row, _ in
+    try RowFile("\(place.output)/session/thumbs.jsonl").forEach { row, _ in
       prompts.insert(row["prompt"]?.string ?? "")
     }
     #expect(prompts.contains(prompt("day")) && prompts.count > 2)

@@ -21,7 +21,7 @@ struct LabelPlace {
   func rows() throws -> [JSONObject] {
     var rows: [JSONObject] = []
     if try readFile(output, limit: 1 << 20).isEmpty { return [] }
-    try JSONLines(output).forEach { row, _ in rows.append(row) }
+    try RowFile(output).forEach { row, _ in rows.append(row) }
     return rows
   }
 }

@@ -286,7 +286,7 @@ func parameterBits(_ trainer: Trainer) -> [UInt32] {
 /// Every line of a run's metrics without its wall time.
 func metricRows(_ directory: String) throws -> [JSON] {
   var rows: [JSON] = []
-  try JSONLines("\(directory)/metrics.jsonl").forEach { row, _ in
+  try RowFile("\(directory)/metrics.jsonl").forEach { row, _ in
     var row = row
     row["seconds"] = nil
     rows.append(.object(row))

@@ -104,10 +104,6 @@ import Testing
     #expect(throws: DPOError.self) {
       try model.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: pretrain.dataset())
     }
-    #expect(throws: DPOError.self) {
-      try model.dataset(
-        .files([PretrainTests.documents, PretrainTests.documents]), options: PretrainTests.options("sft").dataset())
-    }
     #expect(throws: DPOError.self) { try PretrainTests.options("pretrain") { $0.rows.maxLength = nil }.dataset() }
     #expect(throws: DPOError.self) { try PretrainTests.options("sft") { $0.method.lossType = ["ipo"] }.dataset() }
     #expect(throws: DPOError.self) {

@@ -222,7 +222,7 @@ import Testing
   /// Every line without its wall time.
   private func metrics(_ path: String) throws -> [JSON] {
     var rows: [JSON] = []
-    try JSONLines(path).forEach { row, _ in
+    try RowFile(path).forEach { row, _ in
       var row = row
       row["seconds"] = nil
       rows.append(.object(row))

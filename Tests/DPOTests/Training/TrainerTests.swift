@@ -98,7 +98,7 @@ import Testing
     var options = TrainingOptions()
     options.batches.maxSteps = 1
     var plain: [JSONObject] = []
-    try JSONLines(Fixtures.path("data/pairs.jsonl")).forEach { row, _ in plain.append(row) }
+    try RowFile(Fixtures.path("data/pairs.jsonl")).forEach { row, _ in plain.append(row) }
     let records = try [1.0, 3].map { weight in
       let rows = plain.map { row in
         var row = row

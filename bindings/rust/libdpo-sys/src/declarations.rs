@@ -928,8 +928,8 @@ extern "C" {
 
     /// What a model, adapter, checkpoint or data file holds, as JSON ({"kind", "format", "architecture",
     /// "parameters",
-    /// "tensors": \[{"name", "dtype", "shape"}\], …}; of rows as JSON lines {"kind": "data", "format": "jsonl",
-    /// "rows",
+    /// "tensors": \[{"name", "dtype", "shape"}\], …}; of rows {"kind": "data", "format": "jsonl", "json", "csv" or
+    /// "tsv", "rows",
     /// "row_kind", "conversational", "columns"}). Free *json with dpo_string_free.
     ///
     /// Errors: IO, FORMAT, UNSUPPORTED.
@@ -994,12 +994,16 @@ extern "C" {
     /// Errors: as dpo_model_reward_tokens, and UNSUPPORTED without a tokenizer.
     pub fn dpo_model_reward_texts(model: *mut dpo_model, prompts: *const *const c_char, completions: *const *const c_char, count: usize, rewards: *mut f64) -> i32;
 
-    /// Reads and tokenises JSON lines for the options' method, max_length and truncation_mode (NULL: defaults):
+    /// Reads and tokenises rows for the options' method, max_length and truncation_mode (NULL: defaults). `path`: a
+    /// file of JSON
+    /// lines, a JSON array (.json), comma- or tab-separated values (.csv, .tsv), each perhaps packed by gzip (.gz),
+    /// or a directory
+    /// of such files, which are read by name. A row is
     /// {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"};
     /// ranked:
     /// {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). For the method
     /// pretrain `path` may
-    /// also be a text file, or a directory of .txt and .jsonl files.
+    /// also be a text file, and the directory may hold .txt files.
     ///
     /// Errors: IO, FORMAT (a row that is damaged or has another form than the method reads; the message names file
     /// and
