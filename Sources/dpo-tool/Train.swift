@@ -10,13 +10,18 @@ struct Train: ParsableCommand {
       """)
 
   @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
-  var model: String
+  var model: String?
+
+  @Option(
+    help: ArgumentHelp(
+      "Settings in YAML or JSON, by the options' names in Python and TRL. Flags win.", valueName: "FILE"))
+  var config: String?
 
   @Option(
     help: ArgumentHelp(
       "Rows: {prompt, chosen, rejected}, {prompt, completion}, {text}, {messages}, or {prompt} alone. \(DataSources.help) May be "
         + "repeated; FILE=0.7 is its share of a mixture. For pretrain also text files.", valueName: "ROWS"))
-  var data: [String]
+  var data: [String] = []
 
   @Option(help: "Where the run's files go; new or empty.")
   var outputDir: String?
@@ -45,8 +50,8 @@ struct Train: ParsableCommand {
   @Option(help: "Program that scores the answers instead, as in `dpo label`.")
   var command: String?
 
-  @Option(help: ArgumentHelp("Most seconds that the program may take for a prompt.", valueName: "S"))
-  var timeout = 60.0
+  @Option(help: ArgumentHelp("Most seconds that the program may take for a prompt. (default: 60)", valueName: "S"))
+  var timeout: Double?
 
   @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"))
   var resumeFromCheckpoint: String?
@@ -64,21 +69,55 @@ struct Train: ParsableCommand {
 
   @OptionGroup var flags: TrainingFlags
 
-  func validate() throws {
-    guard outputDir != nil || dryRun else {
-      throw ValidationError("Missing expected argument '--output-dir <output-dir>'")
+  mutating func validate() throws {
+    if let config {
+      do { try take(ConfigSettings(config)) } catch let error as DPOError { throw ValidationError(error.message) }
+    }
+    for (isGiven, what) in [
+      (model != nil, "MODEL"), (!data.isEmpty, "--data ROWS"), (outputDir != nil || dryRun, "--output-dir DIR"),
+    ] where !isGiven {
+      throw ValidationError("\(what) is missing")
     }
     guard [rewardModel, classifier, command].count(where: { $0 != nil }) <= 1 else {
       throw ValidationError("give one reward: --reward-model, --classifier or --command")
     }
   }
 
+  /// What a file says and no flag does.
+  private mutating func take(_ settings: ConfigSettings) throws {
+    func text(_ name: String) -> String? { settings.flags[name]?.first }
+    model = model ?? text("model")
+    if data.isEmpty { data = settings.flags["data"] ?? [] }
+    if evalData.isEmpty { evalData = settings.flags["eval_data"] ?? [] }
+    outputDir = outputDir ?? text("output_dir")
+    adapter = adapter ?? text("adapter")
+    refModel = refModel ?? text("ref_model")
+    if [rewardModel, classifier, command].allSatisfy({ $0 == nil }) {
+      (rewardModel, classifier, command) = (text("reward_model"), text("classifier"), text("command"))
+    }
+    rewardAdapter = rewardAdapter ?? text("reward_adapter")
+    timeout =
+      try timeout
+      ?? text("timeout").map { text in
+        guard let seconds = Double(text) else {
+          throw DPOError.argument("timeout is \(text), expected a number of seconds")
+        }
+        return seconds
+      }
+    resumeFromCheckpoint = resumeFromCheckpoint ?? text("resume_from_checkpoint")
+    completionOnly = completionOnly || text("completion_only") == "true"
+    allowMismatch = allowMismatch || text("allow_mismatch") == "true"
+    mapping.noMmap = mapping.noMmap || text("no_mmap") == "true"
+  }
+
   func run() throws {
-    let options = try flags.options()
+    let settings = try config.map { try ConfigSettings($0) }
+    for note in settings?.notes ?? [] { Terminal.tell(note) }
+    let options = try flags.options(over: settings?.options ?? [])
     if let outputDir {
       try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil)
     }
-    let model = try ModelFile.open(model, inMemory: mapping.noMmap)
+    let model = try ModelFile.open(model ?? "", inMemory: mapping.noMmap)
     let trainer = try Trainer(
       model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
       referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
@@ -128,7 +167,7 @@ struct Train: ParsableCommand {
           engine: Engine(named: options.machine.engine)))
     }
     if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
-    return try command.map { try .command($0, timeout: timeout) { Interrupt.requested } }
+    return try command.map { try .command($0, timeout: timeout ?? 60) { Interrupt.requested } }
   }
 
   private func showPlan(_ trainer: Trainer) throws {

@@ -5,9 +5,10 @@ extension TrainingFlags {
   /// Whether --method was given.
   var namesMethod: Bool { given.contains { $0.0 == "method" } }
 
-  func options() throws -> TrainingOptions {
+  /// - Parameter config: what stands in a file, which flags override.
+  func options(over config: [(name: String, value: JSON)] = []) throws -> TrainingOptions {
     var options = TrainingOptions()
-    for (name, value) in given { try options.set(name, to: value) }
+    for (name, value) in config + given { try options.set(name, to: value) }
     if options.machine.threads > ThreadTeam.availableProcessors {
       Terminal.tell(
         "\(options.machine.threads) threads on \(ThreadTeam.availableProcessors) processors: they will wait for each other"

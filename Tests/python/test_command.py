@@ -216,5 +216,58 @@ class BadInput(Case):
         self.refused(*self.train(MODEL, PAIRS, "--resume-from-checkpoint", damaged, "--max-steps", 3), says="damaged.h5")
 
 
+class Configurations(Case):
+    """`--config`: files as people keep them for TRL."""
+
+    def options(self, text: str, *flags: object) -> dict:
+        path = self.directory / "run.yaml"
+        path.write_text(text)
+        result = dpo("train", "--config", path, "--dry-run", "--json", *flags)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.stderr = result.stderr
+        return json.loads(result.stdout)["options"]
+
+    def test_a_file_and_the_same_flags_are_one_run(self) -> None:
+        head = f"model_name_or_path: {MODEL}\ndataset_name: {PAIRS}\n"
+        named = self.options(head + (
+            "learning_rate: 1e-4  # a rate\nloss_type:\n  - sigmoid\n  - sft\nloss_weights: [1, 0.5]\nshuffle: no\n"
+            "lora_r: 4\nlora_target_modules: ['q_proj', \"v_proj\"]\nmax_length: null\nlr_scheduler_type: cosine\nreport_to: wandb\nbf16: false\n"))
+        self.assertIn("run.yaml: line 13: report_to has no meaning here", self.stderr)
+        flags = parsed(
+            "train", MODEL, "--data", PAIRS, "--dry-run", "--learning-rate", "1e-4", "--loss-type", "sigmoid,sft", "--loss-weights", "1,0.5",
+            "--no-shuffle", "--lora-r", 4, "--lora-target-modules", "q_proj,v_proj", "--max-length", "none", "--lr-scheduler-type", "cosine")
+        self.assertEqual(named, flags["options"])
+        self.assertEqual(self.options(head + "beta: 0.2\nlora_r: 8\nlora_alpha: 4", "--beta", 0.3)["beta"], 0.3)
+        settings = {"model": str(MODEL), "data": [str(PAIRS)], "loss_type": ["ipo"], "packing": False, "beta": 0.25}
+        for indent in (None, 1, "\t"):
+            found = self.options(json.dumps(settings, indent=indent))
+            self.assertEqual((found["loss_type"], found["beta"]), (["ipo"], 0.25))
+
+    def test_a_whole_run(self) -> None:
+        out = self.directory / "out"
+        path = self.directory / "run.json"
+        path.write_text(json.dumps({
+            "model": str(MODEL), "datasets": [{"path": str(PAIRS), "weight": 2}], "eval_data": str(PAIRS), "output_dir": str(out),
+            "max_steps": 2, "lora_r": 2, "max_length": 64, "completion_only": False}))
+        result = dpo("train", "--config", path)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertTrue((out / "final.h5").exists())
+
+    def test_what_is_wrong_is_named_with_its_line(self) -> None:
+        path = self.directory / "bad.yaml"
+        for text, says in (
+            ("beta: 1\nper_device_train_batch_sise: 4", "line 2: there is no option per_device_train_batch_sise; did you mean per_device_train_batch_size?"),
+            ("\n\nbeta: 0", "line 3: beta is 0.0"), ("beta: [1]", "line 1: beta: expected one value"), ("packing: maybe", "line 1: packing is maybe"),
+            ("beta: 1\nbeta: 2", "line 2: beta stands here twice"), ("model: a\nmodel_name_or_path: b", "line 2: model_name_or_path says again"),
+            ("bf16: true", "line 1: bf16 is no option here: set precision: bf16"), ("- 1", "line 1: expected settings"), ("beta: *b", "an alias"),
+            ("beta: [1", "not valid YAML or JSON"), ("beta: 1\n---\nbeta: 2", "line 2: a second document"), ("[" * 30000, "bad.yaml: line 1"),
+            ("datasets: [{path: a, split: b}]", "split is not known here"), ("beta: \xff", "not valid YAML"), ("", "MODEL is missing"),
+        ):
+            path.write_bytes(text.encode("latin-1"))
+            result = dpo("train", "--config", path, "--output-dir", self.directory / "out")
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn(says, result.stderr)
+
+
 if __name__ == "__main__":
     unittest.main()
