@@ -12,6 +12,7 @@ A row of a table says:
     help          one or two plain sentences
     source        paper and equation, or another name elsewhere
     group         heading (training.toml)
+    basic         shown first in the command's help (training.toml)
     resume        what may become of it when a run is resumed: fixed (the default), noted or free (training.toml)
     swift         path of the Swift property; enum: its type, whose raw values are the choices
     c             another C type than the usual one; c_unset: what stands for unset there (usually NaN, 0 or NULL)
@@ -259,7 +260,7 @@ class Option:
 
 
 KEYS = {
-    "name", "type", "default", "unset", "by_method", "min", "max", "above", "choices", "help", "source", "group", "resume",
+    "name", "basic", "type", "default", "unset", "by_method", "min", "max", "above", "choices", "help", "source", "group", "resume",
     "swift", "enum", "c", "c_unset", "python", "flag", "surfaces",
 }
 # Cases of Swift enums that are not their raw value in camel case.
@@ -835,6 +836,14 @@ def flags(tables: "list[Table]") -> str:
     lines += ["", "  /// The flags that were given, by option name.", "  var given: [(name: String, value: JSON)] {"]
     lines += ["    " + " + ".join(f"{camel(group)}.given" for group in list(GROUPS)[:5]),
               "      + " + " + ".join(f"{camel(group)}.given" for group in list(GROUPS)[5:]), "  }", "}"]
+    lines += ["", "/// What help shows of the table.", "extension TrainingFlags {", "  /// Options that are shown first.",
+              "  static let basics: Set<String> = ["]
+    lines += wrap_items([f'"{option.name}"' for option in training.options if option.row.get("basic")], "    ", last=",")
+    lines += ["  ]", "  /// Methods, and what each learns from.", "  static let methods: [(name: String, summary: String)] = ["]
+    lines += [f'    ("{row["name"]}", "{row["summary"]}"),' for row in METHODS["method"]]
+    lines += ["  ]", "  /// Headings.", "  static let titles: [OptionField.Group: String] = ["]
+    lines += [f'    .{group}: "{title}",' for group, title in GROUPS.items()]
+    lines += ["  ]", "}"]
     for group in GROUPS:
         options = [option for option in training.options if option.group == group]
         lines += ["", f"struct {swift_group_flags(group)}: ParsableArguments {{"]

@@ -23,6 +23,45 @@ struct TrainingFlags: ParsableArguments {
   }
 }
 
+/// What help shows of the table.
+extension TrainingFlags {
+  /// Options that are shown first.
+  static let basics: Set<String> = [
+    "method", "loss_type", "beta", "num_generations", "max_completion_length", "learning_rate",
+    "per_device_train_batch_size", "gradient_accumulation_steps", "num_train_epochs", "max_steps", "max_length",
+    "lora_r", "eval_steps",
+  ]
+  /// Methods, and what each learns from.
+  static let methods: [(name: String, summary: String)] = [
+    ("dpo", "on pairs"),
+    ("ranked", "on ranked answers"),
+    ("sft", "on demonstrations, or on the chosen side of pairs"),
+    ("pretrain", "on plain text"),
+    ("kto", "on thumbs up and down"),
+    ("bco", "on thumbs up and down"),
+    ("cpo", "CPO, SimPO or AlphaPO on pairs without a reference model"),
+    ("orpo", "on pairs without a reference model"),
+    ("unlikelihood", "on pairs, the DPO paper's baseline"),
+    ("reward", "a reward model on pairs"),
+    ("ppo", "on the policy's own answers to prompts, by a reward"),
+    ("rloo", "the same without a value function, by leave-one-out means"),
+    ("grpo", "the same by standardised groups"),
+    ("online_dpo", "DPO on its best and worst answers"),
+  ]
+  /// Headings.
+  static let titles: [OptionField.Group: String] = [
+    .method: "Method and loss",
+    .reference: "Reference model",
+    .rollout: "Rollouts: methods that learn from the policy's own answers",
+    .optimization: "Optimisation",
+    .batches: "Batches and steps",
+    .rows: "Rows",
+    .lora: "LoRA",
+    .files: "Evaluation and files",
+    .machine: "Machine",
+  ]
+}
+
 struct MethodFlags: ParsableArguments {
   @Option(
     name: .customLong("method"),

@@ -6,6 +6,24 @@ import DPOPlatform
 enum Terminal {
   static let isInteractive = isatty(STDERR_FILENO) == 1
 
+  /// Colours are for terminals, unless NO_COLOR is set (no-color.org) or the terminal says that it has none.
+  static func hasColours(_ descriptor: Int32) -> Bool {
+    func variable(_ name: String) -> String { getenv(name).map { String(cString: $0) } ?? "" }
+    return isatty(descriptor) == 1 && variable("NO_COLOR").isEmpty && variable("TERM") != "dumb"
+  }
+
+  /// Red on stderr, where there are colours.
+  static func red(_ text: String) -> String {
+    hasColours(STDERR_FILENO) ? "\u{1B}[31m\(text)\u{1B}[0m" : text
+  }
+
+  /// Columns of a terminal: COLUMNS where it is set, else what the terminal says, or 80.
+  static func columns(_ descriptor: Int32) -> Int {
+    if let set = getenv("COLUMNS").flatMap({ Int(String(cString: $0)) }), set > 0 { return set }
+    var size = winsize()
+    return ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0 && size.ws_col > 0 ? Int(size.ws_col) : 80
+  }
+
   static func tell(_ text: String) {
     write((Terminal.isInteractive ? "\r\u{1B}[K" : "") + text + "\n")
   }

@@ -4,10 +4,23 @@ import DPO
 struct Train: ParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Train a model or a LoRA adapter.",
+    usage: "dpo train MODEL --data ROWS --output-dir DIR [options]",
     discussion: """
       Writes metrics.jsonl, checkpoint-N.h5, final.h5 and report.html to --output-dir. Ctrl-C stops after saving; \
       --resume-from-checkpoint last goes on and ends in the same bits as a run that was never stopped.
       """)
+
+  /// Flags that help shows first, beside those that the option table says.
+  static let basics: Set<String> = [
+    "--data", "--output-dir", "--eval-data", "--adapter", "--config", "--resume-from-checkpoint", "--dry-run",
+  ]
+  /// Flags that go with an option of the table: methods that have the one have the other.
+  static let companions = [
+    "--ref-model": "reference_free", "--reward-model": "max_completion_length",
+    "--reward-adapter": "max_completion_length", "--classifier": "max_completion_length",
+    "--completion-only": "max_completion_length", "--command": "max_completion_length",
+    "--timeout": "max_completion_length",
+  ]
 
   @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
   var model: String?
@@ -35,23 +48,7 @@ struct Train: ParsableCommand {
   @Option(help: "Model to compare with, instead of the one that training starts from.")
   var refModel: String?
 
-  @Option(help: "Reward model that scores the policy's own answers, in ppo, rloo, grpo and online_dpo.")
-  var rewardModel: String?
-
-  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
-  var rewardAdapter: String?
-
-  @Option(help: "Text classifier of `dpo classifier train` whose log-odds are the reward instead.")
-  var classifier: String?
-
-  @Flag(help: "The classifier sees answers without their prompts.")
-  var completionOnly = false
-
-  @Option(help: "Program that scores the answers instead, as in `dpo label`.")
-  var command: String?
-
-  @Option(help: ArgumentHelp("Most seconds that the program may take for a prompt. (default: 60)", valueName: "S"))
-  var timeout: Double?
+  @OptionGroup(title: "Reward of the policy's own answers") var reward: RewardFlags
 
   @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"))
   var resumeFromCheckpoint: String?
@@ -73,12 +70,7 @@ struct Train: ParsableCommand {
     if let config {
       do { try take(ConfigSettings(config)) } catch let error as DPOError { throw ValidationError(error.message) }
     }
-    for (isGiven, what) in [
-      (model != nil, "MODEL"), (!data.isEmpty, "--data ROWS"), (outputDir != nil || dryRun, "--output-dir DIR"),
-    ] where !isGiven {
-      throw ValidationError("\(what) is missing")
-    }
-    guard [rewardModel, classifier, command].count(where: { $0 != nil }) <= 1 else {
+    guard [reward.rewardModel, reward.classifier, reward.command].count(where: { $0 != nil }) <= 1 else {
       throw ValidationError("give one reward: --reward-model, --classifier or --command")
     }
   }
@@ -92,12 +84,14 @@ struct Train: ParsableCommand {
     outputDir = outputDir ?? text("output_dir")
     adapter = adapter ?? text("adapter")
     refModel = refModel ?? text("ref_model")
-    if [rewardModel, classifier, command].allSatisfy({ $0 == nil }) {
-      (rewardModel, classifier, command) = (text("reward_model"), text("classifier"), text("command"))
+    if [reward.rewardModel, reward.classifier, reward.command].allSatisfy({ $0 == nil }) {
+      (reward.rewardModel, reward.classifier, reward.command) = (
+        text("reward_model"), text("classifier"), text("command")
+      )
     }
-    rewardAdapter = rewardAdapter ?? text("reward_adapter")
-    timeout =
-      try timeout
+    reward.rewardAdapter = reward.rewardAdapter ?? text("reward_adapter")
+    reward.timeout =
+      try reward.timeout
       ?? text("timeout").map { text in
         guard let seconds = Double(text) else {
           throw DPOError.argument("timeout is \(text), expected a number of seconds")
@@ -105,12 +99,18 @@ struct Train: ParsableCommand {
         return seconds
       }
     resumeFromCheckpoint = resumeFromCheckpoint ?? text("resume_from_checkpoint")
-    completionOnly = completionOnly || text("completion_only") == "true"
+    reward.completionOnly = reward.completionOnly || text("completion_only") == "true"
     allowMismatch = allowMismatch || text("allow_mismatch") == "true"
     mapping.noMmap = mapping.noMmap || text("no_mmap") == "true"
   }
 
   func run() throws {
+    // Here and not in validate(), which comes before a flag that there is not is told.
+    for (isGiven, what) in [
+      (model != nil, "MODEL"), (!data.isEmpty, "--data ROWS"), (outputDir != nil || dryRun, "--output-dir DIR"),
+    ] where !isGiven {
+      throw ValidationError("\(what) is missing")
+    }
     let settings = try config.map { try ConfigSettings($0) }
     for note in settings?.notes ?? [] { Terminal.tell(note) }
     let options = try flags.options(over: settings?.options ?? [])
@@ -123,7 +123,7 @@ struct Train: ParsableCommand {
       referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
       data: try model.dataset(DataSources.source(data), options: options.dataset()),
       evaluation: evalData.isEmpty ? nil : model.dataset(DataSources.source(evalData), options: options.dataset()),
-      reward: reward(options), options: options)
+      reward: reward.judge(options), options: options)
     if dryRun { return try showPlan(trainer) }
     trainer.spelling = \.flags
     Interrupt.install { trainer.cancel() }
@@ -159,17 +159,6 @@ struct Train: ParsableCommand {
     }
   }
 
-  private func reward(_ options: TrainingOptions) throws -> Judge? {
-    if let rewardModel {
-      return try .rewardModel(
-        LanguageModel(
-          path: rewardModel, adapter: rewardAdapter, threads: options.machine.threads,
-          engine: Engine(named: options.machine.engine)))
-    }
-    if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
-    return try command.map { try .command($0, timeout: timeout ?? 60) { Interrupt.requested } }
-  }
-
   private func showPlan(_ trainer: Trainer) throws {
     let seconds = try trainer.estimateSeconds()
     if json {
@@ -197,5 +186,37 @@ struct Train: ParsableCommand {
     return shown.compactMap { name, title in
       name == .meanTokenAccuracy && isPreference ? nil : record[name].map { "\(title) \(Terminal.short($0))" }
     }.joined(separator: "  ")
+  }
+}
+
+/// Who scores the answers that the policy draws.
+struct RewardFlags: ParsableArguments {
+  @Option(help: "Reward model that scores the policy's own answers.")
+  var rewardModel: String?
+
+  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
+  var rewardAdapter: String?
+
+  @Option(help: "Text classifier of `dpo classifier train` whose log-odds are the reward instead.")
+  var classifier: String?
+
+  @Flag(help: "The classifier sees answers without their prompts.")
+  var completionOnly = false
+
+  @Option(help: "Program that scores the answers instead, as in `dpo label`.")
+  var command: String?
+
+  @Option(help: ArgumentHelp("Most seconds that the program may take for a prompt. (default: 60)", valueName: "S"))
+  var timeout: Double?
+
+  func judge(_ options: TrainingOptions) throws -> Judge? {
+    if let rewardModel {
+      return try .rewardModel(
+        LanguageModel(
+          path: rewardModel, adapter: rewardAdapter, threads: options.machine.threads,
+          engine: Engine(named: options.machine.engine)))
+    }
+    if let classifier { return .classifier(try TextClassifier.load(classifier), completionOnly: completionOnly) }
+    return try command.map { try .command($0, timeout: timeout ?? 60) { Interrupt.requested } }
   }
 }

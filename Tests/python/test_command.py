@@ -1,15 +1,22 @@
 """The command `dpo`: what each verb prints, exit codes, bad input, crashes and interruptions."""
 
+import dataclasses
+import fcntl
 import json
 import os
 import pathlib
+import pty
+import re
 import shutil
 import signal
+import struct
 import subprocess
+import termios
 import time
 import unittest
 
 import h5py
+import libdpo
 import numpy
 
 from support import BUILD, FIXTURES, MODEL, PAIRS, ROOT, Case, dpo, golden, rows
@@ -171,6 +178,18 @@ class BadInput(Case):
         self.refused(*self.train(MODEL, self.write("long.jsonl", good + long + "\n"), "--max-length", "none"), says="context")
         self.refused(*self.train(MODEL, self.write("empty.jsonl", "\n\n")), says="empty.jsonl")
 
+    def test_a_default_rate_that_is_too_small_for_lora_is_told_before_the_run(self) -> None:
+        note = "the learning rate is 1e-6, the default for training every weight; LoRA needs rates 10 to 100 times as high: --learning-rate 0.0001"
+        for flags, is_told in (
+            (["--lora-r", 2], True), ([], False), (["--lora-r", 2, "--learning-rate", "1e-4"], False), (["--lora-r", 2, "--method", "sft"], False),
+        ):
+            out = self.directory / f"run{len(os.listdir(self.directory))}"
+            result = dpo("train", MODEL, "--data", PAIRS, "--output-dir", out, "--max-steps", 1, *flags)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertEqual(note in result.stderr, is_told, result.stderr)
+            if is_told:
+                self.assertLess(result.stderr.index(note), result.stderr.index("step 1/1"))
+
     def test_equal_sides_are_counted_and_trained_on(self) -> None:
         data = self.write("same.jsonl", '{"prompt": "a", "chosen": " b", "rejected": " b"}\n' * 3)
         result = dpo(*self.train(MODEL, data))
@@ -267,6 +286,75 @@ class Configurations(Case):
             result = dpo("train", "--config", path, "--output-dir", self.directory / "out")
             self.assertEqual(result.returncode, 2, result.stderr)
             self.assertIn(says, result.stderr)
+
+
+class Help(Case):
+    def on_terminal(self, *arguments: str, columns: int = 80, **environment: str) -> str:
+        """What a command writes to a terminal of so many columns."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        variables = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR")}
+        process = subprocess.Popen(
+            [BUILD / "bin" / "dpo", *arguments], stdout=follower, stderr=follower, stdin=follower, env={**variables, "TERM": "xterm", **environment})
+        os.close(follower)
+        output = b""
+        while True:
+            try:
+                part = os.read(leader, 1 << 16)
+            except OSError:  # EIO: nobody writes any more
+                break
+            output += part
+        process.wait()
+        os.close(leader)
+        return output.decode()
+
+    def test_verbs_get_suggestions(self) -> None:
+        for words, says in ((["trian"], "there is no command dpo trian; did you mean train?"), (["help", "exprot"], "did you mean export?"),
+                            (["classifier", "aply"], "there is no command dpo classifier aply; did you mean apply?"),
+                            (["zzz"], "there is no command dpo zzz\n"), (["train", "--help", "--method", "pop"], "did you mean ppo?"),
+                            (["train", "m", "--lerning-rate", "1"], "--learning-rate")):
+            result = dpo(*words)
+            self.assertEqual(result.returncode, 2)
+            self.assertIn(says, result.stderr)
+
+    def test_help_is_the_same_however_it_is_asked_for(self) -> None:
+        for words in (["train"], ["feedback", "train"], ["evaluate"]):
+            page = dpo("help", *words).stdout
+            for flag in ("--help", "-h"):
+                self.assertEqual(dpo(*words, flag).stdout, page)
+        self.assertEqual(dpo().stdout, dpo("--help").stdout)
+        for verb in re.findall("^  ([a-z]+) ", dpo("help").stdout, re.MULTILINE)[1:]:
+            if verb != "dpo":
+                self.assertTrue(dpo("help", verb).stdout.strip(), verb)
+
+    def test_pages_fit_a_terminal(self) -> None:
+        for arguments in (["train", "--help"], ["train", "--help-all"], ["evaluate", "--help"], ["--help"], ["label", "--help"]):
+            for columns in (80, 120):
+                lines = re.sub("\x1b\\[[0-9]*m", "", self.on_terminal(*arguments, columns=columns)).splitlines()
+                self.assertLessEqual(max(map(len, lines)), columns)
+        page = dpo("train", "--help").stdout.splitlines()
+        self.assertLess(len(page), 120)
+        first = [line.split()[0] for line in page[page.index("Basics") + 1:] if line.startswith("  ") and line[2] != " "][:4]
+        self.assertEqual(first, ["MODEL", "--config", "--data", "--output-dir"])
+
+    def test_a_methods_page_has_its_options(self) -> None:
+        own = set(re.findall(r"--([a-z-]+)", dpo("train", "--help-all").stdout.replace("[no-]", "")))
+        own -= {row["name"].replace("_", "-") for row in libdpo.describe_options()}
+        for method, config in (("dpo", libdpo.DPOConfig), ("ppo", libdpo.PPOConfig), ("sft", libdpo.SFTConfig)):
+            page = dpo("train", "--help", "--method", method).stdout.replace("[no-]", "")
+            found = set(re.findall(r"^  --([a-z0-9-]+)", page, re.MULTILINE)) - own
+            expected = {field.name.replace("_", "-") for field in dataclasses.fields(config)} - {"logging-steps", "disable-tqdm", "output-dir"} | {"method"}
+            self.assertEqual(found, expected)
+            self.assertEqual("--reward-model" in page, method == "ppo")
+
+    def test_colours_are_for_terminals_that_want_them(self) -> None:
+        self.assertIn("\x1b[1m", self.on_terminal("train", "--help"))
+        self.assertIn("\x1b[31m", self.on_terminal("inspect", "nowhere"))
+        for arguments in (["train", "--help"], ["inspect", "nowhere"], ["trian"]):
+            self.assertNotIn("m", re.findall("\x1b\\[[0-9]*([a-zA-Z])", self.on_terminal(*arguments, NO_COLOR="1")))
+            self.assertNotIn("m", re.findall("\x1b\\[[0-9]*([a-zA-Z])", self.on_terminal(*arguments, TERM="dumb")))
+            result = dpo(*arguments)
+            self.assertNotIn("\x1b", result.stdout + result.stderr)
 
 
 if __name__ == "__main__":

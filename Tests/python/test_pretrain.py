@@ -119,7 +119,7 @@ class FromText(Case):
             ((*train, "--data", FIXTURES / "data" / "pairs.jsonl"), "\"text\" is missing"),
             ((*train, "--data", DOCUMENTS, "--max-length", 1), "at least 2"),
             ((*train, "--data", DOCUMENTS, "--max-length", 100), "more than the model's context of 64"),
-            (("train", model, "--data", DOCUMENTS, "--data", DOCUMENTS, "--output-dir", self.directory / "r"), "one file"),
+            (("train", model, "--data", DOCUMENTS, "--data", DOCUMENTS, "--output-dir", self.directory / "r"), "expected \"chosen\""),
             ((*tokenize, "--data", self.directory / "empty.txt"), "an empty corpus"),
             ((*tokenize, "--data", DOCUMENTS, "--chat-template", self.directory / "nowhere"), "nowhere"),
             ((*tokenize[:-1], 100, "--data", DOCUMENTS), "vocab_size is 100"),
