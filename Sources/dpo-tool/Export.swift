@@ -8,7 +8,7 @@ struct Export: ParsableCommand {
       hdf5: libdpo's own file. safetensors: a Hugging Face directory. gguf: a model for llama.cpp. peft: an adapter \
       directory. gguf-lora: an adapter for llama.cpp.
 
-      --check scores pairs under the trained model and under the file that was written, and warns if rounding has eaten what was \
+      --check scores pairs under the trained model and under the file that was written, and exits with 1 if rounding has eaten what was \
       learnt: if the margins are off by more than a quarter of what training changed, √(Σ (e − m)² / Σ m²) with m what training \
       added to the margin of a pair (in nats) and e what of that the file has.
       """)
@@ -74,7 +74,7 @@ struct Export: ParsableCommand {
       print("wrote \(output)")
       if let result { show(result) }
     }
-    if let warning = result?.warning { Terminal.tell("warning: \(output): \(warning)") }
+    if let warning = result?.warning { throw DPOError.mismatch("\(output): \(warning)") }
   }
 
   private func show(_ result: ExportCheck.Result) {
