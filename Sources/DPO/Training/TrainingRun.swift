@@ -59,6 +59,7 @@ extension Trainer {
         try tell(.note("\(data.name): \(warning)"))
       }
       if !data.report.mixture.isEmpty { try tell(.note("mixture: \(data.report.mixture.joined(separator: ", "))")) }
+      if let note = learningRateNote { try tell(.note(note)) }
       for note in method.remarks(data, options) + notes { try tell(.note(note)) }
       var log = try MetricsLog(path: directory.metrics, resumingAt: step)
       try prepareReference(directory, tell: tell)
@@ -129,6 +130,16 @@ extension Trainer {
   /// Refuses an output directory that a run could not use, before a model is read.
   public static func checkOutputDirectory(_ path: String, options: TrainingOptions, resuming: Bool) throws {
     try RunDirectory(path: path).check(overwrite: options.files.overwriteOutputDir, resuming: resuming)
+  }
+
+  /// That the default learning rate is too small for an adapter, before the run as the report says it after.
+  private var learningRateNote: String? {
+    let rate = options.method.defaultLearningRate
+    guard adapter != nil, options.optimization.learningRate == nil, rate < 1e-5 else { return nil }
+    let usual = spelling(OptionSetting("learning_rate", .real(1e-4)))
+    return
+      "the learning rate is \(ReportText.setting(rate)), the default for training every weight; LoRA needs rates 10 to 100 "
+      + "times as high: \(usual)"
   }
 
   /// What report.html of a run shows.
