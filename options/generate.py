@@ -921,7 +921,8 @@ def flag_declaration(option: Option, dynamic: bool) -> "list[str]":
     else:
         lines += ["  @Option(", f"    {name},", "    help: ArgumentHelp("]
         lines += swift_string(text, "      ", ",")
-        lines += [f'      valueName: "{value}")' + (f', transform: optionValue("{option.name}"))' if dynamic else ")")]
+        names = f", completion: .list([{', '.join(quoted(name) for name in option.choices)}])" if option.type == "name" and option.choices else ""
+        lines += [f'      valueName: "{value}"){names}' + (f', transform: optionValue("{option.name}"))' if dynamic else ")")]
     return lines + [declared]
 
 

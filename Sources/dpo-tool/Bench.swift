@@ -10,10 +10,10 @@ struct Bench: ParsableCommand {
       are computed in every step. --generate times greedy completions of made-up prompts.
       """)
 
-  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
+  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.", completion: .file())
   var model: String
 
-  @Option(help: "Pairs as JSON lines.")
+  @Option(help: "Pairs.", completion: .file())
   var workload: String?
 
   @Option(help: ArgumentHelp("Timed steps, or rounds of generation.", valueName: "N"))
@@ -22,7 +22,7 @@ struct Bench: ParsableCommand {
   @Flag(help: "Time generation instead of training.")
   var generate = false
 
-  @Option(help: "Adapter on the model that generates.")
+  @Option(help: "Adapter on the model that generates.", completion: .file())
   var adapter: String?
 
   @Option(help: ArgumentHelp("Sequences that grow together.", valueName: "B"))

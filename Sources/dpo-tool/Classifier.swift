@@ -15,10 +15,10 @@ struct Classifier: ParsableCommand {
         held-out scores.
         """)
 
-    @Option(help: "JSON lines with \"text\" and \"label\" (true, false, 1 or 0).")
+    @Option(help: "Rows with \"text\" and \"label\" (true, false, 1 or 0).", completion: .file())
     var data: String
 
-    @Option(name: .shortAndLong, help: "File that the classifier goes to (HDF5).")
+    @Option(name: .shortAndLong, help: "File that the classifier goes to (HDF5).", completion: .file())
     var output: String
 
     @Option(help: ArgumentHelp("Weight of the data against the regulariser.", valueName: "C"))
@@ -60,10 +60,10 @@ struct Classifier: ParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "evaluate", abstract: "Accuracy, AUC and calibration of a classifier on labelled texts.")
 
-    @Argument(help: "What `dpo classifier train` wrote.")
+    @Argument(help: "What `dpo classifier train` wrote.", completion: .file())
     var classifier: String
 
-    @Option(help: "JSON lines with \"text\" and \"label\" (true, false, 1 or 0).")
+    @Option(help: "Rows with \"text\" and \"label\" (true, false, 1 or 0).", completion: .file())
     var data: String
 
     @Flag(help: "One JSON document on stdout.")
@@ -82,13 +82,13 @@ struct Classifier: ParsableCommand {
       commandName: "apply",
       abstract: "Score texts: prints each row with \"score\", the log-odds of the positive class, and \"probability\".")
 
-    @Argument(help: "What `dpo classifier train` wrote.")
+    @Argument(help: "What `dpo classifier train` wrote.", completion: .file())
     var classifier: String
 
-    @Option(help: "JSON lines with \"text\".")
+    @Option(help: "Rows with \"text\".", completion: .file())
     var data: String
 
-    @Option(name: .shortAndLong, help: "File that the rows go to; unset: stdout.")
+    @Option(name: .shortAndLong, help: "File that the rows go to; unset: stdout.", completion: .file())
     var output: String?
 
     func run() throws {

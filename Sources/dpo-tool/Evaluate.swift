@@ -16,10 +16,10 @@ struct Evaluate: ParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Pairs, or another method's rows. \(DataSources.help) May be repeated. For pretrain also text files.",
-      valueName: "ROWS"))
+      valueName: "ROWS"), completion: .file())
   var data: [String]
 
-  @Option(help: "Model to compare with; unset: the model without its adapter.")
+  @Option(help: "Model to compare with; unset: the model without its adapter.", completion: .file())
   var refModel: String?
 
   @Option(help: ArgumentHelp("Answers drawn to each prompt; 0: none.", valueName: "N"))
@@ -29,7 +29,7 @@ struct Evaluate: ParsableCommand {
 
   @OptionGroup(title: "Judge of samples") var judges: JudgeFlags
 
-  @Option(help: "Adapter on the reward model that judges: PEFT directory or HDF5 file.")
+  @Option(help: "Adapter on the reward model that judges: PEFT directory or HDF5 file.", completion: .file())
   var rewardAdapter: String?
 
   @OptionGroup(title: "Options of the loss and of the rows") var flags: TrainingFlags

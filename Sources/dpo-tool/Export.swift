@@ -13,13 +13,13 @@ struct Export: ParsableCommand {
       added to the margin of a pair (in nats) and e what of that the file has.
       """)
 
-  @Argument(help: "Model, adapter or checkpoint.")
+  @Argument(help: "Model, adapter or checkpoint.", completion: .file())
   var input: String
 
   @Option(help: "Format to write.")
   var to: ExportFormat
 
-  @Option(help: "Adapter to put on the model; needs --merge.")
+  @Option(help: "Adapter to put on the model; needs --merge.", completion: .file())
   var adapter: String?
 
   @Flag(help: "Add the adapter into the weights.")
@@ -28,16 +28,17 @@ struct Export: ParsableCommand {
   @Option(help: "Number format of the weights: f32, f16, bf16, or q8_0 (gguf only); hdf5 is f32.")
   var dtype = "f32"
 
-  @Option(name: [.short, .customLong("output")], help: "File or directory to write.")
+  @Option(name: [.short, .customLong("output")], help: "File or directory to write.", completion: .file())
   var output: String
 
   @Flag(help: "Replace what stands there.")
   var overwrite = false
 
-  @Option(help: "Pairs as JSON lines: does what was learnt survive?")
+  @Option(help: "Pairs: does what was learnt survive?", completion: .file())
   var check: String?
 
-  @Option(help: "What was trained from, for --check; unset: the adapter's base, or what the file names.")
+  @Option(
+    help: "What was trained from, for --check; unset: the adapter's base, or what the file names.", completion: .file())
   var refModel: String?
 
   @Option(help: ArgumentHelp("Factor of the rewards of --check.", valueName: "B"))

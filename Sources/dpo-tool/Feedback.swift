@@ -15,7 +15,7 @@ struct Feedback: ParsableCommand {
       abstract: "Record a thumb up or down, or which of two answers is better.",
       discussion: "The last word on an answer counts; with --weight 0 it takes back what was said before.")
 
-    @Argument(help: "Feedback file; the first record makes it.")
+    @Argument(help: "Feedback file; the first record makes it.", completion: .file())
     var file: String
 
     @Option(help: "What the model was asked.")
@@ -66,10 +66,10 @@ struct Feedback: ParsableCommand {
   struct Status: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Tell what a feedback file holds and what is trained on.")
 
-    @Argument(help: "Feedback file.")
+    @Argument(help: "Feedback file.", completion: .file())
     var file: String
 
-    @Option(help: "Directory of `dpo feedback train`.")
+    @Option(help: "Directory of `dpo feedback train`.", completion: .directory)
     var outputDir: String?
 
     @Flag(help: "One JSON document on stdout.")
@@ -121,13 +121,14 @@ extension Feedback {
         leaves one core free.
         """)
 
-    @Argument(help: "GGUF file, Hugging Face directory or HDF5 file: always the one without adapter.")
+    @Argument(
+      help: "GGUF file, Hugging Face directory or HDF5 file: always the one without adapter.", completion: .file())
     var model: String
 
-    @Argument(help: "Feedback file.")
+    @Argument(help: "Feedback file.", completion: .file())
     var file: String
 
-    @Option(help: "Where the adapter and the state of training are; made when training begins.")
+    @Option(help: "Where the adapter and the state of training are; made when training begins.", completion: .directory)
     var outputDir: String
 
     @OptionGroup var session: FeedbackTrainingOptionFlags

@@ -9,7 +9,7 @@ struct Generate: ParsableCommand {
   @Option(help: "A prompt.")
   var prompt: String?
 
-  @Option(help: "JSON lines with a \"prompt\": text, or chat messages.")
+  @Option(help: "Rows with a \"prompt\": text, or chat messages.", completion: .file())
   var data: String?
 
   @Flag(help: "Put --prompt into the model's chat template as a user's message.")

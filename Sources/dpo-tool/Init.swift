@@ -8,7 +8,7 @@ struct Init: ParsableCommand {
 
   @OptionGroup var flags: ShapeOptionFlags
 
-  @Option(name: .shortAndLong, help: "Where the model goes: NAME.h5, or a Hugging Face directory.")
+  @Option(name: .shortAndLong, help: "Where the model goes: NAME.h5, or a Hugging Face directory.", completion: .file())
   var output: String
 
   @Flag(help: "One JSON document on stdout.")

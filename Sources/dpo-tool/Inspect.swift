@@ -6,10 +6,10 @@ struct Inspect: ParsableCommand {
     abstract: "Show what a model, adapter, checkpoint or data file holds.",
     discussion: "With --model, a data file is examined row by row as training would see it: the data doctor.")
 
-  @Argument(help: "File or directory.")
+  @Argument(help: "File or directory.", completion: .file())
   var path: String
 
-  @Option(help: "Model whose tokenizer reads the data.")
+  @Option(help: "Model whose tokenizer reads the data.", completion: .file())
   var model: String?
 
   @Option(help: ArgumentHelp("Rows whose tokens are shown.", valueName: "N"))

@@ -3,10 +3,10 @@ import DPO
 
 /// Who says which answer is better, without people.
 struct JudgeFlags: ParsableArguments {
-  @Option(help: "Judge by a text classifier of `dpo classifier train`.")
+  @Option(help: "Judge by a text classifier of `dpo classifier train`.", completion: .file())
   var classifier: String?
 
-  @Option(help: "Judge by a reward model.")
+  @Option(help: "Judge by a reward model.", completion: .file())
   var rewardModel: String?
 
   @Option(help: "Judge by a program: a line {\"prompt\", \"completions\"} in, {\"scores\"} or {\"choice\"} out.")

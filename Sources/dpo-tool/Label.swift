@@ -16,15 +16,15 @@ struct Label: ParsableCommand {
       Several annotators can label to the same output, one after the other: a row is written where their votes are not equal.
       """)
 
-  @Option(help: "Rows to label, as JSON lines.")
+  @Option(help: "Rows to label.", completion: .file())
   var data: String?
 
-  @Option(name: .shortAndLong, help: "File that the labelled rows go to.")
+  @Option(name: .shortAndLong, help: "File that the labelled rows go to.", completion: .file())
   var output: String?
 
   @OptionGroup var judges: JudgeFlags
 
-  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
+  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.", completion: .file())
   var adapter: String?
 
   @Option(help: ArgumentHelp("The reward model's compute threads; 0: one a core.", valueName: "N"))

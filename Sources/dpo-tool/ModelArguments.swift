@@ -3,10 +3,10 @@ import DPO
 
 /// A model on the command line, with an adapter on it.
 struct ModelArguments: ParsableArguments {
-  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
+  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.", completion: .file())
   var model: String
 
-  @Option(help: "Adapter on the model: PEFT directory, HDF5 file or GGUF LoRA.")
+  @Option(help: "Adapter on the model: PEFT directory, HDF5 file or GGUF LoRA.", completion: .file())
   var adapter: String?
 
   @Option(help: ArgumentHelp("Compute threads; 0: one a core.", valueName: "N"))
@@ -48,7 +48,7 @@ struct BatchArguments: ParsableArguments {
 
 /// How rows become tokens: as in training, but nothing is cut unless that is asked for.
 struct RowArguments: ParsableArguments {
-  @Option(help: ArgumentHelp("Rows. \(DataSources.help)", valueName: "ROWS"))
+  @Option(help: ArgumentHelp("Rows. \(DataSources.help)", valueName: "ROWS"), completion: .file())
   var data: String
 
   func source() throws -> DataSource { try DataSources.source(data) }

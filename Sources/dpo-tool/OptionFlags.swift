@@ -73,7 +73,7 @@ struct MethodFlags: ParsableArguments {
         + "policy's own answers to prompts, by a reward; rloo: the same without a value function, by leave-one-out "
         + "means; grpo: the same by standardised groups; online_dpo: DPO on its best and worst answers. (default: "
         + "dpo)",
-      valueName: "NAME"), transform: optionValue("method"))
+      valueName: "NAME"), completion: .list(["dpo", "ranked", "sft", "pretrain", "kto", "bco", "cpo", "orpo", "unlikelihood", "reward", "ppo", "rloo", "grpo", "online_dpo"]), transform: optionValue("method"))
   var method: JSON?
 
   @Option(
@@ -113,7 +113,7 @@ struct MethodFlags: ParsableArguments {
     help: ArgumentHelp(
       "The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "
         + "reverse_kl, forward_kl, js_divergence, alpha_divergence. For dpo and online_dpo. (default: reverse_kl)",
-      valueName: "NAME"), transform: optionValue("f_divergence_type"))
+      valueName: "NAME"), completion: .list(["reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"]), transform: optionValue("f_divergence_type"))
   var fDivergenceType: JSON?
 
   @Option(
@@ -302,7 +302,7 @@ struct RolloutFlags: ParsableArguments {
     name: .customLong("kl-estimator"),
     help: ArgumentHelp(
       "KL of a token from k = log π − log π_ref. k1 is k, k3 is e^−k − 1 + k. One of k1, k3. For ppo. (default: k1)",
-      valueName: "NAME"), transform: optionValue("kl_estimator"))
+      valueName: "NAME"), completion: .list(["k1", "k3"]), transform: optionValue("kl_estimator"))
   var klEstimator: JSON?
 
   @Option(
@@ -455,7 +455,7 @@ struct OptimizationFlags: ParsableArguments {
     help: ArgumentHelp(
       "How the learning rate changes over the steps. One of linear, cosine, constant, constant_with_warmup, "
         + "cosine_with_restarts, polynomial, inverse_sqrt. (default: linear)",
-      valueName: "NAME"), transform: optionValue("lr_scheduler_type"))
+      valueName: "NAME"), completion: .list(["linear", "cosine", "constant", "constant_with_warmup", "cosine_with_restarts", "polynomial", "inverse_sqrt"]), transform: optionValue("lr_scheduler_type"))
   var lrSchedulerType: JSON?
 
   @Option(
@@ -599,7 +599,7 @@ struct RowsFlags: ParsableArguments {
     name: .customLong("truncation-mode"),
     help: ArgumentHelp(
       "Which end of a row longer than max_length is kept. One of keep_start, keep_end. (default: keep_start)",
-      valueName: "NAME"), transform: optionValue("truncation_mode"))
+      valueName: "NAME"), completion: .list(["keep_start", "keep_end"]), transform: optionValue("truncation_mode"))
   var truncationMode: JSON?
 
   var given: [(name: String, value: JSON)] {
@@ -650,7 +650,7 @@ struct LoraFlags: ParsableArguments {
     name: .customLong("init-lora-weights"),
     help: ArgumentHelp(
       "What the adapter's matrix A is drawn from. B starts at 0. One of kaiming, gaussian. (default: kaiming)",
-      valueName: "NAME"), transform: optionValue("init_lora_weights"))
+      valueName: "NAME"), completion: .list(["kaiming", "gaussian"]), transform: optionValue("init_lora_weights"))
   var initLoraWeights: JSON?
 
   @Flag(
@@ -735,7 +735,7 @@ struct MachineFlags: ParsableArguments {
       "Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on "
         + "processors that have instructions for it and takes the time of fp32 elsewhere. One of fp32, bf16. "
         + "(default: fp32)",
-      valueName: "NAME"), transform: optionValue("precision"))
+      valueName: "NAME"), completion: .list(["fp32", "bf16"]), transform: optionValue("precision"))
   var precision: JSON?
 
   @Option(
@@ -757,7 +757,7 @@ struct MachineFlags: ParsableArguments {
     help: ArgumentHelp(
       "Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their "
         + "results. One of auto, avx512, avx2, neon, portable, openblas. (default: auto)",
-      valueName: "NAME"), transform: optionValue("engine"))
+      valueName: "NAME"), completion: .list(["auto", "avx512", "avx2", "neon", "portable", "openblas"]), transform: optionValue("engine"))
   var engine: JSON?
 
   var given: [(name: String, value: JSON)] {
@@ -841,7 +841,7 @@ struct GenerationOptionFlags: ParsableArguments {
     name: .customLong("precision"),
     help: ArgumentHelp(
       "Arithmetic of the products with weights; bf16 rounds both factors and reads half the bytes. One of fp32, bf16.",
-      valueName: "NAME"))
+      valueName: "NAME"), completion: .list(["fp32", "bf16"]))
   var precision = Precision.fp32
 
   /// Sets the options.
@@ -911,7 +911,7 @@ struct TokenizerOptionFlags: ParsableArguments {
     name: .customLong("pre-tokenizer"),
     help: ArgumentHelp(
       "How text is cut into words. One of gpt2, smollm, llama3, qwen2.",
-      valueName: "NAME"))
+      valueName: "NAME"), completion: .list(["gpt2", "smollm", "llama3", "qwen2"]))
   var preTokenizer = TokenizerTrainer.WordSplit.gpt2
 
   @Option(

@@ -11,10 +11,10 @@ struct Sample: ParsableCommand {
 
   @OptionGroup var model: ModelArguments
 
-  @Option(help: "JSON lines with a \"prompt\": text, or chat messages.")
+  @Option(help: "Rows with a \"prompt\": text, or chat messages.", completion: .file())
   var data: String
 
-  @Option(name: .shortAndLong, help: "File that the rows go to.")
+  @Option(name: .shortAndLong, help: "File that the rows go to.", completion: .file())
   var output: String
 
   @OptionGroup var generation: GenerationOptionFlags

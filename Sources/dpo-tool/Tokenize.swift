@@ -4,13 +4,14 @@ import DPO
 struct Tokenize: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "Show the tokens of a text or of data rows.")
 
-  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
+  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.", completion: .file())
   var model: String
 
   @Option(help: "A text.")
   var text: String?
 
-  @Option(help: ArgumentHelp("Rows, tokenised as in training. \(DataSources.help)", valueName: "ROWS"))
+  @Option(
+    help: ArgumentHelp("Rows, tokenised as in training. \(DataSources.help)", valueName: "ROWS"), completion: .file())
   var data: String?
 
   @Flag(help: "Put --text into the chat template as a user's message.")

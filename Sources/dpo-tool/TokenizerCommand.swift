@@ -17,10 +17,10 @@ struct TokenizerCommand: ParsableCommand {
     @Option(
       help: ArgumentHelp(
         "Text: a .jsonl file with \"text\" in its rows, a text file, or a directory of such files. May be repeated.",
-        valueName: "TEXT"))
+        valueName: "TEXT"), completion: .file())
     var data: [String]
 
-    @Option(name: .shortAndLong, help: "Directory to write.")
+    @Option(name: .shortAndLong, help: "Directory to write.", completion: .file())
     var output: String
 
     @OptionGroup var flags: TokenizerOptionFlags

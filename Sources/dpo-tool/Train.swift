@@ -22,35 +22,38 @@ struct Train: ParsableCommand {
     "--timeout": "max_completion_length",
   ]
 
-  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.")
+  @Argument(help: "GGUF file, Hugging Face directory or HDF5 file.", completion: .file())
   var model: String?
 
   @Option(
     help: ArgumentHelp(
-      "Settings in YAML or JSON, by the options' names in Python and TRL. Flags win.", valueName: "FILE"))
+      "Settings in YAML or JSON, by the options' names in Python and TRL. Flags win.", valueName: "FILE"),
+    completion: .file())
   var config: String?
 
   @Option(
     help: ArgumentHelp(
       "Rows: {prompt, chosen, rejected}, {prompt, completion}, {text}, {messages}, or {prompt} alone. \(DataSources.help) May be "
-        + "repeated; FILE=0.7 is its share of a mixture. For pretrain also text files.", valueName: "ROWS"))
+        + "repeated; FILE=0.7 is its share of a mixture. For pretrain also text files.", valueName: "ROWS"),
+    completion: .file())
   var data: [String] = []
 
-  @Option(help: "Where the run's files go; new or empty.")
+  @Option(help: "Where the run's files go; new or empty.", completion: .directory)
   var outputDir: String?
 
-  @Option(help: ArgumentHelp("Rows to evaluate on, as --data. May be repeated.", valueName: "ROWS"))
+  @Option(
+    help: ArgumentHelp("Rows to evaluate on, as --data. May be repeated.", valueName: "ROWS"), completion: .file())
   var evalData: [String] = []
 
-  @Option(help: "Adapter to go on from; its frozen copy is then the reference.")
+  @Option(help: "Adapter to go on from; its frozen copy is then the reference.", completion: .file())
   var adapter: String?
 
-  @Option(help: "Model to compare with, instead of the one that training starts from.")
+  @Option(help: "Model to compare with, instead of the one that training starts from.", completion: .file())
   var refModel: String?
 
   @OptionGroup(title: "Reward of the policy's own answers") var reward: RewardFlags
 
-  @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"))
+  @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"), completion: .file())
   var resumeFromCheckpoint: String?
 
   @Flag(help: "Resume even from a checkpoint of other data, model, loss or seed.")
@@ -191,13 +194,13 @@ struct Train: ParsableCommand {
 
 /// Who scores the answers that the policy draws.
 struct RewardFlags: ParsableArguments {
-  @Option(help: "Reward model that scores the policy's own answers.")
+  @Option(help: "Reward model that scores the policy's own answers.", completion: .file())
   var rewardModel: String?
 
-  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.")
+  @Option(help: "Adapter on the reward model: PEFT directory, HDF5 file or GGUF LoRA.", completion: .file())
   var rewardAdapter: String?
 
-  @Option(help: "Text classifier of `dpo classifier train` whose log-odds are the reward instead.")
+  @Option(help: "Text classifier of `dpo classifier train` whose log-odds are the reward instead.", completion: .file())
   var classifier: String?
 
   @Flag(help: "The classifier sees answers without their prompts.")

@@ -117,7 +117,8 @@ def contents(build: pathlib.Path, wheel: pathlib.Path, tarball: pathlib.Path) ->
         with tarfile.open(tarball) as archive:
             archive.extractall(directory)
         (sdk,) = pathlib.Path(directory).iterdir()
-        for name in ("include/dpo.h", "include/dpo.hpp", "lib/pkgconfig/dpo.pc", "lib/cmake/dpo/dpo-config.cmake", "lib/libdpo.so"):
+        for name in ("include/dpo.h", "include/dpo.hpp", "lib/pkgconfig/dpo.pc", "lib/cmake/dpo/dpo-config.cmake", "lib/libdpo.so",
+                     "share/man/man1/dpo.1", "share/bash-completion/completions/dpo"):
             expect((sdk / name).exists(), f"the tarball has no {name}")
         output(ROOT / "scripts/install", build, f"{directory}/installed")
         for name, place in (("the tarball", sdk), ("make install", sdk.parent / "installed")):

@@ -19,7 +19,7 @@ import h5py
 import libdpo
 import numpy
 
-from support import BUILD, FIXTURES, MODEL, PAIRS, ROOT, Case, dpo, golden, rows
+from support import BUILD, FIXTURES, MODEL, PAIRS, ROOT, Case, dpo, golden, rows, run
 
 GGUF = FIXTURES / "gguf" / "llama-tied.gguf"
 
@@ -355,6 +355,61 @@ class Help(Case):
             self.assertNotIn("m", re.findall("\x1b\\[[0-9]*([a-zA-Z])", self.on_terminal(*arguments, TERM="dumb")))
             result = dpo(*arguments)
             self.assertNotIn("\x1b", result.stdout + result.stderr)
+
+
+class Share(Case):
+    """Manual pages and completions, as build/share has them and `make install` copies them."""
+
+    def test_every_verb_has_a_page(self) -> None:
+        pages = {path.name for path in (BUILD / "share/man/man1").iterdir()}
+        verbs = re.findall("^  ([a-z]+)  ", dpo("help").stdout, re.MULTILINE)
+        self.assertEqual({name for name in pages if name.count("-") < 2}, {"dpo.1", *(f"dpo-{verb}.1" for verb in verbs)})
+        self.assertIn("dpo-classifier-train.1", pages)
+        train = (BUILD / "share/man/man1/dpo-train.1").read_text(encoding="ascii").replace("\\-", "-")
+        for option in libdpo.describe_options():
+            flag = option["name"].replace("_", "-")
+            self.assertIn(f"\\fB--{flag}\\fR", train)
+
+    @unittest.skipUnless(shutil.which("groff"), "groff is not installed")
+    def test_groff_reads_the_pages_without_a_warning(self) -> None:
+        for path in (BUILD / "share/man/man1").iterdir():
+            done = run("groff", "-man", "-Tutf8", "-ww", path)
+            self.assertEqual((done.returncode, done.stderr), (0, ""), path.name)
+            text = re.sub(".\x08|\x1b\\[[0-9]*m", "", done.stdout)
+            for heading in ("NAME", "SYNOPSIS"):
+                self.assertTrue(re.search(f"^{heading}$", text, re.MULTILINE), path.name)
+        self.assertIn("β", run("groff", "-man", "-Tutf8", BUILD / "share/man/man1/dpo-train.1").stdout)
+
+    def completions(self, *words: str) -> "list[str]":
+        script = f"""source "{BUILD}/share/bash-completion/completions/dpo"
+COMP_WORDS=({" ".join(words[:-1])} "{words[-1]}"); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); COMP_LINE="{" ".join(words)}"; COMP_POINT=${{#COMP_LINE}}
+function=$(complete -p dpo | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
+$function dpo "${{COMP_WORDS[COMP_CWORD]}}" "${{COMP_WORDS[COMP_CWORD-1]}}"
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+        done = run("bash", "-c", script, cwd=self.directory)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout.split()
+
+    def test_bash_completes(self) -> None:
+        (self.directory / "pairs.jsonl").write_text("")
+        self.assertEqual(self.completions("dpo", "trai"), ["train"])
+        self.assertEqual(self.completions("dpo", "train", "--learn"), ["--learning-rate"])
+        self.assertEqual(self.completions("dpo", "train", "--method", "g"), ["grpo"])
+        self.assertEqual(self.completions("dpo", "train", "--data", "pa"), ["pairs.jsonl"])
+        self.assertEqual(self.completions("dpo", "classifier", "ap"), ["apply"])
+
+    def test_zsh_and_fish_read_theirs(self) -> None:
+        share = BUILD / "share"
+        self.assertTrue((share / "zsh/site-functions/_dpo").read_text().startswith("#compdef dpo"))
+        fish = (share / "fish/vendor_completions.d/dpo.fish").read_text()
+        self.assertIn("complete", fish)
+        if shutil.which("zsh"):
+            done = run("zsh", "-n", share / "zsh/site-functions/_dpo")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+        if shutil.which("fish"):
+            done = run("fish", "--no-config", "-c", f"source {share}/fish/vendor_completions.d/dpo.fish; complete -C 'dpo train --learn'")
+            self.assertIn("--learning-rate", done.stdout)
 
 
 if __name__ == "__main__":

@@ -59,7 +59,8 @@ class Package(Case):
     def test_install_with_prefix_and_destdir(self) -> None:
         done = run("make", "install", "PREFIX=/opt/dpo", f"DESTDIR={self.directory}/root")
         self.assertEqual(done.returncode, 0, done.stderr)
-        for name in ("bin/dpo", "lib/libdpo.so.0.1.0", "include/dpo.h", "lib/pkgconfig/dpo.pc", "lib/cmake/dpo/dpo-config.cmake"):
+        for name in ("bin/dpo", "lib/libdpo.so.0.1.0", "include/dpo.h", "lib/pkgconfig/dpo.pc", "lib/cmake/dpo/dpo-config.cmake", "share/man/man1/dpo-train.1",
+                     "share/bash-completion/completions/dpo", "share/zsh/site-functions/_dpo", "share/fish/vendor_completions.d/dpo.fish"):
             self.assertTrue((self.directory / "root/opt/dpo" / name).is_file(), name)
 
     def test_cmake_finds_it(self) -> None:
