@@ -5,6 +5,7 @@ The families' models (golden_families.py) have no tokenizer, so the command expo
 A case is valid content with one thing wrong. `Case.expect` lists words of which the error message must hold one (lower
 case); None means that the file may be read or refused, but not crash, hang or flood. The random edits come from a seed.
 """
+import gzip
 import json
 import os
 import random
@@ -718,6 +719,34 @@ def data_cases():
             yield case(f"{key} {text} in row 2 of ranked answers", lines([ranked]) + edited(ranked, [key], value) + b"\n", row2, **ranking)
 
 
+def form_cases():
+    """Rows in the other forms, and settings in files."""
+    def case(what, name, content, expect=(), **rest):
+        return Case("data", f"{name}: {what}", {name: content}, name, expect, **rest)
+
+    good = lines(ROWS)
+    array = b"[" + good[:-1].replace(b"\n", b",\n") + b"]"
+    table = b"prompt,chosen,rejected\n" + b"".join(f"{row['prompt']},{row['chosen']},{row['rejected']}\n".encode() for row in ROWS)
+    for name, content in (("data.json", array), ("data.csv", table), ("data.jsonl.gz", gzip.compress(good, mtime=0)), ("data.csv.gz", gzip.compress(table, mtime=0))):
+        yield case("as it should be", name, content, None)
+        for what, bad in SPECIAL.items():
+            yield case(what, name, bad)
+        for at in range(1, len(content), max(1, len(content) // 12)):
+            yield case(f"cut after {at} bytes", name, content[:at], None if name == "data.csv" else ())
+            yield case(f"bit flipped in byte {at}", name, content[:at] + bytes([content[at] ^ 4]) + content[at + 1:], None)
+    for what, content in {
+        "all brackets": b"[" * DEEP, "objects in objects": b"[" + b'{"a":' * DEEP, "10 MB of blanks": b"[" + b" " * 10_000_000, "a string that does not end": b'[{"a": "' + b"x" * 10_000_000,
+        "commas": b"[,]", "two arrays": array + array, "lines and an array": good + array}.items():
+        yield case(what, "data.json", content)
+    for what, content in {
+        "10 MB of quotes": b"prompt,chosen,rejected\n" + b'"' * 10_000_001, "10 MB of commas": b"prompt,chosen,rejected\n" + b"," * 10_000_000, "a million columns": b",".join(b"%d" % i for i in range(1_000_000)),
+        "NUL": b"prompt,chosen,rejected\na,\0\n", "not UTF-8": b"prompt,chosen,rejected\na,\xff,c\n"}.items():
+        yield case(what, "data.csv", content)
+    yield case("200 MB of zeros in one line", "data.jsonl.gz", gzip.compress(b"{" + b"0" * 200_000_000, 1, mtime=0), ("128 mib",))
+    yield case("200 MB of blanks", "data.jsonl.gz", gzip.compress(b" \n" * 100_000_000 + good, 1, mtime=0), None)
+    yield case("a header alone", "data.jsonl.gz", gzip.compress(b"", mtime=0)[:10])
+
+
 def sample_cases():
     row = {"prompt": "Row:", "completions": [" good", " bad"]}
 
@@ -833,6 +862,7 @@ def all_cases(checkpoint, classifier, seed, count):
     yield from adapter_cases()
     yield from checkpoint_cases(checkpoint)
     yield from data_cases()
+    yield from form_cases()
     yield from sample_cases()
     yield from classifier_cases(classifier)
     yield from feedback_cases()

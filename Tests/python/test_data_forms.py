@@ -3,11 +3,11 @@
 import csv
 import gzip
 import json
-import pathlib
 import subprocess
 import unittest
 
-from support import BUILD, FIXTURES, MODEL, PAIRS, Case, dpo, rows
+import libdpo
+from support import MODEL, PAIRS, Case, dpo, rows
 
 TEXTS = [
     {"prompt": "Say:", "chosen": ' "yes", she said', "rejected": " no\r\nand\nno"},
@@ -43,6 +43,19 @@ class Forms(Case):
         self.assertEqual(self.tokens(self.directory / "parts.jsonl.gz"), expected)
         for data in (lines, json.dumps(TEXTS)):
             self.assertEqual(self.tokens("-", input=data), expected)
+
+    def test_the_library_opens_the_same_paths(self) -> None:
+        model = libdpo.Model(MODEL)
+        (self.directory / "rows").mkdir()
+        whole = json.dumps(TEXTS).encode()
+        (self.directory / "rows" / "a.json.gz").write_bytes(gzip.compress(whole))
+        (self.directory / "rows" / "b.json").write_bytes(whole)
+        expected = libdpo.Dataset(TEXTS, model).info.tokens
+        self.assertEqual(libdpo.Dataset(self.directory / "rows" / "a.json.gz", model).info.tokens, expected)
+        self.assertEqual(libdpo.Dataset(self.directory / "rows", model).info.tokens, 2 * expected)
+        with self.assertRaisesRegex(libdpo.errors.FormatError, "c.csv: line 2: 1 fields; expected 3"):
+            (self.directory / "rows" / "c.csv").write_text("prompt,chosen,rejected\nalone\n")
+            libdpo.Dataset(self.directory / "rows", model)
 
     def test_columns_of_csv_that_are_no_text(self) -> None:
         for name, label in (("python", "True"), ("json", "true"), ("number", "1")):
