@@ -42,6 +42,8 @@ struct TrainedModels {
   let adapter: LoRAAdapter?
   let reference: ReferenceModel?
   let method: TrainingMethod
+  /// Takes the steps.
+  let optimizer: Optimizer
   /// What the method's micro-batches hand on.
   let state: [Double]
   /// Gives completions their scores, where a method asks for that.
@@ -89,9 +91,10 @@ struct SourceState {
 final class EpochSource: BatchSource {
   let workload: Workload
   let isRestingPlace = true
-  private let data: TokenizedDataset
-  private let options: TrainingOptions
-  private var order: BatchPlan
+  let data: TokenizedDataset
+  private let evaluation: TokenizedDataset?
+  let options: TrainingOptions
+  var order: BatchPlan
 
   init(_ data: TokenizedDataset, evaluation: TokenizedDataset?, method: TrainingMethod, options: TrainingOptions) throws
   {
@@ -100,8 +103,7 @@ final class EpochSource: BatchSource {
       accumulation: options.batches.gradientAccumulationSteps,
       length: options.runLength, seed: options.batches.dataSeed ?? options.batches.seed,
       shuffle: options.batches.shuffle && !method.isSequential, packs: data.packs)
-    self.data = data
-    self.options = options
+    (self.data, self.evaluation, self.options) = (data, evaluation, options)
     workload = Workload(data, evaluation: evaluation, order: order, method: method, options)
   }
 
@@ -125,12 +127,9 @@ final class EpochSource: BatchSource {
     ).metrics
   }
 
-  /// From timing one forward pass: backward costs two, the reference one.
-  func estimateSeconds(_ models: TrainedModels) throws -> Double {
-    let forest = models.method.forest(data, order.step(0).microBatches.first ?? [])
-    let perToken = try models.secondsPerToken(forest)
-    let passes = models.reference == nil || data.referenceLogProbs(0) != nil ? 3.0 : 4.0
-    return passes * perToken * Double(workload.distinctTokens) * Double(totalSteps) / Double(stepsPerEpoch)
+  /// Distinct tokens of the rows to evaluate on.
+  func evaluationTokens(_ method: TrainingMethod) -> Int {
+    evaluation.map { rows in (0..<rows.count).reduce(0) { $0 + method.size(rows, $1).tokens } } ?? 0
   }
 }
 

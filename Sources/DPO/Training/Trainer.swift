@@ -283,7 +283,8 @@ public final class Trainer: @unchecked Sendable {
 
   var models: TrainedModels {
     TrainedModels(
-      runner: runner, adapter: adapter, reference: reference, method: method, state: methodState, reward: reward,
+      runner: runner, adapter: adapter, reference: reference, method: method, optimizer: optimizer, state: methodState,
+      reward: reward,
       checkCancelled: checkCancelled)
   }
 
@@ -423,7 +424,10 @@ public final class Trainer: @unchecked Sendable {
 
   /// Seconds that the whole run takes, from timing a little of it.
   public func estimateSeconds() throws -> Double {
-    try exclusively { try source.estimateSeconds(models) }
+    try exclusively {
+      guard accumulated == 0 else { throw DPOError(.state, "gradients are accumulated; apply them before an estimate") }
+      return try source.estimateSeconds(models)
+    }
   }
 
   /// Floating-point operations of a step's products, counted by hand: the policy's forward pass, twice that for its
