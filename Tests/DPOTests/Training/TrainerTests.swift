@@ -50,6 +50,23 @@ import Testing
     #expect(rewarded?.message.contains("reference_free") == true)
   }
 
+  /// It runs passes and an update to time them.
+  @Test(arguments: [0, 2]) func anEstimateChangesNoBit(rank: Int) throws {
+    let runs = try [false, true].map { estimates in
+      let trainer = try makeTrainer {
+        $0.lora.rank = rank
+        $0.batches.maxSteps = 2
+      }
+      if estimates { #expect(try trainer.estimateSeconds() > 0) }
+      let losses = try (0..<2).map { _ in try trainer.takeStep()[.loss] }
+      return (
+        losses, Array(UnsafeBufferPointer(start: trainer.parameters.values.pointer, count: trainer.parameters.count))
+      )
+    }
+    #expect(runs[0].0 == runs[1].0)
+    #expect(runs[0].1 == runs[1].1)
+  }
+
   /// Reading beyond the end of a mapped file would be SIGBUS.
   @Test func aModelFileThatChangesInUseIsAnError() throws {
     let directory = try TemporaryDirectory()
