@@ -48,8 +48,8 @@ class Dataset(_native.Handle):
     """Tokenised rows for one method, ``max_length`` and ``truncation_mode``.
 
     ``data``: the path of a file of rows (JSON lines or array, CSV, TSV, each also as .gz) or of a directory of such files, for
-    pretraining also of text files; or rows: an iterable (a list, a generator, a ``datasets.Dataset``), a pandas or polars table, or a dict of columns. A row is a dict with "prompt", "chosen" and
-    "rejected" as text or chat messages, "prompt" and "completion", "prompt", "completions" and "ranks" or "scores", "text" or
+    pretraining also of text files; or rows: an iterable (a list, a generator, a ``datasets.Dataset``), a pandas or polars
+    table, or a dict of columns. A row is a dict with "prompt", "chosen" and "rejected" as text or chat messages, "prompt" and "completion", "prompt", "completions" and "ranks" or "scores", "text" or
     "messages"; sharegpt's "conversations" and alpaca's "instruction" become these; or a dict with "prompt_ids", "chosen_ids" and
     "rejected_ids", lists or NumPy arrays of token ids, for which no model is needed. Methods that answer prompts themselves take
     "prompt" or "prompt_ids" alone. A stream (``datasets.IterableDataset``) is read to its end, or with ``args.max_steps`` as far
