@@ -246,7 +246,7 @@ struct LabelPlace {
     }
     #expect(try place.rows() == [["prompt": "p0", "chosen": "a", "rejected": "bb", "comment": "good\nso\nso"]])
     var events: [JSONObject] = []
-    try JSONLines(place.log).forEach { event, _ in events.append(event) }
+    try RowFile(place.log).forEach { event, _ in events.append(event) }
     #expect(events.map { $0["comment"] } == ["good", nil, nil, nil, "so\nso", nil])
     #expect(events.map { $0["verdict"] } == ["first", "both-bad", "first", "both-bad", "first", "both-bad"])
   }
