@@ -12,10 +12,10 @@ from typing import Any, Union
 
 from . import _native, errors
 from ._options import feedback_options
+from ._run import metrics_of
 from ._signatures import takes
 from .config import _set
 from .model import Model
-from .trainer import _metrics
 
 __all__ = ["Feedback", "FeedbackResult"]
 
@@ -132,7 +132,7 @@ class Feedback(_native.Handle):
         def handle(event: _native.Event) -> object:
             kind, value = "note", (event.text or b"").decode("utf-8", "replace")
             if event.kind == _native.EVENT_STEP:
-                kind, value = "step", _metrics(event.metrics_json)
+                kind, value = "step", metrics_of(event.metrics_json)
                 metrics.clear()
                 metrics.update(value)
             elif event.kind == _native.EVENT_CHECKPOINT:
