@@ -50,11 +50,14 @@ struct ChatCommand: ParsableCommand {
     try options.validate()
     var learning = FeedbackOptions()
     learning.minRecords = 1
+    // A correction shows what to write, which the comparison alone only makes likelier than the answer.
+    try learning.training.set("loss_type", to: ["sigmoid", "sft"])
     for (name, value) in flags.given { try learning.training.set(name, to: value) }
     let name = feedback.hasSuffix(".jsonl") ? String(feedback.dropLast(".jsonl".count)) : feedback + "-adapter"
     let session = try ChatSession(
       file: ModelFile.open(model, inMemory: mapping.noMmap), store: FeedbackStore(feedback),
-      directory: outputDir ?? name, system: system, drawing: options, learning: learning, threads: threads)
+      directory: outputDir ?? name, system: system, drawing: options, learning: learning,
+      choosesEpochs: !flags.given.contains { ["num_train_epochs", "max_steps"].contains($0.name) }, threads: threads)
     try session.run()
   }
 }
@@ -80,6 +83,7 @@ private final class ChatSession {
   private let store: FeedbackStore
   private let directory: String
   private let learning: FeedbackOptions
+  private let choosesEpochs: Bool
   private let threads: Int
   private var drawing: GenerationOptions
   private var system: String?
@@ -90,9 +94,10 @@ private final class ChatSession {
 
   init(
     file: ModelFile, store: FeedbackStore, directory: String, system: String?, drawing: GenerationOptions,
-    learning: FeedbackOptions, threads: Int
+    learning: FeedbackOptions, choosesEpochs: Bool, threads: Int
   ) throws {
     base = try LanguageModel(file, threads: threads)
+    self.choosesEpochs = choosesEpochs
     (self.store, self.directory, self.system) = (store, directory, system)
     (self.drawing, self.learning, self.threads) = (drawing, learning, threads)
     hasTemplate = try base.tokenizer.chatTemplate != nil
@@ -262,6 +267,7 @@ private final class ChatSession {
       }
       options.maxSeconds = limit
     }
+    if choosesEpochs { try options.training.batches.numTrainEpochs = epochs() }
     let result = try Interrupt.during {
       try store.trainShowingProgress(model: base.file, into: directory, options: options)
     }
@@ -272,6 +278,16 @@ private final class ChatSession {
     }
     try openAdapter()
     if let file = result.ggufAdapter { say("For llama.cpp: \(file)") }
+  }
+
+  /// The usual number of epochs, or as many as make 16 steps of what is new: a few records are otherwise over before
+  /// anything is learnt.
+  private func epochs() throws -> Double {
+    let usual = learning.training.batches
+    let status = try store.status(directory: directory)
+    let records = status["unfinished"]?["new"]?.int ?? status["new"]?.int ?? 0
+    let steps = (max(1, records) + usual.perDeviceTrainBatchSize - 1) / usual.perDeviceTrainBatchSize
+    return max(usual.numTrainEpochs, Double((16 + steps - 1) / steps))
   }
 
   /// What the directory holds is used from now on.
