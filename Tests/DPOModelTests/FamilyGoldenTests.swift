@@ -187,7 +187,7 @@ import Testing
       ("model.language_model.", "model."), ("language_model.model.", "model."), ("language_model.lm_head", "lm_head"),
     ] {
       if let place = name.firstRange(of: nested) {
-        return name[..<place.lowerBound] + plain + name[place.upperBound...]
+        return String(name[..<place.lowerBound]) + plain + String(name[place.upperBound...])
       }
     }
     return name

@@ -194,13 +194,16 @@ struct GoldenFamily {
     let (rows, columns) = isTransposed ? (inner, source.shape[1]) : (source.shape[1], inner)
     let range = recipe["slice"]?.array ?? [0, .null, 1]
     let taken = stride(from: range[0].int ?? 0, to: range[1].int ?? rows, by: range[2].int ?? 1)
-    return (0..<experts).flatMap { expert in
-      taken.flatMap { row in
-        (0..<columns).map { column in
-          source.values[expert * rows * columns + (isTransposed ? column * rows + row : row * columns + column)]
+    var part: [Float] = []
+    for expert in 0..<experts {
+      for row in taken {
+        for column in 0..<columns {
+          let place = isTransposed ? column * rows + row : row * columns + column
+          part.append(source.values[expert * rows * columns + place])
         }
       }
     }
+    return part
   }
 
   /// The file that llama.cpp was asked about, with some tensors and keys more or less.

@@ -57,7 +57,7 @@ extension DecoderConfiguration {
     let prefix = name.hasPrefix(AdapterFile.prefix) ? AdapterFile.prefix : ""
     let path = name.dropFirst(prefix.count)
     return path.hasPrefix(DecoderConfiguration.plain)
-      ? prefix + DecoderConfiguration.nested + path.dropFirst(DecoderConfiguration.plain.count) : name
+      ? prefix + DecoderConfiguration.nested + String(path.dropFirst(DecoderConfiguration.plain.count)) : name
   }
 
   /// The text part's own name of it.
@@ -65,7 +65,7 @@ extension DecoderConfiguration {
     let prefix = name.hasPrefix(AdapterFile.prefix) ? AdapterFile.prefix : ""
     let path = name.dropFirst(prefix.count)
     for nested in [nested, "language_model.model."] where path.hasPrefix(nested) {
-      return prefix + plain + path.dropFirst(nested.count)
+      return prefix + plain + String(path.dropFirst(nested.count))
     }
     return name
   }
