@@ -737,9 +737,8 @@ def abi_field(option: Option) -> "list[str]":
         arguments.append(f"unset: {abi_default(option, None)}")
     if option.table.name == "training":
         if option.choices:
-            arguments.append("choices: field.choices")
-        return [f'    if let field = TrainingOptions.field("{option.name}") {{',
-                f"      fields.append(.{kind}({', '.join(arguments)}, field.help))", "    }"]
+            arguments.append(f'choices: choices("{option.name}")')
+        return [f"    fields.append(.{kind}({', '.join(arguments)}, help(\"{option.name}\")))"]
     if option.choices:
         arguments.append("choices: [" + ", ".join(f'"{name}"' for name in option.choices) + "]")
     return [f"    fields.append(", f"      .{kind}(", f"        {', '.join(arguments)},", *swift_string(option.help, "        ", "))")]
@@ -748,6 +747,9 @@ def abi_field(option: Option) -> "list[str]":
 def abi_named(table: Table) -> "list[str]":
     lines = ["", f"extension {table.struct}: NamedStruct {{", f"  static var fields: [NamedField<{table.struct}>] {{",
              f"    var fields: [NamedField<{table.struct}>] = []"]
+    if table.name == "training":
+        lines += ['    func choices(_ name: String) -> [String] { TrainingOptions.field(name)?.choices ?? [] }',
+                  '    func help(_ name: String) -> String { TrainingOptions.field(name)?.help ?? "" }']
     for option in table.on("c"):
         if option.type != "training":
             lines += abi_field(option)

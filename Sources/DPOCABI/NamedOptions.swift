@@ -50,8 +50,7 @@ struct NamedField<Struct> {
       name, .bool, help,
       read: { .bool($0[keyPath: path] != 0) },
       write: { values, value, _ in
-        guard let flag = value.bool else { throw DPOError.argument("\(name) is \(value.kind), expected true or false") }
-        values[keyPath: path] = flag ? 1 : 0
+        values[keyPath: path] = try OptionField.flag(value, name) ? 1 : 0
       })
   }
 
@@ -70,9 +69,7 @@ struct NamedField<Struct> {
           values[keyPath: path] = unset
           return
         }
-        guard let number = value.int else {
-          throw DPOError.argument("\(name) is \(value.kind), expected a whole number")
-        }
+        let number = try OptionField.whole(value, name)
         guard let number = Value(exactly: number) else {
           throw DPOError.argument("\(name) is \(number), expected \(Value.min) to \(Value.max)")
         }
@@ -128,7 +125,7 @@ struct NamedField<Struct> {
         return .array((try? OptionField.items(of: text, name))?.map(JSON.string) ?? [])
       },
       write: { values, value, memory in
-        let items = try strings(value, name)
+        let items = try OptionField.strings(value, name)
         for item in items where item.utf8.contains(UInt8(ascii: ",")) || item.utf8.contains(0) {
           throw DPOError.argument("\(name) is \(DPOError.printable(item)), expected a name without a comma")
         }
@@ -148,7 +145,7 @@ struct NamedField<Struct> {
           })
       },
       write: { values, value, memory in
-        let items = try strings(value, name)
+        let items = try OptionField.strings(value, name)
         values[keyPath: path] = memory.array(items.map(memory.text))
         values[keyPath: count] = items.count
       })
@@ -161,21 +158,10 @@ struct NamedField<Struct> {
         .array((0..<values[keyPath: count]).map { .real(values[keyPath: path]?[$0] ?? .nan) })
       },
       write: { values, value, memory in
-        let items = value.array?.compactMap(\.double) ?? []
-        guard let array = value.array, items.count == array.count, items.allSatisfy(\.isFinite) else {
-          throw DPOError.argument("\(name) is \(value.kind), expected a list of finite numbers")
-        }
+        let items = try OptionField.reals(value, name)
         values[keyPath: path] = memory.array(items)
         values[keyPath: count] = items.count
       })
-  }
-
-  private static func strings(_ value: JSON, _ name: String) throws -> [String] {
-    let items = value.string.map { [$0] } ?? value.array?.compactMap(\.string) ?? []
-    guard value.string != nil || items.count == value.array?.count else {
-      throw DPOError.argument("\(name) is \(value.kind), expected a list of texts")
-    }
-    return items
   }
 }
 
@@ -186,16 +172,21 @@ protocol NamedStruct: SizedStruct {
   func check() throws
 }
 
-/// What a dpo_options stands for: a struct of options, and what its fields point to.
-class NamedOptions {
+/// A struct of options, and what its fields point to.
+protocol NamedOptions: AnyObject {
   /// The struct; valid until the next `set`.
-  var values: UnsafeRawPointer { UnsafeRawPointer(NamedOptions.none) }
+  var values: UnsafeRawPointer { get }
   /// Sets what the members name, all or nothing. A member without a value: its default.
-  func set(_ members: [(name: String, value: JSON?)]) throws {}
+  func set(_ members: [(name: String, value: JSON?)]) throws
   /// The value that a text stands for.
-  func value(of text: String, for name: String) throws -> JSON { .null }
+  func value(of text: String, for name: String) throws -> JSON
   /// The fields with their values.
-  var description: [JSON] { [] }
+  var description: [JSON] { get }
+}
+
+/// What a dpo_options stands for.
+final class OptionsBox {
+  let options: any NamedOptions
 
   /// A struct of size 0, which every function refuses.
   nonisolated(unsafe) static let none: UnsafeMutablePointer<Int> = {
@@ -205,22 +196,23 @@ class NamedOptions {
   }()
 
   /// Those of a kind of dpo.h.
-  static func make(_ kind: String) throws -> NamedOptions {
-    switch kind {
-    case "training": OptionsOf(dpo_train_options.defaults)
-    case "feedback_training": OptionsOf(dpo_train_options.feedbackDefaults)
-    case "generation": OptionsOf(dpo_generation_options.defaults)
-    case "feedback": FeedbackOptionsByName()
-    case "tokenizer": OptionsOf(dpo_tokenizer_options.defaults)
-    case "shape": OptionsOf(dpo_model_shape.defaults)
-    case "export": OptionsOf(dpo_export_options.defaults)
-    case "loss": OptionsOf(dpo_loss_options.defaults)
-    case "ppo": OptionsOf(dpo_ppo_options.defaults)
-    default:
-      throw DPOError.argument(
-        "kind is \(DPOError.printable(kind)), expected one of training, feedback_training, generation, feedback, "
-          + "tokenizer, shape, export, loss, ppo")
-    }
+  init(_ kind: String) throws {
+    options =
+      switch kind {
+      case "training": OptionsOf(dpo_train_options.defaults)
+      case "feedback_training": OptionsOf(dpo_train_options.feedbackDefaults)
+      case "generation": OptionsOf(dpo_generation_options.defaults)
+      case "feedback": FeedbackOptionsByName()
+      case "tokenizer": OptionsOf(dpo_tokenizer_options.defaults)
+      case "shape": OptionsOf(dpo_model_shape.defaults)
+      case "export": OptionsOf(dpo_export_options.defaults)
+      case "loss": OptionsOf(dpo_loss_options.defaults)
+      case "ppo": OptionsOf(dpo_ppo_options.defaults)
+      default:
+        throw DPOError.argument(
+          "kind is \(DPOError.printable(kind)), expected one of training, feedback_training, generation, feedback, "
+            + "tokenizer, shape, export, loss, ppo")
+      }
   }
 }
 
@@ -239,7 +231,7 @@ private class OptionsOf<Struct: NamedStruct>: NamedOptions {
 
   deinit { current.deallocate() }
 
-  override var values: UnsafeRawPointer { UnsafeRawPointer(current) }
+  var values: UnsafeRawPointer { UnsafeRawPointer(current) }
 
   fileprivate func field(_ name: String) throws -> NamedField<Struct> {
     guard let field = fields.first(where: { $0.name == name }) else {
@@ -271,13 +263,13 @@ private class OptionsOf<Struct: NamedStruct>: NamedOptions {
     }
   }
 
-  override func set(_ members: [(name: String, value: JSON?)]) throws { try setting(members)() }
+  func set(_ members: [(name: String, value: JSON?)]) throws { try setting(members)() }
 
-  override func value(of text: String, for name: String) throws -> JSON {
+  func value(of text: String, for name: String) throws -> JSON {
     try field(name).kind.value(of: text, name)
   }
 
-  override var description: [JSON] {
+  var description: [JSON] {
     fields.map { field in
       [
         "name": .string(field.name), "type": .string(field.kind.name), "default": field.read(defaults),
@@ -288,7 +280,9 @@ private class OptionsOf<Struct: NamedStruct>: NamedOptions {
   }
 
   /// Points to options of another struct, which live as long as these.
-  fileprivate func point(_ path: WritableKeyPath<Struct, UnsafePointer<dpo_train_options>?>, to options: NamedOptions) {
+  fileprivate func point(
+    _ path: WritableKeyPath<Struct, UnsafePointer<dpo_train_options>?>, to options: any NamedOptions
+  ) {
     current.pointee[keyPath: path] = options.values.assumingMemoryBound(to: dpo_train_options.self)
   }
 }
@@ -342,7 +336,7 @@ private final class FeedbackOptionsByName: OptionsOf<dpo_feedback_options> {
   }
 }
 
-extension HandleKind where Object == NamedOptions {
+extension HandleKind where Object == OptionsBox {
   static var options: HandleKind { HandleKind(code: 7, name: "options") }
 }
 
@@ -352,7 +346,7 @@ public func dpo_options_create(
 ) -> Int32 {
   withStatus {
     let options = try required(options, "options")
-    options.pointee = try HandleKind.options.make(NamedOptions.make(text(kind, "kind")))
+    options.pointee = try HandleKind.options.make(OptionsBox(text(kind, "kind")))
   }
 }
 
@@ -363,8 +357,8 @@ public func dpo_options_set(
   withStatus(options) {
     let name = try text(name, "name")
     let value = try optionalText(value, "value")
-    try HandleKind.options.use(options) { options in
-      try options.set([(name, try value.map { try options.value(of: $0, for: name) })])
+    try HandleKind.options.use(options) { box in
+      try box.options.set([(name, try value.map { try box.options.value(of: $0, for: name) })])
     }
   }
 }
@@ -375,7 +369,7 @@ public func dpo_options_set_json(_ options: OpaquePointer?, _ json: UnsafePointe
     guard let members = try JSON.parse(text(json, "json"), file: "json").object?.members else {
       throw DPOError.format("json", "expected an object of options")
     }
-    try HandleKind.options.use(options) { try $0.set(members.map { ($0.key, $0.value) }) }
+    try HandleKind.options.use(options) { try $0.options.set(members.map { ($0.key, $0.value) }) }
   }
 }
 
@@ -385,15 +379,17 @@ public func dpo_options_describe(
 ) -> Int32 {
   withStatus(options) {
     let json = try required(json, "json")
-    json.pointee = try HandleKind.options.use(options) { try copiedText(JSON.array($0.description).description).text }
+    json.pointee = try HandleKind.options.use(options) {
+      try copiedText(JSON.array($0.options.description).description).text
+    }
   }
 }
 
 @_cdecl("dpo_options_struct") @implementation
 public func dpo_options_struct(_ options: OpaquePointer?) -> UnsafeRawPointer? {
   var values: UnsafeRawPointer?
-  _ = withStatus(options) { values = try HandleKind.options.use(options) { $0.values } }
-  return values ?? UnsafeRawPointer(NamedOptions.none)
+  _ = withStatus(options) { values = try HandleKind.options.use(options) { $0.options.values } }
+  return values ?? UnsafeRawPointer(OptionsBox.none)
 }
 
 @_cdecl("dpo_options_release") @implementation

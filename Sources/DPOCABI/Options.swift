@@ -164,237 +164,85 @@ extension dpo_train_options: SizedStruct {
 extension dpo_train_options: NamedStruct {
   static var fields: [NamedField<dpo_train_options>] {
     var fields: [NamedField<dpo_train_options>] = []
-    if let field = TrainingOptions.field("method") {
-      fields.append(.text("method", \.method, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("loss_type") {
-      fields.append(.names("loss_type", \.loss_type, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("loss_weights") {
-      fields.append(.reals("loss_weights", \.loss_weights, count: \.loss_weight_count, field.help))
-    }
-    if let field = TrainingOptions.field("beta") {
-      fields.append(.real("beta", \.beta, field.help))
-    }
-    if let field = TrainingOptions.field("label_smoothing") {
-      fields.append(.real("label_smoothing", \.label_smoothing, field.help))
-    }
-    if let field = TrainingOptions.field("f_divergence_type") {
-      fields.append(.text("f_divergence_type", \.f_divergence_type, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("f_alpha_divergence_coef") {
-      fields.append(.real("f_alpha_divergence_coef", \.f_alpha_divergence_coef, field.help))
-    }
-    if let field = TrainingOptions.field("discopop_tau") {
-      fields.append(.real("discopop_tau", \.discopop_tau, field.help))
-    }
-    if let field = TrainingOptions.field("ld_alpha") {
-      fields.append(.real("ld_alpha", \.ld_alpha, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("use_weighting") {
-      fields.append(.bool("use_weighting", \.use_weighting, field.help))
-    }
-    if let field = TrainingOptions.field("completion_only_loss") {
-      fields.append(.bool("completion_only_loss", \.completion_only_loss, field.help))
-    }
-    if let field = TrainingOptions.field("assistant_only_loss") {
-      fields.append(.bool("assistant_only_loss", \.assistant_only_loss, field.help))
-    }
-    if let field = TrainingOptions.field("packing") {
-      fields.append(.bool("packing", \.packing, field.help))
-    }
-    if let field = TrainingOptions.field("desirable_weight") {
-      fields.append(.real("desirable_weight", \.desirable_weight, field.help))
-    }
-    if let field = TrainingOptions.field("undesirable_weight") {
-      fields.append(.real("undesirable_weight", \.undesirable_weight, field.help))
-    }
-    if let field = TrainingOptions.field("cpo_alpha") {
-      fields.append(.real("cpo_alpha", \.cpo_alpha, field.help))
-    }
-    if let field = TrainingOptions.field("simpo_gamma") {
-      fields.append(.real("simpo_gamma", \.simpo_gamma, field.help))
-    }
-    if let field = TrainingOptions.field("alpha") {
-      fields.append(.real("alpha", \.alpha, field.help))
-    }
-    if let field = TrainingOptions.field("unlikelihood_alpha") {
-      fields.append(.real("unlikelihood_alpha", \.unlikelihood_alpha, field.help))
-    }
-    if let field = TrainingOptions.field("center_rewards_coefficient") {
-      fields.append(.real("center_rewards_coefficient", \.center_rewards_coefficient, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("reference_free") {
-      fields.append(.bool("reference_free", \.reference_free, field.help))
-    }
-    if let field = TrainingOptions.field("precompute_ref_log_probs") {
-      fields.append(.bool("precompute_ref_log_probs", \.precompute_ref_log_probs, field.help))
-    }
-    if let field = TrainingOptions.field("sync_ref_model") {
-      fields.append(.bool("sync_ref_model", \.sync_ref_model, field.help))
-    }
-    if let field = TrainingOptions.field("ref_model_mixup_alpha") {
-      fields.append(.real("ref_model_mixup_alpha", \.ref_model_mixup_alpha, field.help))
-    }
-    if let field = TrainingOptions.field("ref_model_sync_steps") {
-      fields.append(.int("ref_model_sync_steps", \.ref_model_sync_steps, field.help))
-    }
-    if let field = TrainingOptions.field("kl_coef") {
-      fields.append(.real("kl_coef", \.kl_coef, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("kl_estimator") {
-      fields.append(.text("kl_estimator", \.kl_estimator, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("kl_target") {
-      fields.append(.real("kl_target", \.kl_target, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("kl_horizon") {
-      fields.append(.real("kl_horizon", \.kl_horizon, field.help))
-    }
-    if let field = TrainingOptions.field("max_kl") {
-      fields.append(.real("max_kl", \.max_kl, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("cliprange") {
-      fields.append(.real("cliprange", \.cliprange, field.help))
-    }
-    if let field = TrainingOptions.field("cliprange_value") {
-      fields.append(.real("cliprange_value", \.cliprange_value, field.help))
-    }
-    if let field = TrainingOptions.field("vf_coef") {
-      fields.append(.real("vf_coef", \.vf_coef, field.help))
-    }
-    if let field = TrainingOptions.field("gamma") {
-      fields.append(.real("gamma", \.gamma, field.help))
-    }
-    if let field = TrainingOptions.field("lam") {
-      fields.append(.real("lam", \.lam, field.help))
-    }
-    if let field = TrainingOptions.field("whiten_rewards") {
-      fields.append(.bool("whiten_rewards", \.whiten_rewards, field.help))
-    }
-    if let field = TrainingOptions.field("num_ppo_epochs") {
-      fields.append(.int("num_ppo_epochs", \.num_ppo_epochs, unset: 0, field.help))
-    }
-    if let field = TrainingOptions.field("num_mini_batches") {
-      fields.append(.int("num_mini_batches", \.num_mini_batches, field.help))
-    }
-    if let field = TrainingOptions.field("num_generations") {
-      fields.append(.int("num_generations", \.num_generations, unset: 0, field.help))
-    }
-    if let field = TrainingOptions.field("max_completion_length") {
-      fields.append(.int("max_completion_length", \.max_completion_length, unset: 0, field.help))
-    }
-    if let field = TrainingOptions.field("temperature") {
-      fields.append(.real("temperature", \.temperature, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("missing_eos_penalty") {
-      fields.append(.real("missing_eos_penalty", \.missing_eos_penalty, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("learning_rate") {
-      fields.append(.real("learning_rate", \.learning_rate, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("lr_scheduler_type") {
-      fields.append(.text("lr_scheduler_type", \.lr_scheduler_type, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("warmup_steps") {
-      fields.append(.real("warmup_steps", \.warmup_steps, field.help))
-    }
-    if let field = TrainingOptions.field("weight_decay") {
-      fields.append(.real("weight_decay", \.weight_decay, field.help))
-    }
-    if let field = TrainingOptions.field("adam_beta1") {
-      fields.append(.real("adam_beta1", \.adam_beta1, field.help))
-    }
-    if let field = TrainingOptions.field("adam_beta2") {
-      fields.append(.real("adam_beta2", \.adam_beta2, field.help))
-    }
-    if let field = TrainingOptions.field("adam_epsilon") {
-      fields.append(.real("adam_epsilon", \.adam_epsilon, field.help))
-    }
-    if let field = TrainingOptions.field("max_grad_norm") {
-      fields.append(.real("max_grad_norm", \.max_grad_norm, field.help))
-    }
-    if let field = TrainingOptions.field("per_device_train_batch_size") {
-      fields.append(.int("per_device_train_batch_size", \.per_device_train_batch_size, field.help))
-    }
-    if let field = TrainingOptions.field("per_device_eval_batch_size") {
-      fields.append(.int("per_device_eval_batch_size", \.per_device_eval_batch_size, field.help))
-    }
-    if let field = TrainingOptions.field("gradient_accumulation_steps") {
-      fields.append(.int("gradient_accumulation_steps", \.gradient_accumulation_steps, field.help))
-    }
-    if let field = TrainingOptions.field("num_train_epochs") {
-      fields.append(.real("num_train_epochs", \.num_train_epochs, field.help))
-    }
-    if let field = TrainingOptions.field("max_steps") {
-      fields.append(.int("max_steps", \.max_steps, field.help))
-    }
-    if let field = TrainingOptions.field("shuffle") {
-      fields.append(.bool("shuffle", \.shuffle, field.help))
-    }
-    if let field = TrainingOptions.field("seed") {
-      fields.append(.int("seed", \.seed, field.help))
-    }
-    if let field = TrainingOptions.field("data_seed") {
-      fields.append(.int("data_seed", \.data_seed, unset: -1, field.help))
-    }
-    if let field = TrainingOptions.field("max_length") {
-      fields.append(.int("max_length", \.max_length, unset: 0, field.help))
-    }
-    if let field = TrainingOptions.field("truncation_mode") {
-      fields.append(.text("truncation_mode", \.truncation_mode, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("lora_r") {
-      fields.append(.int("lora_r", \.lora_r, field.help))
-    }
-    if let field = TrainingOptions.field("lora_alpha") {
-      fields.append(.real("lora_alpha", \.lora_alpha, unset: .nan, field.help))
-    }
-    if let field = TrainingOptions.field("lora_dropout") {
-      fields.append(.real("lora_dropout", \.lora_dropout, field.help))
-    }
-    if let field = TrainingOptions.field("lora_target_modules") {
-      fields.append(.names("lora_target_modules", \.lora_target_modules, field.help))
-    }
-    if let field = TrainingOptions.field("use_rslora") {
-      fields.append(.bool("use_rslora", \.use_rslora, field.help))
-    }
-    if let field = TrainingOptions.field("init_lora_weights") {
-      fields.append(.text("init_lora_weights", \.init_lora_weights, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("disable_dropout") {
-      fields.append(.bool("disable_dropout", \.disable_dropout, field.help))
-    }
-    if let field = TrainingOptions.field("eval_steps") {
-      fields.append(.int("eval_steps", \.eval_steps, field.help))
-    }
-    if let field = TrainingOptions.field("save_steps") {
-      fields.append(.int("save_steps", \.save_steps, field.help))
-    }
-    if let field = TrainingOptions.field("save_total_limit") {
-      fields.append(.int("save_total_limit", \.save_total_limit, unset: 0, field.help))
-    }
-    if let field = TrainingOptions.field("autosave_steps") {
-      fields.append(.int("autosave_steps", \.autosave_steps, field.help))
-    }
-    if let field = TrainingOptions.field("overwrite_output_dir") {
-      fields.append(.bool("overwrite_output_dir", \.overwrite_output_dir, field.help))
-    }
-    if let field = TrainingOptions.field("gradient_checkpointing") {
-      fields.append(.bool("gradient_checkpointing", \.gradient_checkpointing, field.help))
-    }
-    if let field = TrainingOptions.field("precision") {
-      fields.append(.text("precision", \.precision, choices: field.choices, field.help))
-    }
-    if let field = TrainingOptions.field("threads") {
-      fields.append(.int("threads", \.threads, field.help))
-    }
-    if let field = TrainingOptions.field("memory_limit_mb") {
-      fields.append(.int("memory_limit_mb", \.memory_limit_mb, field.help))
-    }
-    if let field = TrainingOptions.field("engine") {
-      fields.append(.text("engine", \.engine, choices: field.choices, field.help))
-    }
+    func choices(_ name: String) -> [String] { TrainingOptions.field(name)?.choices ?? [] }
+    func help(_ name: String) -> String { TrainingOptions.field(name)?.help ?? "" }
+    fields.append(.text("method", \.method, choices: choices("method"), help("method")))
+    fields.append(.names("loss_type", \.loss_type, choices: choices("loss_type"), help("loss_type")))
+    fields.append(.reals("loss_weights", \.loss_weights, count: \.loss_weight_count, help("loss_weights")))
+    fields.append(.real("beta", \.beta, help("beta")))
+    fields.append(.real("label_smoothing", \.label_smoothing, help("label_smoothing")))
+    fields.append(.text("f_divergence_type", \.f_divergence_type, choices: choices("f_divergence_type"), help("f_divergence_type")))
+    fields.append(.real("f_alpha_divergence_coef", \.f_alpha_divergence_coef, help("f_alpha_divergence_coef")))
+    fields.append(.real("discopop_tau", \.discopop_tau, help("discopop_tau")))
+    fields.append(.real("ld_alpha", \.ld_alpha, unset: .nan, help("ld_alpha")))
+    fields.append(.bool("use_weighting", \.use_weighting, help("use_weighting")))
+    fields.append(.bool("completion_only_loss", \.completion_only_loss, help("completion_only_loss")))
+    fields.append(.bool("assistant_only_loss", \.assistant_only_loss, help("assistant_only_loss")))
+    fields.append(.bool("packing", \.packing, help("packing")))
+    fields.append(.real("desirable_weight", \.desirable_weight, help("desirable_weight")))
+    fields.append(.real("undesirable_weight", \.undesirable_weight, help("undesirable_weight")))
+    fields.append(.real("cpo_alpha", \.cpo_alpha, help("cpo_alpha")))
+    fields.append(.real("simpo_gamma", \.simpo_gamma, help("simpo_gamma")))
+    fields.append(.real("alpha", \.alpha, help("alpha")))
+    fields.append(.real("unlikelihood_alpha", \.unlikelihood_alpha, help("unlikelihood_alpha")))
+    fields.append(.real("center_rewards_coefficient", \.center_rewards_coefficient, unset: .nan, help("center_rewards_coefficient")))
+    fields.append(.bool("reference_free", \.reference_free, help("reference_free")))
+    fields.append(.bool("precompute_ref_log_probs", \.precompute_ref_log_probs, help("precompute_ref_log_probs")))
+    fields.append(.bool("sync_ref_model", \.sync_ref_model, help("sync_ref_model")))
+    fields.append(.real("ref_model_mixup_alpha", \.ref_model_mixup_alpha, help("ref_model_mixup_alpha")))
+    fields.append(.int("ref_model_sync_steps", \.ref_model_sync_steps, help("ref_model_sync_steps")))
+    fields.append(.real("kl_coef", \.kl_coef, unset: .nan, help("kl_coef")))
+    fields.append(.text("kl_estimator", \.kl_estimator, choices: choices("kl_estimator"), help("kl_estimator")))
+    fields.append(.real("kl_target", \.kl_target, unset: .nan, help("kl_target")))
+    fields.append(.real("kl_horizon", \.kl_horizon, help("kl_horizon")))
+    fields.append(.real("max_kl", \.max_kl, unset: .nan, help("max_kl")))
+    fields.append(.real("cliprange", \.cliprange, help("cliprange")))
+    fields.append(.real("cliprange_value", \.cliprange_value, help("cliprange_value")))
+    fields.append(.real("vf_coef", \.vf_coef, help("vf_coef")))
+    fields.append(.real("gamma", \.gamma, help("gamma")))
+    fields.append(.real("lam", \.lam, help("lam")))
+    fields.append(.bool("whiten_rewards", \.whiten_rewards, help("whiten_rewards")))
+    fields.append(.int("num_ppo_epochs", \.num_ppo_epochs, unset: 0, help("num_ppo_epochs")))
+    fields.append(.int("num_mini_batches", \.num_mini_batches, help("num_mini_batches")))
+    fields.append(.int("num_generations", \.num_generations, unset: 0, help("num_generations")))
+    fields.append(.int("max_completion_length", \.max_completion_length, unset: 0, help("max_completion_length")))
+    fields.append(.real("temperature", \.temperature, unset: .nan, help("temperature")))
+    fields.append(.real("missing_eos_penalty", \.missing_eos_penalty, unset: .nan, help("missing_eos_penalty")))
+    fields.append(.real("learning_rate", \.learning_rate, unset: .nan, help("learning_rate")))
+    fields.append(.text("lr_scheduler_type", \.lr_scheduler_type, choices: choices("lr_scheduler_type"), help("lr_scheduler_type")))
+    fields.append(.real("warmup_steps", \.warmup_steps, help("warmup_steps")))
+    fields.append(.real("weight_decay", \.weight_decay, help("weight_decay")))
+    fields.append(.real("adam_beta1", \.adam_beta1, help("adam_beta1")))
+    fields.append(.real("adam_beta2", \.adam_beta2, help("adam_beta2")))
+    fields.append(.real("adam_epsilon", \.adam_epsilon, help("adam_epsilon")))
+    fields.append(.real("max_grad_norm", \.max_grad_norm, help("max_grad_norm")))
+    fields.append(.int("per_device_train_batch_size", \.per_device_train_batch_size, help("per_device_train_batch_size")))
+    fields.append(.int("per_device_eval_batch_size", \.per_device_eval_batch_size, help("per_device_eval_batch_size")))
+    fields.append(.int("gradient_accumulation_steps", \.gradient_accumulation_steps, help("gradient_accumulation_steps")))
+    fields.append(.real("num_train_epochs", \.num_train_epochs, help("num_train_epochs")))
+    fields.append(.int("max_steps", \.max_steps, help("max_steps")))
+    fields.append(.bool("shuffle", \.shuffle, help("shuffle")))
+    fields.append(.int("seed", \.seed, help("seed")))
+    fields.append(.int("data_seed", \.data_seed, unset: -1, help("data_seed")))
+    fields.append(.int("max_length", \.max_length, unset: 0, help("max_length")))
+    fields.append(.text("truncation_mode", \.truncation_mode, choices: choices("truncation_mode"), help("truncation_mode")))
+    fields.append(.int("lora_r", \.lora_r, help("lora_r")))
+    fields.append(.real("lora_alpha", \.lora_alpha, unset: .nan, help("lora_alpha")))
+    fields.append(.real("lora_dropout", \.lora_dropout, help("lora_dropout")))
+    fields.append(.names("lora_target_modules", \.lora_target_modules, help("lora_target_modules")))
+    fields.append(.bool("use_rslora", \.use_rslora, help("use_rslora")))
+    fields.append(.text("init_lora_weights", \.init_lora_weights, choices: choices("init_lora_weights"), help("init_lora_weights")))
+    fields.append(.bool("disable_dropout", \.disable_dropout, help("disable_dropout")))
+    fields.append(.int("eval_steps", \.eval_steps, help("eval_steps")))
+    fields.append(.int("save_steps", \.save_steps, help("save_steps")))
+    fields.append(.int("save_total_limit", \.save_total_limit, unset: 0, help("save_total_limit")))
+    fields.append(.int("autosave_steps", \.autosave_steps, help("autosave_steps")))
+    fields.append(.bool("overwrite_output_dir", \.overwrite_output_dir, help("overwrite_output_dir")))
+    fields.append(.bool("gradient_checkpointing", \.gradient_checkpointing, help("gradient_checkpointing")))
+    fields.append(.text("precision", \.precision, choices: choices("precision"), help("precision")))
+    fields.append(.int("threads", \.threads, help("threads")))
+    fields.append(.int("memory_limit_mb", \.memory_limit_mb, help("memory_limit_mb")))
+    fields.append(.text("engine", \.engine, choices: choices("engine"), help("engine")))
     return fields
   }
 

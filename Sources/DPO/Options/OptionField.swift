@@ -255,8 +255,7 @@ extension OptionField {
       name, .bool, about,
       read: { .bool($0[keyPath: path]) },
       write: { options, value in
-        guard let flag = value.bool else { throw DPOError.argument("\(name) is \(value.kind), expected true or false") }
-        options[keyPath: path] = flag
+        options[keyPath: path] = try flag(value, name)
       })
   }
 
@@ -320,10 +319,7 @@ extension OptionField {
       name, .strings, choices: choices, about,
       read: { .array($0[keyPath: path].map(JSON.string)) },
       write: { options, value in
-        let items = value.string.map { [$0] } ?? value.array?.compactMap(\.string) ?? []
-        guard value.string != nil || items.count == value.array?.count else {
-          throw DPOError.argument("\(name) is \(value.kind), expected a list of strings")
-        }
+        let items = try strings(value, name)
         for item in items where !choices.isEmpty && !choices.contains(item) {
           throw DPOError.argument("\(name) is \(item), expected one of \(choices.joined(separator: ", "))")
         }
@@ -336,12 +332,37 @@ extension OptionField {
       name, .reals, about,
       read: { .array($0[keyPath: path].map(JSON.real)) },
       write: { options, value in
-        let items = value.array?.compactMap(\.double) ?? []
-        guard let array = value.array, items.count == array.count, items.allSatisfy(\.isFinite) else {
-          throw DPOError.argument("\(name) is \(value.kind), expected a list of finite numbers")
-        }
-        options[keyPath: path] = items
+        options[keyPath: path] = try reals(value, name)
       })
+  }
+
+  // MARK: - Values of a kind, also for the structs of the C interface
+
+  package static func flag(_ value: JSON, _ name: String) throws -> Bool {
+    guard let flag = value.bool else { throw DPOError.argument("\(name) is \(value.kind), expected true or false") }
+    return flag
+  }
+
+  package static func whole(_ value: JSON, _ name: String) throws -> Int {
+    guard let number = value.int else { throw DPOError.argument("\(name) is \(value.kind), expected a whole number") }
+    return number
+  }
+
+  /// One string is a list of it.
+  package static func strings(_ value: JSON, _ name: String) throws -> [String] {
+    let items = value.string.map { [$0] } ?? value.array?.compactMap(\.string) ?? []
+    guard value.string != nil || items.count == value.array?.count else {
+      throw DPOError.argument("\(name) is \(value.kind), expected a list of strings")
+    }
+    return items
+  }
+
+  package static func reals(_ value: JSON, _ name: String) throws -> [Double] {
+    let items = value.array?.compactMap(\.double) ?? []
+    guard let array = value.array, items.count == array.count, items.allSatisfy(\.isFinite) else {
+      throw DPOError.argument("\(name) is \(value.kind), expected a list of finite numbers")
+    }
+    return items
   }
 
   private static func checked(_ name: String, _ value: JSON, _ choices: [String]) throws -> String {
@@ -353,7 +374,7 @@ extension OptionField {
   }
 
   private static func checked(_ name: String, _ value: JSON, _ range: ClosedRange<Int>) throws -> Int {
-    guard let number = value.int else { throw DPOError.argument("\(name) is \(value.kind), expected a whole number") }
+    let number = try whole(value, name)
     guard range.contains(number) else {
       let upper = range.upperBound == .max ? "" : " to \(range.upperBound)"
       throw DPOError.argument("\(name) is \(number), expected \(range.lowerBound)\(upper.isEmpty ? " or more" : upper)")
