@@ -166,9 +166,8 @@ static int32_t try_acquire(cell *cell, uint64_t bits, uintptr_t here) {
     return CH_OK;
 }
 
-static int32_t wait_to_acquire(cell *cell, uint64_t bits, uintptr_t here) {
-    uint64_t wait = atomic_load(&cell->wait);
-    if (!wait || ch_in_callback()) return CH_BUSY;
+/* Waits so many nanoseconds for a busy handle. */
+static int32_t wait_to_acquire(cell *cell, uint64_t bits, uintptr_t here, uint64_t wait) {
     struct timespec end;
     clock_gettime(WAIT_CLOCK, &end);
     wait += (uint64_t)end.tv_nsec;
@@ -187,17 +186,27 @@ static int32_t wait_to_acquire(cell *cell, uint64_t bits, uintptr_t here) {
     return status;
 }
 
-int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
-    uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+static int32_t acquire(const void *handle, uint32_t kind, uintptr_t here, int is_patient, void **object) {
     uint64_t bits = bits_of(handle);
     cell *cell;
     int32_t status = find(bits, &cell);
     if (status != CH_OK) return status;
     if (kind_of(bits) != kind) return CH_OTHER_KIND;
     status = try_acquire(cell, bits, here);
-    if (status == CH_BUSY) status = wait_to_acquire(cell, bits, here);
+    if (status == CH_BUSY) {
+        uint64_t wait = is_patient ? CH_FOR_EVER : ch_in_callback() ? 0 : atomic_load(&cell->wait);
+        if (wait) status = wait_to_acquire(cell, bits, here, wait);
+    }
     if (status == CH_OK) *object = cell->object;
     return status;
+}
+
+int32_t ch_acquire(const void *handle, uint32_t kind, void **object) {
+    return acquire(handle, kind, (uintptr_t)__builtin_frame_address(0), 0, object);
+}
+
+int32_t ch_acquire_patiently(const void *handle, uint32_t kind, void **object) {
+    return acquire(handle, kind, (uintptr_t)__builtin_frame_address(0), 1, object);
 }
 
 static void tell_waiting(void) {

@@ -2,7 +2,6 @@ import CDPO
 import CHandles
 import DPO
 import DPOBase
-import DPOPlatform
 
 /// Whether the handle's _cancel function was called since it was last asked: takes the wish, so that one cancel stops one
 /// call.
@@ -34,36 +33,22 @@ struct HandleKind<Object: AnyObject> {
   func use<Result>(
     _ handle: OpaquePointer?, as argument: String? = nil, _ body: (Object) throws -> Result
   ) throws -> Result {
-    let label = argument ?? name
-    guard let result = try held(handle, label, body) else {
-      throw DPOError(.state, "\(label) is in use by another call")
-    }
-    return result
+    try held(handle, argument ?? name, by: ch_acquire, body)
   }
 
   /// The object of a handle, for use beside other calls: the handle is held for the look-up alone. Waits for a call that
   /// holds it.
-  func shared(_ handle: OpaquePointer?) throws -> Object {
-    while true {
-      for _ in 0..<100 {
-        if let object = try held(handle, name, { $0 }) { return object }
-        sched_yield()
-      }
-      usleep(1000)
-    }
-  }
+  func shared(_ handle: OpaquePointer?) throws -> Object { try held(handle, name, by: ch_acquire_patiently) { $0 } }
 
-  /// nil while another thread holds the handle.
   private func held<Result>(
-    _ handle: OpaquePointer?, _ label: String, _ body: (Object) throws -> Result
-  ) throws -> Result? {
+    _ handle: OpaquePointer?, _ label: String,
+    by acquire: (UnsafeRawPointer?, UInt32, UnsafeMutablePointer<UnsafeMutableRawPointer?>?) -> Int32,
+    _ body: (Object) throws -> Result
+  ) throws -> Result {
     let raw = UnsafeRawPointer(handle)
     var found: UnsafeMutableRawPointer?
-    switch ch_acquire(raw, code, &found) {
-    case Int32(CH_OK): break
-    case Int32(CH_BUSY): return nil
-    case let status: throw refusal(status, label, expected: "dpo_\(name)")
-    }
+    let status = acquire(raw, code, &found)
+    guard status == Int32(CH_OK) else { throw refusal(status, label, expected: "dpo_\(name)") }
     defer {
       if let last = ch_finish(raw) { Unmanaged<Object>.fromOpaque(last).release() }
     }
@@ -84,6 +69,7 @@ private func refusal(_ status: Int32, _ label: String, expected: String) -> DPOE
   case Int32(CH_NULL): .argument("\(label) is NULL")
   case Int32(CH_OTHER_KIND): .argument("\(label) is a handle of another kind; expected a \(expected)")
   case Int32(CH_RELEASED): DPOError(.state, "\(label) has been released")
+  case Int32(CH_BUSY): DPOError(.state, "\(label) is in use by another call")
   case Int32(CH_ABANDONED):
     DPOError(.state, "a callback left a call on \(label) by an exception or longjmp; release it, and make a new one")
   case Int32(CH_FORKED): DPOError(.state, "\(label) was opened before fork(); open a new one in this process")
@@ -109,8 +95,7 @@ public func dpo_handle_last_error(
 public func dpo_handle_set_wait(_ handle: UnsafeMutableRawPointer?, _ seconds: Double) -> Int32 {
   withStatus {
     guard seconds >= 0 else { throw DPOError.argument("seconds is \(seconds), expected 0 or more") }
-    let aCentury = 3_000_000_000.0
-    let status = ch_set_wait(handle, UInt64(min(seconds, aCentury) * 1e9))
+    let status = ch_set_wait(handle, UInt64(min(seconds * 1e9, Double(CH_FOR_EVER))))
     guard status == Int32(CH_OK) else { throw refusal(status, "handle", expected: "handle of libdpo") }
   }
 }

@@ -77,7 +77,8 @@ static void *wait_and_use(void *unused) {
     (void)unused;
     for (int round = 0; round < ROUNDS; round++) {
         void *object = NULL;
-        TALLY(ch_acquire(shared_handle, CH_MODEL, &object) == CH_OK);
+        int32_t (*acquire)(const void *, uint32_t, void **) = round & 1 ? ch_acquire : ch_acquire_patiently;
+        TALLY(acquire(shared_handle, CH_MODEL, &object) == CH_OK);
         thing *held = object;
         TALLY(held->users++ == 0);
         held->users--;

@@ -32,6 +32,9 @@ void *ch_create(uint32_t kind, void *object);
  * CH_ABANDONED for its thread: it can be released, and nothing else. */
 int32_t ch_acquire(const void *handle, uint32_t kind, void **object);
 
+/* The same, but it always waits, as long as another call has the handle. */
+int32_t ch_acquire_patiently(const void *handle, uint32_t kind, void **object);
+
 /* Ends the use. Gives the object if the handle was released meanwhile, so that the caller drops it; else NULL. */
 void *ch_finish(const void *handle);
 
@@ -48,6 +51,9 @@ int32_t *ch_cancel_flag(const void *handle);
 /* Relaxed load, and store of 0. */
 int32_t ch_flag_load(const int32_t *flag);
 void ch_flag_clear(int32_t *flag);
+
+/* A century, in nanoseconds: the longest wait. */
+#define CH_FOR_EVER 3000000000000000000
 
 /* How many nanoseconds ch_acquire waits for a busy handle; 0, as it begins: not at all. CH_OK, or why the handle is of
  * no use. */
