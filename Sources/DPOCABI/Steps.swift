@@ -164,7 +164,7 @@ public func dpo_trainer_evaluate(_ trainer: OpaquePointer?, _ metrics: UnsafeMut
 public func dpo_trainer_evaluate_data(
   _ trainer: OpaquePointer?, _ dataset: OpaquePointer?, _ metrics: UnsafeMutablePointer<dpo_metrics>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let data = try HandleKind.dataset.use(dataset) { $0 }
     try HandleKind.trainer.use(trainer) { session in
       try withMetrics(required(metrics, "metrics"), of: session, prefix: "eval_") { try session.trainer.evaluate(data) }
@@ -178,7 +178,7 @@ public func dpo_trainer_score_data(
   _ policy_rejected: UnsafeMutablePointer<Double>?, _ reference_chosen: UnsafeMutablePointer<Double>?,
   _ reference_rejected: UnsafeMutablePointer<Double>?
 ) -> Int32 {
-  withStatus {
+  withStatus(trainer) {
     let data = try HandleKind.dataset.use(dataset) { $0 }
     guard count == data.count else {
       throw DPOError.argument("count is \(UInt(bitPattern: count)); \(data.name) has \(data.count) rows")

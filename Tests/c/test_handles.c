@@ -460,6 +460,14 @@ static void errors_belong_to_their_handle_too(void) {
     CHECK_STATUS(DPO_OK, dpo_handle_last_error(model, &text));
     CHECK(strstr(text, "count is NULL"));
     dpo_string_free(text);
+    CHECK_STATUS(INVALID, dpo_trainer_evaluate_data(trainer, NULL, NULL));
+    CHECK_STATUS(DPO_OK, dpo_handle_last_error(trainer, &text));
+    CHECK(strstr(text, "dataset is NULL"));
+    dpo_string_free(text);
+    CHECK_STATUS(INVALID, dpo_trainer_score_data(trainer, dataset, 1, NULL, NULL, NULL, NULL));
+    CHECK_STATUS(DPO_OK, dpo_handle_last_error(trainer, &text));
+    CHECK(strstr(text, "count is 1"));
+    dpo_string_free(text);
     CHECK_STATUS(DPO_OK, dpo_handle_last_error(dataset, &text));
     CHECK(text[0] == 0);
     dpo_string_free(text);
