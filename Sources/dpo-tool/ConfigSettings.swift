@@ -116,11 +116,11 @@ struct ConfigSettings {
     }
   }
 
+  /// As flags take them, and with capitals as Python writes them.
   private static func bool(_ text: String, _ name: String) throws -> Bool {
-    switch text.lowercased() {
-    case "true", "yes", "on", "1": return true
-    case "false", "no", "off", "0": return false
-    default: throw DPOError.argument("\(name) is \(DPOError.printable(text)), expected true or false")
+    guard let flag = (try? OptionField.Kind.bool.value(of: text.lowercased(), name))?.bool else {
+      throw DPOError.argument("\(name) is \(DPOError.printable(text)), expected true or false")
     }
+    return flag
   }
 }
