@@ -102,8 +102,8 @@ struct ModelRun {
   }
 
   /// Adds d loss / d weight to the gradients, given d loss / d log-prob of each target and d loss / d value of each
-  /// number of the scalar head (none: 0).
-  func backward(_ logProbGradients: [Float], _ valueGradients: [Float]) {
+  /// number of the scalar head (none: 0). `layerDone`: the gradients of that layer's parameters are complete.
+  func backward(_ logProbGradients: [Float], _ valueGradients: [Float], layerDone: (Int) -> Void) {
     guard count > 0, !forest.headRows.isEmpty else { return }
     let rows = forest.headRows.count
     let dx = at(layout.gradient)
@@ -135,6 +135,7 @@ struct ModelRun {
     for layer in (0..<c.layerCount).reversed() {
       if again(layer) { prepared = nil }
       for place in decoder.places(layer).reversed() { prepared = backward(place, dx, prepared) }
+      layerDone(layer)
     }
     perLayerBackward(dx)
     if trainsModel { embedBackward(dx) }

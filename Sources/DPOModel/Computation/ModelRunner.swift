@@ -89,8 +89,10 @@ package final class ModelRunner {
 
   /// Adds to the gradients of `decoder.parameters` or of the adapter: `logProbGradients` are d loss / d log-prob, one a
   /// target of the last `forward`, which it uses up, and `valueGradients` d loss / d value, one a number of its `values`
-  /// or none.
-  package func backward(logProbGradients: [Float], valueGradients: [Float] = []) throws {
+  /// or none. `layerDone` is called when the gradients of a layer's parameters are complete, from the last layer to the first.
+  package func backward(
+    logProbGradients: [Float], valueGradients: [Float] = [], layerDone: (_ layer: Int) -> Void = { _ in }
+  ) throws {
     guard let run = kept else { throw DPOError(.state, "backward without a forward pass before it") }
     guard logProbGradients.count == run.forest.targets.count else {
       throw DPOError.argument(
@@ -101,7 +103,7 @@ package final class ModelRunner {
     }
     kept = nil
     try decoder.checkFiles()
-    run.backward(logProbGradients, valueGradients)
+    run.backward(logProbGradients, valueGradients, layerDone: layerDone)
   }
 
   /// The residual stream after the last block, one row a token, until the next call. Sequences are going to have `room` tokens
