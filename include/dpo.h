@@ -796,6 +796,13 @@ struct dpo_train_options {
     /* Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their
      * results. One of "auto", "avx512", "avx2", "neon", "portable", "openblas". Default "auto". */
     const char *engine;
+
+    /* ---- Batches and steps ---- */
+
+    /* Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any
+     * number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank
+     * adds up its own first. Source: libdpo. Default 1. */
+    int32_t reproducible_sums;
 };
 
 /* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too.
@@ -818,6 +825,67 @@ typedef struct dpo_classifier dpo_classifier; /* section 5 */
 int32_t dpo_trainer_create(dpo_model *model, dpo_model *reference, dpo_dataset *dataset, dpo_dataset *evaluation,
                            const dpo_train_options *options, dpo_trainer **trainer);
 void dpo_trainer_release(dpo_trainer *trainer);
+
+/* Ranks: several processes that train one model together, on one machine or many (data parallelism). Every rank opens the same
+ * model and data and makes a trainer with the same options; the micro-batches of each optimiser step are dealt to the ranks,
+ * and what they find is put together in one fixed order: a run ends in the same bits for any number of ranks, if the
+ * micro-batches of a step, ranks × gradient_accumulation_steps, are as many. Calls on a distributed trainer are made by all
+ * ranks, in the same order; an error on one is returned on all. Rank 0 writes the files. docs/scaling.md tells more. */
+#define DPO_COLLECTIVES_VERSION 1
+
+/* `receive` gets bytes[r] bytes of each rank r, one after the other; `send` are this rank's. */
+typedef int32_t (*dpo_all_gather_callback)(void *context, const void *send, void *receive, const size_t *bytes);
+/* `send` holds send_bytes[r] bytes for each rank r, one after the other; `receive` gets receive_bytes[r] from it. */
+typedef int32_t (*dpo_all_to_all_callback)(void *context, const void *send, const size_t *send_bytes, void *receive,
+                                           const size_t *receive_bytes);
+/* Why the last call failed, valid until the next; NULL: nothing is known. */
+typedef const char *(*dpo_collectives_error_callback)(void *context);
+/* Ends every rank, this one too. */
+typedef void (*dpo_abort_callback)(void *context, int32_t exit_status);
+/* Called once, when nothing uses the context any more. `healthy`: no function has failed. */
+typedef void (*dpo_collectives_release_callback)(void *context, int32_t healthy);
+
+/* What ranks talk through: libdpo-mpi.so's, or a host's own. The first two functions are called by all ranks in the same order,
+ * one at a time, from threads of the library's own; each returns 0, or another number when it failed or a rank did not answer
+ * in time: the ranks are then lost to each other. A call moves at most 1 GiB in each direction. */
+typedef struct dpo_collectives {
+    size_t struct_size;                       /* sizeof(dpo_collectives) */
+    int32_t version;                          /* DPO_COLLECTIVES_VERSION */
+    int32_t rank;                             /* of this process, 0 … size − 1 */
+    int32_t size;                             /* number of ranks */
+    const char *name;                         /* the engine and its version, for messages; NULL: none */
+    void *context;                            /* what the functions are called with */
+    dpo_all_gather_callback all_gather;
+    dpo_all_to_all_callback all_to_all;
+    dpo_collectives_error_callback last_error; /* may be NULL */
+    dpo_abort_callback abort;                 /* may be NULL: cannot be */
+    dpo_collectives_release_callback release; /* may be NULL: nothing to do */
+} dpo_collectives;
+
+typedef struct dpo_communicator dpo_communicator;
+
+/* From a host's own engine, whose functions are copied. The communicator owns the context once this has returned DPO_OK.
+ * Errors: INVALID_ARGUMENT (a rank outside of 0 … size − 1, or a function that is missing), UNSUPPORTED (version). */
+int32_t dpo_communicator_create(const dpo_collectives *collectives, dpo_communicator **communicator);
+/* MPI, by the plug-in libdpo-mpi.so: for processes that mpirun or srun started. It calls MPI_Init_thread unless the host has, and
+ * uses a duplicate of MPI_COMM_WORLD. path: the plug-in's file; NULL: libdpo-mpi.so beside libdpo.so, or where the loader
+ * finds it. timeout: seconds that a rank may keep the others waiting, more than 0.
+ * Errors: IO (no plug-in, or it cannot be loaded), UNSUPPORTED (a plug-in of another version), STATE (processes started by
+ * another make of MPI than the plug-in's), INVALID_ARGUMENT. */
+int32_t dpo_communicator_open_mpi(const char *path, double timeout, dpo_communicator **communicator);
+/* This process's rank and the number of ranks. Either may be NULL. */
+int32_t dpo_communicator_ranks(dpo_communicator *communicator, int32_t *rank, int32_t *size);
+/* Ends every rank, this one too, where the engine can: for a host that cannot go on. Returns only if it cannot. */
+int32_t dpo_communicator_abort(dpo_communicator *communicator, int32_t exit_status);
+/* Trainers that use it keep it. */
+void dpo_communicator_release(dpo_communicator *communicator);
+
+/* dpo_trainer_create for one of several ranks. threads = 0: the processors of the machine, divided among the ranks on it.
+ * dpo_trainer_apply sums the gradients of all ranks; the callback of dpo_trainer_set_reduce comes after that, on every rank.
+ * Errors: those of dpo_trainer_create, and MISMATCH (ranks with other data, models, options, engines or versions). */
+int32_t dpo_trainer_create_distributed(dpo_communicator *communicator, dpo_model *model, dpo_model *reference,
+                                       dpo_dataset *dataset, dpo_dataset *evaluation, const dpo_train_options *options,
+                                       dpo_trainer **trainer);
 
 /* The plan as JSON: steps, tokens (distinct and as padded trainers count them), memory by part in bytes, options. Free
  * *json with dpo_string_free.

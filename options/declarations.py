@@ -55,7 +55,7 @@ def parse(header: str) -> "list[Item]":
         ("handle", re.compile(r"\s*typedef struct (\w+) (\w+);")),
         ("enum", re.compile(r"\s*(?:typedef )?enum (\w*) ?\{(.*?)\} ?(\w*);", re.DOTALL)),
         ("struct", re.compile(r"\s*(?:typedef )?struct (\w+) \{(.*?)\n\} ?(\w*);", re.DOTALL)),
-        ("callback", re.compile(r"\s*typedef ([\w ]+?)\s*\(\*(\w+)\)\((.*?)\);", re.DOTALL)),
+        ("callback", re.compile(r"\s*typedef ([\w *]+?)\s*\(\*(\w+)\)\((.*?)\);", re.DOTALL)),
         ("function", re.compile(r"\s*([\w ]+?[ *]+)(dpo_\w+)\((.*?)\);", re.DOTALL)),
     ]
     while body[place:].strip():

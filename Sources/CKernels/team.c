@@ -1,5 +1,6 @@
 #define _GNU_SOURCE // sched_getaffinity
 #include "ck_team.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
@@ -230,6 +231,24 @@ int32_t ck_processors(void) {
 #endif
     long count = sysconf(_SC_NPROCESSORS_ONLN);
     return count > 0 ? (int32_t)count : 1;
+}
+
+static const char own_address;
+
+void ck_processor_mask(uint8_t *mask, size_t size) {
+    memset(mask, 0xFF, size);
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) != 0) return;
+    for (size_t i = 0; i < 8 * size; i++) {
+        if (i >= CPU_SETSIZE || !CPU_ISSET(i, &set)) mask[i / 8] &= (uint8_t)~(1u << i % 8);
+    }
+#endif
+}
+
+const char *ck_own_file(void) {
+    Dl_info information;
+    return dladdr((const void *)&own_address, &information) != 0 ? information.dli_fname : NULL;
 }
 
 const char *ck_error_text(int32_t code) {

@@ -15,6 +15,20 @@ package struct Machine {
     return Machine().processorQuota.map { min(allowed, $0) } ?? allowed
   }
 
+  /// The name by which this machine is known to others.
+  package static var hostName: String {
+    var name = [CChar](repeating: 0, count: 256)
+    guard gethostname(&name, name.count - 1) == 0 else { return "" }
+    return String(decoding: name.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
+  /// A bit for each processor that this process may run on; all alike where the system does not tell.
+  package static var processorMask: [UInt8] {
+    var mask = [UInt8](repeating: 0, count: 1024)
+    ck_processor_mask(&mask, mask.count)
+    return mask
+  }
+
   /// What lists and tables of a call may take beside its large buffers.
   private static let roomForTables = 64 << 20
 

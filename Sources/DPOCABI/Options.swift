@@ -69,6 +69,7 @@ extension dpo_train_options: SizedStruct {
     options.autosave_steps = -1
     options.precision = staticText("fp32")
     options.engine = staticText("auto")
+    options.reproducible_sums = 1
     return options
   }
 
@@ -153,6 +154,7 @@ extension dpo_train_options: SizedStruct {
       ("threads", .int(Int(threads))),
       ("memory_limit_mb", .int(Int(memory_limit_mb))),
       ("engine", try textValue(engine, "engine")),
+      ("reproducible_sums", .bool(reproducible_sums != 0)),
     ]
     for (name, value) in values {
       if let value { try options.set(name, to: value) }
@@ -243,6 +245,7 @@ extension dpo_train_options: NamedStruct {
     fields.append(.int("threads", \.threads, help("threads")))
     fields.append(.int("memory_limit_mb", \.memory_limit_mb, help("memory_limit_mb")))
     fields.append(.text("engine", \.engine, choices: choices("engine"), help("engine")))
+    fields.append(.bool("reproducible_sums", \.reproducible_sums, help("reproducible_sums")))
     return fields
   }
 

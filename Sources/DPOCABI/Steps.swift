@@ -42,33 +42,41 @@ public func dpo_trainer_create(
   _ options: UnsafePointer<dpo_train_options>?, _ trainer: UnsafeMutablePointer<OpaquePointer?>?
 ) -> Int32 {
   withStatus(model) {
-    let output = try required(trainer, "trainer")
-    let options = try trainingOptions(options)
-    guard reference == nil || reference != model else {
-      throw DPOError.argument("reference is the model itself; NULL compares with the model as it was opened")
-    }
-    let session = try HandleKind.model.use(model) { model in
-      try useOptional(HandleKind.model, reference, as: "reference") { reference in
-        try HandleKind.dataset.use(dataset) { data in
-          // The same data may serve for both; a handle can be taken only once.
-          let isSame = evaluation == dataset
-          return try useOptional(HandleKind.dataset, isSame ? nil : evaluation, as: "evaluation") { evaluation in
-            guard reference?.adapter == nil else {
-              throw DPOError.unsupported("a reference with an adapter on it: merge the adapter into the model first")
-            }
-            return try TrainerSession(
-              Trainer(
-                model: model.file, adapter: model.adapterFile, referenceModel: reference?.file, data: data,
-                evaluation: isSame ? data : evaluation, options: options))
+    try createTrainer(
+      model, reference, dataset, evaluation, options, communicator: nil, output: required(trainer, "trainer"))
+  }
+}
+
+func createTrainer(
+  _ model: OpaquePointer?, _ reference: OpaquePointer?, _ dataset: OpaquePointer?, _ evaluation: OpaquePointer?,
+  _ options: UnsafePointer<dpo_train_options>?, communicator: Communicator?,
+  output: UnsafeMutablePointer<OpaquePointer?>
+) throws {
+  let options = try trainingOptions(options)
+  guard reference == nil || reference != model else {
+    throw DPOError.argument("reference is the model itself; NULL compares with the model as it was opened")
+  }
+  let session = try HandleKind.model.use(model) { model in
+    try useOptional(HandleKind.model, reference, as: "reference") { reference in
+      try HandleKind.dataset.use(dataset) { data in
+        // The same data may serve for both; a handle can be taken only once.
+        let isSame = evaluation == dataset
+        return try useOptional(HandleKind.dataset, isSame ? nil : evaluation, as: "evaluation") { evaluation in
+          guard reference?.adapter == nil else {
+            throw DPOError.unsupported("a reference with an adapter on it: merge the adapter into the model first")
           }
+          return try TrainerSession(
+            Trainer(
+              model: model.file, adapter: model.adapterFile, referenceModel: reference?.file, data: data,
+              evaluation: isSame ? data : evaluation, options: options, communicator: communicator))
         }
       }
     }
-    session.trainer.spelling = \.assignment
-    let handle = try HandleKind.trainer.make(session)
-    session.trainer.stopRequested = takeCancel(of: handle)
-    output.pointee = handle
   }
+  session.trainer.spelling = \.assignment
+  let handle = try HandleKind.trainer.make(session)
+  session.trainer.stopRequested = takeCancel(of: handle)
+  output.pointee = handle
 }
 
 @_cdecl("dpo_trainer_release") @implementation public func dpo_trainer_release(_ trainer: OpaquePointer?) {

@@ -571,6 +571,14 @@ struct BatchesFlags: ParsableArguments {
       valueName: "N"), transform: optionValue("data_seed"))
   var dataSeed: JSON?
 
+  @Flag(
+    name: .customLong("reproducible-sums"), inversion: .prefixedNo,
+    help: ArgumentHelp(
+      "Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any "
+        + "number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each "
+        + "rank adds up its own first. (default: on)"))
+  var reproducibleSums: Bool?
+
   var given: [(name: String, value: JSON)] {
     let all: [(String, JSON?)] = [
       ("per_device_train_batch_size", perDeviceTrainBatchSize),
@@ -581,6 +589,7 @@ struct BatchesFlags: ParsableArguments {
       ("shuffle", shuffle.map(JSON.bool)),
       ("seed", seed),
       ("data_seed", dataSeed),
+      ("reproducible_sums", reproducibleSums.map(JSON.bool)),
     ]
     return all.compactMap { name, value in value.map { (name, $0) } }
   }

@@ -350,6 +350,11 @@ type TrainOptions struct {
 	// Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their results.
 	// One of "auto", "avx512", "avx2", "neon", "portable", "openblas". "": "auto".
 	Engine string
+
+	// Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any number
+	// of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up
+	// its own first. Source: libdpo. nil: on.
+	ReproducibleSums *bool
 }
 
 func (o *TrainOptions) kind() string { return "training" }
@@ -433,6 +438,7 @@ func (o *TrainOptions) fields() fields {
 	f.integer("threads", o.Threads)
 	f.integer("memory_limit_mb", o.MemoryLimitMb)
 	f.text("engine", o.Engine)
+	f.boolean("reproducible_sums", o.ReproducibleSums)
 	return f
 }
 

@@ -282,6 +282,12 @@ export interface TrainOptions {
    * One of "auto", "avx512", "avx2", "neon", "portable", "openblas". Left out: "auto".
    */
   engine?: 'auto' | 'avx512' | 'avx2' | 'neon' | 'portable' | 'openblas';
+  /**
+   * Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any number of
+   * ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up its
+   * own first. Source: libdpo. Left out: on.
+   */
+  reproducible_sums?: boolean;
 }
 
 /** How completions are drawn. Warpers apply in Hugging Face's order: temperature, top-k, top-p, min-p. */

@@ -1,5 +1,6 @@
 #ifndef CK_TEAM_H
 #define CK_TEAM_H
+#include <stddef.h>
 #include <stdint.h>
 /// A fixed set of threads that work through numbered tasks. The calling thread is member 0.
 typedef struct ck_team ck_team;
@@ -16,6 +17,13 @@ void ck_team_run(ck_team *team, void (*task)(void *context, int64_t index, int32
                  int64_t count);
 /// Processors that this process may run on.
 int32_t ck_processors(void);
+
+/// A bit for each processor that this process may run on, the first in the lowest bit of mask[0]; all 1 where it is not
+/// known.
+void ck_processor_mask(uint8_t *mask, size_t size);
+
+/// The file that holds this code, as the loader was asked for it; NULL if it is not known.
+const char *ck_own_file(void);
 
 /* What an errno means, in English whatever the host's locale is. NULL: nothing known. */
 const char *ck_error_text(int32_t code);

@@ -7,7 +7,7 @@ struct RowMetrics: Sendable, ExpressibleByDictionaryLiteral {
     let name, of, and: Metrics.Name
   }
 
-  private var columns: [(name: Metrics.Name, values: [Double])] = []
+  private(set) var columns: [(name: Metrics.Name, values: [Double])] = []
 
   init() {}
   init(_ columns: [(name: Metrics.Name, values: [Double])]) { for (name, values) in columns { add(name, values) } }

@@ -1,6 +1,8 @@
 /// Metrics that are means over tokens: a sum and the number of tokens of each.
 struct TokenSums: Sendable, ExpressibleByDictionaryLiteral {
-  private var columns: [(name: Metrics.Name, sum: Double, tokens: Int)] = []
+  private(set) var columns: [(name: Metrics.Name, sum: Double, tokens: Int)] = []
+
+  init(_ columns: [(name: Metrics.Name, sum: Double, tokens: Int)]) { self.columns = columns }
 
   init(dictionaryLiteral elements: (Metrics.Name, (sum: Double, tokens: Int))...) {
     columns = elements.map { ($0, $1.sum, $1.tokens) }

@@ -495,5 +495,12 @@ extension TrainingOptions {
         .machine, onResume: .free,
         "Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their "
           + "results.")),
+    .bool(
+      "reproducible_sums", \.batches.reproducibleSums,
+      OptionField.About(
+        .batches, source: "libdpo",
+        "Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any "
+          + "number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: "
+          + "each rank adds up its own first.")),
   ]
 }

@@ -604,11 +604,16 @@ public struct TrainingOptions: Sendable, Equatable {
     public var seed: Int
     /// Seed of the row order alone. 0 to 4294967295. nil: seed.
     public var dataSeed: Int?
+    /// Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any number
+    /// of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up
+    /// its own first. Source: libdpo.
+    public var reproducibleSums: Bool
 
     /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
       perDeviceTrainBatchSize: Int = 8, perDeviceEvalBatchSize: Int = 8, gradientAccumulationSteps: Int = 1,
-      numTrainEpochs: Double = 3.0, maxSteps: Int = -1, shuffle: Bool = true, seed: Int = 42, dataSeed: Int? = nil
+      numTrainEpochs: Double = 3.0, maxSteps: Int = -1, shuffle: Bool = true, seed: Int = 42, dataSeed: Int? = nil,
+      reproducibleSums: Bool = true
     ) {
       self.perDeviceTrainBatchSize = perDeviceTrainBatchSize
       self.perDeviceEvalBatchSize = perDeviceEvalBatchSize
@@ -618,6 +623,7 @@ public struct TrainingOptions: Sendable, Equatable {
       self.shuffle = shuffle
       self.seed = seed
       self.dataSeed = dataSeed
+      self.reproducibleSums = reproducibleSums
     }
   }
 

@@ -8,6 +8,8 @@ protocol BatchSource: AnyObject {
   var totalSteps: Int { get }
   /// Steps in which every row of the data is seen once.
   var stepsPerEpoch: Int { get }
+  /// Micro-batches of the largest steps.
+  var mostMicroBatches: Int { get }
   /// Epochs done after so many steps, as transformers logs them.
   func epochs(after steps: Int) -> Double
   /// What the largest steps take.
@@ -48,6 +50,8 @@ struct TrainedModels {
   let state: [Double]
   /// Gives completions their scores, where a method asks for that.
   let reward: Judge?
+  /// Among which their work is divided.
+  let ranks: Ranks
   /// Throws when a stop was asked for.
   let checkCancelled: () throws -> Void
 }
@@ -96,11 +100,12 @@ final class EpochSource: BatchSource {
   let options: TrainingOptions
   var order: BatchPlan
 
-  init(_ data: TokenizedDataset, evaluation: TokenizedDataset?, method: TrainingMethod, options: TrainingOptions) throws
-  {
+  init(
+    _ data: TokenizedDataset, evaluation: TokenizedDataset?, method: TrainingMethod, options: TrainingOptions,
+    microBatches: Int
+  ) throws {
     order = try BatchPlan(
-      rows: data.packCount, batchSize: options.batches.perDeviceTrainBatchSize,
-      accumulation: options.batches.gradientAccumulationSteps,
+      rows: data.packCount, batchSize: options.batches.perDeviceTrainBatchSize, accumulation: microBatches,
       length: options.runLength, seed: options.batches.dataSeed ?? options.batches.seed,
       shuffle: options.batches.shuffle && !method.isSequential, packs: data.packs)
     (self.data, self.evaluation, self.options) = (data, evaluation, options)
@@ -109,6 +114,7 @@ final class EpochSource: BatchSource {
 
   var totalSteps: Int { order.totalSteps }
   var stepsPerEpoch: Int { order.stepsPerEpoch }
+  var mostMicroBatches: Int { min(order.accumulation, order.batchesPerEpoch) }
   func epochs(after steps: Int) -> Double { steps == 0 ? 0 : order.step(steps - 1).epochAfter }
   func check(_ models: TrainedModels) {}
   func prepare(_ k: Int, _ models: TrainedModels) -> [String] { [] }
@@ -123,7 +129,8 @@ final class EpochSource: BatchSource {
   func evaluate(_ data: TokenizedDataset, _ models: TrainedModels) throws -> Metrics {
     try Trainer.scores(
       of: data, runner: models.runner, adapter: models.adapter, reference: models.reference, method: models.method,
-      state: models.state, batchSize: options.batches.perDeviceEvalBatchSize, beforeBatch: models.checkCancelled
+      state: models.state, batchSize: options.batches.perDeviceEvalBatchSize, ranks: models.ranks,
+      beforeBatch: models.checkCancelled
     ).metrics
   }
 

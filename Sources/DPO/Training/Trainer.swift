@@ -35,7 +35,8 @@ public final class Trainer: @unchecked Sendable {
     set { shared.withLock { $0.step = newValue } }
   }
 
-  /// Called once a step with the flat gradient before clipping, for an all-reduce over processes. Any thread may set it.
+  /// Called once a step with the flat gradient before clipping, for an all-reduce over processes without a communicator. Any
+  /// thread may set it.
   public var reduceGradients: (@Sendable (UnsafeMutableBufferPointer<Float>) throws -> Void)? {
     get { shared.withLock { $0.reduceGradients } }
     set { shared.withLock { $0.reduceGradients = newValue } }
@@ -69,10 +70,14 @@ public final class Trainer: @unchecked Sendable {
   let reference: ReferenceModel?
   private(set) var source: any BatchSource
   let team: ThreadTeam
+  let ranks: Ranks
   private let runner: ModelRunner
   private let optimizer: Optimizer
   private var schedule: Schedule
-  private let planOf: (_ source: any BatchSource, _ rows: Int, _ evaluationRows: Int) throws -> TrainingPlan
+  private let gradientSum: GradientSum
+  /// Of an optimiser step, on all ranks together.
+  private(set) var microBatches: Int
+  private let planOf: (DatedRows) throws -> TrainingPlan
   let clock = ContinuousClock()
   /// Tokens seen in training, prompts counted once a completion, as TRL counts them.
   var tokensSeen = 0
@@ -94,35 +99,65 @@ public final class Trainer: @unchecked Sendable {
   ///   - referenceModel: a model to compare with instead of the one that training starts from. `model` itself: the model
   ///     without its adapter, which takes no second pass's memory.
   ///   - reward: scores the policy's own completions, for the methods that learn from these; see `setReward`.
-  /// - Throws: `.memory` before any large allocation if the plan exceeds the limit.
-  public init(
+  ///   - communicator: the ranks among which the run is divided; all of them make a trainer of the same things.
+  /// - Throws: `.memory` before any large allocation if the plan exceeds the limit; `.mismatch` if ranks differ.
+  public convenience init(
     model: ModelFile, adapter start: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
-    evaluation: TokenizedDataset? = nil, reward: Judge? = nil, options: TrainingOptions
+    evaluation: TokenizedDataset? = nil, reward: Judge? = nil, options: TrainingOptions,
+    communicator: Communicator? = nil
+  ) throws {
+    let ranks = Ranks(communicator)
+    let share = try ranks.shareOfMachine(options.machine)
+    // A checkpoint keeps one date, and all ranks have the same.
+    let date = try ranks.fromRoot { DateOfRun(time: data.templateTime ?? evaluation?.templateTime) }.time
+    do {
+      try self.init(
+        model: model, adapter: start, referenceModel: referenceModel, data: date.map { try data.at($0) } ?? data,
+        evaluation: date.map { try evaluation?.at($0) } ?? evaluation, reward: reward, options: options, ranks: ranks,
+        share: share)
+    } catch {
+      try ranks.agree { throw error }
+      throw error
+    }
+    try ranks.agree {}
+    try checkAgainstOtherRanks()
+  }
+
+  private init(
+    model: ModelFile, adapter start: AdapterFile?, referenceModel: ModelFile?, data: TokenizedDataset,
+    evaluation: TokenizedDataset?, reward: Judge?, options: TrainingOptions, ranks: Ranks, share: MachineShare
   ) throws {
     let method = try TrainingMethod(options)
     let model = try model.with(heads: method.heads, seed: UInt64(options.batches.seed))
-    // A checkpoint keeps one date.
-    let evaluation = try data.templateTime.map { time in try evaluation?.at(time) } ?? evaluation
     try Trainer.check(
       options, method: method, data: data, evaluation: evaluation, start: start, model: model,
       referenceModel: referenceModel)
-    source = try Trainer.source(data, evaluation: evaluation, model: model, method: method, options: options)
+    let microBatches = options.batches.gradientAccumulationSteps * ranks.count
+    guard microBatches <= 1 << 31 else {
+      throw DPOError.argument(
+        "gradient_accumulation_steps × ranks is \(microBatches) micro-batches a step; expected at most \(1 << 31)")
+    }
+    source = try Trainer.source(
+      data, evaluation: evaluation, model: model, method: method, options: options, microBatches: microBatches)
+    try ranks.check(source, options)
     let lora = try start?.configuration ?? options.lora(for: model.configuration)
     let choice = ReferenceChoice(
       method: method, options: options, model: model, other: referenceModel,
       trained: lora == nil ? .everyWeight : start == nil ? .newAdapter : .givenAdapter)
     let rewardBytes = reward?.memory ?? 0
-    planOf = { source, rows, evaluationRows in
+    planOf = { rows in
       try TrainingPlan(
-        model: model, lora: lora, rows: rows, evaluationRows: evaluationRows, source: source, rewardBytes: rewardBytes,
-        separateReference: choice.isSeparate, options: options)
+        model: model, lora: lora, rows: rows, rewardBytes: rewardBytes, separateReference: choice.isSeparate,
+        options: options, share: share)
     }
-    plan = try planOf(source, data.count, evaluation?.count ?? 0)
+    plan = try planOf(
+      DatedRows(data: data, evaluation: evaluation, source: source, microBatches: microBatches, ranks: ranks.count))
     try plan.checkMemory()
 
     (self.options, self.method, methodState) = (options, method, method.initialState)
     (self.model, referenceFile, self.data, self.evaluation) = (model, referenceModel, data, evaluation)
-    let team = try options.team()
+    (self.ranks, self.microBatches) = (ranks, microBatches)
+    let team = try options.team(threads: share.threads)
     self.team = team
     policy = try model.decoder(trainable: lora == nil)
     adapter = try lora.map { try Trainer.adapter($0, from: start, model: model, options: options) }
@@ -136,6 +171,10 @@ public final class Trainer: @unchecked Sendable {
       method.runner($0, team: team, options: options)
     }
     optimizer = try Optimizer(parameters, options.adamW, team: team)
+    gradientSum = try GradientSum(
+      parameters, owners: Owners(count: parameters.count, ranks: ranks.count),
+      layerCount: model.configuration.layerCount, reproducible: options.batches.reproducibleSums, team: team,
+      ranks: ranks)
     schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: options.method.defaultLearningRate)
     try setReward(reward)
   }
@@ -163,26 +202,30 @@ public final class Trainer: @unchecked Sendable {
   }
 
   /// The rows as a checkpoint's run read them, and where its steps' rows come from.
-  func dated(_ time: Int?) throws -> DatedRows {
-    guard let time, data.templateTime != nil || evaluation?.templateTime != nil else {
-      return DatedRows(data: data, evaluation: evaluation, source: source)
+  func dated(_ time: Int?, microBatches: Int) throws -> DatedRows {
+    var (data, evaluation) = (data, evaluation)
+    if let time, data.templateTime != nil || evaluation?.templateTime != nil {
+      (data, evaluation) = (try data.at(time), try evaluation?.at(time))
+      for set in [data, evaluation].compactMap({ $0 }) {
+        try set.check(contextLength: model.configuration.contextLength)
+        try set.check(vocabularySize: model.configuration.vocabularySize)
+      }
+    } else if microBatches == self.microBatches {
+      return DatedRows(
+        data: data, evaluation: evaluation, source: source, microBatches: microBatches, ranks: ranks.count)
     }
-    let (data, evaluation) = (try data.at(time), try evaluation?.at(time))
-    for set in [data, evaluation].compactMap({ $0 }) {
-      try set.check(contextLength: model.configuration.contextLength)
-      try set.check(vocabularySize: model.configuration.vocabularySize)
-    }
+    let source = try Trainer.source(
+      data, evaluation: evaluation, model: model, method: method, options: options, microBatches: microBatches)
     return DatedRows(
-      data: data, evaluation: evaluation,
-      source: try Trainer.source(data, evaluation: evaluation, model: model, method: method, options: options))
+      data: data, evaluation: evaluation, source: source, microBatches: microBatches, ranks: ranks.count)
   }
 
   /// Goes on with these rows, of which a checkpoint was made.
   func take(_ rows: DatedRows) throws {
-    plan = try planOf(rows.source, rows.data.count, rows.evaluation?.count ?? 0)
+    plan = try planOf(rows)
     schedule = try options.schedule(
       totalSteps: rows.source.totalSteps, defaultRate: options.method.defaultLearningRate)
-    (data, evaluation, source) = (rows.data, rows.evaluation, rows.source)
+    (data, evaluation, source, microBatches) = (rows.data, rows.evaluation, rows.source, rows.microBatches)
     if let time = data.templateTime { reward = reward?.at(time) }
   }
 
@@ -223,28 +266,57 @@ public final class Trainer: @unchecked Sendable {
     let (data, batches) = (planned.data, planned.microBatches)
     guard !batches.isEmpty else { return passOver(planned, start) }
     do {
+      let targets = batches.joined().reduce(0) { $0 + method.size(data, $1).targets }
       var loss = 0.0
       var means = MetricMeans()
       var state = methodState
-      let forests = batches.map { method.forest(data, $0) }
-      let targets = forests.reduce(0) { $0 + $1.targets.count }
-      for (index, rows) in batches.enumerated() {
-        try checkCancelled()
-        let forest = forests[index]
-        let referenceSums = try referenceSums(planned, rows: rows, forest: forest)
-        let scores = try runner.forward(
-          forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: index))
-        let result = try method.loss(
-          MicroBatch(
-            data: data, rows: rows, policy: scores, reference: referenceSums, stepMicroBatches: batches.count,
-            stepTargets: targets, state: state, isTraining: true, rollout: planned.rollout))
-        state = result.state ?? state
-        try checkFinite(result, rows: rows, of: data)
-        loss += result.loss
-        means.add(result.metrics)
-        try runner.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
+      var failed: (any Error)?
+      try gradientSum.begin(microBatches: batches.count)
+      for round in 0..<gradientSum.rounds {
+        let first = round * ranks.count
+        let indices = first..<min(batches.count, first + ranks.count)
+        var own: MicroBatch?
+        var found: MethodLoss?
+        func score(_ index: Int) throws -> MicroBatch {
+          if let failed { throw failed }
+          return try scored(planned, microBatch: index, stepTargets: targets, state: state)
+        }
+        let seen = try method.state.map { handedOn in
+          try ranks.round(indices) { index in
+            let batch = try score(index)
+            own = batch
+            return handedOn.observation(batch)
+          }
+        }
+        let losses = try ranks.round(indices) { index in
+          var batch = try own ?? score(index)
+          if let handedOn = method.state, let seen {
+            batch.state = seen.prefix(index - first).reduce(state, handedOn.adding)
+          }
+          let result = try method.loss(batch)
+          try checkFinite(result, rows: batch.rows, of: data)
+          found = result
+          return result
+        }
+        for result in losses {
+          state = result.state ?? state
+          loss += result.loss
+          means.add(result.metrics)
+        }
+        do {
+          try gradientSum.add(
+            round: round,
+            found.map { found in
+              { [runner] layerDone in
+                try runner.backward(
+                  logProbGradients: found.tokenGradients, valueGradients: found.valueGradients, layerDone: layerDone)
+              }
+            })
+        } catch {
+          failed = error
+        }
       }
-      let norm = try update(rows: batches.flatMap { $0 }, of: data)
+      let norm = try update(rows: batches.flatMap { $0 }, of: data) { if let failed { throw failed } }
       methodState = state
       for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
       var metrics: Metrics = [.loss: loss, .gradNorm: norm, .learningRate: schedule.rate(step: step - 1)]
@@ -257,6 +329,22 @@ public final class Trainer: @unchecked Sendable {
       optimizer.clearGradients()
       throw error
     }
+  }
+
+  /// Log-probs of a micro-batch of the step, kept for the backward pass.
+  private func scored(
+    _ planned: StepBatches, microBatch index: Int, stepTargets: Int, state: [Double]
+  ) throws -> MicroBatch {
+    try checkCancelled()
+    let (data, rows) = (planned.data, planned.microBatches[index])
+    let forest = method.forest(data, rows)
+    let referenceSums = try referenceSums(planned, rows: rows, forest: forest)
+    let scores = try runner.forward(
+      forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: index))
+    return MicroBatch(
+      data: data, rows: rows, policy: scores, reference: referenceSums,
+      stepMicroBatches: planned.microBatches.count, stepTargets: stepTargets, state: state, isTraining: true,
+      rollout: planned.rollout)
   }
 
   /// Makes what the next step learns from. Returns what the user should know of it.
@@ -284,8 +372,7 @@ public final class Trainer: @unchecked Sendable {
   var models: TrainedModels {
     TrainedModels(
       runner: runner, adapter: adapter, reference: reference, method: method, optimizer: optimizer, state: methodState,
-      reward: reward,
-      checkCancelled: checkCancelled)
+      reward: reward, ranks: ranks, checkCancelled: checkCancelled)
   }
 
   /// A step with nothing to learn changes no parameter.
@@ -322,10 +409,16 @@ public final class Trainer: @unchecked Sendable {
         + "\(bad.prefix(10).joined(separator: ", "))); the step was not applied")
   }
 
-  /// All-reduce, clip, AdamW, zero gradients. Returns the norm before clipping.
-  private func update(rows: [Int], of data: TokenizedDataset) throws -> Double {
+  /// The ranks' gradients together, clip, AdamW, zero gradients. Returns the norm before clipping.
+  ///
+  /// - Parameter check: throws where a rank cannot go on; then none does.
+  private func update(rows: [Int], of data: TokenizedDataset, check: () throws -> Void) throws -> Double {
     let gradients = UnsafeMutableBufferPointer(start: parameters.gradients.pointer, count: parameters.count)
-    try reduceGradients?(gradients)
+    try gradientSum.finish(everywhere: true)
+    try ranks.agree {
+      try check()
+      try reduceGradients?(gradients)
+    }
     let norm = optimizer.gradientNorm()
     guard norm.isFinite else {
       let lines = rows.prefix(10).map { String(data.lineNumber($0)) }.joined(separator: ", ")
@@ -408,14 +501,18 @@ public final class Trainer: @unchecked Sendable {
   @discardableResult
   public func applyGradients() throws -> StepRecord {
     try exclusively {
-      guard accumulated > 0 else { throw DPOError(.state, "there are no gradients to apply") }
+      try ranks.agree {
+        guard accumulated > 0 else { throw DPOError(.state, "there are no gradients to apply") }
+      }
       let start = clock.now
       defer {
         accumulated = 0
         optimizer.clearGradients()
       }
       let rate = schedule.rate(step: step)
-      let norm = try update(rows: [], of: data)
+      try gradientSum.begin(microBatches: ranks.count)
+      try gradientSum.add(round: 0) { _ in }
+      let norm = try update(rows: [], of: data) {}
       return StepRecord(
         step: step, totalSteps: source.totalSteps, epoch: epoch,
         metrics: [.gradNorm: norm, .learningRate: rate], seconds: seconds(since: start))
@@ -471,6 +568,11 @@ public final class Trainer: @unchecked Sendable {
     return base ^ ck_xxh3(values.pointer, values.count * MemoryLayout<Float>.stride)
   }()
 
+  /// Tells the trained numbers apart from others.
+  var parameterFingerprint: UInt64 {
+    ck_xxh3(parameters.values.pointer, parameters.count * MemoryLayout<Float>.stride)
+  }
+
   /// AdamW's moments, laid out as `parameters`.
   var moments: (first: FloatBuffer, second: FloatBuffer) { (optimizer.firstMoments, optimizer.secondMoments) }
 
@@ -486,9 +588,21 @@ public final class Trainer: @unchecked Sendable {
   }
 }
 
-/// Rows with the time that their chat template was told.
+/// What chat templates are told.
+private struct DateOfRun: RankMessage {
+  let time: Int?
+
+  init(time: Int?) { self.time = time }
+  init(from reader: inout MessageReader) throws { time = try reader.optional { try $0.integer() } }
+  func write(to writer: inout MessageWriter) { writer.write(optional: time) { $0.write($1) } }
+}
+
+/// Rows with the time that their chat template was told, and how steps are made of them.
 struct DatedRows {
   let data: TokenizedDataset
   let evaluation: TokenizedDataset?
   let source: any BatchSource
+  /// Of a step, on all ranks together.
+  let microBatches: Int
+  let ranks: Int
 }

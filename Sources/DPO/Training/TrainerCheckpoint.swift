@@ -3,12 +3,14 @@ import DPOModel
 import DPOStorage
 
 extension Trainer {
-  /// Writes everything that a run needs to go on: parameters, optimiser, position, options.
-  func save(to path: String) throws {
+  /// Writes everything that a run needs to go on: parameters, optimiser, position, options. All ranks call it, rank 0 writes.
+  func save(to path: String) throws { try ranks.onRoot { try write(to: path) } }
+
+  private func write(to path: String) throws {
     var header = try modelHeader(kind: .checkpoint)
     header.trainer = [
       "step": .int(step), "tokens_seen": .int(tokensSeen), "method_state": .array(methodState.map(JSON.real)),
-      "options": options.json, "engine": .string(team.engine.name),
+      "options": options.json, "micro_batches": .int(microBatches), "engine": .string(team.engine.name),
       "data_fingerprint": .string(hexadecimal(data.fingerprint)),
       "model_fingerprint": .string(hexadecimal(modelFingerprint)),
     ]
@@ -41,9 +43,13 @@ extension Trainer {
   }
 
   /// Writes the trained adapter, or the whole model, alone.
+  ///
+  /// Of several ranks all call it, and rank 0 writes.
   public func saveModel(to path: String) throws {
-    try CheckpointWriter.write(
-      path: path, header: modelHeader(kind: adapter == nil ? .model : .adapter), sections: [parameterSection])
+    try ranks.onRoot {
+      try CheckpointWriter.write(
+        path: path, header: modelHeader(kind: adapter == nil ? .model : .adapter), sections: [parameterSection])
+    }
   }
 
   private var parameterSection: CheckpointSection {
@@ -93,7 +99,21 @@ extension Trainer {
     }
     var notes: [String] = []
     var differences: [String] = []
-    let rows = try dated(state["template_time"]?.int)
+    let old = try TrainingOptions(
+      json: field("options") { $0.object == nil ? nil : $0 }, file: "\(path): attribute options")
+    // A step stays what it was, however many ranks it is dealt to.
+    let begun = state["micro_batches"]?.int ?? old.batches.gradientAccumulationSteps
+    guard (1...1 << 31).contains(begun) else {
+      throw DPOError.format(path, "attribute micro_batches of /trainer is \(begun)")
+    }
+    let sameShare = old.batches.gradientAccumulationSteps == options.batches.gradientAccumulationSteps
+    let rows = try dated(state["template_time"]?.int, microBatches: sameShare ? begun : microBatches)
+    if rows.microBatches != microBatches {
+      notes.append(
+        "the run has \(begun) micro-batches a step, as it began; they are dealt to \(ranks.count) "
+          + (ranks.count == 1 ? "rank" : "ranks"))
+      try ranks.check(rows.source, options)
+    }
     if try field("data_fingerprint", \.string) != hexadecimal(rows.data.fingerprint) {
       differences.append("the training data")
     }
@@ -103,11 +123,10 @@ extension Trainer {
     {
       differences.append("the reference model")
     }
-    let old = try TrainingOptions(
-      json: field("options") { $0.object == nil ? nil : $0 }, file: "\(path): attribute options")
     for option in TrainingOptions.fields {
       let (before, now) = (option.value(in: old), option.value(in: options))
       guard before != now else { continue }
+      if option.name == "gradient_accumulation_steps", begun == microBatches { continue }
       switch option.onResume {
       case .fixed: differences.append("\(option.name) (\(before), now \(now))")
       case .noted: notes.append("\(option.name) was \(before) and is now \(now)")
@@ -158,6 +177,6 @@ extension Trainer {
   /// Goes on from a checkpoint; see `run(outputDirectory:resume:)`.
   @discardableResult
   public func resume(from path: String, allowMismatch: Bool = false) throws -> [String] {
-    try exclusively { try load(path, allowMismatch: allowMismatch) }
+    try exclusively { try ranks.agree { try load(path, allowMismatch: allowMismatch) } }
   }
 }

@@ -26,16 +26,19 @@ extension Trainer {
       let data = try checked(data)
       var (policy, against): ([Double], [Double]) = ([], [])
       let size = options.batches.perDeviceEvalBatchSize
-      for first in stride(from: 0, to: data.count, by: size) {
+      try ranks.map((data.count + size - 1) / size) { batch -> [Double] in
         try checkCancelled()
-        let rows = Array(first..<min(data.count, first + size))
+        let rows = Array(batch * size..<min(data.count, (batch + 1) * size))
         guard method.heads != .score else {
-          policy += try models.runner.score(method.forest(data, rows), adapter: adapter).values.map(Double.init)
-          continue
+          return try models.runner.score(method.forest(data, rows), adapter: adapter).values.map(Double.init)
         }
         let forest = data.forest(rows: rows)
-        policy += try models.runner.score(forest, adapter: adapter).sums
-        if let reference { against += try reference.runner.score(forest, adapter: reference.adapter).sums }
+        return try models.runner.score(forest, adapter: adapter).sums
+          + (reference.map { try $0.runner.score(forest, adapter: $0.adapter).sums } ?? [])
+      } take: { _, sums in
+        let own = reference == nil || method.heads == .score ? sums.count : sums.count / 2
+        policy += sums[..<own]
+        against += sums[own...]
       }
       return (policy, reference.map { _ in against })
     }
@@ -90,7 +93,7 @@ extension Trainer {
     let start = clock.now
     let found = try scores(
       of: data, runner: runner, adapter: lora, reference: reference, method: method,
-      state: method.initialState, batchSize: options.batches.perDeviceEvalBatchSize
+      state: method.initialState, batchSize: options.batches.perDeviceEvalBatchSize, ranks: .alone
     ) {
       if stopRequested?() == true { throw DPOError(.cancelled, "stopped as asked") }
     }
@@ -102,7 +105,7 @@ extension Trainer {
   /// Means over all rows or tokens; what knows neither (KTO's kl, BCO's delta) is the mean over batches by their rows.
   static func scores(
     of data: TokenizedDataset, runner: ModelRunner, adapter: LoRAAdapter?, reference: ReferenceModel?,
-    method: TrainingMethod, state: [Double], batchSize: Int, beforeBatch: () throws -> Void
+    method: TrainingMethod, state: [Double], batchSize: Int, ranks: Ranks, beforeBatch: () throws -> Void
   ) throws -> (metrics: Metrics, standardErrors: Metrics) {
     try Machine.requireRoom()
     var means = MetricMeans()
@@ -112,10 +115,11 @@ extension Trainer {
     var loss = 0.0
     var weights = 0.0
     var rowNumbers: [Double] = []
-    for first in stride(from: 0, to: data.packCount, by: batchSize) {
+    let packs = { (batch: Int) in batch * batchSize..<min(data.packCount, (batch + 1) * batchSize) }
+    let batches = (data.packCount + batchSize - 1) / batchSize
+    try ranks.map(batches) { batch in
       try beforeBatch()
-      let packs = first..<min(data.packCount, first + batchSize)
-      let rows = data.rows(ofPacks: packs)
+      let rows = data.rows(ofPacks: packs(batch))
       let forest = method.forest(data, rows)
       let known = rows.compactMap(data.referenceLogProbs)
       let sums =
@@ -127,7 +131,10 @@ extension Trainer {
           data: data, rows: rows, policy: runner.score(forest, adapter: adapter, extras: method.extras),
           reference: sums,
           stepMicroBatches: 1, stepTargets: forest.targets.count, state: state))
-      let weight = method.evaluationWeight(packs.count, forest.targets.count)
+      return EvaluatedBatch(loss: result, rows: rows.count, targets: forest.targets.count)
+    } take: { batch, evaluated in
+      let result = evaluated.loss
+      let weight = method.evaluationWeight(packs(batch).count, evaluated.targets)
       loss += (result.loss - (result.likelihood?.loss ?? 0)) * weight
       if let new = result.likelihood {
         // Factors differ between batches with WPO alone, whose mean weight is in them.
@@ -136,7 +143,7 @@ extension Trainer {
           sum: (likelihood?.sum ?? 0) + new.sum, tokens: (likelihood?.tokens ?? 0) + new.tokens, factor: factor)
       }
       weights += weight
-      means.add(result.metrics, weight: Double(rows.count))
+      means.add(result.metrics, weight: Double(evaluated.rows))
       tokenSums += result.tokenSums
       rowNumbers += result.rowNumbers
       rowMetrics += result.rowMetrics
@@ -152,5 +159,24 @@ extension Trainer {
       metrics + method.overallMetrics(rowNumbers),
       rowMetrics.standardErrors(differences: method.rowDifferences)
     )
+  }
+}
+
+/// What a rank found of some rows.
+private struct EvaluatedBatch: RankMessage {
+  let loss: MethodLoss
+  let rows, targets: Int
+
+  init(loss: MethodLoss, rows: Int, targets: Int) { (self.loss, self.rows, self.targets) = (loss, rows, targets) }
+
+  init(from reader: inout MessageReader) throws {
+    self.init(
+      loss: try MethodLoss(from: &reader), rows: try reader.integer(), targets: try reader.integer())
+  }
+
+  func write(to writer: inout MessageWriter) {
+    loss.write(to: &writer)
+    writer.write(rows)
+    writer.write(targets)
   }
 }

@@ -66,15 +66,17 @@ extension Trainer {
   /// Where the steps' rows come from.
   static func source(
     _ data: TokenizedDataset, evaluation: TokenizedDataset?, model: ModelFile, method: TrainingMethod,
-    options: TrainingOptions
+    options: TrainingOptions, microBatches: Int
   ) throws -> any BatchSource {
     guard evaluation != nil || options.files.evalSteps == 0 else {
       throw DPOError.argument("eval_steps is \(options.files.evalSteps), but there are no rows to evaluate on")
     }
     guard let rollout = method.rollout else {
-      return try EpochSource(data, evaluation: evaluation, method: method, options: options)
+      return try EpochSource(
+        data, evaluation: evaluation, method: method, options: options, microBatches: microBatches)
     }
-    return try RolloutSource(data, evaluation: evaluation, model: model, method: rollout, options: options)
+    return try RolloutSource(
+      data, evaluation: evaluation, model: model, method: rollout, options: options, microBatches: microBatches)
   }
 
   /// The adapter that is trained: a new one, or what `start` holds.
@@ -152,10 +154,11 @@ extension ModelFile {
 
 extension TrainingOptions {
   /// Throws `.invalidArgument` or `.unsupported` for an engine that is not here.
-  func team() throws -> ThreadTeam {
-    try ThreadTeam(
-      threads: machine.threads == 0 ? ThreadTeam.availableProcessors : machine.threads,
-      engine: Engine(named: machine.engine))
+  /// - Parameter threads: this process's share of the machine, if it is not `threads` that says it.
+  func team(threads: Int = 0) throws -> ThreadTeam {
+    let threads = threads == 0 ? machine.threads : threads
+    return try ThreadTeam(
+      threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: Engine(named: machine.engine))
   }
 
   /// Options of a new adapter that are not left at their defaults.

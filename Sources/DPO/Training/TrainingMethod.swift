@@ -26,9 +26,8 @@ struct TrainingMethod: Sendable {
   var evaluationWeight: @Sendable (_ packs: Int, _ targets: Int) -> Double = { packs, _ in Double(packs) }
   /// What the reference model's token log-probs become, one number a sequence.
   var referenceSums: @Sendable (TokenScores) throws -> [Double] = { $0.sums }
-  /// Numbers that the loss hands on from one micro-batch of training to the next, as they are when a run starts.
-  /// Checkpoints hold them.
-  var initialState: [Double] = []
+  /// Numbers that the loss hands on from one micro-batch of training to the next; nil: none.
+  var state: HandedOn?
   let loss: @Sendable (MicroBatch) throws -> MethodLoss
   /// What log-probs are taken of: logits / temperature.
   var temperature = 1.0
@@ -40,6 +39,16 @@ struct TrainingMethod: Sendable {
   var ownRemarks: @Sendable (TokenizedDataset) -> [String] = { _ in [] }
   /// Metrics that are differences of the means of two metrics of different rows (`MethodLoss.rowMetrics`).
   var rowDifferences: [RowMetrics.Difference] = []
+}
+
+/// What the losses of a method hand on from one micro-batch of training to the next. Checkpoints hold it.
+struct HandedOn: Sendable {
+  /// When a run starts.
+  let initial: [Double]
+  /// What a micro-batch adds to it.
+  let observation: @Sendable (MicroBatch) -> [Double]
+  /// The state after one more observation; the loss gives the same of its own micro-batch.
+  let adding: @Sendable (_ state: [Double], _ observation: [Double]) -> [Double]
 }
 
 /// Log-probs of some rows of the data, and what they are a part of.
@@ -86,6 +95,9 @@ struct MethodLoss {
 }
 
 extension TrainingMethod {
+  /// What a run's first micro-batch gets.
+  var initialState: [Double] { state?.initial ?? [] }
+
   /// The method that the options name, with the options that it has.
   init(_ options: TrainingOptions) throws {
     try options.validate()

@@ -23,6 +23,8 @@ public struct TrainingPlan: Sendable {
   public let largestTargets: Int
   /// Numbers that are trained.
   public let trainableParameters: Int
+  /// Processes among which the run is divided. The memory is that of one of them.
+  public let ranks: Int
   /// What the run takes, part by part.
   public let memory: MemoryPlan
   /// Bytes that the run may take.
@@ -35,6 +37,7 @@ public struct TrainingPlan: Sendable {
     return "\(steps) \(steps == 1 ? "step" : "steps") over \(rows) \(rows == 1 ? "row" : "rows"); "
       + "\(distinctTokens) distinct tokens an epoch\(comparison); \(trainableParameters) parameters to train; "
       + "\(memory.total >> 20) MiB planned of \(memoryLimit >> 20) MiB"
+      + (ranks > 1 ? " on each of \(ranks) ranks" : "")
   }
 
   /// The same by name.
@@ -47,6 +50,7 @@ public struct TrainingPlan: Sendable {
       "padded_tokens": .int(paddedTokens), "largest_micro_batch_tokens": .int(largestTokens),
       "trainable_parameters": .int(trainableParameters), "memory_bytes": .object(parts),
       "memory_total_bytes": .int(memory.total), "memory_limit_bytes": .int(memoryLimit),
+      "ranks": .int(ranks),
     ]
   }
 
@@ -54,26 +58,32 @@ public struct TrainingPlan: Sendable {
   ///   - lora: the adapter's configuration; nil in full training.
   ///   - separateReference: the reference is another decoder than the policy's.
   init(
-    model: ModelFile, lora: LoRAConfiguration?, rows: Int, evaluationRows: Int, source: any BatchSource,
-    rewardBytes: Int, separateReference: Bool, options: TrainingOptions
+    model: ModelFile, lora: LoRAConfiguration?, rows: DatedRows, rewardBytes: Int, separateReference: Bool,
+    options: TrainingOptions, share: MachineShare
   ) throws {
-    let configuration = model.configuration
+    let (configuration, source) = (model.configuration, rows.source)
     steps = source.totalSteps
     stepsPerEpoch = source.stepsPerEpoch
-    self.rows = rows
-    self.evaluationRows = evaluationRows
+    self.rows = rows.data.count
+    evaluationRows = rows.evaluation?.count ?? 0
+    ranks = rows.ranks
     let workload = source.workload
     largestTokens = workload.tokens
     largestTargets = workload.targets
     distinctTokens = workload.distinctTokens
     paddedTokens = workload.paddedTokens
 
-    let threads = options.machine.threads == 0 ? ThreadTeam.availableProcessors : options.machine.threads
+    let threads = share.threads
     trainableParameters = try TrainingPlan.trained(configuration, lora)
     let shape = BatchShape(tokens: workload.tokens, targets: workload.targets, longest: workload.longest)
     var memory = try TrainingPlan.step(
       model, lora, shape, threads: threads, separateReference: separateReference,
       recomputesBlocks: options.machine.gradientCheckpointing)
+    memory.add(
+      "sums of gradients",
+      bytes: GradientSum.bytes(
+        Owners(count: trainableParameters, ranks: ranks), microBatches: source.mostMicroBatches,
+        reproducible: options.batches.reproducibleSums))
     if options.method.syncRefModel {
       memory.add("reference weights", bytes: 4 * (try TrainingPlan.trained(configuration, nil)))
     }
@@ -84,7 +94,9 @@ public struct TrainingPlan: Sendable {
     }
     if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
-    memoryLimit = options.machine.memoryLimitMb > 0 ? options.machine.memoryLimitMb << 20 : Machine.availableMemory
+    memoryLimit =
+      options.machine.memoryLimitMb > 0
+      ? options.machine.memoryLimitMb << 20 : Machine.availableMemory / share.ranksHere
   }
 
   /// Sizes of a batch.

@@ -32,7 +32,7 @@ extension Trainer {
   ///
   /// - Parameters:
   ///   - allowMismatch: resume even from a checkpoint of other data, model, loss or seed.
-  ///   - onEvent: called on this thread; false asks for a stop after a checkpoint.
+  ///   - onEvent: called on this thread, on every rank; false asks for a stop after a checkpoint.
   /// - Throws: `.cancelled` after a stop that was asked for.
   @discardableResult
   public func run(
@@ -43,17 +43,27 @@ extension Trainer {
       let directory = RunDirectory(path: outputDirectory)
       // What `onEvent` says of the last event, the saved checkpoint, is for no run but this one.
       defer { forgetCancel() }
-      func tell(_ event: TrainingEvent) throws { if try !onEvent(event) { cancel() } }
+      var hostFailure: (any Error)?
+      func tell(_ event: TrainingEvent) throws {
+        do {
+          if try !onEvent(event) { cancel() }
+        } catch {
+          guard ranks.count > 1 else { throw error }
+          // The other ranks do not know: all stop together, as by a wish to stop.
+          hostFailure = hostFailure ?? error
+          cancel()
+        }
+      }
       // All that may refuse the run comes before the first change on the disk.
-      try source.check(models)
-      try directory.check(overwrite: options.files.overwriteOutputDir, resuming: resume != .none)
+      try ranks.agree { try source.check(models) }
+      try ranks.onRoot { try directory.check(overwrite: options.files.overwriteOutputDir, resuming: resume != .none) }
       var notes: [String] = []
-      let start = try startingFile(resume, in: directory) { notes.append($0) }
-      if let start {
-        notes += try load(start, allowMismatch: allowMismatch)
+      let start = try ranks.fromRoot { try startingFile(resume, in: directory) { notes.append($0) } ?? "" }
+      if !start.isEmpty {
+        notes += try ranks.agree { try load(start, allowMismatch: allowMismatch) }
         notes.append("resumed from \(start) after step \(step) of \(source.totalSteps)")
       }
-      try directory.prepare(overwrite: options.files.overwriteOutputDir, resuming: resume != .none)
+      try ranks.onRoot { try directory.prepare(overwrite: options.files.overwriteOutputDir, resuming: resume != .none) }
       try tell(.started(plan))
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
@@ -61,25 +71,30 @@ extension Trainer {
       if !data.report.mixture.isEmpty { try tell(.note("mixture: \(data.report.mixture.joined(separator: ", "))")) }
       if let note = learningRateNote { try tell(.note(note)) }
       for note in method.remarks(data, options) + notes { try tell(.note(note)) }
-      var log = try MetricsLog(path: directory.metrics, resumingAt: step)
+      var log: MetricsLog?
+      try ranks.onRoot { log = try MetricsLog(path: directory.metrics, resumingAt: step) }
       try prepareReference(directory, tell: tell)
-      if evaluationDue(), let owed = log.lineWithoutEvaluation(of: step) {
+      let owed = log?.lineWithoutEvaluation(of: step)
+      if evaluationDue(), try ranks.fromRoot({ [owed == nil ? 0 : 1] }) == [1] {
         let evaluated = try evaluateNow()
-        try log.replaceLast(by: owed.adding(evaluated.metrics))
+        try ranks.onRoot { if let owed { try log?.replaceLast(by: owed.adding(evaluated.metrics)) } }
         try tell(.evaluation(evaluated))
       }
 
       var last: StepRecord?
       let autosave = options.files.autosaveSteps < 0 ? (adapter == nil ? 0 : 1) : options.files.autosaveSteps
-      var files = WrittenCheckpoints(latest: start, step: step)
+      var files = WrittenCheckpoints(latest: start.isEmpty ? nil : start, step: step)
+      func keep(_ path: String) throws {
+        try ranks.onRoot { try log?.flush() }
+        try save(to: path)
+      }
       do {
         while step < source.totalSteps {
           for note in try prepareStep() { try tell(.note("step \(step + 1): \(note)")) }
           if source.isRestingPlace {
             files.good = files.latest
             if autosave > 0, step - files.step >= autosave {
-              try log.flush()
-              try save(to: directory.autosave)
+              try keep(directory.autosave)
               files = WrittenCheckpoints(latest: directory.autosave, good: directory.autosave, step: step)
             }
           }
@@ -92,36 +107,37 @@ extension Trainer {
             }
           } catch let error as DPOError where error.code == .cancelled {
             // The step is applied, and its line stays; a resumed run evaluates before it goes on.
-            try log.append(record.json)
+            try ranks.onRoot { try log?.append(record.json) }
             throw error
           }
-          try log.append(record.json)
+          try ranks.onRoot { try log?.append(record.json) }
           last = record
           if options.files.saveSteps > 0, step % options.files.saveSteps == 0 || step == source.totalSteps {
-            try log.flush()
-            try save(to: directory.checkpoint(step))
+            try keep(directory.checkpoint(step))
             files.latest = directory.checkpoint(step)
             files.step = step
-            try removeOldCheckpoints(directory, except: files.good)
+            try ranks.onRoot { try removeOldCheckpoints(directory, except: files.good) }
             try tell(.saved(path: directory.checkpoint(step)))
           }
         }
       } catch let error as DPOError where error.code == .cancelled {
-        try log.flush()
-        try save(to: directory.autosave)
+        try keep(directory.autosave)
         try tell(.saved(path: directory.autosave))
-        throw error
+        throw hostFailure ?? error
       } catch let error as DPOError where error.code == .diverged {
-        try log.flush()
-        try writeFile(directory.report, report(metrics: log.records).html())
+        try ranks.onRoot {
+          try log?.flush()
+          try writeFile(directory.report, report(metrics: log?.records ?? []).html())
+        }
         let advice = files.good.map { "; the last good checkpoint is \($0)" } ?? "; there is no earlier checkpoint"
         throw DPOError(.diverged, error.message + advice)
       }
-      try log.flush()
+      try ranks.onRoot { try log?.flush() }
       try saveModel(to: directory.final)
-      try removeFile(directory.autosave)
+      try ranks.onRoot { try removeFile(directory.autosave) }
       try tell(.saved(path: directory.final))
-      try writeFile(directory.report, report(metrics: log.records).html())
+      try ranks.onRoot { try writeFile(directory.report, report(metrics: log?.records ?? []).html()) }
+      if let hostFailure { throw hostFailure }
       return TrainingResult(
         steps: step, modelPath: directory.final, reportPath: directory.report, last: last)
     }
@@ -193,29 +209,45 @@ extension Trainer {
     guard let reference, options.method.precomputeRefLogProbs else { return }
     let key = ReferenceCache.Key(
       data: data.fingerprint, model: referenceFingerprint, ldAlpha: options.method.ldAlpha)
-    if fileKind(directory.referenceCache) == .file {
+    // Sums row after row; none where there is no file to read.
+    let found = try ranks.fromRoot { () -> [Double] in
+      guard fileKind(directory.referenceCache) == .file else { return [] }
       do {
-        reference.known = try ReferenceCache.read(
-          directory.referenceCache, key: key, counts: (0..<data.count).map { data.sequenceCount($0) })
-        return
+        return try ReferenceCache.read(
+          directory.referenceCache, key: key, counts: (0..<data.count).map { data.sequenceCount($0) }
+        ).flatMap { $0 }
       } catch let error as DPOError where error.code == .mismatch && step == 0 && data.templateTime != nil {
         // A run that ended before its first checkpoint keeps no date: it starts anew.
+        return []
       }
     }
-    let size = options.batches.perDeviceTrainBatchSize
-    for first in stride(from: 0, to: data.count, by: size) {
-      try checkCancelled()
-      let rows = Array(first..<min(data.count, first + size))
-      let sums = try reference.sums(rows: rows, forest: data.forest(rows: rows), method: method)
+    if !found.isEmpty {
       var start = 0
-      for row in rows {
+      for row in 0..<data.count {
+        let end = start + data.sequenceCount(row)
+        reference.known[row] = Array(found[start..<end])
+        start = end
+      }
+      return
+    }
+    let size = options.batches.perDeviceTrainBatchSize
+    let rows = { [data] (batch: Int) in batch * size..<min(data.count, (batch + 1) * size) }
+    try ranks.map((data.count + size - 1) / size) { batch -> [Double] in
+      try checkCancelled()
+      let rows = Array(rows(batch))
+      return try reference.sums(rows: rows, forest: data.forest(rows: rows), method: method)
+    } take: { batch, sums in
+      var start = 0
+      for row in rows(batch) {
         let end = start + data.sequenceCount(row)
         reference.known[row] = Array(sums[start..<end])
         start = end
       }
-      try tell(.progress(phase: "reference log-probs", done: rows.count + first, total: data.count))
+      try tell(.progress(phase: "reference log-probs", done: rows(batch).upperBound, total: data.count))
     }
-    try ReferenceCache.write(directory.referenceCache, key: key, values: reference.known.compactMap { $0 })
+    try ranks.onRoot {
+      try ReferenceCache.write(directory.referenceCache, key: key, values: reference.known.compactMap { $0 })
+    }
   }
 
   /// Runs in a thread of its own and delivers the events. Leaving the loop, or cancelling its task, stops the run after a

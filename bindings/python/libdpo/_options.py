@@ -96,6 +96,7 @@ class TrainOptions(SizedStructure):
         ("threads", c_int32),
         ("memory_limit_mb", c_int32),
         ("engine", c_char_p),
+        ("reproducible_sums", c_int32),
     ]
 
 

@@ -95,6 +95,10 @@ class TrainingConfig(RunConfig):
     engine: str = "auto"
     """Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their results.
     One of "auto", "avx512", "avx2", "neon", "portable", "openblas"."""
+    reproducible_sums: bool = True
+    """Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any number of
+    ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up its own
+    first. Source: libdpo."""
 
 
 @dataclass

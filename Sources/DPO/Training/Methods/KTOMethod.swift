@@ -46,7 +46,17 @@ extension TrainingMethod {
         isTraining: batch.isTraining || baseline.rows == 0)
       return (result, [.delta: result.baseline], [baseline.mean, baseline.rows])
     }
-    method.initialState = [0, 0]
+    method.state = HandedOn(
+      initial: [0, 0],
+      observation: { batch in
+        let sums = batch.policy.sums
+        return zip(sums, batch.reference ?? Array(repeating: 0, count: sums.count)).map { beta * ($0 - $1) }
+      },
+      adding: { state, rewards in
+        var baseline = BCOBaseline(mean: state.first ?? 0, rows: state.last ?? 0)
+        baseline.add(rewards)
+        return [baseline.mean, baseline.rows]
+      })
     return method
   }
 

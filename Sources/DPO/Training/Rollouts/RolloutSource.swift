@@ -19,14 +19,13 @@ final class RolloutSource: BatchSource {
 
   init(
     _ prompts: TokenizedDataset, evaluation: TokenizedDataset?, model: ModelFile, method: RolloutMethod,
-    options: TrainingOptions
+    options: TrainingOptions, microBatches: Int
   ) throws {
-    let (rows, parts) = (
-      options.batches.perDeviceTrainBatchSize * options.batches.gradientAccumulationSteps, method.rowsPerPrompt
-    )
+    let (rows, parts) = (options.batches.perDeviceTrainBatchSize * microBatches, method.rowsPerPrompt)
     guard rows <= RolloutSource.largest, rows % parts == 0 else {
+      let share = microBatches == options.batches.gradientAccumulationSteps ? "" : " × ranks"
       throw DPOError.argument(
-        "per_device_train_batch_size × gradient_accumulation_steps is \(rows), the completions of a rollout; expected a "
+        "per_device_train_batch_size × gradient_accumulation_steps\(share) is \(rows), the completions of a rollout; expected a "
           + "multiple of num_generations = \(parts), at most \(RolloutSource.largest)")
     }
     guard rows % method.miniBatches == 0 else {
@@ -58,6 +57,10 @@ final class RolloutSource: BatchSource {
 
   var totalSteps: Int { plan.totalSteps }
   var stepsPerEpoch: Int { plan.stepsPerEpoch }
+  var mostMicroBatches: Int {
+    let rows = plan.promptsPerRollout * method.rowsPerPrompt / plan.miniBatches
+    return (rows + plan.batchSize - 1) / plan.batchSize
+  }
   func epochs(after steps: Int) -> Double { plan.epochs(after: steps) }
 
   func check(_ models: TrainedModels) throws { _ = try reward(models) }
@@ -108,13 +111,40 @@ final class RolloutSource: BatchSource {
 
   // MARK: - Drawing
 
-  /// Answers to some prompts, with everything that is to be known of them.
+  /// Answers to some prompts, with everything that is to be known of them. Each rank answers and judges some of the prompts, and
+  /// scores some of the rows.
   ///
   /// - Parameter first: what the first prompt counts as in the draws.
   private func draw(
     _ prompts: TokenizedDataset, rows: [Int], first: Int, seed: UInt64, isEvaluation: Bool = false,
     _ models: TrainedModels
   ) throws -> Samples {
+    let ranks = models.ranks
+    let answered = try ranks.gather {
+      let part = rows.count * ranks.rank / ranks.count..<rows.count * (ranks.rank + 1) / ranks.count
+      return try answer(
+        prompts, rows: Array(rows[part]), first: first + part.lowerBound, seed: seed, isEvaluation: isEvaluation, models
+      )
+    }
+    let completions = answered.flatMap(\.completions)
+    let drawn = completions.enumerated().map { index, completion in
+      TokenizedRow(
+        prompt: Array(prompts.prompt(rows[index / method.completionsPerPrompt])), completion: completion)
+    }
+    let (scores, isFinished) = (answered.flatMap(\.scores), answered.flatMap(\.isFinished))
+    let penalty = method.sampling.missingEosPenalty ?? 0
+    let policy = try score(drawn, models.runner, models.adapter, models)
+    let reference = try models.reference.map { try score(drawn, $0.runner, $0.adapter, models) }
+    return Samples(
+      completionsPerPrompt: method.completionsPerPrompt, rows: drawn, isFinished: isFinished,
+      scores: zip(scores, isFinished).map { $1 ? $0 : $0 - penalty }, counts: drawn.map(\.completion.count),
+      logProbs: policy.logProbs, referenceLogProbs: reference?.logProbs ?? policy.logProbs, values: policy.values)
+  }
+
+  /// This rank's part of the answers, and what the judge says of them.
+  private func answer(
+    _ prompts: TokenizedDataset, rows: [Int], first: Int, seed: UInt64, isEvaluation: Bool, _ models: TrainedModels
+  ) throws -> JudgedAnswers {
     let reward = try reward(models)
     var generation = GenerationOptions(method, eosTokens: model.configuration.eosTokens)
     generation.seed = seed
@@ -126,7 +156,6 @@ final class RolloutSource: BatchSource {
         return stop == nil
       }
     if let stop { throw stop }
-    var drawn: [TokenizedRow] = []
     var answers: [Answer] = []
     let tokenizer = try model.tokenizer
     for (row, completions) in zip(rows, completions) {
@@ -134,7 +163,6 @@ final class RolloutSource: BatchSource {
       var text = prompts.prompts?[row] ?? .null
       if text.isNull, let tokenizer { text = .string(tokenizer.decode(prompt, skipSpecialTokens: true)) }
       for completion in completions {
-        drawn.append(TokenizedRow(prompt: prompt, completion: completion.tokens))
         var answer = Answer(
           prompt: text,
           completion: tokenizer.map { .string($0.decode(completion.tokens, skipSpecialTokens: true)) } ?? .null)
@@ -147,34 +175,31 @@ final class RolloutSource: BatchSource {
       }
     }
     try models.checkCancelled()
-    let scores = try reward.scores(answers)
-    let penalty = method.sampling.missingEosPenalty ?? 0
-    let policy = try score(drawn, models.runner, models.adapter, models)
-    let reference = try models.reference.map { try score(drawn, $0.runner, $0.adapter, models) }
-    return Samples(
-      completionsPerPrompt: method.completionsPerPrompt, rows: drawn, isFinished: answers.map(\.isFinished),
-      scores: zip(scores, answers).map { $1.isFinished ? $0 : $0 - penalty }, counts: drawn.map(\.completion.count),
-      logProbs: policy.logProbs, referenceLogProbs: reference?.logProbs ?? policy.logProbs, values: policy.values)
+    return JudgedAnswers(
+      completions: completions.flatMap { $0.map(\.tokens) }, isFinished: answers.map(\.isFinished),
+      scores: answers.isEmpty ? [] : try reward.scores(answers))
   }
 
   /// Log-probs, and values, of every token that was drawn.
   private func score(
     _ rows: [TokenizedRow], _ runner: ModelRunner, _ adapter: LoRAAdapter?, _ models: TrainedModels
-  ) throws -> (logProbs: [Float], values: [Float]) {
+  ) throws -> TokenColumns {
     let data = try TokenizedDataset.drawn(rows)
-    var (logProbs, values): ([Float], [Float]) = ([], [])
+    var all = TokenColumns()
     let size = options.batches.perDeviceTrainBatchSize
-    for first in stride(from: 0, to: rows.count, by: size) {
+    try models.ranks.map((rows.count + size - 1) / size) { batch in
       try models.checkCancelled()
       let scores = try runner.score(
-        data.forest(rows: Array(first..<min(rows.count, first + size))), adapter: adapter, extras: [])
-      logProbs += scores.logProbs
-      values += scores.values
+        data.forest(rows: Array(batch * size..<min(rows.count, (batch + 1) * size))), adapter: adapter, extras: [])
+      guard scores.logProbs.allSatisfy(\.isFinite), scores.values.allSatisfy(\.isFinite) else {
+        throw DPOError(.nonFinite, "log-probs or values of the policy's own completions are NaN or infinite")
+      }
+      return TokenColumns(logProbs: scores.logProbs, values: scores.values)
+    } take: { _, part in
+      all.logProbs += part.logProbs
+      all.values += part.values
     }
-    guard logProbs.allSatisfy(\.isFinite), values.allSatisfy(\.isFinite) else {
-      throw DPOError(.nonFinite, "log-probs or values of the policy's own completions are NaN or infinite")
-    }
-    return (logProbs, values)
+    return all
   }
 
   // MARK: - Evaluation and time
@@ -244,6 +269,46 @@ final class RolloutSource: BatchSource {
     // The weight of the penalty goes on where it was, unless it is fixed: then the option says it.
     self.coefficient = method.kl.target == nil ? method.kl.coefficient : coefficient
     current = restored
+  }
+}
+
+/// What a rank drew, completion after completion.
+private struct JudgedAnswers: RankMessage {
+  let completions: [[Int32]]
+  let isFinished: [Bool]
+  let scores: [Double]
+
+  init(completions: [[Int32]], isFinished: [Bool], scores: [Double]) {
+    (self.completions, self.isFinished, self.scores) = (completions, isFinished, scores)
+  }
+
+  init(from reader: inout MessageReader) throws {
+    self.init(
+      completions: try reader.list { try $0.numbers(of: Int32.self) }, isFinished: try reader.list { try $0.flag() },
+      scores: try [Double](from: &reader))
+  }
+
+  func write(to writer: inout MessageWriter) {
+    writer.write(list: completions) { $0.write($1) }
+    writer.write(list: isFinished) { $0.write($1) }
+    scores.write(to: &writer)
+  }
+}
+
+/// What a model says of some rows' tokens.
+private struct TokenColumns: RankMessage {
+  var logProbs: [Float] = []
+  var values: [Float] = []
+
+  init(logProbs: [Float] = [], values: [Float] = []) { (self.logProbs, self.values) = (logProbs, values) }
+
+  init(from reader: inout MessageReader) throws {
+    self.init(logProbs: try reader.numbers(of: Float.self), values: try reader.numbers(of: Float.self))
+  }
+
+  func write(to writer: inout MessageWriter) {
+    writer.write(logProbs)
+    writer.write(values)
   }
 }
 

@@ -564,4 +564,14 @@ public final class TrainOptions extends Options {
     set("engine", value);
     return this;
   }
+
+  /**
+   * Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any number of
+   * ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up its
+   * own first. Source: libdpo. Default: on.
+   */
+  public TrainOptions reproducibleSums(boolean value) {
+    set("reproducible_sums", value);
+    return this;
+  }
 }

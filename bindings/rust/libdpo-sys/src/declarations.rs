@@ -394,6 +394,10 @@ pub struct dpo_train_options {
     /// Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their
     /// results. One of "auto", "avx512", "avx2", "neon", "portable", "openblas". Default "auto".
     pub engine: *const c_char,
+    /// Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any
+    /// number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank
+    /// adds up its own first. Source: libdpo. Default 1.
+    pub reproducible_sums: i32,
 }
 
 #[repr(C)]
@@ -405,6 +409,73 @@ pub struct dpo_trainer {
 /// section 5
 #[repr(C)]
 pub struct dpo_classifier {
+    _data: [u8; 0],
+    _marker: PhantomData<(*mut u8, PhantomPinned)>,
+}
+
+/// Ranks: several processes that train one model together, on one machine or many (data parallelism). Every rank
+/// opens the same
+/// model and data and makes a trainer with the same options; the micro-batches of each optimiser step are dealt to
+/// the ranks,
+/// and what they find is put together in one fixed order: a run ends in the same bits for any number of ranks, if the
+/// micro-batches of a step, ranks × gradient_accumulation_steps, are as many. Calls on a distributed trainer are made
+/// by all
+/// ranks, in the same order; an error on one is returned on all. Rank 0 writes the files. docs/scaling.md tells more.
+pub const DPO_COLLECTIVES_VERSION: i32 = 1;
+
+/// `receive` gets bytes\[r\] bytes of each rank r, one after the other; `send` are this rank's.
+pub type dpo_all_gather_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, send: *const c_void, receive: *mut c_void, bytes: *const usize) -> i32>;
+
+/// `send` holds send_bytes\[r\] bytes for each rank r, one after the other; `receive` gets receive_bytes\[r\] from
+/// it.
+pub type dpo_all_to_all_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, send: *const c_void, send_bytes: *const usize, receive: *mut c_void, receive_bytes: *const usize) -> i32>;
+
+/// Why the last call failed, valid until the next; NULL: nothing is known.
+pub type dpo_collectives_error_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void) -> *const c_char>;
+
+/// Ends every rank, this one too.
+pub type dpo_abort_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, exit_status: i32)>;
+
+/// Called once, when nothing uses the context any more. `healthy`: no function has failed.
+pub type dpo_collectives_release_callback =
+    Option<unsafe extern "C" fn(context: *mut c_void, healthy: i32)>;
+
+/// What ranks talk through: libdpo-mpi.so's, or a host's own. The first two functions are called by all ranks in the
+/// same order,
+/// one at a time, from threads of the library's own; each returns 0, or another number when it failed or a rank did
+/// not answer
+/// in time: the ranks are then lost to each other. A call moves at most 1 GiB in each direction.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct dpo_collectives {
+    /// sizeof(dpo_collectives)
+    pub struct_size: usize,
+    /// DPO_COLLECTIVES_VERSION
+    pub version: i32,
+    /// of this process, 0 … size − 1
+    pub rank: i32,
+    /// number of ranks
+    pub size: i32,
+    /// the engine and its version, for messages; NULL: none
+    pub name: *const c_char,
+    /// what the functions are called with
+    pub context: *mut c_void,
+    pub all_gather: dpo_all_gather_callback,
+    pub all_to_all: dpo_all_to_all_callback,
+    /// may be NULL
+    pub last_error: dpo_collectives_error_callback,
+    /// may be NULL: cannot be
+    pub abort: dpo_abort_callback,
+    /// may be NULL: nothing to do
+    pub release: dpo_collectives_release_callback,
+}
+
+#[repr(C)]
+pub struct dpo_communicator {
     _data: [u8; 0],
     _marker: PhantomData<(*mut u8, PhantomPinned)>,
 }
@@ -1057,6 +1128,42 @@ extern "C" {
     pub fn dpo_trainer_create(model: *mut dpo_model, reference: *mut dpo_model, dataset: *mut dpo_dataset, evaluation: *mut dpo_dataset, options: *const dpo_train_options, trainer: *mut *mut dpo_trainer) -> i32;
 
     pub fn dpo_trainer_release(trainer: *mut dpo_trainer);
+
+    /// From a host's own engine, whose functions are copied. The communicator owns the context once this has returned
+    /// DPO_OK.
+    ///
+    /// Errors: INVALID_ARGUMENT (a rank outside of 0 … size − 1, or a function that is missing), UNSUPPORTED
+    /// (version).
+    pub fn dpo_communicator_create(collectives: *const dpo_collectives, communicator: *mut *mut dpo_communicator) -> i32;
+
+    /// MPI, by the plug-in libdpo-mpi.so: for processes that mpirun or srun started. It calls MPI_Init_thread unless
+    /// the host has, and
+    /// uses a duplicate of MPI_COMM_WORLD. path: the plug-in's file; NULL: libdpo-mpi.so beside libdpo.so, or where
+    /// the loader
+    /// finds it. timeout: seconds that a rank may keep the others waiting, more than 0.
+    ///
+    /// Errors: IO (no plug-in, or it cannot be loaded), UNSUPPORTED (a plug-in of another version), STATE (processes
+    /// started by
+    /// another make of MPI than the plug-in's), INVALID_ARGUMENT.
+    pub fn dpo_communicator_open_mpi(path: *const c_char, timeout: f64, communicator: *mut *mut dpo_communicator) -> i32;
+
+    /// This process's rank and the number of ranks. Either may be NULL.
+    pub fn dpo_communicator_ranks(communicator: *mut dpo_communicator, rank: *mut i32, size: *mut i32) -> i32;
+
+    /// Ends every rank, this one too, where the engine can: for a host that cannot go on. Returns only if it cannot.
+    pub fn dpo_communicator_abort(communicator: *mut dpo_communicator, exit_status: i32) -> i32;
+
+    /// Trainers that use it keep it.
+    pub fn dpo_communicator_release(communicator: *mut dpo_communicator);
+
+    /// dpo_trainer_create for one of several ranks. threads = 0: the processors of the machine, divided among the
+    /// ranks on it.
+    /// dpo_trainer_apply sums the gradients of all ranks; the callback of dpo_trainer_set_reduce comes after that, on
+    /// every rank.
+    ///
+    /// Errors: those of dpo_trainer_create, and MISMATCH (ranks with other data, models, options, engines or
+    /// versions).
+    pub fn dpo_trainer_create_distributed(communicator: *mut dpo_communicator, model: *mut dpo_model, reference: *mut dpo_model, dataset: *mut dpo_dataset, evaluation: *mut dpo_dataset, options: *const dpo_train_options, trainer: *mut *mut dpo_trainer) -> i32;
 
     /// The plan as JSON: steps, tokens (distinct and as padded trainers count them), memory by part in bytes,
     /// options. Free

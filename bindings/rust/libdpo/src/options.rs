@@ -263,6 +263,10 @@ pub struct TrainOptions {
     /// Inner loops to compute with; auto: the best for this processor. Engines differ in the last bits of their
     /// results. One of "auto", "avx512", "avx2", "neon", "portable", "openblas". `None`: "auto".
     pub engine: Option<String>,
+    /// Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any number
+    /// of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up
+    /// its own first. Source: libdpo. `None`: on.
+    pub reproducible_sums: Option<bool>,
 }
 
 impl Options for TrainOptions {
@@ -346,6 +350,7 @@ impl Options for TrainOptions {
         object.field("threads", &self.threads);
         object.field("memory_limit_mb", &self.memory_limit_mb);
         object.field("engine", &self.engine);
+        object.field("reproducible_sums", &self.reproducible_sums);
     }
 }
 

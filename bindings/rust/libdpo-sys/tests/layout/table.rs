@@ -7,7 +7,8 @@ structs! {
     dpo_ppo_options { struct_size, cliprange, cliprange_value, vf_coef }
     dpo_model_info { struct_size, parameters, mapped_bytes, vocabulary_size, hidden_size, layers, context_length, eos_token, bos_token, has_chat_template, has_adapter, architecture, format, is_reward_model }
     dpo_dataset_info { struct_size, rows, dropped_rows, truncated_rows, identical_rows, duplicate_rows, contradicting_rows, tokens, longest_row, longer_is_chosen }
-    dpo_train_options { struct_size, method, loss_type, loss_weights, loss_weight_count, beta, label_smoothing, f_divergence_type, f_alpha_divergence_coef, discopop_tau, ld_alpha, use_weighting, completion_only_loss, assistant_only_loss, packing, desirable_weight, undesirable_weight, cpo_alpha, simpo_gamma, alpha, unlikelihood_alpha, center_rewards_coefficient, reference_free, precompute_ref_log_probs, sync_ref_model, ref_model_mixup_alpha, ref_model_sync_steps, kl_coef, kl_estimator, kl_target, kl_horizon, max_kl, cliprange, cliprange_value, vf_coef, gamma, lam, whiten_rewards, num_ppo_epochs, num_mini_batches, num_generations, max_completion_length, temperature, missing_eos_penalty, learning_rate, lr_scheduler_type, warmup_steps, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, per_device_train_batch_size, per_device_eval_batch_size, gradient_accumulation_steps, num_train_epochs, max_steps, shuffle, seed, data_seed, max_length, truncation_mode, lora_r, lora_alpha, lora_dropout, lora_target_modules, use_rslora, init_lora_weights, disable_dropout, eval_steps, save_steps, save_total_limit, autosave_steps, overwrite_output_dir, gradient_checkpointing, precision, threads, memory_limit_mb, engine }
+    dpo_train_options { struct_size, method, loss_type, loss_weights, loss_weight_count, beta, label_smoothing, f_divergence_type, f_alpha_divergence_coef, discopop_tau, ld_alpha, use_weighting, completion_only_loss, assistant_only_loss, packing, desirable_weight, undesirable_weight, cpo_alpha, simpo_gamma, alpha, unlikelihood_alpha, center_rewards_coefficient, reference_free, precompute_ref_log_probs, sync_ref_model, ref_model_mixup_alpha, ref_model_sync_steps, kl_coef, kl_estimator, kl_target, kl_horizon, max_kl, cliprange, cliprange_value, vf_coef, gamma, lam, whiten_rewards, num_ppo_epochs, num_mini_batches, num_generations, max_completion_length, temperature, missing_eos_penalty, learning_rate, lr_scheduler_type, warmup_steps, weight_decay, adam_beta1, adam_beta2, adam_epsilon, max_grad_norm, per_device_train_batch_size, per_device_eval_batch_size, gradient_accumulation_steps, num_train_epochs, max_steps, shuffle, seed, data_seed, max_length, truncation_mode, lora_r, lora_alpha, lora_dropout, lora_target_modules, use_rslora, init_lora_weights, disable_dropout, eval_steps, save_steps, save_total_limit, autosave_steps, overwrite_output_dir, gradient_checkpointing, precision, threads, memory_limit_mb, engine, reproducible_sums }
+    dpo_collectives { struct_size, version, rank, size, name, context, all_gather, all_to_all, last_error, abort, release }
     dpo_metrics { struct_size, step, total_steps, epoch, loss, grad_norm, learning_rate, rewards_chosen, rewards_rejected, rewards_accuracies, rewards_margins, logps_chosen, logps_rejected, logits_chosen, logits_rejected, entropy, mean_token_accuracy, num_tokens, seconds }
     dpo_answers { struct_size, count, prompts, completions, prompt_is_chat, stopped, prompt_ids, prompt_lengths, completion_ids, completion_lengths, rows, is_evaluation }
     dpo_event { struct_size, kind, metrics, text, done, total, metrics_json }
@@ -57,6 +58,7 @@ constants! {
     DPO_F_FORWARD_KL
     DPO_F_JS_DIVERGENCE
     DPO_F_ALPHA_DIVERGENCE
+    DPO_COLLECTIVES_VERSION
     DPO_EVENT_STEP
     DPO_EVENT_EVALUATION
     DPO_EVENT_CHECKPOINT
@@ -122,6 +124,12 @@ functions! {
     dpo_train_options_describe
     dpo_trainer_create
     dpo_trainer_release
+    dpo_communicator_create
+    dpo_communicator_open_mpi
+    dpo_communicator_ranks
+    dpo_communicator_abort
+    dpo_communicator_release
+    dpo_trainer_create_distributed
     dpo_trainer_plan
     dpo_trainer_last_metrics
     dpo_trainer_set_reward
