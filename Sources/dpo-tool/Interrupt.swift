@@ -21,7 +21,12 @@ enum Interrupt {
   static func during<Result>(_ body: () throws -> Result) rethrows -> Result {
     requested = false
     install()
-    defer { for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) } }
+    defer { remove() }
     return try body()
+  }
+
+  static func remove() {
+    for number in [SIGINT, SIGTERM] { signal(number, SIG_DFL) }
+    action = nil
   }
 }

@@ -67,6 +67,8 @@ struct Train: ParsableCommand {
 
   @OptionGroup var mapping: MappingFlags
 
+  @OptionGroup(title: "Several processes") var ranks: RankFlags
+
   @OptionGroup var flags: TrainingFlags
 
   mutating func validate() throws {
@@ -117,26 +119,38 @@ struct Train: ParsableCommand {
     let settings = try config.map { try ConfigSettings($0) }
     for note in settings?.notes ?? [] { Terminal.tell(note) }
     let options = try flags.options(over: settings?.options ?? [])
-    if let outputDir {
-      try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil)
+    let communicator = try ranks.communicator()
+    let isFirst = communicator.map { $0.rank == 0 } ?? true
+    let parts = try Communicator.guarded(communicator) { () throws -> Parts in
+      if let outputDir, isFirst {
+        try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil)
+      }
+      return try Parts(self, options)
     }
-    let model = try ModelFile.open(model ?? "", inMemory: mapping.noMmap)
-    let trainer = try Trainer(
-      model: model, adapter: adapter.map { try AdapterFile.open($0, for: model) },
-      referenceModel: refModel.map { try ModelFile.open($0, inMemory: mapping.noMmap) },
-      data: try model.dataset(DataSources.source(data), options: options.dataset()),
-      evaluation: evalData.isEmpty ? nil : model.dataset(DataSources.source(evalData), options: options.dataset()),
-      reward: reward.judge(options), options: options)
-    if dryRun { return try showPlan(trainer) }
+    try Communicator.together(communicator) {
+      let trainer = try Trainer(
+        model: parts.model, adapter: parts.adapter, referenceModel: parts.reference, data: parts.data,
+        evaluation: parts.evaluation, reward: parts.reward, options: options, communicator: communicator)
+      if dryRun {
+        if isFirst { try showPlan(trainer) }
+        return
+      }
+      try run(trainer, isFirst: isFirst)
+    }
+  }
+
+  /// - Parameter isFirst: of several processes the one that tells what happens.
+  private func run(_ trainer: Trainer, isFirst: Bool) throws {
     trainer.spelling = \.flags
     Interrupt.install { trainer.cancel() }
-
+    defer { Interrupt.remove() }
     let resume: ResumePoint = resumeFromCheckpoint.map { $0 == "last" ? .last : .file($0) } ?? .none
     var progress = Progress("step")
     var preparation: Progress?
     let result = try trainer.run(
       outputDirectory: outputDir ?? "", resume: resume, allowMismatch: allowMismatch
     ) { event in
+      guard isFirst else { return true }
       switch event {
       case .started(let plan): Terminal.tell(plan.summary)
       case .step(let record): progress.show(done: record.step, total: record.totalSteps, detail: summary(record))
@@ -150,6 +164,7 @@ struct Train: ParsableCommand {
       }
       return true
     }
+    guard isFirst else { return }
     if json {
       var object: JSONObject = [
         "output_dir": .string(outputDir ?? ""), "steps": .int(result.steps), "model": .string(result.modelPath),
@@ -189,6 +204,29 @@ struct Train: ParsableCommand {
     return shown.compactMap { name, title in
       name == .meanTokenAccuracy && isPreference ? nil : record[name].map { "\(title) \(Terminal.short($0))" }
     }.joined(separator: "  ")
+  }
+}
+
+/// The files of a run.
+private struct Parts {
+  let model: ModelFile
+  let adapter: AdapterFile?
+  let reference: ModelFile?
+  let data: TokenizedDataset
+  let evaluation: TokenizedDataset?
+  let reward: Judge?
+
+  init(_ command: Train, _ options: TrainingOptions) throws {
+    let inMemory = command.mapping.noMmap
+    let model = try ModelFile.open(command.model ?? "", inMemory: inMemory)
+    self.model = model
+    adapter = try command.adapter.map { try AdapterFile.open($0, for: model) }
+    reference = try command.refModel.map { try ModelFile.open($0, inMemory: inMemory) }
+    let rows = try options.dataset()
+    data = try model.dataset(DataSources.source(command.data), options: rows)
+    evaluation =
+      command.evalData.isEmpty ? nil : try model.dataset(DataSources.source(command.evalData), options: rows)
+    reward = try command.reward.judge(options)
   }
 }
 
