@@ -16,6 +16,8 @@ public final class ParameterStore: Sendable {
     public let count: Int
     /// Whether AdamW's weight decay applies.
     public let decays: Bool
+    /// The layer that it belongs to, by Hugging Face's and PEFT's names: "model.layers.3.…".
+    package var layer: Int? { name.split(separator: ".").lazy.compactMap { Int($0) }.first }
   }
 
   /// All parameters, in the order of the blocks.

@@ -77,8 +77,11 @@ import Testing
       runner.recomputesBlocks = recomputes
       let (forest, coefficients) = family.forest
       _ = try runner.forward(forest)
-      try runner.backward(logProbGradients: coefficients)
       let store = try #require(runner.decoder.parameters)
+      let complete = LayerGradients(store)
+      try runner.backward(logProbGradients: coefficients, layerDone: complete.note)
+      #expect(complete.layers == (0..<file.configuration.layerCount).reversed())
+      #expect(complete.changedSince == [])
       try expectSketches(store, family.golden["gradients"], file.configuration)
     }
   }
@@ -96,7 +99,9 @@ import Testing
       try expectScores(family, runner, adapter, which)
       let (forest, coefficients) = family.forest
       _ = try runner.forward(forest, adapter: adapter)
-      try runner.backward(logProbGradients: coefficients)
+      let complete = LayerGradients(adapter.parameters)
+      try runner.backward(logProbGradients: coefficients, layerDone: complete.note)
+      #expect(complete.changedSince == [])
       try expectSketches(adapter.parameters, family.golden[which]?["gradients"], file.configuration)
     }
   }
@@ -344,5 +349,28 @@ import Testing
     let error = #expect(throws: DPOError.self) { try ModelFile.open(directory.path) }
     #expect(error?.code == .unsupported)
     #expect(error?.message.contains("\"\(family.modelType ?? "")\"") == true)
+  }
+}
+
+/// What the gradients of each layer's parameters were when the backward pass said that they are complete.
+private final class LayerGradients {
+  private let store: ParameterStore
+  private(set) var layers: [Int] = []
+  private var noted: [(entry: ParameterStore.Entry, gradients: [Float])] = []
+
+  init(_ store: ParameterStore) { self.store = store }
+
+  func note(_ layer: Int) {
+    layers.append(layer)
+    for entry in store.entries where entry.layer == layer { noted.append((entry, gradients(entry))) }
+  }
+
+  private func gradients(_ entry: ParameterStore.Entry) -> [Float] {
+    Array(UnsafeBufferPointer(start: store.gradients.pointer + entry.offset, count: entry.count))
+  }
+
+  /// Names of parameters whose gradients went on changing.
+  var changedSince: [String] {
+    noted.filter { firstDifference(gradients($0.entry), $0.gradients) != nil }.map(\.entry.name)
   }
 }

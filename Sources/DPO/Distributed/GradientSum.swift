@@ -270,8 +270,3 @@ struct Owners {
     }
   }
 }
-
-extension ParameterStore.Entry {
-  /// The layer that it belongs to, by Hugging Face's and PEFT's names: "model.layers.3.…".
-  var layer: Int? { name.split(separator: ".").lazy.compactMap { Int($0) }.first }
-}
