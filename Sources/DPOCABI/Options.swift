@@ -50,6 +50,8 @@ extension dpo_train_options: SizedStruct {
     options.adam_beta1 = 0.9
     options.adam_beta2 = 0.999
     options.adam_epsilon = 1e-8
+    options.optim = staticText("adamw_torch")
+    options.optim_state_dtype = staticText("fp32")
     options.max_grad_norm = 1.0
     options.per_device_train_batch_size = 8
     options.per_device_eval_batch_size = 8
@@ -126,6 +128,9 @@ extension dpo_train_options: SizedStruct {
       ("adam_beta1", .real(adam_beta1)),
       ("adam_beta2", .real(adam_beta2)),
       ("adam_epsilon", .real(adam_epsilon)),
+      ("optim", try textValue(optim, "optim")),
+      ("optim_args", try namesValue(optim_args, "optim_args")),
+      ("optim_state_dtype", try textValue(optim_state_dtype, "optim_state_dtype")),
       ("max_grad_norm", .real(max_grad_norm)),
       ("per_device_train_batch_size", .int(Int(per_device_train_batch_size))),
       ("per_device_eval_batch_size", .int(Int(per_device_eval_batch_size))),
@@ -217,6 +222,9 @@ extension dpo_train_options: NamedStruct {
     fields.append(.real("adam_beta1", \.adam_beta1, help("adam_beta1")))
     fields.append(.real("adam_beta2", \.adam_beta2, help("adam_beta2")))
     fields.append(.real("adam_epsilon", \.adam_epsilon, help("adam_epsilon")))
+    fields.append(.text("optim", \.optim, choices: choices("optim"), help("optim")))
+    fields.append(.names("optim_args", \.optim_args, help("optim_args")))
+    fields.append(.text("optim_state_dtype", \.optim_state_dtype, choices: choices("optim_state_dtype"), help("optim_state_dtype")))
     fields.append(.real("max_grad_norm", \.max_grad_norm, help("max_grad_norm")))
     fields.append(.int("per_device_train_batch_size", \.per_device_train_batch_size, help("per_device_train_batch_size")))
     fields.append(.int("per_device_eval_batch_size", \.per_device_eval_batch_size, help("per_device_eval_batch_size")))

@@ -468,21 +468,21 @@ struct OptimizationFlags: ParsableArguments {
   @Option(
     name: .customLong("weight-decay"),
     help: ArgumentHelp(
-      "AdamW's decoupled weight decay. Biases and norms are exempt. (default: 0)",
+      "Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt. (default: 0)",
       valueName: "X"), transform: optionValue("weight_decay"))
   var weightDecay: JSON?
 
   @Option(
     name: .customLong("adam-beta1"),
     help: ArgumentHelp(
-      "Decay of AdamW's first moment. 0 to 0.999999999. (default: 0.9)",
+      "Decay of AdamW's first moment; Lion's β1. 0 to 0.999999999. (default: 0.9)",
       valueName: "X"), transform: optionValue("adam_beta1"))
   var adamBeta1: JSON?
 
   @Option(
     name: .customLong("adam-beta2"),
     help: ArgumentHelp(
-      "Decay of AdamW's second moment. 0 to 0.999999999. (default: 0.999)",
+      "Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99. 0 to 0.999999999. (default: 0.999)",
       valueName: "X"), transform: optionValue("adam_beta2"))
   var adamBeta2: JSON?
 
@@ -492,6 +492,32 @@ struct OptimizationFlags: ParsableArguments {
       "Added to AdamW's denominator. (default: 1e-8)",
       valueName: "X"), transform: optionValue("adam_epsilon"))
   var adamEpsilon: JSON?
+
+  @Option(
+    name: .customLong("optim"),
+    help: ArgumentHelp(
+      "The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is trained; "
+        + "adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; sgd none, or "
+        + "4 with momentum. Others than AdamW want other learning rates: Lion a third to a tenth of AdamW's, sgd a "
+        + "far higher one. One of adamw_torch, adamw_torch_fused, adamw_8bit, adamw_bnb_8bit, adafactor, lion_32bit, "
+        + "lion_8bit, sgd. (default: adamw_torch)",
+      valueName: "NAME"), completion: .list(["adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adafactor", "lion_32bit", "lion_8bit", "sgd"]), transform: optionValue("optim"))
+  var optim: JSON?
+
+  @Option(
+    name: .customLong("optim-args"),
+    help: ArgumentHelp(
+      "Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none.",
+      valueName: "NAME,…"), transform: optionValue("optim_args"))
+  var optimArgs: JSON?
+
+  @Option(
+    name: .customLong("optim-state-dtype"),
+    help: ArgumentHelp(
+      "What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are "
+        + "rounded up or down by chance, the same in every run. One of fp32, bf16. (default: fp32)",
+      valueName: "NAME"), completion: .list(["fp32", "bf16"]), transform: optionValue("optim_state_dtype"))
+  var optimStateDtype: JSON?
 
   @Option(
     name: .customLong("max-grad-norm"),
@@ -509,6 +535,9 @@ struct OptimizationFlags: ParsableArguments {
       ("adam_beta1", adamBeta1),
       ("adam_beta2", adamBeta2),
       ("adam_epsilon", adamEpsilon),
+      ("optim", optim),
+      ("optim_args", optimArgs),
+      ("optim_state_dtype", optimStateDtype),
       ("max_grad_norm", maxGradNorm),
     ]
     return all.compactMap { name, value in value.map { (name, $0) } }

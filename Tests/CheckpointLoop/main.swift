@@ -24,7 +24,7 @@ do {
         kind: .checkpoint, configuration: [:], provenance: [:], trainer: ["step": .int(step)]),
       sections: ["/model", "/optimizer/exp_avg"].map { group in
         CheckpointSection(
-          group: group, entries: [.init(name: "w", shape: [elements], pointer: UnsafePointer(values.pointer))])
+          group: group, entries: [.init(name: "w", shape: [elements], numbers: .float32(values.pointer))])
       })
     step += 1
   }

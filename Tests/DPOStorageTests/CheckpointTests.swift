@@ -39,7 +39,7 @@ import Testing
       sections: [
         CheckpointSection(group: "/model", store: store, model: model.configuration),
         CheckpointSection(
-          group: "/optimizer/exp_avg", store: store, values: UnsafePointer(moments.pointer),
+          group: "/optimizer/exp_avg", store: store, values: moments.pointer,
           model: model.configuration),
       ])
 

@@ -313,6 +313,28 @@ static void rows(const ck_engine *e, const ck_engine *p) {
         memcpy(s2, y, 4 * N);
     e->adamw(a1, g1, s1, v1, N, &step), p->adamw(a2, g2, s2, v2, N, &step);
     CHECK(memcmp(a1, a2, 4 * N) == 0 && memcmp(s1, s2, 4 * N) == 0 && memcmp(v1, v2, 4 * N) == 0, "AdamW's bits");
+    ck_sgd_step sgd = {0.5f, 1e-3f, 0.1f, 0.9f, 0.5f, 1, 0.9f};
+    memcpy(g1, y, 4 * N), memcpy(g2, y, 4 * N);
+    e->sgd(a1, g1, s1, N, &sgd), p->sgd(a2, g2, s2, N, &sgd);
+    memcpy(g1, x, 4 * N), memcpy(g2, x, 4 * N);
+    e->sgd(a1, g1, NULL, N, &sgd), p->sgd(a2, g2, NULL, N, &sgd);
+    CHECK(memcmp(a1, a2, 4 * N) == 0 && memcmp(s1, s2, 4 * N) == 0, "SGD's bits");
+    ck_lion_step lion = {0.5f, 0.9f, 0.1f, 0.99f, 0.01f, 1e-3f, 0.999f};
+    memcpy(g1, y, 4 * N), memcpy(g2, y, 4 * N);
+    e->lion(a1, g1, s1, N, &lion), p->lion(a2, g2, s2, N, &lion);
+    CHECK(memcmp(a1, a2, 4 * N) == 0 && memcmp(s1, s2, 4 * N) == 0, "Lion's bits");
+    e->round_by_chance(x, (uint16_t *)s1, N, 7, 11), p->round_by_chance(x, (uint16_t *)s2, N, 7, 11);
+    CHECK(memcmp(s1, s2, 2 * N) == 0, "bits rounded by chance");
+    memset(s1, 0, 4 * N), memset(s2, 0, 4 * N);
+    e->adafactor_sums(x, R, W, 0.5f, a1, s1), p->adafactor_sums(x, R, W, 0.5f, a2, s2);
+    CHECK(memcmp(a1, a2, 4 * R) == 0 && memcmp(s1, s2, 4 * W) == 0, "Adafactor's sums");
+    double squares1 = e->adafactor_squares(x, R, W, 0.5f, a1, s1),
+           squares2 = p->adafactor_squares(x, R, W, 0.5f, a2, s2);
+    CHECK(memcmp(&squares1, &squares2, 8) == 0, "Adafactor's squares");
+    memcpy(g1, x, 4 * N), memcpy(g2, x, 4 * N);
+    e->adafactor_apply(v1, g1, R, W, 0.5f, a1, s1, 1e-3f, 0.999f);
+    p->adafactor_apply(v2, g2, R, W, 0.5f, a2, s2, 1e-3f, 0.999f);
+    CHECK(memcmp(v1, v2, 4 * N) == 0 && memcmp(g1, g2, 4 * N) == 0, "Adafactor's bits");
     double sum1 = e->sum_of_squares(x, N), sum2 = p->sum_of_squares(x, N);
     CHECK(memcmp(&sum1, &sum2, 8) == 0, "the norm's bits");
     for (int encoding = CK_F16; encoding <= CK_BF16; encoding++) {

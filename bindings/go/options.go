@@ -249,17 +249,31 @@ type TrainOptions struct {
 	// Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647. nil: 0.
 	WarmupSteps *float64
 
-	// AdamW's decoupled weight decay. Biases and norms are exempt. At least 0. nil: 0.
+	// Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt. At least 0. nil: 0.
 	WeightDecay *float64
 
-	// Decay of AdamW's first moment. 0 to 0.999999999. nil: 0.9.
+	// Decay of AdamW's first moment; Lion's β1. 0 to 0.999999999. nil: 0.9.
 	AdamBeta1 *float64
 
-	// Decay of AdamW's second moment. 0 to 0.999999999. nil: 0.999.
+	// Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99. 0 to 0.999999999. nil: 0.999.
 	AdamBeta2 *float64
 
 	// Added to AdamW's denominator. At least 0. nil: 1e-8.
 	AdamEpsilon *float64
+
+	// The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is trained;
+	// adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; sgd none, or 4 with
+	// momentum. Others than AdamW want other learning rates: Lion a third to a tenth of AdamW's, sgd a far higher one.
+	// One of "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adafactor", "lion_32bit",
+	// "lion_8bit", "sgd". "": "adamw_torch".
+	Optim string
+
+	// Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none.
+	OptimArgs []string
+
+	// What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are rounded up
+	// or down by chance, the same in every run. One of "fp32", "bf16". Source: not in TRL. "": "fp32".
+	OptimStateDtype string
 
 	// Gradients are scaled down to this global norm; 0: never. At least 0. nil: 1.
 	MaxGradNorm *float64
@@ -410,6 +424,9 @@ func (o *TrainOptions) fields() fields {
 	f.real("adam_beta1", o.AdamBeta1)
 	f.real("adam_beta2", o.AdamBeta2)
 	f.real("adam_epsilon", o.AdamEpsilon)
+	f.text("optim", o.Optim)
+	f.texts("optim_args", o.OptimArgs)
+	f.text("optim_state_dtype", o.OptimStateDtype)
 	f.real("max_grad_norm", o.MaxGradNorm)
 	f.integer("per_device_train_batch_size", o.PerDeviceTrainBatchSize)
 	f.integer("per_device_eval_batch_size", o.PerDeviceEvalBatchSize)

@@ -200,14 +200,31 @@ export interface TrainOptions {
     | 'linear' | 'cosine' | 'constant' | 'constant_with_warmup' | 'cosine_with_restarts' | 'polynomial' | 'inverse_sqrt';
   /** Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647. Left out: 0. */
   warmup_steps?: number;
-  /** AdamW's decoupled weight decay. Biases and norms are exempt. At least 0. Left out: 0. */
+  /** Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt. At least 0. Left out: 0. */
   weight_decay?: number;
-  /** Decay of AdamW's first moment. 0 to 0.999999999. Left out: 0.9. */
+  /** Decay of AdamW's first moment; Lion's β1. 0 to 0.999999999. Left out: 0.9. */
   adam_beta1?: number;
-  /** Decay of AdamW's second moment. 0 to 0.999999999. Left out: 0.999. */
+  /** Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99. 0 to 0.999999999. Left out: 0.999. */
   adam_beta2?: number;
   /** Added to AdamW's denominator. At least 0. Left out: 1e-8. */
   adam_epsilon?: number;
+  /**
+   * The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is trained;
+   * adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; sgd none, or 4 with
+   * momentum. Others than AdamW want other learning rates: Lion a third to a tenth of AdamW's, sgd a far higher one.
+   * One of "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adafactor", "lion_32bit", "lion_8bit",
+   * "sgd". Left out: "adamw_torch".
+   */
+  optim?:
+    | 'adamw_torch' | 'adamw_torch_fused' | 'adamw_8bit' | 'adamw_bnb_8bit' | 'adafactor' | 'lion_32bit' | 'lion_8bit' |
+    'sgd';
+  /** Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none. */
+  optim_args?: string[];
+  /**
+   * What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are rounded up
+   * or down by chance, the same in every run. One of "fp32", "bf16". Source: not in TRL. Left out: "fp32".
+   */
+  optim_state_dtype?: 'fp32' | 'bf16';
   /** Gradients are scaled down to this global norm; 0: never. At least 0. Left out: 1. */
   max_grad_norm?: number;
   /** Rows of a micro-batch. pretrain, and sft with packing: sequences of max_length tokens. At least 1. Left out: 8. */

@@ -193,11 +193,31 @@ typedef struct {
     void (*_Nonnull delta_backward)(const ck_delta *x, size_t rows, const float *states, const float *dout, size_t ldo,
                                     float *dS, const ck_delta_gradient *d, float *scratch);
 
-    // MARK: Optimiser (kernels/adamw.h); the same bits in every engine
+    // MARK: Optimisers (kernels/optimizers.h); the same bits in every engine
 
     /// p ← decay·p − step_size · m / (√v · inverse_root_correction + ε) with m, v updated first; g is read and set to
     /// 0.
     void (*_Nonnull adamw)(float *p, float *g, float *m, float *v, size_t count, const ck_adamw_step *step);
+    /// SGD; `m` may be NULL. g is set to 0, as by all of these.
+    void (*_Nonnull sgd)(float *p, float *g, float *_Nullable m, size_t count, const ck_sgd_step *step);
+    /// p ← decay·p − rate · sign(β1 m + (1−β1) g), then m ← β2 m + (1−β2) g.
+    void (*_Nonnull lion)(float *p, float *g, float *m, size_t count, const ck_lion_step *step);
+    /// To bf16, up or down by chance so that the mean is kept. Element number first + i of stream `key` has one chance.
+    void (*_Nonnull round_by_chance)(const float *x, uint16_t *y, size_t count, uint32_t key, uint32_t first);
+    /// x = largest · what the codes stand for.
+    void (*_Nonnull dynamic_decode)(const ck_dynamic_map *map, const uint8_t *codes, float largest, float *x,
+                                    size_t count);
+    /// The codes nearest to x / largest, the lower one of two; returns the largest |x|.
+    float (*_Nonnull dynamic_encode)(const ck_dynamic_map *map, const float *x, uint8_t *codes, size_t count);
+    /// row_sums[i] = Σ_j (scale · g)²; column_sums[j] += Σ_i of the same.
+    void (*_Nonnull adafactor_sums)(const float *g, size_t rows, size_t columns, float scale, float *row_sums,
+                                    float *column_sums);
+    /// Σ u² of u = scale · g · row_factors[i] · column_factors[j].
+    double (*_Nonnull adafactor_squares)(const float *g, size_t rows, size_t columns, float scale,
+                                         const float *row_factors, const float *column_factors);
+    /// p ← decay·p − rate · u with the same u.
+    void (*_Nonnull adafactor_apply)(float *p, float *g, size_t rows, size_t columns, float scale,
+                                     const float *row_factors, const float *column_factors, float rate, float decay);
     /// Σ x² in double.
     double (*_Nonnull sum_of_squares)(const float *x, size_t count);
 } ck_engine;

@@ -127,4 +127,29 @@ typedef struct {
     float epsilon;
     float decay; ///< 1 − learning rate · weight decay
 } ck_adamw_step;
+
+/// The same of SGD: u ← g + weight_decay · p, m ← momentum · m + share · u, p ← p − learning_rate · (direct · u + reach
+/// · m).
+typedef struct {
+    float gradient_scale;
+    float learning_rate, weight_decay;
+    float momentum, share;
+    float direct, reach;
+} ck_sgd_step;
+
+/// The same of Lion.
+typedef struct {
+    float gradient_scale;
+    float beta1, one_minus_beta1;
+    float beta2, one_minus_beta2;
+    float learning_rate;
+    float decay; ///< 1 − learning rate · weight decay
+} ck_lion_step;
+
+/// 256 numbers from −1 or 0 to 1 that a code of 8 bits stands for.
+typedef struct {
+    float values[256];    ///< ascending
+    float middles[256];   ///< between a value and the next; the last is infinite
+    const uint8_t *first; ///< [65536]: the code of the smallest number whose upper half of bits the index is
+} ck_dynamic_map;
 #endif

@@ -11,7 +11,7 @@
 #include "rows.h"
 #include "softmax.h"
 #include "delta.h"
-#include "adamw.h"
+#include "optimizers.h"
 
 static void pack(ck_gemm_precision precision, int is_a, const float *x, size_t ld, int transposed, float alpha,
                  size_t rows, size_t k_from, size_t k_to, size_t k, float *packed) {
@@ -80,5 +80,13 @@ const ck_engine CK_TABLE = {
     .delta_forward = delta_forward,
     .delta_backward = delta_backward,
     .adamw = adamw,
+    .sgd = sgd,
+    .lion = lion,
+    .round_by_chance = round_by_chance,
+    .dynamic_decode = dynamic_decode,
+    .dynamic_encode = dynamic_encode,
+    .adafactor_sums = adafactor_sums,
+    .adafactor_squares = adafactor_squares,
+    .adafactor_apply = adafactor_apply,
     .sum_of_squares = sum_of_squares,
 };

@@ -48,7 +48,8 @@ extension Inspection {
       tokens: pairs * (prompt + 2 * answer), targets: pairs * 2 * answer, longest: prompt + answer)
     for (name, adapter) in [("lora_bytes", lora), ("full_bytes", nil)] {
       let plan = try TrainingPlan.step(
-        model, adapter, batch, threads: ThreadTeam.availableProcessors, separateReference: adapter == nil)
+        model, adapter, batch, optimizer: OptimizerChoice(TrainingOptions.Optimization()),
+        threads: ThreadTeam.availableProcessors, separateReference: adapter == nil)
       trainable[name] = .int(plan.total)
     }
     out["trainable"] = .object(trainable)

@@ -335,22 +335,42 @@ extension TrainingOptions {
       "weight_decay", \.optimization.weightDecay, 0...OptionField.any,
       OptionField.About(
         .optimization, onResume: .noted, range: "at least 0",
-        "AdamW's decoupled weight decay. Biases and norms are exempt.")),
+        "Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt.")),
     .real(
       "adam_beta1", \.optimization.adamBeta1, 0...0.999999999,
       OptionField.About(
         .optimization, onResume: .noted, range: "0 to 0.999999999",
-        "Decay of AdamW's first moment.")),
+        "Decay of AdamW's first moment; Lion's β1.")),
     .real(
       "adam_beta2", \.optimization.adamBeta2, 0...0.999999999,
       OptionField.About(
         .optimization, onResume: .noted, range: "0 to 0.999999999",
-        "Decay of AdamW's second moment.")),
+        "Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99.")),
     .real(
       "adam_epsilon", \.optimization.adamEpsilon, 0...OptionField.any,
       OptionField.About(
         .optimization, onResume: .noted, range: "at least 0",
         "Added to AdamW's denominator.")),
+    .choice(
+      "optim", \.optimization.optim,
+      ["adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adafactor", "lion_32bit", "lion_8bit", "sgd"],
+      OptionField.About(
+        .optimization,
+        "The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is "
+          + "trained; adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; "
+          + "sgd none, or 4 with momentum. Others than AdamW want other learning rates: Lion a third to a tenth of "
+          + "AdamW's, sgd a far higher one.")),
+    .names(
+      "optim_args", \.optimization.optimArgs, [],
+      OptionField.About(
+        .optimization,
+        "Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none.")),
+    .name(
+      "optim_state_dtype", \.optimization.optimStateDtype, ["fp32", "bf16"],
+      OptionField.About(
+        .optimization, source: "not in TRL",
+        "What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are "
+          + "rounded up or down by chance, the same in every run.")),
     .real(
       "max_grad_norm", \.optimization.maxGradNorm, 0...OptionField.any,
       OptionField.About(

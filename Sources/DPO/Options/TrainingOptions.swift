@@ -558,14 +558,24 @@ public struct TrainingOptions: Sendable, Equatable {
     public var lrSchedulerType: ScheduleKind
     /// Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647.
     public var warmupSteps: Double
-    /// AdamW's decoupled weight decay. Biases and norms are exempt. At least 0.
+    /// Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt. At least 0.
     public var weightDecay: Double
-    /// Decay of AdamW's first moment. 0 to 0.999999999.
+    /// Decay of AdamW's first moment; Lion's β1. 0 to 0.999999999.
     public var adamBeta1: Double
-    /// Decay of AdamW's second moment. 0 to 0.999999999.
+    /// Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99. 0 to 0.999999999.
     public var adamBeta2: Double
     /// Added to AdamW's denominator. At least 0.
     public var adamEpsilon: Double
+    /// The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is trained;
+    /// adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; sgd none, or 4
+    /// with momentum. Others than AdamW want other learning rates: Lion a third to a tenth of AdamW's, sgd a far higher
+    /// one.
+    public var optim: OptimizerName
+    /// Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none.
+    public var optimArgs: [String]
+    /// What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are rounded
+    /// up or down by chance, the same in every run. Source: not in TRL.
+    public var optimStateDtype: String
     /// Gradients are scaled down to this global norm; 0: never. At least 0.
     public var maxGradNorm: Double
 
@@ -573,6 +583,7 @@ public struct TrainingOptions: Sendable, Equatable {
     public init(
       learningRate: Double? = nil, lrSchedulerType: ScheduleKind = .linear, warmupSteps: Double = 0.0,
       weightDecay: Double = 0.0, adamBeta1: Double = 0.9, adamBeta2: Double = 0.999, adamEpsilon: Double = 1e-8,
+      optim: OptimizerName = .adamwTorch, optimArgs: [String] = [], optimStateDtype: String = "fp32",
       maxGradNorm: Double = 1.0
     ) {
       self.learningRate = learningRate
@@ -582,6 +593,9 @@ public struct TrainingOptions: Sendable, Equatable {
       self.adamBeta1 = adamBeta1
       self.adamBeta2 = adamBeta2
       self.adamEpsilon = adamEpsilon
+      self.optim = optim
+      self.optimArgs = optimArgs
+      self.optimStateDtype = optimStateDtype
       self.maxGradNorm = maxGradNorm
     }
   }

@@ -170,7 +170,7 @@ public final class Trainer: @unchecked Sendable {
     reference = try choice.make(beside: runner, adapter: adapter, model: model, data: data) {
       method.runner($0, team: team, options: options)
     }
-    optimizer = try Optimizer(parameters, options.adamW, team: team)
+    optimizer = try Optimizer(parameters, OptimizerChoice(options.optimization), team: team)
     gradientSum = try GradientSum(
       parameters, owners: Owners(count: parameters.count, ranks: ranks.count),
       layerCount: model.configuration.layerCount, reproducible: options.batches.reproducibleSums, team: team,
@@ -409,7 +409,7 @@ public final class Trainer: @unchecked Sendable {
         + "\(bad.prefix(10).joined(separator: ", "))); the step was not applied")
   }
 
-  /// The ranks' gradients together, clip, AdamW, zero gradients. Returns the norm before clipping.
+  /// The ranks' gradients together, clip, update, zero gradients. Returns the norm before clipping.
   ///
   /// - Parameter check: throws where a rank cannot go on; then none does.
   private func update(rows: [Int], of data: TokenizedDataset, check: () throws -> Void) throws -> Double {
@@ -573,8 +573,8 @@ public final class Trainer: @unchecked Sendable {
     ck_xxh3(parameters.values.pointer, parameters.count * MemoryLayout<Float>.stride)
   }
 
-  /// AdamW's moments, laid out as `parameters`.
-  var moments: (first: FloatBuffer, second: FloatBuffer) { (optimizer.firstMoments, optimizer.secondMoments) }
+  /// What the optimiser remembers, as checkpoints hold it.
+  var optimizerSections: [CheckpointSection] { optimizer.rule.sections(model: model.configuration) }
 
   func restore(step: Int, tokensSeen: Int, methodState: [Double]) {
     self.step = step

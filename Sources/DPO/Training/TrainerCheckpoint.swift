@@ -20,19 +20,16 @@ extension Trainer {
     if let time = data.templateTime ?? evaluation?.templateTime { header.trainer?["template_time"] = .int(time) }
     let state = source.state(before: step)
     for (name, value) in state.attributes.members { header.trainer?[name] = value }
-    var sections = [parameterSection]
-    let moments = moments
-    for (name, buffer) in [("exp_avg", moments.first), ("exp_avg_sq", moments.second)] {
-      sections.append(
-        CheckpointSection(
-          group: "/optimizer/\(name)", store: parameters, values: UnsafePointer(buffer.pointer),
-          model: model.configuration))
-    }
-    if let store = changingReference {
-      sections.append(CheckpointSection(group: "/reference", store: store, model: model.configuration))
-    }
     try CheckpointWriter.write(
       path: path, header: header, sections: sections, columns: (Trainer.rolloutGroup, state.columns))
+  }
+
+  /// All tensors of a checkpoint.
+  private var sections: [CheckpointSection] {
+    let reference = changingReference.map {
+      CheckpointSection(group: "/reference", store: $0, model: model.configuration)
+    }
+    return [parameterSection] + optimizerSections + (reference.map { [$0] } ?? [])
   }
 
   private static let rolloutGroup = "/rollout"
@@ -147,26 +144,12 @@ extension Trainer {
     guard step >= 0, step <= rows.source.totalSteps else {
       throw DPOError.mismatch("\(path): made after step \(step), but this run has only \(rows.source.totalSteps) steps")
     }
-    let configuration = model.configuration
-    let group = adapter == nil ? "/model" : "/adapter"
-    // Everything is read aside first, so that a file that lacks a part leaves the trainer as it was.
-    let count = parameters.count
-    let staged = try (0..<3).map { _ in try FloatBuffer(count: count) }
-    for (buffer, group) in zip(staged, [group, "/optimizer/exp_avg", "/optimizer/exp_avg_sq"]) {
-      try reader.load(group, into: parameters, values: buffer.pointer, model: configuration)
-    }
-    let stagedReference = try changingReference.map { store in
-      let buffer = try FloatBuffer(count: store.count)
-      try reader.load("/reference", into: store, values: buffer.pointer, model: configuration)
-      return (store, buffer)
-    }
+    // The file is known to have everything before anything changes.
+    try reader.check(sections)
     try rows.source.restore(
       SourceState(attributes: state, columns: reader.columns(Trainer.rolloutGroup)), step: step, file: path)
     try take(rows)
-    for (buffer, target) in zip(staged, [parameters.values, moments.first, moments.second]) {
-      target.pointer.update(from: buffer.pointer, count: count)
-    }
-    if let (store, buffer) = stagedReference { store.values.pointer.update(from: buffer.pointer, count: store.count) }
+    try reader.load(sections)
     restore(step: step, tokensSeen: tokensSeen, methodState: methodState)
     return notes
   }

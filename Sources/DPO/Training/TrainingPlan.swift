@@ -77,7 +77,8 @@ public struct TrainingPlan: Sendable {
     trainableParameters = try TrainingPlan.trained(configuration, lora)
     let shape = BatchShape(tokens: workload.tokens, targets: workload.targets, longest: workload.longest)
     var memory = try TrainingPlan.step(
-      model, lora, shape, threads: threads, separateReference: separateReference,
+      model, lora, shape, optimizer: OptimizerChoice(options.optimization), threads: threads,
+      separateReference: separateReference,
       recomputesBlocks: options.machine.gradientCheckpointing)
     memory.add(
       "sums of gradients",
@@ -106,27 +107,32 @@ public struct TrainingPlan: Sendable {
 
   /// Numbers that are trained: of an adapter, or of the model itself.
   private static func trained(_ configuration: DecoderConfiguration, _ lora: LoRAConfiguration?) throws -> Int {
-    guard let lora else {
-      return configuration.family.parameters(configuration).reduce(0) { $0 + $1.shape.reduce(1, *) }
-    }
-    return try lora.resolve(configuration).reduce(0) {
-      $0 + $1.rank * ($1.module.inputSize + $1.module.outputSize)
+    try trainedShapes(configuration, lora).reduce(0) { $0 + $1.reduce(1, *) }
+  }
+
+  private static func trainedShapes(
+    _ configuration: DecoderConfiguration, _ lora: LoRAConfiguration?
+  ) throws -> [[Int]] {
+    guard let lora else { return configuration.family.parameters(configuration).map(\.shape) }
+    return try lora.resolve(configuration).flatMap {
+      [[$0.rank, $0.module.inputSize], [$0.module.outputSize, $0.rank]]
     }
   }
 
   /// What a step over one batch takes, and the weights with it.
   static func step(
-    _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, threads: Int, separateReference: Bool,
-    recomputesBlocks: Bool = false
+    _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, optimizer: OptimizerChoice, threads: Int,
+    separateReference: Bool, recomputesBlocks: Bool = false
   ) throws -> MemoryPlan {
     var memory = MemoryPlan()
     memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
-    let trained = try trained(model.configuration, lora)
+    let shapes = try trainedShapes(model.configuration, lora)
+    let trained = shapes.reduce(0) { $0 + $1.reduce(1, *) }
     if lora == nil { memory.add("weights", bytes: 4 * trained) }
     if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
     if lora != nil { memory.add("adapter", bytes: 4 * trained) }
     memory.add("gradients", bytes: 4 * trained)
-    memory.add("optimizer", bytes: 8 * trained)
+    memory.add("optimizer", bytes: optimizer.bytes(shapes: shapes))
     func pass(_ mode: ComputationMode) throws {
       let plan = try ModelRunner.plan(
         model.configuration, tokens: batch.tokens, targets: batch.targets, maxLength: batch.longest, mode: mode,

@@ -34,36 +34,44 @@ package final class CheckpointReader: Sendable {
     return out
   }
 
+  /// That the file holds exactly the sections' entries, in the groups that they name.
+  package func check(_ sections: [CheckpointSection]) throws {
+    for section in sections {
+      var found = Dictionary(file.datasets(in: section.group).map { (nameOf($0.path), $0) }) { first, _ in first }
+      for entry in section.entries {
+        guard let dataset = found.removeValue(forKey: entry.name) else {
+          throw DPOError.mismatch("\(path): dataset \(section.group)/\(entry.name) is missing")
+        }
+        guard dataset.shape == entry.fileShape, dataset.element == entry.element else {
+          throw DPOError.mismatch(
+            "\(path): dataset \(dataset.path) has shape \(dataset.shape) of \(dataset.element.rawValue), expected "
+              + "\(entry.fileShape) of \(entry.element.rawValue)")
+        }
+      }
+      if let extra = found.keys.min() {
+        throw DPOError.mismatch("\(path): dataset \(section.group)/\(extra) has no place in the run")
+      }
+    }
+  }
+
+  /// Copies the sections' numbers out of a file that has been checked to have them.
+  package func load(_ sections: [CheckpointSection]) throws {
+    for section in sections {
+      let found = Dictionary(file.datasets(in: section.group).map { (nameOf($0.path), $0) }) { first, _ in first }
+      for entry in section.entries {
+        if let dataset = found[entry.name] { try entry.take(file.bytes(dataset)) }
+      }
+    }
+  }
+
   /// Copies a group into memory laid out as `store`: its values, or `values` (an optimiser's moments). The group must hold
   /// exactly the store's entries.
   package func load(
     _ group: String, into store: ParameterStore, values: UnsafeMutablePointer<Float>? = nil,
     model: DecoderConfiguration
   ) throws {
-    let base = values ?? store.values.pointer
-    let transposed = transposedNames(model)
-    var tensors = try tensors(group)
-    for entry in store.entries {
-      guard let tensor = tensors.removeValue(forKey: entry.name) else {
-        throw DPOError.mismatch("\(path): dataset \(group)/\(entry.name) is missing")
-      }
-      let turned = transposed.contains(entry.name) && entry.shape.count == 2
-      let expected = turned ? entry.shape.reversed() : entry.shape
-      guard tensor.shape == expected else {
-        throw DPOError.mismatch(
-          "\(path): dataset \(group)/\(entry.name) has shape \(tensor.shape), expected \(expected)")
-      }
-      let out = UnsafeMutableBufferPointer(start: base + entry.offset, count: entry.count)
-      if turned {
-        let floats = tensor.bytes.assumingMemoryBound(to: Float.self)
-        guard let source = floats.baseAddress else { continue }
-        transpose(source, rows: tensor.shape[0], columns: tensor.shape[1], into: out)
-      } else {
-        UnsafeMutableRawBufferPointer(out).copyMemory(from: tensor.bytes)
-      }
-    }
-    if let extra = tensors.keys.min() {
-      throw DPOError.mismatch("\(path): dataset \(group)/\(extra) has no place in the run")
-    }
+    let section = CheckpointSection(group: group, store: store, values: values, model: model)
+    try check([section])
+    try load([section])
   }
 }

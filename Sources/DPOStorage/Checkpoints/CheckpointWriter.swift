@@ -1,21 +1,31 @@
 import DPOBase
 import DPOModel
+import DPOTensor
 
 /// Tensors that go into one group of a file.
 package struct CheckpointSection {
-  /// Float32 numbers in our layout ([out, in]), valid while the file is written.
+  /// A tensor's numbers, in memory that is valid while the file is written or read.
+  package enum Numbers {
+    case float32(UnsafeMutablePointer<Float>)
+    /// Files hold f32.
+    case bfloat16(UnsafeMutablePointer<UInt16>)
+    /// Codes of 8 bits.
+    case uint8(UnsafeMutablePointer<UInt8>)
+  }
+
+  /// Numbers in our layout ([out, in]).
   package struct Entry {
     package var name: String
     package var shape: [Int]
-    package var pointer: UnsafePointer<Float>
+    package var numbers: Numbers
     /// Files hold the transpose (GPT-2's linear layers).
     package var transposed: Bool
 
-    package init(name: String, shape: [Int], pointer: UnsafePointer<Float>, transposed: Bool = false) {
+    package init(name: String, shape: [Int], numbers: Numbers, transposed: Bool = false) {
       self.name = name
       self.shape = shape
-      self.pointer = pointer
-      self.transposed = transposed
+      self.numbers = numbers
+      self.transposed = transposed && shape.count == 2
     }
   }
 
@@ -30,20 +40,28 @@ package struct CheckpointSection {
 
   /// The numbers at `values` (the store's own by default; an optimiser's moments), laid out as the store's.
   package init(
-    group: String, store: ParameterStore, values: UnsafePointer<Float>? = nil, model: DecoderConfiguration
+    group: String, store: ParameterStore, values: UnsafeMutablePointer<Float>? = nil, model: DecoderConfiguration
   ) {
-    let base = values ?? UnsafePointer(store.values.pointer)
+    let base = values ?? store.values.pointer
     let transposed = transposedNames(model)
     self.init(
       group: group,
       entries: store.entries.map {
-        Entry(name: $0.name, shape: $0.shape, pointer: base + $0.offset, transposed: transposed.contains($0.name))
+        Entry(
+          name: $0.name, shape: $0.shape, numbers: .float32(base + $0.offset), transposed: transposed.contains($0.name))
       })
   }
 }
 
+extension CheckpointSection {
+  /// Adds a parameter's numbers, or as many of another kind in the same layout.
+  package mutating func add(_ entry: ParameterStore.Entry, _ numbers: Numbers, transposed: Bool) {
+    entries.append(Entry(name: entry.name, shape: entry.shape, numbers: numbers, transposed: transposed))
+  }
+}
+
 /// Parameters whose transpose Hugging Face's files hold.
-func transposedNames(_ model: DecoderConfiguration) -> Set<String> {
+package func transposedNames(_ model: DecoderConfiguration) -> Set<String> {
   Set(model.family.parameters(model).lazy.filter(\.transposedInFile).map(\.name))
 }
 
@@ -65,15 +83,62 @@ package enum CheckpointWriter {
   }
 
   private static func write(_ entry: CheckpointSection.Entry, to path: String, _ writer: HDF5Writer) throws {
-    guard entry.transposed, entry.shape.count == 2 else {
-      return try writer.dataset(path, shape: entry.shape, floats: entry.pointer)
+    let count = entry.shape.reduce(1, *)
+    switch entry.numbers {
+    case .float32(let numbers) where !entry.transposed:
+      try writer.dataset(path, shape: entry.shape, floats: numbers)
+    case .uint8(let codes):
+      try writer.dataset(
+        path, shape: entry.shape, element: .uint8, source: .memory(UnsafeRawBufferPointer(start: codes, count: count)))
+    case .float32, .bfloat16:
+      try writer.dataset(
+        path, shape: entry.fileShape, element: .float32,
+        source: .produced { buffer in try entry.copy(into: buffer.assumingMemoryBound(to: Float.self)) })
     }
-    let (rows, columns) = (entry.shape[0], entry.shape[1])
-    try writer.dataset(
-      path, shape: [columns, rows], element: .float32,
-      source: .produced { buffer in
-        transpose(entry.pointer, rows: rows, columns: columns, into: buffer.assumingMemoryBound(to: Float.self))
-      })
+  }
+}
+
+extension CheckpointSection.Entry {
+  var fileShape: [Int] { transposed ? shape.reversed() : shape }
+
+  var element: HDF5Element { if case .uint8 = numbers { .uint8 } else { .float32 } }
+
+  /// The numbers as a file has them.
+  fileprivate func copy(into out: UnsafeMutableBufferPointer<Float>) throws {
+    switch numbers {
+    case .float32(let floats) where transposed: transpose(floats, rows: shape[0], columns: shape[1], into: out)
+    case .bfloat16(let halves):
+      guard transposed else {
+        for index in out.indices { out[index] = Float(bitPattern: UInt32(halves[index]) << 16) }
+        return
+      }
+      let floats = try FloatBuffer(count: out.count)
+      for index in out.indices { floats.pointer[index] = Float(bitPattern: UInt32(halves[index]) << 16) }
+      transpose(floats.pointer, rows: shape[0], columns: shape[1], into: out)
+    case .float32, .uint8: throw DPOError(.internal, "\(name): nothing to convert")
+    }
+  }
+
+  /// Takes the numbers of a dataset that has been checked.
+  func take(_ bytes: UnsafeRawBufferPointer) throws {
+    let count = shape.reduce(1, *)
+    switch numbers {
+    case .uint8(let codes): UnsafeMutableRawBufferPointer(start: codes, count: count).copyMemory(from: bytes)
+    case .float32(let floats) where !transposed:
+      UnsafeMutableRawBufferPointer(start: floats, count: 4 * count).copyMemory(from: bytes)
+    case .float32(let floats):
+      turn(bytes, into: UnsafeMutableBufferPointer(start: floats, count: count))
+    case .bfloat16(let halves):
+      let scratch = try FloatBuffer(count: transposed ? count : 0)
+      if transposed { turn(bytes, into: scratch.buffer) }
+      let source = transposed ? UnsafePointer(scratch.pointer) : bytes.assumingMemoryBound(to: Float.self).baseAddress
+      for index in 0..<count { halves[index] = UInt16((source?[index] ?? 0).bitPattern >> 16) }
+    }
+  }
+
+  private func turn(_ bytes: UnsafeRawBufferPointer, into out: UnsafeMutableBufferPointer<Float>) {
+    guard let source = bytes.assumingMemoryBound(to: Float.self).baseAddress else { return }
+    transpose(source, rows: shape[1], columns: shape[0], into: out)
   }
 }
 

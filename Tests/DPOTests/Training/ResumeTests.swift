@@ -6,11 +6,15 @@ import Testing
 
 /// Runs that stop and go on end in the same bits as runs that never stopped.
 @Suite(.timeLimit(.minutes(10))) struct ResumeTests {
+  static let optimizers = [
+    "optim adamw_8bit", "optim adafactor", "optim lion_32bit", "optim lion_8bit", "optim sgd", "optim sgd momentum=0.9",
+    "optim adamw_torch bf16", "optim sgd momentum=0.9 bf16 gpt2",
+  ]
   static let kinds =
     [
       "full", "lora with dropout", "reference synced", "reference precomputed", "from an adapter", "sft", "reward",
       "reward lora", "checkpointing", "bco", "ranked precomputed",
-    ] + Engine.available.map(\.name) + Engine.available.map { "bf16 " + $0.name }
+    ] + optimizers + Engine.available.map(\.name) + Engine.available.map { "bf16 " + $0.name }
 
   @Test(arguments: kinds) func aResumedRunEndsInTheSameBits(kind: String) throws {
     let folder = try TemporaryDirectory()
@@ -79,7 +83,7 @@ import Testing
 
     for (what, change) in [
       ("beta", { $0.method.beta = 0.3 }), ("seed", { $0.batches.seed = 1 }),
-      ("loss_type", { $0.method.lossType = ["ipo"] }),
+      ("loss_type", { $0.method.lossType = ["ipo"] }), ("optim", { $0.optimization.optim = .lion32bit }),
       ("max_length", { $0.rows.maxLength = 40 }),
     ] as [(String, (inout TrainingOptions) -> Void)] {
       let other = try makeTrainer("full", change: change)
@@ -205,10 +209,15 @@ import Testing
     case "bco":
       options.method.name = "bco"
       options.batches.maxSteps = 9
+    case _ where kind.hasPrefix("optim "):
+      let words = kind.split(separator: " ").map(String.init)
+      options.optimization.optim = try #require(OptimizerName(rawValue: words[1]))
+      options.optimization.optimArgs = words.filter { $0.contains("=") }
+      options.optimization.optimStateDtype = words.contains("bf16") ? "bf16" : "fp32"
     default: break
     }
     change(&options)
-    let model = try ModelFile.open(Fixtures.path(name))
+    let model = try ModelFile.open(Fixtures.path(kind.hasSuffix("gpt2") ? "models/gpt2" : name))
     let rows = try model.dataset(.file(Fixtures.path(data)), options: options.dataset())
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows,

@@ -14,7 +14,8 @@ import Testing
     "llama-untied-reward-implicit", "qwen2-lora-reward", "llama-tied-lora-reward-chat", "mistral-apo-zero",
     "llama-tied-cpo", "mistral-cpo-hinge", "qwen2-cpo-ipo", "llama-untied-simpo", "qwen3-lora-alphapo",
     "llama-tied-orpo", "qwen3-orpo",
-    "qwen3-sft-dft",
+    "qwen3-sft-dft", "llama-tied-adafactor", "gpt2-adafactor", "gpt2-sgd", "qwen3-sgd", "mistral-lion",
+    "llama-untied-adamw-8bit", "qwen2-lion-8bit", "qwen3-lora-adafactor",
     "llama-untied-sft-packed", "qwen3-sft-packed-completions", "qwen2-sft-assistant", "qwen2-sft-assistant-packed",
   ]
 
@@ -31,13 +32,15 @@ import Testing
 
   private func follow(_ name: String, _ golden: JSON) throws {
     let trainer = try TRLTrajectoryTests.trainer(golden)
+    // The first step within 1e-5; rounding grows with every update. Where it tips a code of 8 bits over, a number moves by up to
+    // a tenth more or less.
+    let later = name.hasSuffix("8bit") ? 1e-2 : 1e-3
     for expected in try #require(golden["steps"]?.array) {
       let record = try trainer.takeStep()
-      // The first step within 1e-5; rounding grows with every update.
-      compare(record, expected, tolerance: record.step == 1 ? 1e-5 : 1e-3, "\(name) step \(record.step)")
+      compare(record, expected, tolerance: record.step == 1 ? 1e-5 : later, "\(name) step \(record.step)")
       #expect(abs(record.epoch - (expected["epoch"]?.double ?? -1)) < 1e-9, "\(name) step \(record.step)")
     }
-    compare(try trainer.evaluate(), try #require(golden["evaluation"]), tolerance: 1e-3, "\(name) evaluation")
+    compare(try trainer.evaluate(), try #require(golden["evaluation"]), tolerance: later, "\(name) evaluation")
     for (tensor, expected) in golden["tensors"]?.object?.members ?? [] {
       let entry = try #require(trainer.parameters[tensor], "\(name) \(tensor)")
       let values = UnsafeBufferPointer(start: trainer.parameters.values.pointer + entry.offset, count: entry.count)

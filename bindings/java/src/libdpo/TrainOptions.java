@@ -355,19 +355,19 @@ public final class TrainOptions extends Options {
     return this;
   }
 
-  /** AdamW's decoupled weight decay. Biases and norms are exempt. At least 0. Default: 0. */
+  /** Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt. At least 0. Default: 0. */
   public TrainOptions weightDecay(double value) {
     set("weight_decay", value);
     return this;
   }
 
-  /** Decay of AdamW's first moment. 0 to 0.999999999. Default: 0.9. */
+  /** Decay of AdamW's first moment; Lion's β1. 0 to 0.999999999. Default: 0.9. */
   public TrainOptions adamBeta1(double value) {
     set("adam_beta1", value);
     return this;
   }
 
-  /** Decay of AdamW's second moment. 0 to 0.999999999. Default: 0.999. */
+  /** Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99. 0 to 0.999999999. Default: 0.999. */
   public TrainOptions adamBeta2(double value) {
     set("adam_beta2", value);
     return this;
@@ -376,6 +376,33 @@ public final class TrainOptions extends Options {
   /** Added to AdamW's denominator. At least 0. Default: 1e-8. */
   public TrainOptions adamEpsilon(double value) {
     set("adam_epsilon", value);
+    return this;
+  }
+
+  /**
+   * The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is trained;
+   * adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; sgd none, or 4 with
+   * momentum. Others than AdamW want other learning rates: Lion a third to a tenth of AdamW's, sgd a far higher one.
+   * One of "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adafactor", "lion_32bit", "lion_8bit",
+   * "sgd". Default: "adamw_torch".
+   */
+  public TrainOptions optim(String value) {
+    set("optim", value);
+    return this;
+  }
+
+  /** Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none. */
+  public TrainOptions optimArgs(String... value) {
+    set("optim_args", value);
+    return this;
+  }
+
+  /**
+   * What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are rounded up
+   * or down by chance, the same in every run. One of "fp32", "bf16". Source: not in TRL. Default: "fp32".
+   */
+  public TrainOptions optimStateDtype(String value) {
+    set("optim_state_dtype", value);
     return this;
   }
 

@@ -324,14 +324,26 @@ pub struct dpo_train_options {
     pub lr_scheduler_type: *const c_char,
     /// Steps over which the rate rises from 0; below 1: that fraction of all steps. 0 to 2147483647. Default 0.
     pub warmup_steps: f64,
-    /// AdamW's decoupled weight decay. Biases and norms are exempt. At least 0. Default 0.
+    /// Decoupled weight decay; sgd adds it to the gradients. Biases and norms are exempt. At least 0. Default 0.
     pub weight_decay: f64,
-    /// Decay of AdamW's first moment. 0 to 0.999999999. Default 0.9.
+    /// Decay of AdamW's first moment; Lion's β1. 0 to 0.999999999. Default 0.9.
     pub adam_beta1: f64,
-    /// Decay of AdamW's second moment. 0 to 0.999999999. Default 0.999.
+    /// Decay of AdamW's second moment; Lion's β2, which its paper has at 0.99. 0 to 0.999999999. Default 0.999.
     pub adam_beta2: f64,
     /// Added to AdamW's denominator. At least 0. Default 1e-8.
     pub adam_epsilon: f64,
+    /// The optimiser. adamw_torch, also called adamw_torch_fused, keeps 8 bytes for each number that is trained;
+    /// adamw_8bit, also called adamw_bnb_8bit, 2; adafactor next to none; lion_32bit 4; lion_8bit 1; sgd none, or 4
+    /// with momentum. Others than AdamW want other learning rates: Lion a third to a tenth of AdamW's, sgd a far
+    /// higher one. One of "adamw_torch", "adamw_torch_fused", "adamw_8bit", "adamw_bnb_8bit", "adafactor",
+    /// "lion_32bit", "lion_8bit", "sgd". Default "adamw_torch".
+    pub optim: *const c_char,
+    /// Settings of sgd: momentum=0.9, dampening=0, nesterov=true. The other optimisers have none. Names are joined by
+    /// commas. Default NULL.
+    pub optim_args: *const c_char,
+    /// What adamw_torch, lion_32bit and sgd keep their states in: bf16 takes half as much memory. Numbers are rounded
+    /// up or down by chance, the same in every run. Source: not in TRL. One of "fp32", "bf16". Default "fp32".
+    pub optim_state_dtype: *const c_char,
     /// Gradients are scaled down to this global norm; 0: never. At least 0. Default 1.
     pub max_grad_norm: f64,
     /// Rows of a micro-batch. pretrain, and sft with packing: sequences of max_length tokens. At least 1. Default 8.
