@@ -4,6 +4,7 @@ SWIFT ?= swift
 PYTHON ?= python3
 CC ?= cc
 CXX ?= c++
+MPICC ?= mpicc
 PREFIX ?= /usr/local
 DESTDIR ?=
 
@@ -21,7 +22,7 @@ export SWIFT_FLAGS := -Xswiftc -Xfrontend -Xswiftc -disable-implicit-string-proc
   --pkg-config-path .cache/static/pkgconfig --disable-local-rpath
 SWIFT_BUILD := $(SWIFT) build -c release $(SWIFT_FLAGS)
 
-.PHONY: help options abi docs deps model build demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install carries wheel dist deb test-packages format clean
+.PHONY: help options abi docs deps model build mpi demo paper test test-peers test-bindings test-arm64 bench fuzz sanitize install carries wheel dist deb test-packages format clean
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -42,6 +43,7 @@ docs: build ## the references of the Swift API and the Python package as static 
 deps: ## install what the build needs: Debian packages, and small Python packages in .cache/venv
 	@scripts/deps "$(PYTHON)" "$(VENV)"
 	@scripts/static .cache/static
+	@scripts/deps "$(PYTHON)" "$(VENV)" openmpi-bin libopenmpi-dev || echo "Without them one process trains, not several together."
 
 model: deps ## download the 135M-parameter model that demo, tests and bench use (93 MB, once)
 	@$(VENV)/bin/python examples/data/fetch_model.py .cache
@@ -52,6 +54,11 @@ build: deps ## compile, and stage build/{bin,lib,include} that works where it li
 	@echo "== Compiling the dpo command"
 	@$(SWIFT_BUILD) --product dpo
 	@scripts/stage "$(RELEASE)" "$(BUILD)" "$(VERSION)" "$(ABI)"
+	@if command -v "$(MPICC)" >/dev/null; then scripts/mpi "$(MPICC)" "$(BUILD)"; else \
+	  echo "There is no $(MPICC), so libdpo-mpi.so (docs/distributed.md) is not built."; fi
+
+mpi: ## libdpo-mpi.so, by which several processes train one model, with the MPI of MPICC=mpicc; part of build where that is
+	@scripts/mpi "$(MPICC)" "$(BUILD)"
 
 demo: build ## preference-tune a real model (or MODEL=path) on film reviews, about 6 minutes: the paper's experiment in small
 	@echo "== Compiling the demo"
@@ -107,12 +114,13 @@ dist: carries ## library, command and header for other machines, as build/libdpo
 	@SWIFT="$(SWIFT)" scripts/dist "$(BUILD)" "$(VERSION)"
 
 deb: carries ## Debian packages of library, header, command and Python package, in build/deb
-	@scripts/deps "$(PYTHON)" "$(VENV)" debhelper dh-python
+	@scripts/deps "$(PYTHON)" "$(VENV)" debhelper dh-python openmpi-bin libopenmpi-dev
+	@scripts/mpi mpicc.openmpi "$(BUILD)"
 	@scripts/deb "$(BUILD)" "$(VERSION)"
 
 format: deps ## format the Swift and C sources in place, and those of bindings whose language is installed
 	@$(SWIFT) format -i -r -p Sources Tests examples Package.swift
-	@find Sources Tests examples bindings include/dpo.hpp -name '*.[ch]' -o -name '*.[ch]pp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
+	@find Sources plugins Tests examples bindings include/dpo.hpp -name '*.[ch]' -o -name '*.[ch]pp' | xargs $(VENV)/bin/clang-format -i && echo "Formatted."
 	@if command -v gofmt >/dev/null; then gofmt -w bindings/go; fi
 	@if command -v cargo-fmt >/dev/null; then cargo fmt --all --manifest-path bindings/rust/Cargo.toml; fi
 

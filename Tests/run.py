@@ -1,6 +1,6 @@
 """Runs every test of the project: what `make test` calls. The last line is the sum; the exit status says whether all is well.
 
-Usage: Tests/run.py [SUITE...]    suites: style swift docs kernels arm64-kernels abi c sanitize python hostile (all without arguments)
+Usage: Tests/run.py [SUITE...]    suites: style swift docs kernels arm64-kernels abi c sanitize python mpi hostile (all without arguments)
 """
 
 import os
@@ -55,7 +55,7 @@ def c_is_formatted() -> bool:
     if not tool.exists():
         print(f"   There is no {tool}: run make deps, and this program with .cache/venv/bin/python.")
         return False
-    sources = [str(path) for folder in ("Sources", "Tests", "examples", "bindings") for suffix in ("c", "h", "cpp")
+    sources = [str(path) for folder in ("Sources", "plugins", "Tests", "examples", "bindings") for suffix in ("c", "h", "cpp")
                for path in sorted((ROOT / folder).rglob(f"*.{suffix}"))]
     sources.append(str(ROOT / "include/dpo.hpp"))
     return succeeds([str(tool), "--dry-run", "-Werror", *sources])
@@ -225,6 +225,11 @@ def python() -> "tuple[int, int]":
     return unittests(ROOT / "Tests/python")
 
 
+def mpi() -> "tuple[int, int]":
+    """Several processes that train one model, under mpirun."""
+    return unittests(ROOT / "Tests/mpi")
+
+
 def hostile() -> "tuple[int, int]":
     """Damaged and hostile files against the command: one clear sentence, no crash, nothing written."""
     tested = run(
@@ -239,7 +244,7 @@ def hostile() -> "tuple[int, int]":
 
 
 def unittests(directory: pathlib.Path) -> "tuple[int, int]":
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'bindings/python'}:{directory}", "LIBDPO_LIBRARY": str(BUILD / "lib/libdpo.so.0")}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'bindings/python'}:{directory}:{ROOT / 'Tests/python'}", "LIBDPO_LIBRARY": str(BUILD / "lib/libdpo.so.0")}
     passed = failed = 0
     for source in sorted(directory.glob("test_*.py")):
         tested = run(
@@ -273,7 +278,7 @@ def add(
 
 
 SUITES = {"style": style, "swift": swift, "docs": docs, "kernels": kernels, "arm64-kernels": arm64_kernels, "abi": abi, "c": c,
-          "sanitize": sanitize, "python": python, "hostile": hostile}
+          "sanitize": sanitize, "python": python, "mpi": mpi, "hostile": hostile}
 
 
 def main() -> int:
