@@ -101,7 +101,7 @@ static int32_t fail_with(engine *engine, int code, const char *what) {
     char text[MPI_MAX_ERROR_STRING] = "";
     int length = 0;
     MPI_Error_string(code, text, &length);
-    return fail(engine, "%s: %s failed: %.300s", engine->name, what, text);
+    return fail(engine, "%s failed: %.300s", what, text);
 }
 
 /* "rank 2", "ranks 1, 2, 5 and 12 more". */
@@ -132,10 +132,9 @@ static void judge(engine *engine, double waited) {
     char ranks[128];
     int purpose = any(engine, LEAVE) ? LEAVE : any(engine, ALL_GATHER) && any(engine, ALL_TO_ALL) ? ALL_GATHER : 0;
     name_ranks(ranks, sizeof ranks, engine->purposes, engine->size, purpose);
-    if (purpose == LEAVE) snprintf(engine->answer, TEXT, "%s left while others went on (%s)", ranks, engine->name);
-    else if (purpose)
-        snprintf(engine->answer, TEXT, "%s called all_gather, others all_to_all (%s)", ranks, engine->name);
-    else snprintf(engine->answer, TEXT, "%s did not come within %.3g seconds (%s)", ranks, waited, engine->name);
+    if (purpose == LEAVE) snprintf(engine->answer, TEXT, "%s left while others went on", ranks);
+    else if (purpose) snprintf(engine->answer, TEXT, "%s called all_gather, others all_to_all", ranks);
+    else snprintf(engine->answer, TEXT, "%s did not come within %.3g seconds", ranks, waited);
 }
 
 static bool all_agree(const engine *engine, int missing) {
@@ -179,9 +178,7 @@ static int32_t meet_at_rank_0(engine *engine) {
     }
     if (!good) return fail(engine, "%s", engine->answer);
     if (code != MPI_SUCCESS) return fail_with(engine, code, "answering the other ranks");
-    return all ? 0
-               : fail(engine, "the other ranks took no message within %.3g seconds (%s)", engine->timeout,
-                      engine->name);
+    return all ? 0 : fail(engine, "the other ranks took no message within %.3g seconds", engine->timeout);
 }
 
 static int32_t meet_elsewhere(engine *engine) {
@@ -195,7 +192,7 @@ static int32_t meet_elsewhere(engine *engine) {
         code = MPI_Testall(2, requests, &all, statuses);
         if (code == MPI_SUCCESS && all) break;
         if (code == MPI_SUCCESS && !goes_on(&waiting))
-            return fail(engine, "rank 0 did not come within %.3g seconds (%s)", now() - waiting.start, engine->name);
+            return fail(engine, "rank 0 did not come within %.3g seconds", now() - waiting.start);
     }
     int length = 0;
     if (code == MPI_SUCCESS) code = MPI_Get_count(&statuses[1], MPI_CHAR, &length);
@@ -231,8 +228,8 @@ static int32_t finish(engine *engine, int code, MPI_Request *request, const char
         code = MPI_Test(request, &done, MPI_STATUS_IGNORE);
         if (code == MPI_SUCCESS && done) return 0;
         if (code == MPI_SUCCESS && !goes_on(&waiting))
-            return fail(engine, "%s was not done within %.3g seconds, though every rank had come (%s)", what,
-                        engine->timeout, engine->name);
+            return fail(engine, "%s was not done within %.3g seconds, though every rank had come", what,
+                        engine->timeout);
     }
     return fail_with(engine, code, what);
 }
