@@ -177,6 +177,23 @@ static void absent(int rank) {
     sleep(8); /* mpirun ends all when the first of them does without MPI_Finalize */
 }
 
+/* Calls until the ranks lose each other. */
+static void until_lost(void) {
+    open_or_say(3);
+    gather(1000);
+    printf("rank %d: begun\n", (int)mpi.rank);
+    fflush(stdout);
+    size_t *bytes = calloc((size_t)mpi.size, sizeof *bytes);
+    double start = seconds(CLOCK_MONOTONIC);
+    while (mpi.all_gather(mpi.context, NULL, NULL, bytes) == 0) {
+        CHECK(seconds(CLOCK_MONOTONIC) - start < 60);
+        nanosleep(&(struct timespec){.tv_nsec = 50000000}, NULL);
+    }
+    printf("rank %d: %s\n", (int)mpi.rank, mpi.last_error(mpi.context));
+    fflush(stdout);
+    _exit(5);
+}
+
 /* The last rank releases in an orderly way while the others go on: they learn of it at once. */
 static void leaves(void) {
     open_or_say(60);
@@ -283,6 +300,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(scenario, "late")) late();
     else if (!strcmp(scenario, "latency")) latency();
     else if (!strcmp(scenario, "absent")) absent(atoi(argv[3]));
+    else if (!strcmp(scenario, "until-lost")) until_lost();
     else if (!strcmp(scenario, "leaves")) leaves();
     else if (!strcmp(scenario, "confused")) confused();
     else if (!strcmp(scenario, "threads")) threads();

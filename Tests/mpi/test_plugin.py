@@ -14,6 +14,10 @@ from support import ROOT
 FLAGS = ["-std=c17", "-Wall", "-Wextra", "-Werror", "-O1", f"-I{ROOT}/include"]
 
 
+def open_mpi_compiler() -> str:
+    return shutil.which("mpicc.openmpi") or "mpicc"
+
+
 def compile_host(mpicc: str, folder: str) -> str:
     program = f"{folder}/{pathlib.Path(mpicc).name}-host"
     subprocess.run([mpicc, *FLAGS, str(ROOT / "Tests/mpi/plugin.c"), "-o", program, "-lpthread", "-ldl"], check=True)
@@ -27,7 +31,7 @@ class Plugin(unittest.TestCase):
         folder = tempfile.TemporaryDirectory(prefix="dpo-mpi-")
         cls.addClassCleanup(folder.cleanup)
         cls.folder = folder.name
-        cls.host = compile_host(shutil.which("mpicc.openmpi") or "mpicc", cls.folder)
+        cls.host = compile_host(open_mpi_compiler(), cls.folder)
 
     def drive(self, count: int, *scenario: object) -> "tuple[int, str]":
         return ranks.run(count, self.host, ranks.PLUGIN, *scenario)

@@ -1,0 +1,44 @@
+"""Two network namespaces as two machines: TCP between them, and what happens when the cable is taken out."""
+
+import tempfile
+import time
+import unittest
+
+import ranks
+from test_plugin import compile_host, open_mpi_compiler
+
+if not ranks.MISSING:
+    ranks.Machines.look()
+MISSING = ranks.MISSING or ranks.Machines.MISSING
+
+
+@unittest.skipIf(MISSING, MISSING)
+class TwoMachines(unittest.TestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="dpo-mpi-")
+        self.addCleanup(folder.cleanup)
+        self.host = compile_host(open_mpi_compiler(), folder.name)
+        self.machines = ranks.Machines()
+        self.machines.__enter__()
+        self.addCleanup(self.machines.close)
+
+    def test_bytes_go_through_the_cable(self) -> None:
+        status, output = self.machines.start(self.host, ranks.PLUGIN, "correct").wait()
+        self.assertEqual((status, output.count(": done")), (0, 2), output)
+        before = self.machines.sent()
+        _, output = self.machines.start(self.host, ranks.PLUGIN, "large", 100_000_000).wait()
+        self.assertNotIn("FAILED", output)
+        # 50 MB each way by either function.
+        self.assertGreater(self.machines.sent() - before, 200_000_000)
+
+    def test_the_cable_is_taken_out(self) -> None:
+        running = self.machines.start(self.host, ranks.PLUGIN, "until-lost")
+        time.sleep(4)
+        self.machines.cut()
+        _, output = running.wait(20)
+        self.assertIn("rank 0: begun", output)
+        self.assertIn("rank 0: rank 1 did not come within", output)
+
+
+if __name__ == "__main__":
+    unittest.main()
