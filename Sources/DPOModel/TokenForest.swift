@@ -81,6 +81,48 @@ public struct TokenForest: Sendable {
     return sequence
   }
 
+  /// As many of its first trees as have at most so many tokens together; where the first one has more, that one with all its
+  /// segments shortened alike. What predicts the first token behind a segment still does.
+  package func shortened(to most: Int) -> TokenForest {
+    var roots: [Int] = []
+    for segment in segments { roots.append(segment.parent.map { roots[$0] } ?? roots.count) }
+    var sizes: [Int: Int] = [:]
+    for (segment, root) in zip(segments, roots) { sizes[root, default: 0] += segment.count }
+    var kept: Set<Int> = []
+    var total = 0
+    for (root, size) in sizes.sorted(by: { $0.key < $1.key }) {
+      guard kept.isEmpty || total + size <= most else { break }
+      kept.insert(root)
+      total += size
+    }
+    let share = min(1, Double(most) / Double(max(1, total)))
+    var result = TokenForest()
+    /// Where each row has gone, -1: nowhere; and each segment.
+    var rowOf = [Int32](repeating: -1, count: tokens.count)
+    var segmentOf = [Int](repeating: 0, count: segments.count)
+    for (index, segment) in segments.enumerated() where kept.contains(roots[index]) {
+      let count = max(1, Int(Double(segment.count) * share))
+      let ids = tokens[segment.start..<segment.start + count]
+      segmentOf[index] = result.append(ids, parent: segment.parent.map { segmentOf[$0] })
+      let start = result.tokens.count - count
+      for offset in 0..<count { rowOf[segment.start + offset] = Int32(start + offset) }
+      rowOf[segment.start + segment.count - 1] = Int32(start + count - 1)
+    }
+    var sequenceOf: [Int32?] = []
+    for last in lastRows {
+      let row = last < 0 ? -1 : Int(rowOf[last])
+      sequenceOf.append(row < 0 ? nil : Int32(result.sequenceCount))
+      guard row >= 0 else { continue }
+      result.lastRows.append(row)
+      result.sequenceCount += 1
+    }
+    for target in targets {
+      guard let sequence = sequenceOf[Int(target.sequence)], rowOf[Int(target.row)] >= 0 else { continue }
+      result.targets.append(Target(row: rowOf[Int(target.row)], token: target.token, sequence: sequence))
+    }
+    return result
+  }
+
   private mutating func append(_ ids: some Collection<Int32>, parent: Int?) -> Int {
     let position = parent.map { segments[$0].position + segments[$0].count } ?? 0
     segments.append(Segment(start: tokens.count, count: ids.count, parent: parent, position: position))

@@ -1,63 +1,79 @@
 import DPOModel
 
-/// How long micro-batches take, from some of them: forward, loss and backward as in a step, whose gradients are thrown away.
+/// How long passes over forests take, from timing some blocks of the model on two small ones (see `Excerpt`): with a large
+/// model, or long rows, a whole micro-batch takes minutes.
+struct PassTimes {
+  /// What is timed, and at what sizes.
+  private struct Sample {
+    let size: PassSize
+    let seconds: PassSeconds
+  }
+
+  /// The smaller first; one where both have the same size.
+  private var samples: [Sample] = []
+
+  /// Seconds over a forest of that size: a line through the samples.
+  func seconds(_ size: PassSize) -> Double {
+    guard let last = samples.last else { return 0 }
+    func line(_ x: (PassSize) -> Int, _ y: (PassSeconds) -> Double) -> Double {
+      let (x0, y0, at) = (Double(x(last.size)), y(last.seconds), Double(x(size)))
+      guard let first = samples.first, x(first.size) < x(last.size) else { return x0 > 0 ? y0 / x0 * at : 0 }
+      // Between what all of it grows with its size, and what none of it does.
+      let slope = min(y0 / x0, max(0, y0 - y(first.seconds)) / (x0 - Double(x(first.size))))
+      return max(0, y0 + slope * (at - x0))
+    }
+    let attention = last.size.pairs > 0 ? last.seconds.attention / last.size.pairs * size.pairs : 0
+    return line(\.tokens, \.blocks) + line(\.headRows, \.head) + attention
+  }
+
+  mutating func add(_ size: PassSize, _ seconds: PassSeconds) {
+    samples.append(Sample(size: size, seconds: seconds))
+  }
+}
+
+/// The same of the passes of a micro-batch.
 struct MicroBatchTimes {
-  /// Seconds of the policy's passes, of its forward pass alone, and of the reference's pass.
-  struct Seconds {
-    var policy = 0.0
-    var forward = 0.0
-    var reference = 0.0
-
-    var total: Double { policy + reference }
-
-    static func + (a: Seconds, b: Seconds) -> Seconds {
-      Seconds(policy: a.policy + b.policy, forward: a.forward + b.forward, reference: a.reference + b.reference)
-    }
-  }
-
-  /// By the token.
-  private(set) var perToken = Seconds()
-  /// What the first one takes longer, because it reads the weights and fills memory for the first time.
+  private(set) var forward = PassTimes()
+  private(set) var backward = PassTimes()
+  private(set) var reference = PassTimes()
+  /// What the first micro-batch takes longer, because it reads the weights and fills memory for the first time.
   private(set) var warmUp = 0.0
-  /// Measuring ends after so many seconds; a longer micro-batch is measured alone.
-  private static let patience = 8.0
+  /// Products of a block with what is timed are at most so many operations.
+  private static let operations = 40e9
 
-  /// - Parameter batches: micro-batches of `data`, the most usual first.
-  init(_ data: TokenizedDataset, _ batches: [[Int]], _ models: TrainedModels) throws {
-    guard let usual = batches.first else { return }
+  init(_ forest: TokenForest, _ models: TrainedModels) throws {
     defer { models.optimizer.clearGradients() }
-    func tokens(_ rows: [Int]) -> Int { rows.reduce(0) { $0 + models.method.size(data, $1).tokens } }
-    let first = try MicroBatchTimes.measure(data, usual, models)
-    var (sum, count) = (first, tokens(usual))
-    if first.total < MicroBatchTimes.patience {
-      sum = try MicroBatchTimes.measure(data, usual, models)
-      warmUp = max(0, first.total - sum.total)
-      for rows in batches.dropFirst() where first.total + sum.total < MicroBatchTimes.patience {
-        sum = sum + (try MicroBatchTimes.measure(data, rows, models))
-        count += tokens(rows)
-      }
+    let configuration = models.runner.decoder.configuration
+    let large = forest.excerpt(configuration, operations: MicroBatchTimes.operations)
+    let small = large.excerpt(configuration, operations: MicroBatchTimes.operations / 2.5)
+    let cold = try measure(small, models)
+    for (index, forest) in [small, large].enumerated() where index == 0 || forest.tokens.count > small.tokens.count {
+      let size = forest.passSize(configuration)
+      var times = try measure(forest, models)
+      // Small ones are over before the processor has its speed.
+      for _ in 0..<2 where times.total < 0.1 { times = times.fastest(try measure(forest, models)) }
+      forward.add(size, times.forward)
+      backward.add(size, times.backward)
+      reference.add(size, times.reference)
+      if index == 0 { warmUp = max(0, cold.total - times.total) }
     }
-    let scale = 1 / Double(max(1, count))
-    perToken = Seconds(policy: sum.policy * scale, forward: sum.forward * scale, reference: sum.reference * scale)
   }
 
-  private static func measure(_ data: TokenizedDataset, _ rows: [Int], _ models: TrainedModels) throws -> Seconds {
+  private struct Measured {
+    var forward, backward, reference: PassSeconds
+
+    var total: Double { forward.total + backward.total + reference.total }
+
+    func fastest(_ other: Measured) -> Measured { other.total < total ? other : self }
+  }
+
+  private func measure(_ forest: TokenForest, _ models: TrainedModels) throws -> Measured {
     try models.checkCancelled()
-    let clock = ContinuousClock()
-    let forest = models.method.forest(data, rows)
-    let start = clock.now
-    let sums = try models.reference?.sums(rows: rows, forest: forest, method: models.method)
-    let compared = clock.now
-    let scores = try models.runner.forward(forest, adapter: models.adapter, extras: models.method.extras)
-    let scored = clock.now
-    let result = try models.method.loss(
-      MicroBatch(
-        data: data, rows: rows, policy: scores, reference: sums, stepMicroBatches: 1,
-        stepTargets: forest.targets.count, state: models.state))
-    try models.runner.backward(logProbGradients: result.tokenGradients, valueGradients: result.valueGradients)
-    return Seconds(
-      policy: compared.duration(to: clock.now) / .seconds(1), forward: compared.duration(to: scored) / .seconds(1),
-      reference: start.duration(to: compared) / .seconds(1))
+    let reference = try models.reference?.runner.timePasses(
+      forest, adapter: models.reference?.adapter, trains: false)
+    let policy = try models.runner.timePasses(
+      forest, adapter: models.adapter, extras: models.method.extras, trains: true)
+    return Measured(forward: policy.forward, backward: policy.backward, reference: reference?.forward ?? PassSeconds())
   }
 }
 
@@ -79,25 +95,36 @@ extension Optimizer {
 }
 
 extension EpochSource {
-  /// From timing micro-batches of short, usual and long rows, and an update.
+  /// From timing passes over a usual micro-batch, and an update.
   func estimateSeconds(_ models: TrainedModels) throws -> Double {
-    // So many steps stand for all: the sizes of a longer run's micro-batches repeat.
+    // So many micro-batches stand for all: the sizes of a longer run's repeat.
     let known = min(totalSteps, 2000)
-    let batches = (0..<known).flatMap { order.step($0).microBatches }.filter { !$0.isEmpty }
-    let sizes = batches.map { rows in rows.reduce(0) { $0 + models.method.size(data, $1).tokens } }
-    let sorted = batches.indices.sorted { sizes[$0] < sizes[$1] }
-    guard !sorted.isEmpty else { return 0 }
-    let times = try MicroBatchTimes(data, [3, 1, 5].map { batches[sorted[sorted.count * $0 / 6]] }, models)
-    let tokens = Double(sizes.reduce(0, +)) * Double(totalSteps) / Double(known)
-    let update = models.optimizer.secondsOfUpdate()
+    let all = (0..<known).flatMap { order.step($0).microBatches }.filter { !$0.isEmpty }
+    let batches = stride(from: 0, to: all.count, by: all.count / 256 + 1).map { all[$0] }
+    let forests = batches.map { models.method.forest(data, $0) }.sorted { $0.tokens.count < $1.tokens.count }
+    guard !forests.isEmpty else { return 0 }
+    let usual = forests[forests.count / 2]
+    let times = try MicroBatchTimes(usual, models)
+    let c = models.runner.decoder.configuration
+    let sizes = forests.map { $0.passSize(c) }
+    let each = Double(totalSteps) / Double(known) * Double(all.count) / Double(batches.count)
+    let trained = each * sizes.reduce(0) { $0 + times.forward.seconds($1) + times.backward.seconds($1) }
+    /// Seconds of a token in a usual micro-batch.
+    func perToken(_ pass: PassTimes) -> Double { pass.seconds(usual.passSize(c)) / Double(max(1, usual.tokens.count)) }
+    let compared =
+      models.reference.map { $0.known.allSatisfy { $0 != nil } } ?? true
+      ? 0
+      : options.method.precomputeRefLogProbs
+        ? Double(workload.distinctTokens) * perToken(times.reference)
+        : each * sizes.reduce(0) { $0 + times.reference.seconds($1) }
     let evaluations =
       options.files.evalSteps > 0
       ? (Double(totalSteps) / Double(options.files.evalSteps)).rounded(.up)
       : (Double(totalSteps) / Double(stepsPerEpoch)).rounded(.up)
-    let compared = options.method.precomputeRefLogProbs ? Double(workload.distinctTokens) : tokens
-    let evaluated = evaluations * Double(evaluationTokens(models.method))
-    return times.warmUp + tokens * times.perToken.policy + compared * times.perToken.reference
-      + evaluated * (times.perToken.forward + times.perToken.reference)
-      + max(0, update.first - update.usual) + Double(totalSteps) * update.usual
+    let evaluated =
+      evaluations * Double(evaluationTokens(models.method)) * (perToken(times.forward) + perToken(times.reference))
+    let update = models.optimizer.secondsOfUpdate()
+    return times.warmUp + trained + compared + evaluated + max(0, update.first - update.usual)
+      + Double(totalSteps) * update.usual
   }
 }

@@ -21,6 +21,8 @@ struct ModelRun {
   /// Where the state of a head of values of a block is to go that a tree ends with; nil: nowhere.
   typealias StateKeeper = (_ layer: Int, _ tree: Int, _ head: Int) -> Pointer?
   var keepsState: StateKeeper?
+  /// Blocks that alone are computed, where passes are only to be timed; nil: all are.
+  var excerpt: Excerpt?
   /// Logits are divided by it.
   let temperature: Float
 
@@ -93,8 +95,8 @@ struct ModelRun {
     }
     embedForward()
     perLayerForward()
-    for layer in 0..<c.layerCount {
-      run(layer)
+    for layer in layers {
+      timed(layer, fromEmbedding: true) { run(layer) }
       let recurs = c.layersWithRecurrence.contains(layer)
       onQueryKeyValue?(layer, at(recurs ? layout.recurrentInputs : layout.queryKeyValue, layer))
     }
@@ -132,9 +134,11 @@ struct ModelRun {
       memcpy(dx + Int(row) * hidden, dinput + index * hidden, hidden * 4)
     }
     var prepared: PreparedOperand?
-    for layer in (0..<c.layerCount).reversed() {
-      if again(layer) { prepared = nil }
-      for place in decoder.places(layer).reversed() { prepared = backward(place, dx, prepared) }
+    for layer in layers.reversed() {
+      timed(layer, fromEmbedding: false) {
+        if again(layer) || excerpt != nil { prepared = nil }
+        for place in decoder.places(layer).reversed() { prepared = backward(place, dx, prepared) }
+      }
       layerDone(layer)
     }
     perLayerBackward(dx)
