@@ -369,7 +369,7 @@ typedef struct dpo_model_info {
  * time of change differ, the call fails with DPO_ERROR_IO and a message that names the file. A file that is cut while a pass
  * reads it ends the process with SIGBUS, as the library installs no handlers (dpo_model_load avoids that). Removing the
  * file or renaming another one over it is safe: the handle keeps the old one. `adapter`: a PEFT directory, a libdpo adapter
- * (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core.
+ * (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core, and at most that many.
  * Errors: IO, FORMAT (a damaged file), UNSUPPORTED (a family, tokenizer or number format that is not served),
  * MISMATCH (an adapter of another model). */
 int32_t dpo_model_open(const char *path, const char *adapter, int32_t threads, dpo_model **model);
@@ -802,7 +802,7 @@ struct dpo_train_options {
      * that have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default "fp32". */
     const char *precision;
 
-    /* Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. Default 0. */
+    /* Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. Default 0. */
     int32_t threads;
 
     /* Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0. Default 0. */

@@ -23,7 +23,7 @@ public final class LanguageModel {
   ///
   /// - Parameters:
   ///   - adapter: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top.
-  ///   - threads: 0: one a processor.
+  ///   - threads: 0: one a processor, which is also the most that compute.
   ///   - engine: what computes.
   ///   - inMemory: copy the weights instead of mapping the file.
   public convenience init(
@@ -49,7 +49,7 @@ public final class LanguageModel {
       try LoRAAdapter($0.configuration, model: file.configuration, tensors: $0.tensors)
     }
     decoder = try file.decoder(trainable: false)
-    team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: engine)
+    team = try ThreadTeam(threads: ThreadTeam.useful(threads), engine: engine)
     runner = ModelRunner(decoder: decoder, team: team)
   }
 

@@ -10,10 +10,13 @@ package struct PackingMemory {
 
   private let buffer: FloatBuffer
 
-  init(threads: Int) throws { buffer = try FloatBuffer(count: PackingMemory.bytes(threads: threads) / 4) }
+  init(threads: Int) throws {
+    buffer = try FloatBuffer(count: PackingMemory.sharedCount + threads * 2 * PackingMemory.blockCount)
+  }
 
-  /// What a team takes for its products.
-  package static func bytes(threads: Int) -> Int { 4 * (sharedCount + threads * 2 * blockCount) }
+  /// What a team takes for its products: what all threads read, and what each has of its own.
+  package static let sharedBytes = 4 * sharedCount
+  package static let bytesOfThread = 4 * 2 * blockCount
 
   package var shared: UnsafeMutablePointer<Float> { buffer.pointer }
   package func block(_ member: Int) -> UnsafeMutablePointer<Float> {

@@ -39,6 +39,12 @@ public final class ThreadTeam: @unchecked Sendable {
   /// Processors that this process can keep busy: affinity and CPU quotas counted.
   public static var availableProcessors: Int { Machine.processors }
 
+  /// Threads that compute where so many are asked for, 0: as many as help. More than there are processors would wait for each
+  /// other, and each takes memory.
+  public static func useful(_ asked: Int) -> Int {
+    asked == 0 ? availableProcessors : min(asked, availableProcessors)
+  }
+
   /// Calls `body(index, member)` for every index in 0..<count, each once, from up to `threads` threads;
   /// `member` < `threads` tells them apart (for scratch memory). Must not be called from inside a body.
   package func run(_ count: Int, _ body: (_ index: Int, _ member: Int) -> Void) {

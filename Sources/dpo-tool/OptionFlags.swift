@@ -779,7 +779,7 @@ struct MachineFlags: ParsableArguments {
   @Option(
     name: .customLong("threads"),
     help: ArgumentHelp(
-      "Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. (default: 0)",
+      "Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. (default: 0)",
       valueName: "N"), transform: optionValue("threads"))
   var threads: JSON?
 

@@ -189,6 +189,9 @@ struct Train: ParsableCommand {
       for part in trainer.plan.memory.parts where part.bytes > 0 {
         print("  \(part.name): \(Terminal.size(part.bytes))")
       }
+      print(
+        "of this, embedding and head with a vocabulary of \(trainer.plan.vocabularySize): "
+          + Terminal.size(trainer.plan.vocabularyMemory))
       print("estimated time: \(Terminal.duration(seconds))")
     }
   }

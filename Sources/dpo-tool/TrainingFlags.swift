@@ -9,10 +9,11 @@ extension TrainingFlags {
   func options(over config: [(name: String, value: JSON)] = []) throws -> TrainingOptions {
     var options = TrainingOptions()
     for (name, value) in config + given { try options.set(name, to: value) }
-    if options.machine.threads > ThreadTeam.availableProcessors {
+    let threads = ThreadTeam.useful(options.machine.threads)
+    if threads < options.machine.threads {
       Terminal.tell(
-        "\(options.machine.threads) threads on \(ThreadTeam.availableProcessors) processors: they will wait for each other"
-      )
+        "\(options.machine.threads) threads are asked for; this process may use \(threads) "
+          + "\(threads == 1 ? "processor" : "processors"), and so many threads compute")
     }
     return options
   }

@@ -81,6 +81,25 @@ class Verbs(Case):
         self.assertEqual(plan["memory_total_bytes"], sum(plan["memory_bytes"].values()))
         self.assertLess(plan["distinct_tokens"], plan["padded_tokens"])
 
+    def test_no_more_threads_than_processors(self) -> None:
+        """More would wait for each other, and take 8 MiB each."""
+        flags = ("train", MODEL, "--data", PAIRS, "--dry-run", "--max-steps", 3)
+        usual, many = parsed(*flags), parsed(*flags, "--threads", 1024)
+        self.assertEqual(many["threads"], usual["threads"])
+        self.assertEqual(many["memory_bytes"], usual["memory_bytes"])
+        self.assertEqual(usual["threads"], parsed("version")["threads"])
+        self.assertIn("1024 threads are asked for", dpo(*flags, "--threads", 1024).stderr)
+        one = parsed(*flags, "--threads", 1)
+        self.assertEqual(one["threads"], 1)
+        if usual["threads"] > 1:
+            self.assertGreater(usual["memory_bytes"]["threads"], one["memory_bytes"]["threads"])
+
+    def test_the_plan_names_what_a_vocabulary_takes(self) -> None:
+        plan = parsed("train", MODEL, "--data", PAIRS, "--dry-run")
+        # Weights, gradients and two moments of the tied embedding: 16 bytes each.
+        matrix = 16 * 385 * 32
+        self.assertEqual(plan["vocabulary_bytes"] - plan["memory_bytes"]["head"], matrix)
+
     def test_kto_and_sft_train(self) -> None:
         for method, data in (("kto", "unpaired"), ("sft", "completions")):
             out = self.directory / method

@@ -355,7 +355,7 @@ type TrainOptions struct {
 	// have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". "": "fp32".
 	Precision string
 
-	// Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. nil: 0.
+	// Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. nil: 0.
 	Threads *int
 
 	// Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0. nil: 0.

@@ -290,7 +290,7 @@ export interface TrainOptions {
    * have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Left out: "fp32".
    */
   precision?: 'fp32' | 'bf16';
-  /** Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. Left out: 0. */
+  /** Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. Left out: 0. */
   threads?: number;
   /** Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0. Left out: 0. */
   memory_limit_mb?: number;

@@ -32,7 +32,7 @@ extension TextClassifier {
     guard threads >= 0, threads <= 1024 else { throw DPOError.argument("threads is \(threads), expected 0 to 1024") }
     let grams = texts.map(TextGrams.init)
     let fold = foldOfEach(labels, folds)
-    let team = try ThreadTeam(threads: threads == 0 ? ThreadTeam.availableProcessors : threads)
+    let team = try ThreadTeam(threads: ThreadTeam.useful(threads))
     // One a fold, and the last of all texts.
     var classifiers = [TextClassifier?](repeating: nil, count: folds + 1)
     classifiers.withUnsafeMutableBufferPointer { classifiers in

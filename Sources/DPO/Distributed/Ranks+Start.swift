@@ -37,12 +37,12 @@ extension Ranks {
   /// Processors that mpirun bound the ranks to are theirs; those that several ranks may run on are divided.
   func shareOfMachine(_ options: TrainingOptions.Machine) throws -> MachineShare {
     let available = ThreadTeam.availableProcessors
-    guard count > 1 else { return MachineShare(threads: options.threads == 0 ? available : options.threads) }
+    guard count > 1 else { return MachineShare(threads: ThreadTeam.useful(options.threads)) }
     let places = try gather { Place(host: Machine.hostName, processors: Machine.processorMask) }
     let own = places[rank]
     let threads = max(1, available / max(1, places.count { $0.contends(with: own) }))
     return MachineShare(
-      threads: options.threads == 0 ? threads : options.threads, ranksHere: places.count { $0.host == own.host })
+      threads: options.threads == 0 ? threads : ThreadTeam.useful(options.threads), ranksHere: places.count { $0.host == own.host })
   }
 
   /// Refuses ranks that would never have anything to do.

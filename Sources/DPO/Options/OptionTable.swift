@@ -503,7 +503,7 @@ extension TrainingOptions {
       "threads", \.machine.threads, 0...1024,
       OptionField.About(
         .machine, onResume: .free, range: "0 to 1024",
-        "Compute threads; 0: one a core. Results do not depend on it.")),
+        "Compute threads; 0: one a core, and at most that many. Results do not depend on it.")),
     .int(
       "memory_limit_mb", \.machine.memoryLimitMb, 0...OptionField.most,
       OptionField.About(

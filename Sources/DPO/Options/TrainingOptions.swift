@@ -725,7 +725,7 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     /// have instructions for it and takes the time of fp32 elsewhere.
     public var precision: Precision
-    /// Compute threads; 0: one a core. Results do not depend on it. 0 to 1024.
+    /// Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024.
     public var threads: Int
     /// Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0.
     public var memoryLimitMb: Int

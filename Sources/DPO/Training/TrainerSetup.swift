@@ -156,9 +156,8 @@ extension TrainingOptions {
   /// Throws `.invalidArgument` or `.unsupported` for an engine that is not here.
   /// - Parameter threads: this process's share of the machine, if it is not `threads` that says it.
   func team(threads: Int = 0) throws -> ThreadTeam {
-    let threads = threads == 0 ? machine.threads : threads
-    return try ThreadTeam(
-      threads: threads == 0 ? ThreadTeam.availableProcessors : threads, engine: Engine(named: machine.engine))
+    try ThreadTeam(
+      threads: ThreadTeam.useful(threads == 0 ? machine.threads : threads), engine: Engine(named: machine.engine))
   }
 
   /// Options of a new adapter that are not left at their defaults.

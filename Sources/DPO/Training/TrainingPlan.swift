@@ -25,8 +25,14 @@ public struct TrainingPlan: Sendable {
   public let trainableParameters: Int
   /// Processes among which the run is divided. The memory is that of one of them.
   public let ranks: Int
+  /// Threads that compute.
+  public let threads: Int
+  /// Tokens that the model knows.
+  public let vocabularySize: Int
   /// What the run takes, part by part.
   public let memory: MemoryPlan
+  /// Of these, what embedding and head take with their gradients and moments, which grow with the vocabulary.
+  public let vocabularyMemory: Int
   /// Bytes that the run may take.
   public let memoryLimit: Int
 
@@ -48,8 +54,9 @@ public struct TrainingPlan: Sendable {
       "steps": .int(steps), "steps_per_epoch": .int(stepsPerEpoch), "rows": .int(rows),
       "evaluation_rows": .int(evaluationRows), "distinct_tokens": .int(distinctTokens),
       "padded_tokens": .int(paddedTokens), "largest_micro_batch_tokens": .int(largestTokens),
-      "trainable_parameters": .int(trainableParameters), "memory_bytes": .object(parts),
-      "memory_total_bytes": .int(memory.total), "memory_limit_bytes": .int(memoryLimit),
+      "trainable_parameters": .int(trainableParameters), "threads": .int(threads), "memory_bytes": .object(parts),
+      "memory_total_bytes": .int(memory.total), "vocabulary_bytes": .int(vocabularyMemory),
+      "memory_limit_bytes": .int(memoryLimit),
       "ranks": .int(ranks),
     ]
   }
@@ -73,7 +80,7 @@ public struct TrainingPlan: Sendable {
     distinctTokens = workload.distinctTokens
     paddedTokens = workload.paddedTokens
 
-    let threads = share.threads
+    threads = share.threads
     trainableParameters = try TrainingPlan.trained(configuration, lora)
     let shape = BatchShape(tokens: workload.tokens, targets: workload.targets, longest: workload.longest)
     var memory = try TrainingPlan.step(
@@ -95,6 +102,8 @@ public struct TrainingPlan: Sendable {
     }
     if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
+    vocabularySize = configuration.vocabularySize
+    vocabularyMemory = TrainingPlan.vocabularyMemory(memory, configuration, isTrained: lora == nil)
     memoryLimit =
       options.machine.memoryLimitMb > 0
       ? options.machine.memoryLimitMb << 20 : Machine.availableMemory / share.ranksHere
@@ -119,13 +128,28 @@ public struct TrainingPlan: Sendable {
     }
   }
 
+  private static func vocabularyMemory(
+    _ memory: MemoryPlan, _ configuration: DecoderConfiguration, isTrained: Bool
+  ) -> Int {
+    guard isTrained else { return memory["head"] }
+    var (all, ofVocabulary) = (0, 0)
+    for parameter in configuration.family.parameters(configuration) {
+      let count = parameter.shape.reduce(1, *)
+      all += count
+      if [.tokenEmbedding, .perLayerEmbedding, .head].contains(parameter.part) { ofVocabulary += count }
+    }
+    let trained = ["weights", "gradients", "optimizer"].reduce(0) { $0 + memory[$1] }
+    return memory["head"] + Int(Double(trained) * Double(ofVocabulary) / Double(max(1, all)))
+  }
+
   /// What a step over one batch takes, and the weights with it.
   static func step(
     _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, optimizer: OptimizerChoice, threads: Int,
     separateReference: Bool, recomputesBlocks: Bool = false
   ) throws -> MemoryPlan {
     var memory = MemoryPlan()
-    memory.add("packing", bytes: PackingMemory.bytes(threads: threads))
+    memory.add("packing", bytes: PackingMemory.sharedBytes)
+    memory.add("threads", bytes: threads * PackingMemory.bytesOfThread)
     let shapes = try trainedShapes(model.configuration, lora)
     let trained = shapes.reduce(0) { $0 + $1.reduce(1, *) }
     if lora == nil { memory.add("weights", bytes: 4 * trained) }

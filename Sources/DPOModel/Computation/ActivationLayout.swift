@@ -167,7 +167,7 @@ struct ActivationLayout {
       perLayerInputs = take("per-layer inputs", tokens * width)
       perLayerProjected = take("per-layer inputs", tokens * width)
       perLayerStatistics = take("per-layer inputs", tokens * c.layerCount)
-      perLayerRoom = take("per-layer inputs", threads * width)
+      perLayerRoom = take("threads", threads * width)
     }
     if trains {
       gradientOfSharedKeys = slot(
@@ -177,7 +177,7 @@ struct ActivationLayout {
 
     rotationPlaces = take("working memory", tokens)
     attentionScratchCount = AttentionScratch(keys: mostKeys, size: c.widest(\.headSize)).total
-    attentionScratch = take("attention", threads * attentionScratchCount)
+    attentionScratch = take("threads", threads * attentionScratchCount)
     if let recurrence {
       recurrentWeights = take("recurrence", recurrence.weights)
       convolved = take("recurrence", tokens * recurrence.convolved)
@@ -191,7 +191,7 @@ struct ActivationLayout {
         gradientOfCoefficients = take("recurrence", tokens * recurrence.coefficients)
       }
       recurrentScratchCount = recurrence.scratch(blocks: mostTreeBlocks, trains: trains)
-      recurrentScratch = take("recurrence", threads * recurrentScratchCount)
+      recurrentScratch = take("threads", threads * recurrentScratchCount)
     }
     if c.gatedAttention {
       gated = take("working memory", tokens * queryWidth)
@@ -250,7 +250,7 @@ struct ActivationLayout {
     guard c.heads != .score else { return }
     let tiles = (c.vocabularySize + headShape.columns - 1) / headShape.columns
     headStatistics = take("head", tiles * headRows * LanguageHead.statisticsFloats)
-    headTiles = take("head", threads * headShape.tileCount)
+    headTiles = take("threads", threads * headShape.tileCount)
     targetLogits = take("head", targets)
     if trains, places != nil {
       headMeans = take("head", headRows * hidden)

@@ -144,7 +144,7 @@ extension ModelRunner {
       return TimedPasses(forward: forward, backward: PassSeconds(), blocks: excerpt.layers)
     }
     let gradients = [Float](repeating: 1e-3, count: scores.logProbs.count)
-    let backward = excerpt.secondsOfPass { run.backward(gradients, scores.values.map { _ in 1e-3 }) }
+    let backward = excerpt.secondsOfPass { run.backward(gradients, scores.values.map { _ in 1e-3 }) { _ in } }
     return TimedPasses(forward: forward, backward: backward, blocks: excerpt.layers)
   }
 }

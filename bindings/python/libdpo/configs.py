@@ -100,7 +100,7 @@ class TrainingConfig(RunConfig):
     """Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16"."""
     threads: int = 0
-    """Compute threads; 0: one a core. Results do not depend on it. 0 to 1024."""
+    """Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024."""
     memory_limit_mb: int = 0
     """Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0."""
     engine: str = "auto"

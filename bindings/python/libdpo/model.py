@@ -86,7 +86,7 @@ class Model(_native.Handle):
     """A GGUF file, a Hugging Face directory or a libdpo HDF5 file, mapped into memory; or the name of a model on Hugging Face's hub
     that lies in its cache on this machine.
 
-    ``adapter``: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top. ``threads``: 0 is one a core.
+    ``adapter``: a PEFT directory, a libdpo adapter or a GGUF LoRA to put on top. ``threads``: 0 is one a core, and at most that many.
     ``use_mmap=False`` copies the weights into memory, after which the file may be written to. ``engine``: the inner loops to
     compute with, "auto", "avx512", "avx2", "neon", "portable" or "openblas".
     """

@@ -571,7 +571,7 @@ public final class TrainOptions extends Options {
     return this;
   }
 
-  /** Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. Default: 0. */
+  /** Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. Default: 0. */
   public TrainOptions threads(int value) {
     set("threads", value);
     return this;

@@ -399,7 +399,7 @@ pub struct dpo_train_options {
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors
     /// that have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default "fp32".
     pub precision: *const c_char,
-    /// Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. Default 0.
+    /// Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. Default 0.
     pub threads: i32,
     /// Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0. Default 0.
     pub memory_limit_mb: i32,
@@ -974,7 +974,7 @@ extern "C" {
     /// Removing the
     /// file or renaming another one over it is safe: the handle keeps the old one. `adapter`: a PEFT directory, a
     /// libdpo adapter
-    /// (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core.
+    /// (HDF5) or a GGUF LoRA that is put on top; NULL: none. `threads`: 0 = one a core, and at most that many.
     ///
     /// Errors: IO, FORMAT (a damaged file), UNSUPPORTED (a family, tokenizer or number format that is not served),
     /// MISMATCH (an adapter of another model).

@@ -267,7 +267,7 @@ pub struct TrainOptions {
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     /// have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". `None`: "fp32".
     pub precision: Option<String>,
-    /// Compute threads; 0: one a core. Results do not depend on it. 0 to 1024. `None`: 0.
+    /// Compute threads; 0: one a core, and at most that many. Results do not depend on it. 0 to 1024. `None`: 0.
     pub threads: Option<i32>,
     /// Refuse a run whose plan needs more MiB; 0: what the machine has free. At least 0. `None`: 0.
     pub memory_limit_mb: Option<i32>,
