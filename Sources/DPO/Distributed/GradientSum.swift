@@ -176,8 +176,8 @@ final class GradientSum {
     }
   }
 
-  /// Every rank gets from each number's owner what stands there.
-  func gather(_ numbers: UnsafeMutablePointer<Float>) throws {
+  /// Every rank, or rank 0 alone, gets from each number's owner what stands there.
+  func gather(_ numbers: UnsafeMutablePointer<Float>, atRoot: Bool = false) throws {
     guard let communicator = ranks.communicator, let outgoing, let incoming else { return }
     // As many blocks of each rank as fit.
     let most = max(1, min(outgoing.count, incoming.count / ranks.count) / owners.blockSize) * ranks.count
@@ -189,7 +189,14 @@ final class GradientSum {
         place += range.count
       }
       let bytes = (0..<ranks.count).map { ranges($0).reduce(0) { $0 + $1.count * 4 } }
-      try communicator.collectives.allGather(outgoing.pointer, into: incoming.pointer, bytes: bytes)
+      if atRoot {
+        let sent = (0..<ranks.count).map { $0 == 0 ? bytes[ranks.rank] : 0 }
+        try communicator.collectives.allToAll(
+          outgoing.pointer, bytes: sent, into: incoming.pointer, bytes: bytes.map { ranks.isRoot ? $0 : 0 })
+        if !ranks.isRoot { continue }
+      } else {
+        try communicator.collectives.allGather(outgoing.pointer, into: incoming.pointer, bytes: bytes)
+      }
       var received = UnsafePointer(incoming.pointer)
       for rank in 0..<ranks.count {
         for range in ranges(rank) {
@@ -239,8 +246,14 @@ struct Owners {
   let count: Int
   let ranks: Int
   let blockSize: Int
+  let isSharded: Bool
 
-  init(count: Int, ranks: Int) { (self.count, self.ranks, blockSize) = (count, ranks, 1 << 12) }
+  /// - Parameter isSharded: what an owner does with its numbers it does for all (ZeRO-1); the gradient's norm is then a sum of
+  ///   whole blocks of its own.
+  init(count: Int, ranks: Int, isSharded: Bool) {
+    (self.count, self.ranks, self.isSharded) = (count, ranks, isSharded)
+    blockSize = isSharded ? GradientNorm.blockSize : 1 << 12
+  }
 
   var blocks: Int { (count + blockSize - 1) / blockSize }
   /// Numbers that a rank owns at most.

@@ -42,7 +42,8 @@ extension Ranks {
     let own = places[rank]
     let threads = max(1, available / max(1, places.count { $0.contends(with: own) }))
     return MachineShare(
-      threads: options.threads == 0 ? threads : ThreadTeam.useful(options.threads), ranksHere: places.count { $0.host == own.host })
+      threads: options.threads == 0 ? threads : ThreadTeam.useful(options.threads),
+      ranksHere: places.count { $0.host == own.host })
   }
 
   /// Refuses ranks that would never have anything to do.

@@ -19,15 +19,20 @@ final class Optimizer {
 
   /// The global norm of the gradients.
   func gradientNorm() -> Double {
-    let count = parameters.count
-    var sums = [Double](repeating: 0, count: GradientNorm.blockCount(count))
+    GradientNorm.norm(ofBlocks: sumsOfSquares(ofBlocks: Array(0..<GradientNorm.blockCount(parameters.count))))
+  }
+
+  /// Of some blocks of the gradients.
+  func sumsOfSquares(ofBlocks blocks: [Int]) -> [Double] {
+    var sums = [Double](repeating: 0, count: blocks.count)
     sums.withUnsafeMutableBufferPointer { sums in
       nonisolated(unsafe) let sums = sums
-      team.run(sums.count) { block, _ in
-        sums[block] = GradientNorm.sumOfSquares(parameters.gradients.pointer, count: count, block: block)
+      team.run(sums.count) { index, _ in
+        sums[index] = GradientNorm.sumOfSquares(
+          parameters.gradients.pointer, count: parameters.count, block: blocks[index])
       }
     }
-    return GradientNorm.norm(ofBlocks: sums)
+    return sums
   }
 
   /// Clips, updates every parameter, and zeroes the gradients.

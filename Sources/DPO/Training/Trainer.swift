@@ -75,6 +75,9 @@ public final class Trainer: @unchecked Sendable {
   private let optimizer: Optimizer
   private var schedule: Schedule
   private let gradientSum: GradientSum
+  /// Each rank has the optimiser's states of what it owns (ZeRO-1, Rajbhandari et al. 2020), and updates that. An adapter's are
+  /// small: every rank has them all.
+  let isSharded: Bool
   /// Of an optimiser step, on all ranks together.
   private(set) var microBatches: Int
   private let planOf: (DatedRows) throws -> TrainingPlan
@@ -88,6 +91,8 @@ public final class Trainer: @unchecked Sendable {
   /// The forest of the last `forward`, until its gradients have come back.
   private var pending: TokenForest?
   private var accumulated = 0
+  /// The optimiser's state that stands in the gradients' memory while a checkpoint is written.
+  private var heldState: Int?
   /// Seconds that went into what the next step learns from.
   private var preparation = 0.0
 
@@ -170,9 +175,14 @@ public final class Trainer: @unchecked Sendable {
     reference = try choice.make(beside: runner, adapter: adapter, model: model, data: data) {
       method.runner($0, team: team, options: options)
     }
-    optimizer = try Optimizer(parameters, OptimizerChoice(options.optimization), team: team)
+    let chosen = try OptimizerChoice(options.optimization)
+    let isSharded = ranks.count > 1 && adapter == nil && chosen.isElementwise
+    let owners = Owners(count: parameters.count, ranks: ranks.count, isSharded: isSharded)
+    self.isSharded = isSharded
+    optimizer = try Optimizer(
+      parameters, chosen, owned: isSharded ? owners.ranges(of: ranks.rank) : nil, team: team)
     gradientSum = try GradientSum(
-      parameters, owners: Owners(count: parameters.count, ranks: ranks.count),
+      parameters, owners: owners,
       layerCount: model.configuration.layerCount, reproducible: options.batches.reproducibleSums, team: team,
       ranks: ranks)
     schedule = try options.schedule(totalSteps: source.totalSteps, defaultRate: options.method.defaultLearningRate)
@@ -414,18 +424,23 @@ public final class Trainer: @unchecked Sendable {
   /// - Parameter check: throws where a rank cannot go on; then none does.
   private func update(rows: [Int], of data: TokenizedDataset, check: () throws -> Void) throws -> Double {
     let gradients = UnsafeMutableBufferPointer(start: parameters.gradients.pointer, count: parameters.count)
-    try gradientSum.finish(everywhere: true)
+    try gradientSum.finish(everywhere: !isSharded)
     try ranks.agree {
       try check()
-      try reduceGradients?(gradients)
+      guard let reduceGradients else { return }
+      guard !isSharded else {
+        throw DPOError.unsupported("a reduce callback: no rank has the whole gradient where the optimizer is sharded")
+      }
+      try reduceGradients(gradients)
     }
-    let norm = optimizer.gradientNorm()
+    let norm = try gradientNorm()
     guard norm.isFinite else {
       let lines = rows.prefix(10).map { String(data.lineNumber($0)) }.joined(separator: ", ")
       throw DPOError(
         .nonFinite, "step \(step + 1): the gradient's norm is \(norm) (data rows \(lines)); the step was not applied")
     }
     optimizer.apply(learningRate: schedule.rate(step: step), norm: norm, maxNorm: options.optimization.maxGradNorm)
+    if isSharded { try gradientSum.gather(parameters.values.pointer) }
     step += 1
     if options.method.syncRefModel, step % options.method.refModelSyncSteps == 0,
       let store = reference?.runner.decoder.parameters
@@ -433,6 +448,16 @@ public final class Trainer: @unchecked Sendable {
       ReferenceModel.mix(parameters, into: store, alpha: options.method.refModelMixupAlpha)
     }
     return norm
+  }
+
+  /// Each owner adds up its blocks; the sums are added in the order of blocks, as by one rank.
+  private func gradientNorm() throws -> Double {
+    guard isSharded else { return optimizer.gradientNorm() }
+    let blocks = gradientSum.owners.blocks
+    let sums = try ranks.gather {
+      optimizer.sumsOfSquares(ofBlocks: Array(stride(from: ranks.rank, to: blocks, by: ranks.count)))
+    }
+    return GradientNorm.norm(ofBlocks: (0..<blocks).map { sums[$0 % ranks.count][$0 / ranks.count] })
   }
 
   // MARK: - A host's own loss
@@ -573,8 +598,60 @@ public final class Trainer: @unchecked Sendable {
     ck_xxh3(parameters.values.pointer, parameters.count * MemoryLayout<Float>.stride)
   }
 
-  /// What the optimiser remembers, as checkpoints hold it.
-  var optimizerSections: [CheckpointSection] { optimizer.rule.sections(model: model.configuration) }
+  /// What the optimiser remembers, as checkpoints hold it. Of a sharded one each state passes through the gradients' memory,
+  /// which is free between two steps.
+  var optimizerSections: [CheckpointSection] {
+    guard isSharded, let rule = optimizer.rule as? ElementwiseUpdate else {
+      return optimizer.rule.sections(model: model.configuration)
+    }
+    let passage = parameters.gradients.pointer
+    return rule.stateNames.enumerated().map { index, name in
+      var section = CheckpointSection(
+        group: "/optimizer/\(name)", store: parameters, values: passage, model: model.configuration)
+      section.passage = CheckpointSection.Passage(
+        fill: { [self] in try askForState(index) },
+        take: { [self] in
+          for range in gradientSum.owners.ranges(of: ranks.rank) {
+            rule.writeState(index, range, from: passage + range.lowerBound)
+          }
+        })
+      return section
+    }
+  }
+
+  /// Rank 0's way to a sharded state: the others wait in `serveStates`.
+  private func askForState(_ index: Int) throws {
+    guard heldState != index else { return }
+    _ = try ranks.fromRoot { [Double(index)] }
+    try gatherState(index)
+    heldState = index
+  }
+
+  private func gatherState(_ index: Int) throws {
+    guard let rule = optimizer.rule as? ElementwiseUpdate else { return }
+    let passage = parameters.gradients.pointer
+    for range in gradientSum.owners.ranges(of: ranks.rank) {
+      rule.readState(index, range, into: passage + range.lowerBound)
+    }
+    try gradientSum.gather(passage, atRoot: true)
+  }
+
+  /// Runs `write` on rank 0, which may ask for states of the sharded optimiser meanwhile.
+  func servingStates(_ write: () throws -> Void) throws {
+    try ranks.agree {
+      guard accumulated == 0 else {
+        throw DPOError(.state, "gradients are accumulated; apply them before a checkpoint of a sharded optimizer")
+      }
+    }
+    defer {
+      optimizer.clearGradients()
+      heldState = nil
+    }
+    let written = Result { if ranks.isRoot { try write() } }
+    while !ranks.isRoot, let asked = try ranks.fromRoot({ [Double]() }).first { try gatherState(Int(asked)) }
+    if ranks.isRoot { _ = try ranks.fromRoot { [Double]() } }
+    try ranks.agree { try written.get() }
+  }
 
   func restore(step: Int, tokensSeen: Int, methodState: [Double]) {
     self.step = step

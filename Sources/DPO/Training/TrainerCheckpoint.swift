@@ -4,7 +4,10 @@ import DPOStorage
 
 extension Trainer {
   /// Writes everything that a run needs to go on: parameters, optimiser, position, options. All ranks call it, rank 0 writes.
-  func save(to path: String) throws { try ranks.onRoot { try write(to: path) } }
+  func save(to path: String) throws {
+    guard isSharded else { return try ranks.onRoot { try write(to: path) } }
+    try servingStates { try write(to: path) }
+  }
 
   private func write(to path: String) throws {
     var header = try modelHeader(kind: .checkpoint)

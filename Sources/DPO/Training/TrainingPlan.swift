@@ -83,15 +83,16 @@ public struct TrainingPlan: Sendable {
     threads = share.threads
     trainableParameters = try TrainingPlan.trained(configuration, lora)
     let shape = BatchShape(tokens: workload.tokens, targets: workload.targets, longest: workload.longest)
+    let optimizer = try OptimizerChoice(options.optimization)
+    let owners = Owners(
+      count: trainableParameters, ranks: ranks, isSharded: ranks > 1 && lora == nil && optimizer.isElementwise)
     var memory = try TrainingPlan.step(
-      model, lora, shape, optimizer: OptimizerChoice(options.optimization), threads: threads,
-      separateReference: separateReference,
-      recomputesBlocks: options.machine.gradientCheckpointing)
+      model, lora, shape, optimizer: optimizer, owners: owners, threads: threads,
+      separateReference: separateReference, recomputesBlocks: options.machine.gradientCheckpointing)
     memory.add(
       "sums of gradients",
       bytes: GradientSum.bytes(
-        Owners(count: trainableParameters, ranks: ranks), microBatches: source.mostMicroBatches,
-        reproducible: options.batches.reproducibleSums))
+        owners, microBatches: source.mostMicroBatches, reproducible: options.batches.reproducibleSums))
     if options.method.syncRefModel {
       memory.add("reference weights", bytes: 4 * (try TrainingPlan.trained(configuration, nil)))
     }
@@ -144,8 +145,8 @@ public struct TrainingPlan: Sendable {
 
   /// What a step over one batch takes, and the weights with it.
   static func step(
-    _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, optimizer: OptimizerChoice, threads: Int,
-    separateReference: Bool, recomputesBlocks: Bool = false
+    _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, optimizer: OptimizerChoice,
+    owners: Owners? = nil, threads: Int, separateReference: Bool, recomputesBlocks: Bool = false
   ) throws -> MemoryPlan {
     var memory = MemoryPlan()
     memory.add("packing", bytes: PackingMemory.sharedBytes)
@@ -156,7 +157,8 @@ public struct TrainingPlan: Sendable {
     if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
     if lora != nil { memory.add("adapter", bytes: 4 * trained) }
     memory.add("gradients", bytes: 4 * trained)
-    memory.add("optimizer", bytes: optimizer.bytes(shapes: shapes))
+    let isSharded = owners?.isSharded ?? false
+    memory.add("optimizer", bytes: optimizer.bytes(shapes: isSharded ? [[owners?.most ?? 0]] : shapes))
     func pass(_ mode: ComputationMode) throws {
       let plan = try ModelRunner.plan(
         model.configuration, tokens: batch.tokens, targets: batch.targets, maxLength: batch.longest, mode: mode,

@@ -61,6 +61,7 @@ package final class CheckpointReader: Sendable {
       for entry in section.entries {
         if let dataset = found[entry.name] { try entry.take(file.bytes(dataset)) }
       }
+      section.passage?.take()
     }
   }
 

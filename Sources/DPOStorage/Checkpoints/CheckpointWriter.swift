@@ -32,6 +32,19 @@ package struct CheckpointSection {
   /// "/model", "/adapter", "/optimizer/exp_avg", …
   package var group: String
   package var entries: [Entry]
+  /// Of numbers that stand in their memory only while they are written or read.
+  package var passage: Passage?
+
+  package struct Passage {
+    /// Brings the section's numbers there, unless they are.
+    let fill: () throws -> Void
+    /// Takes from there what was read.
+    let take: () -> Void
+
+    package init(fill: @escaping () throws -> Void, take: @escaping () -> Void) {
+      (self.fill, self.take) = (fill, take)
+    }
+  }
 
   package init(group: String, entries: [Entry]) {
     self.group = group
@@ -76,16 +89,20 @@ package enum CheckpointWriter {
     let writer = try HDF5Writer(path)
     try header.write(to: writer)
     for section in sections {
-      for entry in section.entries { try write(entry, to: "\(section.group)/\(entry.name)", writer) }
+      for entry in section.entries {
+        try write(entry, to: "\(section.group)/\(entry.name)", filled: section.passage?.fill, writer)
+      }
     }
     for column in columns?.columns ?? [] { try column.write(to: writer, group: columns?.group ?? "/") }
     try writer.commit()
   }
 
-  private static func write(_ entry: CheckpointSection.Entry, to path: String, _ writer: HDF5Writer) throws {
+  private static func write(
+    _ entry: CheckpointSection.Entry, to path: String, filled: (() throws -> Void)?, _ writer: HDF5Writer
+  ) throws {
     let count = entry.shape.reduce(1, *)
     switch entry.numbers {
-    case .float32(let numbers) where !entry.transposed:
+    case .float32(let numbers) where !entry.transposed && filled == nil:
       try writer.dataset(path, shape: entry.shape, floats: numbers)
     case .uint8(let codes):
       try writer.dataset(
@@ -93,7 +110,10 @@ package enum CheckpointWriter {
     case .float32, .bfloat16:
       try writer.dataset(
         path, shape: entry.fileShape, element: .float32,
-        source: .produced { buffer in try entry.copy(into: buffer.assumingMemoryBound(to: Float.self)) })
+        source: .produced { buffer in
+          try filled?()
+          try entry.copy(into: buffer.assumingMemoryBound(to: Float.self))
+        })
     }
   }
 }
@@ -115,7 +135,8 @@ extension CheckpointSection.Entry {
       let floats = try FloatBuffer(count: out.count)
       for index in out.indices { floats.pointer[index] = Float(bitPattern: UInt32(halves[index]) << 16) }
       transpose(floats.pointer, rows: shape[0], columns: shape[1], into: out)
-    case .float32, .uint8: throw DPOError(.internal, "\(name): nothing to convert")
+    case .float32(let floats): out.baseAddress?.update(from: floats, count: out.count)
+    case .uint8: throw DPOError(.internal, "\(name): nothing to convert")
     }
   }
 

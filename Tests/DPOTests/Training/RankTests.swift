@@ -8,7 +8,8 @@ import Testing
 /// Runs that are divided among ranks, here threads of this process: the same bits as one rank by itself.
 @Suite(.timeLimit(.minutes(10))) struct RankTests {
   static let kinds = [
-    "dpo", "lora", "lora with dropout", "ipo", "aot", "cpo", "orpo", "sft", "pretrain", "kto", "bco", "reward", "ranked",
+    "dpo", "lora", "lora with dropout", "ipo", "aot", "cpo", "orpo", "sft", "pretrain", "kto", "bco", "reward",
+    "ranked",
     "reference synced", "reference precomputed", "ppo", "rloo", "grpo", "online_dpo",
   ]
 
