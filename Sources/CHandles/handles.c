@@ -9,10 +9,10 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A handle's bits, low to high: 3 flags (0 in what the host sees), 3 kind, 20 slot, 20 generation. 46 bits pass for a
+/* A handle's bits, low to high: 3 flags (0 in what the host sees), 4 kind, 20 slot, 19 generation. 46 bits pass for a
  * user-space address in any language binding. */
-enum { KIND_SHIFT = 3, SLOT_SHIFT = 6, GENERATION_SHIFT = 26, CHUNK_CELLS = 1024, CHUNKS = 1024 };
-#define MAX_GENERATION ((1u << 20) - 1)
+enum { KIND_SHIFT = 3, SLOT_SHIFT = 7, GENERATION_SHIFT = 27, CHUNK_CELLS = 1024, CHUNKS = 1024 };
+#define MAX_GENERATION ((1u << 19) - 1)
 #define BUSY UINT64_C(1)
 #define RELEASED UINT64_C(2)
 #define CLAIMED UINT64_C(4) /* while a cell is being filled */
@@ -65,11 +65,11 @@ static cell *cell_at(uint32_t slot) {
 
 /* The cell that a handle names, whatever is in it now. */
 static cell *cell_of(uint64_t bits) {
-    if (bits & 7 || bits >> (GENERATION_SHIFT + 20)) return NULL;
+    if (bits & 7 || bits >> (GENERATION_SHIFT + 19)) return NULL;
     return cell_at((uint32_t)(bits >> SLOT_SHIFT) & (CHUNKS * CHUNK_CELLS - 1));
 }
 
-static uint32_t kind_of(uint64_t bits) { return (uint32_t)(bits >> KIND_SHIFT) & 7; }
+static uint32_t kind_of(uint64_t bits) { return (uint32_t)(bits >> KIND_SHIFT) & 15; }
 static uint32_t generation_of(uint64_t bits) { return (uint32_t)(bits >> GENERATION_SHIFT); }
 
 /* Number of cells, which is a multiple of CHUNK_CELLS. */
@@ -138,8 +138,8 @@ static int is_abandoned(cell *cell, uintptr_t here) {
 static int32_t find(uint64_t bits, cell **cell) {
     if (!bits) return CH_NULL;
     *cell = cell_of(bits);
-    return *cell && kind_of(bits) >= CH_MODEL && kind_of(bits) <= CH_OPTIONS && generation_of(bits) ? CH_OK
-                                                                                                    : CH_FOREIGN;
+    return *cell && kind_of(bits) >= CH_MODEL && kind_of(bits) <= CH_COMMUNICATOR && generation_of(bits) ? CH_OK
+                                                                                                         : CH_FOREIGN;
 }
 
 /* The same of one that can be used. */
