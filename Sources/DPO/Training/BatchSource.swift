@@ -140,17 +140,6 @@ final class EpochSource: BatchSource {
   }
 }
 
-extension TrainedModels {
-  /// Seconds that a forward pass takes, by the token.
-  func secondsPerToken(_ forest: TokenForest) throws -> Double {
-    _ = try runner.score(forest, adapter: adapter)
-    let clock = ContinuousClock()
-    let start = clock.now
-    _ = try runner.score(forest, adapter: adapter)
-    return start.duration(to: clock.now) / .seconds(1) / Double(max(1, forest.tokens.count))
-  }
-}
-
 extension TrainingOptions {
   /// Steps, or passes over the data.
   var runLength: BatchPlan.Length { batches.maxSteps > 0 ? .steps(batches.maxSteps) : .epochs(batches.numTrainEpochs) }

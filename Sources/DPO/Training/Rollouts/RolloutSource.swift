@@ -218,29 +218,43 @@ final class RolloutSource: BatchSource {
     return means.means
   }
 
-  /// From timing one forward pass and a few drawn tokens. Backward costs two passes; every drawn token is scored by policy
-  /// and reference besides.
+  /// From timing passes over a micro-batch of the longest answers (see `MicroBatchTimes`), and a few drawn tokens.
   func estimateSeconds(_ models: TrainedModels) throws -> Double {
-    var generation = GenerationOptions(method, eosTokens: [])
-    generation.maxNewTokens = min(8, generation.maxNewTokens)
     let rows = plan.prompts(ofRollout: 0).map { Array(prompts.prompt($0)) }
-    let clock = ContinuousClock()
-    let start = clock.now
-    let drawn = try Generator(decoder: models.runner.decoder, adapter: models.adapter, team: models.runner.team)
-      .generate(prompts: rows, options: generation)
-    let tokens = drawn.reduce(0) { $0 + $1.reduce(0) { $0 + $1.tokens.count } }
-    let perDrawn = start.duration(to: clock.now) / .seconds(1) / Double(max(1, tokens))
+    let (completions, length) = (rows.count * method.completionsPerPrompt, method.sampling.maxCompletionLength)
     let data = try TokenizedDataset.drawn(
-      zip(rows, drawn).flatMap { prompt, completions in
-        completions.map { TokenizedRow(prompt: prompt, completion: $0.tokens) }
+      (0..<min(completions, options.batches.perDeviceTrainBatchSize)).map { answer in
+        let prompt = rows[answer / method.completionsPerPrompt]
+        return TokenizedRow(prompt: prompt, completion: [Int32](repeating: prompt.last ?? 0, count: length))
       })
-    let perToken = try models.secondsPerToken(
-      data.forest(rows: Array(0..<min(data.count, options.batches.perDeviceTrainBatchSize))))
-    let rollouts = Double(totalSteps) / Double(plan.stepsPerRollout)
-    let completions = Double(plan.promptsPerRollout * method.completionsPerPrompt)
-    let length = Double(method.sampling.maxCompletionLength)
-    let forwarded = completions * (length + Double(rows.reduce(0) { $0 + $1.count }) / Double(max(1, rows.count)))
-    return rollouts * (completions * length * perDrawn + forwarded * perToken * Double(2 + 3 * method.epochs))
+    let forest = data.forest(rows: Array(0..<data.count))
+    let times = try MicroBatchTimes(forest, models)
+    let size = forest.passSize(models.runner.decoder.configuration)
+    let (forward, backward) = (times.forward.seconds(size), times.backward.seconds(size))
+    // Every drawn token is scored by policy and reference, then learned from; prompts are read once before.
+    let micro = Double(completions) / Double(max(1, data.count))
+    let scored = micro * (forward + times.reference.seconds(size))
+    let learned = micro * Double(method.epochs) * (forward + backward)
+    let read = Double(rows.reduce(0) { $0 + $1.count }) * forward / Double(max(1, size.tokens))
+    let drawn = Double(completions * length) * (try secondsOfDrawnToken(rows, models))
+    return times.warmUp + Double(totalSteps) / Double(plan.stepsPerRollout) * (drawn + read + scored + learned)
+  }
+
+  /// By drawing a few with the beginnings of some prompts: what reading these takes falls out of the difference.
+  private func secondsOfDrawnToken(_ rows: [[Int32]], _ models: TrainedModels) throws -> Double {
+    let generator = Generator(decoder: models.runner.decoder, adapter: models.adapter, team: models.runner.team)
+    let starts = rows.prefix(max(1, 32 / method.completionsPerPrompt)).map { Array($0.prefix(2)) }
+    var generation = GenerationOptions(method, eosTokens: [])
+    func seconds(_ tokens: Int) throws -> Double {
+      generation.maxNewTokens = tokens
+      let clock = ContinuousClock()
+      let start = clock.now
+      _ = try generator.generate(prompts: starts, options: generation)
+      return start.duration(to: clock.now) / .seconds(1)
+    }
+    _ = try seconds(1)
+    let (one, more) = (try seconds(1), try seconds(4))
+    return max(0, more - one) / Double(3 * starts.count * method.completionsPerPrompt)
   }
 
   // MARK: - State
