@@ -798,6 +798,11 @@ struct dpo_train_options {
      * Default 0. */
     int32_t gradient_checkpointing;
 
+    /* Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass:
+     * memory holds of them what it has room for. Nothing remains there. Changes no number. Default NULL: all is in
+     * memory. */
+    const char *offload;
+
     /* Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors
      * that have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default "fp32". */
     const char *precision;

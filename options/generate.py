@@ -898,7 +898,9 @@ def flag_declaration(option: Option, dynamic: bool) -> "list[str]":
     variable = camel(option.name) if dynamic else camel(option.flag.replace("-", "_"))
     name = f'name: .customLong("{option.flag}")'
     inversion = ", inversion: .prefixedNo" if dynamic or option.default else ""
-    value = VALUE_NAMES[option.type]
+    # A name of any kind is a directory's.
+    is_directory = option.type == "name" and not option.choices
+    value = "DIR" if is_directory else VALUE_NAMES[option.type]
     text = flag_help(option)
     if not dynamic and not option.optional:
         text = re.sub(r" \(default: [^)]*\)$", "", text)  # ArgumentParser adds it
@@ -924,6 +926,7 @@ def flag_declaration(option: Option, dynamic: bool) -> "list[str]":
         lines += ["  @Option(", f"    {name},", "    help: ArgumentHelp("]
         lines += swift_string(text, "      ", ",")
         names = f", completion: .list([{', '.join(quoted(name) for name in option.choices)}])" if option.type == "name" and option.choices else ""
+        names = ", completion: .directory" if is_directory else names
         lines += [f'      valueName: "{value}"){names}' + (f', transform: optionValue("{option.name}"))' if dynamic else ")")]
     return lines + [declared]
 

@@ -53,7 +53,7 @@ struct OpenFile: Sendable {
   }
 
   /// A write beyond the process's limit would raise SIGXFSZ, which ends a host that does not expect it.
-  private func checkSizeLimit(_ size: Int) throws {
+  func checkSizeLimit(_ size: Int) throws {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_FSIZE.rawValue), &limit) == 0 else { return }
     guard rlim_t(size) <= limit.rlim_cur else {

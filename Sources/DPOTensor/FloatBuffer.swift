@@ -13,14 +13,18 @@ public final class FloatBuffer: @unchecked Sendable {
   /// Pages come zeroed from the system and are counted only when touched, so large buffers are mapped.
   private static let mappingThreshold = 1 << 20
 
-  /// Throws `.memory` if the system refuses.
-  package init(count: Int) throws {
+  /// - Parameter directory: where a file holds the numbers, which memory then need not; nil: memory does.
+  /// - Throws: `.memory`, or `.io` of a file, if the system refuses.
+  package init(count: Int, in directory: String? = nil) throws {
     let (bytes, overflow) = max(count, 1).multipliedReportingOverflow(by: 4)
     guard count >= 0, !overflow, bytes <= 1 << 46 else {
       throw DPOError(.memory, "cannot allocate \(count) numbers of 4 bytes")
     }
     self.count = count
-    if bytes >= FloatBuffer.mappingThreshold {
+    if let directory {
+      pointer = try mapScratchFile(in: directory, bytes: bytes).assumingMemoryBound(to: Float.self)
+      mappedBytes = bytes
+    } else if bytes >= FloatBuffer.mappingThreshold {
       try Machine.requireRoom(for: bytes)
       guard let base = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), base != MAP_FAILED
       else {

@@ -768,6 +768,15 @@ struct MachineFlags: ParsableArguments {
   var gradientCheckpointing: Bool?
 
   @Option(
+    name: .customLong("offload"),
+    help: ArgumentHelp(
+      "Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: "
+        + "memory holds of them what it has room for. Nothing remains there. Changes no number. (unset: all is in "
+        + "memory)",
+      valueName: "DIR"), completion: .directory, transform: optionValue("offload"))
+  var offload: JSON?
+
+  @Option(
     name: .customLong("precision"),
     help: ArgumentHelp(
       "Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on "
@@ -801,6 +810,7 @@ struct MachineFlags: ParsableArguments {
   var given: [(name: String, value: JSON)] {
     let all: [(String, JSON?)] = [
       ("gradient_checkpointing", gradientCheckpointing.map(JSON.bool)),
+      ("offload", offload),
       ("precision", precision),
       ("threads", threads),
       ("memory_limit_mb", memoryLimitMb),
@@ -1012,7 +1022,7 @@ struct ShapeOptionFlags: ParsableArguments {
     name: .customLong("like"),
     help: ArgumentHelp(
       "Family of the model, by the model_type of Hugging Face's config.json.",
-      valueName: "NAME"))
+      valueName: "DIR"), completion: .directory)
   var like = "llama"
 
   @Option(

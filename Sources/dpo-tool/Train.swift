@@ -187,7 +187,7 @@ struct Train: ParsableCommand {
     } else {
       print(trainer.plan.summary)
       for part in trainer.plan.memory.parts where part.bytes > 0 {
-        print("  \(part.name): \(Terminal.size(part.bytes))")
+        print("  \(part.name): \(Terminal.size(part.bytes))\(part.isOffloaded ? " in files" : "")")
       }
       print(
         "of this, embedding and head with a vocabulary of \(trainer.plan.vocabularySize): "

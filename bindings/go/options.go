@@ -351,6 +351,10 @@ type TrainOptions struct {
 	// nil: off.
 	GradientCheckpointing *bool
 
+	// Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
+	// holds of them what it has room for. Nothing remains there. Changes no number. "": all is in memory.
+	Offload string
+
 	// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
 	// have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". "": "fp32".
 	Precision string
@@ -451,6 +455,7 @@ func (o *TrainOptions) fields() fields {
 	f.integer("autosave_steps", o.AutosaveSteps)
 	f.boolean("overwrite_output_dir", o.OverwriteOutputDir)
 	f.boolean("gradient_checkpointing", o.GradientCheckpointing)
+	f.text("offload", o.Offload)
 	f.text("precision", o.Precision)
 	f.integer("threads", o.Threads)
 	f.integer("memory_limit_mb", o.MemoryLimitMb)

@@ -286,6 +286,11 @@ export interface TrainOptions {
    */
   gradient_checkpointing?: boolean;
   /**
+   * Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
+   * holds of them what it has room for. Nothing remains there. Changes no number. Left out: all is in memory.
+   */
+  offload?: string;
+  /**
    * Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
    * have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Left out: "fp32".
    */

@@ -34,14 +34,14 @@ package final class Adafactor: UpdateRule {
   /// Factors of one parameter's rows and columns, and sums of its stripes' columns.
   private let scratch: FloatBuffer
 
-  package init(_ options: AdafactorOptions, _ parameters: ParameterStore) throws {
+  package init(_ options: AdafactorOptions, _ parameters: ParameterStore, offload: String? = nil) throws {
     (self.options, self.parameters) = (options, parameters)
     var count = 0
     places = parameters.entries.map { entry in
       defer { count += Adafactor.stateCount(entry.shape) }
       return count
     }
-    states = try FloatBuffer(count: count)
+    states = try FloatBuffer(count: count, in: offload)
     scratch = try FloatBuffer(count: parameters.entries.map { Adafactor.scratchCount($0.shape) }.max() ?? 0)
   }
 

@@ -60,7 +60,8 @@ package final class ElementwiseUpdate: UpdateRule {
   /// - Parameter owned: sorted parts of the store that are updated here, and for which states are kept; they do not overlap.
   ///   Only formats without blocks allow others than the whole store.
   package init(
-    _ rule: any ElementRule, _ parameters: ParameterStore, format: StateFormat = .float32, owned: [Range<Int>]? = nil
+    _ rule: any ElementRule, _ parameters: ParameterStore, format: StateFormat = .float32, owned: [Range<Int>]? = nil,
+    offload: String? = nil
   ) throws {
     let owned = owned ?? [0..<parameters.count]
     guard !format.hasBlocks || owned == [0..<parameters.count] else {
@@ -81,7 +82,7 @@ package final class ElementwiseUpdate: UpdateRule {
       }
     }
     (self.pieces, self.places) = (pieces, places)
-    memory = try rule.states.map { try StateMemory($0, layout) }
+    memory = try rule.states.map { try StateMemory($0, layout, in: offload) }
   }
 
   /// Bytes of the states of parameters with so many numbers each.

@@ -86,14 +86,18 @@ package enum OptimizerChoice: Sendable {
     if case .elementwise(_, let format) = self { !format.hasBlocks } else { false }
   }
 
-  /// - Parameter owned: the parts of the store that are updated here; nil: all of it.
-  package func make(_ parameters: ParameterStore, owned: [Range<Int>]? = nil) throws -> any UpdateRule {
+  /// - Parameters:
+  ///   - owned: the parts of the store that are updated here; nil: all of it.
+  ///   - offload: directory of files that hold the states; nil: memory does.
+  package func make(
+    _ parameters: ParameterStore, owned: [Range<Int>]? = nil, offload: String? = nil
+  ) throws -> any UpdateRule {
     switch self {
     case .elementwise(let rule, let format):
-      return try ElementwiseUpdate(rule, parameters, format: format, owned: owned)
+      return try ElementwiseUpdate(rule, parameters, format: format, owned: owned, offload: offload)
     case .adafactor(let options):
       guard owned == nil else { throw DPOError(.internal, "Adafactor is not divided") }
-      return try Adafactor(options, parameters)
+      return try Adafactor(options, parameters, offload: offload)
     }
   }
 }

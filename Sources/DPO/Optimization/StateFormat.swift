@@ -77,8 +77,9 @@ final class StateMemory {
   private let packed: UnsafeMutableRawPointer
   private let map: DynamicMap
 
-  init(_ state: ElementState, _ layout: StateLayout) throws {
-    buffer = try FloatBuffer(count: layout.size)
+  /// - Parameter directory: of the file that holds it; nil: memory does.
+  init(_ state: ElementState, _ layout: StateLayout, in directory: String?) throws {
+    buffer = try FloatBuffer(count: layout.size, in: directory)
     packed = UnsafeMutableRawPointer(buffer.pointer + layout.floats)
     map = state.isSigned ? .signed : .unsigned
   }

@@ -300,6 +300,21 @@ extension OptionField {
       write: { $0[keyPath: path] = try checked(name, $1, choices) })
   }
 
+  /// A directory, or nothing.
+  static func optionalName(
+    _ name: String, _ path: Path<String?>, _ choices: [String], _ about: About
+  ) -> OptionField {
+    OptionField(
+      name, .string, choices: choices, about,
+      read: { $0[keyPath: path].map(JSON.string) ?? .null },
+      write: { options, value in
+        guard value.isNull || value.string != nil else {
+          throw DPOError.argument("\(name) is \(value.kind), expected a text")
+        }
+        options[keyPath: path] = value.string == "none" ? nil : value.string
+      })
+  }
+
   static func choice<Value: RawRepresentable<String> & SendableMetatype>(
     _ name: String, _ path: Path<Value>, _ choices: [String], _ about: About
   ) -> OptionField {

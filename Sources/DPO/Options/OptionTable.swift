@@ -493,6 +493,12 @@ extension TrainingOptions {
         .machine, onResume: .free,
         "Keep each block's input alone and compute the rest again in the backward pass: less memory, the same "
           + "numbers.")),
+    .optionalName(
+      "offload", \.machine.offload, [],
+      OptionField.About(
+        .machine, onResume: .free, unset: "all is in memory",
+        "Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward "
+          + "pass: memory holds of them what it has room for. Nothing remains there. Changes no number.")),
     .choice(
       "precision", \.machine.precision, ["fp32", "bf16"],
       OptionField.About(

@@ -722,6 +722,9 @@ public struct TrainingOptions: Sendable, Equatable {
   public struct Machine: Sendable, Equatable {
     /// Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers.
     public var gradientCheckpointing: Bool
+    /// Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
+    /// holds of them what it has room for. Nothing remains there. Changes no number. nil: all is in memory.
+    public var offload: String?
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     /// have instructions for it and takes the time of fp32 elsewhere.
     public var precision: Precision
@@ -735,10 +738,11 @@ public struct TrainingOptions: Sendable, Equatable {
 
     /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
-      gradientCheckpointing: Bool = false, precision: Precision = .fp32, threads: Int = 0, memoryLimitMb: Int = 0,
-      engine: String = "auto"
+      gradientCheckpointing: Bool = false, offload: String? = nil, precision: Precision = .fp32, threads: Int = 0,
+      memoryLimitMb: Int = 0, engine: String = "auto"
     ) {
       self.gradientCheckpointing = gradientCheckpointing
+      self.offload = offload
       self.precision = precision
       self.threads = threads
       self.memoryLimitMb = memoryLimitMb

@@ -10,11 +10,16 @@ final class Optimizer {
   private let parameters: ParameterStore
   private let team: ThreadTeam
 
-  /// - Parameter owned: the parts of the store that are updated here, of an elementwise rule: see `ElementwiseUpdate`. nil: all.
-  init(_ parameters: ParameterStore, _ choice: OptimizerChoice, owned: [Range<Int>]? = nil, team: ThreadTeam) throws {
+  /// - Parameters:
+  ///   - owned: the parts of the store that are updated here, of an elementwise rule: see `ElementwiseUpdate`. nil: all.
+  ///   - offload: directory of files that hold the states; nil: memory does.
+  init(
+    _ parameters: ParameterStore, _ choice: OptimizerChoice, owned: [Range<Int>]? = nil, offload: String? = nil,
+    team: ThreadTeam
+  ) throws {
     self.parameters = parameters
     self.team = team
-    rule = try choice.make(parameters, owned: owned)
+    rule = try choice.make(parameters, owned: owned, offload: offload)
   }
 
   /// The global norm of the gradients.

@@ -172,6 +172,7 @@ public final class Trainer: @unchecked Sendable {
     self.parameters = parameters
     runner = method.runner(policy, team: team, options: options)
     runner.recomputesBlocks = options.machine.gradientCheckpointing
+    runner.offload = options.machine.offload
     reference = try choice.make(beside: runner, adapter: adapter, model: model, data: data) {
       method.runner($0, team: team, options: options)
     }
@@ -180,7 +181,8 @@ public final class Trainer: @unchecked Sendable {
     let owners = Owners(count: parameters.count, ranks: ranks.count, isSharded: isSharded)
     self.isSharded = isSharded
     optimizer = try Optimizer(
-      parameters, chosen, owned: isSharded ? owners.ranges(of: ranks.rank) : nil, team: team)
+      parameters, chosen, owned: isSharded ? owners.ranges(of: ranks.rank) : nil, offload: options.machine.offload,
+      team: team)
     gradientSum = try GradientSum(
       parameters, owners: owners,
       layerCount: model.configuration.layerCount, reproducible: options.batches.reproducibleSums, team: team,

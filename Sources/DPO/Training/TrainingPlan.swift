@@ -43,19 +43,24 @@ public struct TrainingPlan: Sendable {
     return "\(steps) \(steps == 1 ? "step" : "steps") over \(rows) \(rows == 1 ? "row" : "rows"); "
       + "\(distinctTokens) distinct tokens an epoch\(comparison); \(trainableParameters) parameters to train; "
       + "\(memory.total >> 20) MiB planned of \(memoryLimit >> 20) MiB"
+      + (memory.offloaded > 0 ? " and \(memory.offloaded >> 20) MiB in files" : "")
       + (ranks > 1 ? " on each of \(ranks) ranks" : "")
   }
 
   /// The same by name.
   public var json: JSON {
     var parts = JSONObject()
-    for part in memory.parts { parts[part.name] = .int(part.bytes) }
+    var files = JSONObject()
+    for part in memory.parts {
+      if part.isOffloaded { files[part.name] = .int(part.bytes) } else { parts[part.name] = .int(part.bytes) }
+    }
     return [
       "steps": .int(steps), "steps_per_epoch": .int(stepsPerEpoch), "rows": .int(rows),
       "evaluation_rows": .int(evaluationRows), "distinct_tokens": .int(distinctTokens),
       "padded_tokens": .int(paddedTokens), "largest_micro_batch_tokens": .int(largestTokens),
       "trainable_parameters": .int(trainableParameters), "threads": .int(threads), "memory_bytes": .object(parts),
-      "memory_total_bytes": .int(memory.total), "vocabulary_bytes": .int(vocabularyMemory),
+      "offload_bytes": .object(files), "memory_total_bytes": .int(memory.total),
+      "vocabulary_bytes": .int(vocabularyMemory),
       "memory_limit_bytes": .int(memoryLimit),
       "ranks": .int(ranks),
     ]
@@ -88,7 +93,8 @@ public struct TrainingPlan: Sendable {
       count: trainableParameters, ranks: ranks, isSharded: ranks > 1 && lora == nil && optimizer.isElementwise)
     var memory = try TrainingPlan.step(
       model, lora, shape, optimizer: optimizer, owners: owners, threads: threads,
-      separateReference: separateReference, recomputesBlocks: options.machine.gradientCheckpointing)
+      separateReference: separateReference, recomputesBlocks: options.machine.gradientCheckpointing,
+      offloads: options.machine.offload != nil)
     memory.add(
       "sums of gradients",
       bytes: GradientSum.bytes(
@@ -99,7 +105,7 @@ public struct TrainingPlan: Sendable {
     if let sampling = workload.sampling {
       let plan = try Generator.plan(
         configuration, promptLengths: sampling.prompts, options: sampling.options, threads: threads)
-      for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
+      memory.add(plan)
     }
     if rewardBytes > 0 { memory.add("reward model", bytes: rewardBytes) }
     self.memory = memory
@@ -146,7 +152,8 @@ public struct TrainingPlan: Sendable {
   /// What a step over one batch takes, and the weights with it.
   static func step(
     _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, optimizer: OptimizerChoice,
-    owners: Owners? = nil, threads: Int, separateReference: Bool, recomputesBlocks: Bool = false
+    owners: Owners? = nil, threads: Int, separateReference: Bool, recomputesBlocks: Bool = false,
+    offloads: Bool = false
   ) throws -> MemoryPlan {
     var memory = MemoryPlan()
     memory.add("packing", bytes: PackingMemory.sharedBytes)
@@ -158,12 +165,13 @@ public struct TrainingPlan: Sendable {
     if lora != nil { memory.add("adapter", bytes: 4 * trained) }
     memory.add("gradients", bytes: 4 * trained)
     let isSharded = owners?.isSharded ?? false
-    memory.add("optimizer", bytes: optimizer.bytes(shapes: isSharded ? [[owners?.most ?? 0]] : shapes))
+    memory.add(
+      "optimizer", bytes: optimizer.bytes(shapes: isSharded ? [[owners?.most ?? 0]] : shapes), offloaded: offloads)
     func pass(_ mode: ComputationMode) throws {
       let plan = try ModelRunner.plan(
         model.configuration, tokens: batch.tokens, targets: batch.targets, maxLength: batch.longest, mode: mode,
-        threads: threads, recomputesBlocks: recomputesBlocks)
-      for part in plan.parts { memory.add(part.name, bytes: part.bytes) }
+        threads: threads, recomputesBlocks: recomputesBlocks, offloads: offloads)
+      memory.add(plan)
     }
     try pass(lora.map(ComputationMode.lora) ?? .full)
     if separateReference { try pass(.score) }
@@ -174,11 +182,13 @@ public struct TrainingPlan: Sendable {
   func checkMemory() throws {
     guard memory.total > memoryLimit else { return }
     func mib(_ bytes: Int) -> String { "\((bytes + (1 << 20) - 1) >> 20) MiB" }
-    let parts = memory.parts.sorted { $0.bytes > $1.bytes }.map { "\($0.name) \(mib($0.bytes))" }.joined(
+    let parts = memory.parts.filter { !$0.isOffloaded }.sorted { $0.bytes > $1.bytes }.map {
+      "\($0.name) \(mib($0.bytes))"
+    }.joined(
       separator: ", ")
     throw DPOError(
       .memory,
-      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller with gradient_checkpointing, lora_r, per_device_train_batch_size and gradient_accumulation_steps, max_length or max_completion_length"
+      "the plan needs \(mib(memory.total)), but the limit is \(mib(memoryLimit)) (\(parts)); smaller with offload, gradient_checkpointing, lora_r, per_device_train_batch_size and gradient_accumulation_steps, max_length or max_completion_length"
     )
   }
 }

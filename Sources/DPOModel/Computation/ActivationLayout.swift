@@ -1,7 +1,7 @@
 import DPOBase
 
-/// Where everything that a run computes stands in one block of memory, and what each part of it takes. The same code
-/// plans and places, so a plan is what is allocated.
+/// Where everything that a run computes stands in two blocks of memory, and what each part of it takes: what it keeps for its
+/// backward pass, all `Slot`s, and the rest. The same code plans and places, so a plan is what is allocated.
 struct ActivationLayout {
   /// A matrix per block of the decoder.
   struct Slot {
@@ -11,7 +11,8 @@ struct ActivationLayout {
   }
 
   private(set) var plan = MemoryPlan()
-  /// Numbers of 4 bytes.
+  /// Numbers of 4 bytes of the slots, and of the rest.
+  private(set) var kept = 0
   private(set) var total = 0
 
   /// x before each branch of a block; the first branch's goes on to what stands behind the last block.
@@ -260,9 +261,16 @@ struct ActivationLayout {
 
   /// A matrix of so many numbers for each block, 0: none; blocks that do not keep theirs share one.
   private mutating func slot(_ counts: [Int], keeps: (Int) -> Bool) -> Slot {
-    let common = take("activations", counts.indices.reduce(0) { keeps($1) ? $0 : max($0, counts[$1]) })
-    return Slot(
-      offsets: counts.indices.map { keeps($0) && counts[$0] > 0 ? take("activations", counts[$0]) : common })
+    let common = keep(counts.indices.reduce(0) { keeps($1) ? $0 : max($0, counts[$1]) })
+    return Slot(offsets: counts.indices.map { keeps($0) && counts[$0] > 0 ? keep(counts[$0]) : common })
+  }
+
+  private mutating func keep(_ count: Int) -> Int {
+    let offset = kept
+    let padded = (count + 15) / 16 * 16
+    kept += padded
+    plan.add("activations", bytes: padded * 4)
+    return offset
   }
 
   private mutating func take(_ part: String, _ count: Int) -> Int {

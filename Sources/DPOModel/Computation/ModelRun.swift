@@ -14,7 +14,7 @@ struct ModelRun {
   let precision: Precision
   let forest: PreparedForest
   let layout: ActivationLayout
-  let memory: FloatBuffer
+  let kept, memory: FloatBuffer
   let rotations: Rotations
   let trains, recomputes: Bool
   let dropout: (key: UInt64, rate: Float)?
@@ -35,7 +35,7 @@ struct ModelRun {
   var kernels: UnsafePointer<ck_engine> { team.kernels }
 
   func at(_ offset: Int) -> Pointer { memory.pointer + offset }
-  func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { memory.pointer + slot.offset(layer) }
+  func at(_ slot: ActivationLayout.Slot, _ layer: Int) -> Pointer { kept.pointer + slot.offset(layer) }
   /// Of each row, in the tables of rotations.
   var rotationPlaces: UnsafeMutablePointer<Int32> {
     UnsafeMutableRawPointer(at(layout.rotationPlaces)).assumingMemoryBound(to: Int32.self)

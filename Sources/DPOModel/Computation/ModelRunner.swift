@@ -25,10 +25,16 @@ package final class ModelRunner {
   /// Log-probs are those of logits / temperature; more than 0.
   package var temperature = 1.0
 
+  /// Directory of a file that holds what training keeps for the backward pass; nil: memory does.
+  package var offload: String?
+
   private var memory: FloatBuffer?
+  /// What passes keep; with `offload` those of them that train, and the others.
+  private var kept: FloatBuffer?
+  private var keptOfScores: FloatBuffer?
   let rotations: Rotations
-  /// Of the last `forward`, until its `backward`.
-  private var kept: ModelRun?
+  /// The last `forward`, until its `backward`.
+  private var last: ModelRun?
 
   package init(decoder: Decoder, team: ThreadTeam, precision: Precision = .fp32) {
     self.decoder = decoder
@@ -41,7 +47,7 @@ package final class ModelRunner {
   /// and the optimiser. `maxLength` bounds the positions of any sequence.
   package static func plan(
     _ configuration: DecoderConfiguration, tokens: Int, targets: Int, maxLength: Int, mode: ComputationMode,
-    threads: Int, recomputesBlocks: Bool = false
+    threads: Int, recomputesBlocks: Bool = false, offloads: Bool = false
   ) throws -> MemoryPlan {
     for (name, count) in [
       ("tokens", tokens), ("targets", targets), ("longest sequence", maxLength), ("threads", threads),
@@ -58,12 +64,21 @@ package final class ModelRunner {
       places = try lora.resolve(configuration)
       dropout = lora.dropout > 0
     }
-    return ActivationLayout(
-      configuration, tokens: tokens, targets: targets, headRows: min(tokens, targets), mostKeys: min(maxLength, tokens),
-      mostTreeBlocks: min(tokens, tokens / PreparedForest.queryBlock + 64),
-      places: places,
-      dropout: dropout, trains: mode != .score, recomputes: recomputesBlocks, threads: threads
-    ).plan
+    func plan(trains: Bool) -> MemoryPlan {
+      ActivationLayout(
+        configuration, tokens: tokens, targets: targets, headRows: min(tokens, targets),
+        mostKeys: min(maxLength, tokens), mostTreeBlocks: min(tokens, tokens / PreparedForest.queryBlock + 64),
+        places: places, dropout: dropout, trains: trains, recomputes: recomputesBlocks, threads: threads
+      ).plan
+    }
+    guard offloads, mode != .score else { return plan(trains: mode != .score) }
+    // Passes that only score keep theirs in memory.
+    var offloaded = MemoryPlan()
+    for part in plan(trains: true).parts {
+      offloaded.add(part.name, bytes: part.bytes, offloaded: part.name == "activations")
+    }
+    offloaded.add("activations", bytes: plan(trains: false)["activations"])
+    return offloaded
   }
 
   /// Scores without keeping anything.
@@ -83,7 +98,7 @@ package final class ModelRunner {
     }
     let run = try prepare(forest, adapter: adapter, trains: true, dropout: dropout)
     let scores = run.forward(extras)
-    kept = run
+    last = run
     return scores
   }
 
@@ -93,7 +108,7 @@ package final class ModelRunner {
   package func backward(
     logProbGradients: [Float], valueGradients: [Float] = [], layerDone: (_ layer: Int) -> Void = { _ in }
   ) throws {
-    guard let run = kept else { throw DPOError(.state, "backward without a forward pass before it") }
+    guard let run = last else { throw DPOError(.state, "backward without a forward pass before it") }
     guard logProbGradients.count == run.forest.targets.count else {
       throw DPOError.argument(
         "\(logProbGradients.count) log-prob gradients for \(run.forest.targets.count) targets")
@@ -101,7 +116,7 @@ package final class ModelRunner {
     guard valueGradients.isEmpty || valueGradients.count == run.forest.headRowOfValue.count else {
       throw DPOError.argument("\(valueGradients.count) gradients for \(run.forest.headRowOfValue.count) values")
     }
-    kept = nil
+    last = nil
     try decoder.checkFiles()
     run.backward(logProbGradients, valueGradients, layerDone: layerDone)
   }
@@ -121,7 +136,7 @@ package final class ModelRunner {
   func prepare(
     _ forest: TokenForest, adapter: LoRAAdapter?, trains: Bool, dropout: CounterRandom?, room: Int = 0
   ) throws -> ModelRun {
-    kept = nil
+    last = nil
     try decoder.checkFiles()
     try decoder.checkStop()
     let configuration = decoder.configuration
@@ -137,15 +152,21 @@ package final class ModelRunner {
       mostKeys: prepared.mostKeys, mostTreeBlocks: prepared.mostTreeBlocks,
       places: adapter?.places, dropout: rate > 0, trains: trains, recomputes: recomputesBlocks,
       threads: team.threads)
-    if memory.map({ $0.count < layout.total }) ?? true {
-      memory = nil
-      memory = try FloatBuffer(count: layout.total)
+    /// A buffer that is there already is used again, if it is large enough.
+    func buffer(_ old: inout FloatBuffer?, _ count: Int, in directory: String? = nil) throws -> FloatBuffer {
+      if let old, old.count >= count { return old }
+      old = nil
+      let new = try FloatBuffer(count: count, in: directory)
+      old = new
+      return new
     }
-    guard let memory else { throw DPOError(.internal, "no memory for the run") }
+    let offloads = offload != nil && !trains
+    let kept = try offloads ? buffer(&keptOfScores, layout.kept) : buffer(&kept, layout.kept, in: offload)
+    let memory = try buffer(&memory, layout.total)
     try rotations.extend(to: prepared.longest)
     return ModelRun(
       decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
-      memory: memory, rotations: rotations, trains: trains, recomputes: recomputesBlocks,
+      kept: kept, memory: memory, rotations: rotations, trains: trains, recomputes: recomputesBlocks,
       dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil,
       temperature: Float(temperature))
   }

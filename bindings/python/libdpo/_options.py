@@ -95,6 +95,7 @@ class TrainOptions(SizedStructure):
         ("autosave_steps", c_int32),
         ("overwrite_output_dir", c_int32),
         ("gradient_checkpointing", c_int32),
+        ("offload", c_char_p),
         ("precision", c_char_p),
         ("threads", c_int32),
         ("memory_limit_mb", c_int32),

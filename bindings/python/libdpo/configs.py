@@ -96,6 +96,9 @@ class TrainingConfig(RunConfig):
     """Start anew in a directory that holds an earlier run."""
     gradient_checkpointing: bool = False
     """Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers."""
+    offload: Optional[str] = None
+    """Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
+    holds of them what it has room for. Nothing remains there. Changes no number. None: all is in memory."""
     precision: str = "fp32"
     """Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16"."""

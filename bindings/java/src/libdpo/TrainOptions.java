@@ -563,6 +563,15 @@ public final class TrainOptions extends Options {
   }
 
   /**
+   * Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
+   * holds of them what it has room for. Nothing remains there. Changes no number. Default: all is in memory.
+   */
+  public TrainOptions offload(String value) {
+    set("offload", value);
+    return this;
+  }
+
+  /**
    * Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
    * have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default: "fp32".
    */

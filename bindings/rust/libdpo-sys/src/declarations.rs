@@ -396,6 +396,10 @@ pub struct dpo_train_options {
     /// Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers.
     /// Default 0.
     pub gradient_checkpointing: i32,
+    /// Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass:
+    /// memory holds of them what it has room for. Nothing remains there. Changes no number. Default NULL: all is in
+    /// memory.
+    pub offload: *const c_char,
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors
     /// that have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default "fp32".
     pub precision: *const c_char,

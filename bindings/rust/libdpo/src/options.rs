@@ -264,6 +264,9 @@ pub struct TrainOptions {
     /// Keep each block's input alone and compute the rest again in the backward pass: less memory, the same numbers.
     /// `None`: off.
     pub gradient_checkpointing: Option<bool>,
+    /// Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
+    /// holds of them what it has room for. Nothing remains there. Changes no number. `None`: all is in memory.
+    pub offload: Option<String>,
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     /// have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". `None`: "fp32".
     pub precision: Option<String>,
@@ -360,6 +363,7 @@ impl Options for TrainOptions {
         object.field("autosave_steps", &self.autosave_steps);
         object.field("overwrite_output_dir", &self.overwrite_output_dir);
         object.field("gradient_checkpointing", &self.gradient_checkpointing);
+        object.field("offload", &self.offload);
         object.field("precision", &self.precision);
         object.field("threads", &self.threads);
         object.field("memory_limit_mb", &self.memory_limit_mb);
