@@ -151,10 +151,11 @@ import Testing
   }
 
   @Test func ranksOfDifferentRunsAreRefused() throws {
-    for (what, change) in [
+    let changes: [(String, @Sendable (inout TrainingOptions) -> Void)] = [
       ("beta", { $0.method.beta = 0.3 }), ("seed", { $0.batches.seed = 1 }), ("save_steps", { $0.files.saveSteps = 7 }),
       ("the training data", { $0.rows.maxLength = 20 }),
-    ] as [(String, @Sendable (inout TrainingOptions) -> Void)] {
+    ]
+    for (what, change) in changes {
       let errors = try together(2) { communicator in
         #expect(throws: DPOError.self) {
           _ = try makeTrainer("dpo", accumulation: 1, communicator) { if communicator?.rank == 1 { change(&$0) } }
