@@ -227,6 +227,17 @@ static void confused(void) {
     sleep(2);
 }
 
+/* A host that forgets to release, and ends well. */
+static void forgets(void) {
+    open_or_say(60);
+    gather(10);
+    dpo_collectives other = mpi;
+    open_or_say(60);
+    gather(10);
+    mpi = other;
+    gather(10);
+}
+
 /* The last rank ends by `how` in the midst of things: mpirun ends the others, long before the timeout. */
 static void ends(const char *how) {
     open_or_say(600);
@@ -303,6 +314,7 @@ int main(int argc, char **argv) {
     else if (!strcmp(scenario, "until-lost")) until_lost();
     else if (!strcmp(scenario, "leaves")) leaves();
     else if (!strcmp(scenario, "confused")) confused();
+    else if (!strcmp(scenario, "forgets")) forgets();
     else if (!strcmp(scenario, "threads")) threads();
     else if (!strcmp(scenario, "host")) host(MPI_THREAD_SERIALIZED);
     else if (!strcmp(scenario, "single")) host(MPI_THREAD_SINGLE);

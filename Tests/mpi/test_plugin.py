@@ -85,6 +85,9 @@ class Plugin(unittest.TestCase):
             self.assertNotIn("FAILED", output)
             self.assertIn(f"rank {count - 1} left while others went on", output)
 
+    def test_a_host_may_forget_to_release(self) -> None:
+        self.all_done(3, "forgets")
+
     def test_calls_in_another_order(self) -> None:
         _, output = self.drive(3, "confused")
         self.assertNotIn("FAILED", output)

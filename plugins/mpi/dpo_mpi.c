@@ -4,7 +4,7 @@
 // A call has two phases. First the ranks meet: each tells rank 0 that it has come, and rank 0 answers once all have.
 // Only then the bytes move. So a rank that waits for a slower one sleeps, one that does not come is known by name, and
 // until all are there MPI holds no pointer into the caller's memory.
-#define _POSIX_C_SOURCE 200809L
+#define _DEFAULT_SOURCE /* on_exit */
 #include <dpo.h>
 #include <limits.h>
 #include <mpi.h>
@@ -24,13 +24,15 @@ enum { TAG_HERE = 1, TAG_ANSWER = 2 };
 /* What a rank has come for. */
 typedef enum { ALL_GATHER = 1, ALL_TO_ALL, LEAVE } purpose;
 
-typedef struct {
+typedef struct engine {
     MPI_Comm all;
     int rank, size;
     double timeout;
-    bool lost; /* a call failed: messages may be under way, and the ranks no longer agree on what comes next */
+    _Atomic bool busy; /* a call is under way */
+    bool lost;         /* a call failed: messages may be under way, and the ranks no longer agree on what comes next */
     char error[TEXT];
     char name[NAME];
+    struct engine *next; /* of those that are open */
     /* Of the meeting. They outlive a call that fails, because MPI may still write into them. */
     int purpose;
     int *purposes;         /* rank 0: what each rank has come for */
@@ -43,9 +45,8 @@ typedef struct {
 /* Of this process: MPI can be initialised only once, so it stays for the next communicator and ends with the process.
  */
 static struct {
-    bool mine;    /* we have initialised it */
     bool unclean; /* ranks were lost: MPI_Finalize might wait for them for ever */
-    int open;     /* communicators */
+    engine *open;
 } process;
 
 int32_t dpo_mpi_open(int32_t version, double timeout, dpo_collectives *collectives, char *message, size_t message_size);
@@ -234,8 +235,7 @@ static int32_t finish(engine *engine, int code, MPI_Request *request, const char
     return fail_with(engine, code, what);
 }
 
-static int32_t all_gather(void *context, const void *send, void *receive, const size_t *bytes) {
-    engine *engine = context;
+static int32_t gather(engine *engine, const void *send, void *receive, const size_t *bytes) {
     int32_t status = lay_out(engine, bytes, engine->receive_counts, engine->receive_places);
     if (!status) status = meet(engine, ALL_GATHER);
     if (status) return status;
@@ -245,9 +245,8 @@ static int32_t all_gather(void *context, const void *send, void *receive, const 
     return finish(engine, code, &request, "all_gather");
 }
 
-static int32_t all_to_all(void *context, const void *send, const size_t *send_bytes, void *receive,
-                          const size_t *receive_bytes) {
-    engine *engine = context;
+static int32_t exchange(engine *engine, const void *send, const size_t *send_bytes, void *receive,
+                        const size_t *receive_bytes) {
     int32_t status = lay_out(engine, send_bytes, engine->send_counts, engine->send_places);
     if (!status) status = lay_out(engine, receive_bytes, engine->receive_counts, engine->receive_places);
     if (!status) status = meet(engine, ALL_TO_ALL);
@@ -256,6 +255,23 @@ static int32_t all_to_all(void *context, const void *send, const size_t *send_by
     int code = MPI_Ialltoallv(send, engine->send_counts, engine->send_places, MPI_BYTE, receive, engine->receive_counts,
                               engine->receive_places, MPI_BYTE, engine->all, &request);
     return finish(engine, code, &request, "all_to_all");
+}
+
+static int32_t all_gather(void *context, const void *send, void *receive, const size_t *bytes) {
+    engine *engine = context;
+    engine->busy = true;
+    int32_t status = gather(engine, send, receive, bytes);
+    engine->busy = false;
+    return status;
+}
+
+static int32_t all_to_all(void *context, const void *send, const size_t *send_bytes, void *receive,
+                          const size_t *receive_bytes) {
+    engine *engine = context;
+    engine->busy = true;
+    int32_t status = exchange(engine, send, send_bytes, receive, receive_bytes);
+    engine->busy = false;
+    return status;
 }
 
 static const char *last_error(void *context) {
@@ -282,11 +298,15 @@ static void free_engine(engine *engine) {
 static void release(void *context, int32_t healthy) {
     engine *engine = context;
     int finalized = 0;
-    process.open--;
+    for (struct engine **place = &process.open; *place; place = &(*place)->next) {
+        if (*place != engine) continue;
+        *place = engine->next;
+        break;
+    }
     MPI_Finalized(&finalized);
     if (finalized) {
         free_engine(engine);
-    } else if (healthy && !engine->lost && meet(engine, LEAVE) == 0) {
+    } else if (healthy && !engine->busy && !engine->lost && meet(engine, LEAVE) == 0) {
         MPI_Comm_free(&engine->all);
         free_engine(engine);
     } else {
@@ -294,12 +314,24 @@ static void release(void *context, int32_t healthy) {
     }
 }
 
-/* A process that ends without this is one that went wrong: the program that started the ranks then ends them all. */
-static void at_exit(void) {
+/* If it was us who initialised MPI. A process that ends without MPI_Finalize is one that went wrong: what started the
+ * ranks then ends them all. That is what we want of a process that ends with an error in the midst of things. */
+static void end_with(int exit_status) {
     int finalized = 0;
     MPI_Finalized(&finalized);
-    if (!finalized && !process.open && !process.unclean) MPI_Finalize();
+    if (finalized || (process.open && exit_status)) return;
+    while (process.open) release(process.open, 1);
+    if (!process.unclean) MPI_Finalize();
 }
+
+#ifdef __GLIBC__
+static void at_exit(int exit_status, void *unused) {
+    (void)unused;
+    end_with(exit_status);
+}
+#else
+static void at_exit(void) { end_with(0); }
+#endif
 
 typedef struct {
     char *text;
@@ -393,8 +425,11 @@ static int32_t initialise(message message, const char *name) {
 #endif
     if (MPI_Init_thread(NULL, NULL, MPI_THREAD_SERIALIZED, &provided) != MPI_SUCCESS)
         return refuse(message, DPO_ERROR_STATE, "MPI_Init_thread failed (%s)", name);
-    process.mine = true;
+#ifdef __GLIBC__
+    on_exit(at_exit, NULL);
+#else
     atexit(at_exit);
+#endif
     if (provided < MPI_THREAD_SERIALIZED)
         return refuse(message, DPO_ERROR_STATE, "%s is built for calls of the main thread only", name);
     return DPO_OK;
@@ -457,7 +492,8 @@ __attribute__((visibility("default"))) int32_t dpo_mpi_open(int32_t version, dou
         free_engine(engine);
         return refuse(message, DPO_ERROR_MEMORY, "no memory for a communicator of %zu ranks", size);
     }
-    process.open++;
+    engine->next = process.open;
+    process.open = engine;
     *collectives = (dpo_collectives){
         .struct_size = sizeof *collectives,
         .version = DPO_COLLECTIVES_VERSION,
