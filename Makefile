@@ -72,6 +72,8 @@ test: build model ## every test: Swift, C, C++, Python, command line, damaged fi
 	@scripts/deps "$(PYTHON)" "$(VENV)" chromium libopenblas0 abigail-tools || echo "Checks that need these are skipped."
 	@scripts/deps "$(PYTHON)" "$(VENV)" gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user-static || \
 	  echo "The kernels are not tested for 64-bit Arm processors."
+	@scripts/deps "$(PYTHON)" "$(VENV)" iproute2 mpich libmpich-dev python3-mpi4py || \
+	  echo "Another MPI than Open MPI is not tested."
 	@CC="$(CC)" CXX="$(CXX)" SWIFT="$(SWIFT)" $(VENV)/bin/python Tests/run.py
 
 test-peers: build ## the comparisons with torch, TRL, PEFT and llama.cpp, live (installs them in .cache, 6 GB)

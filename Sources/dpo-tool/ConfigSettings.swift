@@ -17,6 +17,7 @@ struct ConfigSettings {
     "reward_model_name_or_path": "reward_model", "reward_adapter": "reward_adapter", "classifier": "classifier",
     "completion_only": "completion_only", "command": "command", "timeout": "timeout",
     "resume_from_checkpoint": "resume_from_checkpoint", "allow_mismatch": "allow_mismatch", "no_mmap": "no_mmap",
+    "distributed": "distributed", "ddp_timeout": "ddp_timeout",
   ]
   private static let switches: Set<String> = ["completion_only", "allow_mismatch", "no_mmap"]
   private static let lists: Set<String> = ["data", "eval_data"]

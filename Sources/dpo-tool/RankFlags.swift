@@ -10,17 +10,34 @@ struct RankFlags: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "Divide the run among the processes that mpirun or srun started: auto (if they did), mpi or none.",
+      "Divide the run among the processes that mpirun or srun started: auto (if they did), mpi or none. (default: auto)",
       valueName: "auto|mpi|none"))
-  var distributed = Engine.auto
+  var distributed: Engine?
 
   @Option(
     help: ArgumentHelp("Most seconds that a process may keep the others waiting. (default: 1800)", valueName: "S"))
   var ddpTimeout: Double?
 
+  /// What a file says and no flag does.
+  mutating func take(engine: String?, timeout: String?) throws {
+    if let engine, distributed == nil {
+      guard let named = Engine(rawValue: engine) else {
+        throw DPOError.argument("distributed is \(engine), expected auto, mpi or none")
+      }
+      distributed = named
+    }
+    if let timeout, ddpTimeout == nil {
+      guard let seconds = Double(timeout) else {
+        throw DPOError.argument("ddp_timeout is \(timeout), expected a number of seconds")
+      }
+      ddpTimeout = seconds
+    }
+  }
+
   /// nil: this process trains alone.
   func communicator() throws -> Communicator? {
-    guard distributed == .mpi || (distributed == .auto && RankFlags.isOneOfSeveral) else { return nil }
+    let engine = distributed ?? .auto
+    guard engine == .mpi || (engine == .auto && RankFlags.isOneOfSeveral) else { return nil }
     return try .mpi(timeout: ddpTimeout ?? 1800)
   }
 

@@ -105,6 +105,7 @@ struct Train: ParsableCommand {
       }
     resumeFromCheckpoint = resumeFromCheckpoint ?? text("resume_from_checkpoint")
     reward.completionOnly = reward.completionOnly || text("completion_only") == "true"
+    try ranks.take(engine: text("distributed"), timeout: text("ddp_timeout"))
     allowMismatch = allowMismatch || text("allow_mismatch") == "true"
     mapping.noMmap = mapping.noMmap || text("no_mmap") == "true"
   }

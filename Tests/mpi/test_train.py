@@ -154,6 +154,14 @@ class Train(Case):
     def test_one_process_of_mpirun_and_none_at_all(self) -> None:
         self.assertSame(self.together(1, "one"), self.alone("none"))
         self.assertSame(self.alone("asked", "--distributed", "mpi"), self.alone("again"))
+        config = self.directory / "config.yaml"
+        config.write_text("distributed: mpi\nddp_timeout: 5\n")
+        self.assertSame(self.alone("by-file", "--config", config), self.directory / "again")
+        for line, text in (("distributed: nccl", "distributed is nccl, expected auto, mpi or none"), ("ddp_timeout: soon", "expected a number of seconds")):
+            config.write_text(line + "\n")
+            refused = dpo(*self.arguments("none-at-all", "--config", config)[1:])
+            self.assertEqual(refused.returncode, 2, refused.stderr)
+            self.assertIn(text, refused.stderr)
 
     # ----------------------------------------------------------------------------------------------------- failures
 

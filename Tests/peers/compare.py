@@ -10,6 +10,7 @@ import data
 import exports
 import families
 import from_trl
+import gloo
 import host
 import llama
 import real
@@ -29,7 +30,7 @@ def main():
         sys.exit(f"{support.COMMAND} does not exist: run make build first")
     print(f"seed {args.seed}", flush=True)
     passed, failed = 0, []
-    for module in (data, scoring, training, exports, families, rewards, from_trl, llama, host, real, tokens, templates):
+    for module in (data, scoring, training, exports, families, rewards, from_trl, gloo, llama, host, real, tokens, templates):
         for name, check in module.checks(args.seed):
             if args.names and not any(part in name for part in args.names):
                 continue

@@ -22,6 +22,7 @@ from .config import LoraConfig, RunConfig, describe_options
 from .configs import *
 from .configs import TrainingConfig
 from .dataset import Dataset, DatasetInfo
+from .distributed import Communicator
 from .errors import (
     CancelledError, DivergedError, DPOError, FileError, FormatError, InternalError, InvalidArgumentError, MismatchError,
     NonFiniteError, OutOfMemoryError, StateError, UnsupportedError,
@@ -41,7 +42,7 @@ __version__: str = _lib.dpo_version().decode()
 __all__ = [
     *_trainers.__all__, "Trainer", "ReferenceTrainer", "PolicyTrainer", "RolloutTrainer", *_configs.__all__, "TrainingConfig",
     "RunConfig", "LoraConfig",
-    "Answer", "CancelledError", "Completion", "DPOError", "DPOLoss", "Dataset", "DatasetInfo", "DivergedError",
+    "Answer", "CancelledError", "Communicator", "Completion", "DPOError", "DPOLoss", "Dataset", "DatasetInfo", "DivergedError",
     "EarlyStoppingCallback", "EvalPrediction", "Feedback", "FeedbackResult", "FileError", "FormatError", "Forward",
     "InternalError", "InvalidArgumentError", "LOSS_TYPES", "MismatchError", "Model", "ModelInfo", "NonFiniteError",
     "OptimalPolicy", "OutOfMemoryError", "PPOLoss", "PredictionOutput", "PrinterCallback", "ProgressCallback",

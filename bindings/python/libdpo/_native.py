@@ -119,6 +119,24 @@ class Answers(Structure):
     ]
 
 
+COLLECTIVES_VERSION = 1
+
+AllGather = CFUNCTYPE(c_int32, c_void_p, c_void_p, c_void_p, POINTER(c_size_t))
+AllToAll = CFUNCTYPE(c_int32, c_void_p, c_void_p, POINTER(c_size_t), c_void_p, POINTER(c_size_t))
+#: Returns an address: of text in bytes nobody would keep the memory.
+LastError = CFUNCTYPE(c_void_p, c_void_p)
+Abort = CFUNCTYPE(None, c_void_p, c_int32)
+Release = CFUNCTYPE(None, c_void_p, c_int32)
+
+
+class Collectives(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t), ("version", c_int32), ("rank", c_int32), ("size", c_int32), ("name", c_char_p),
+        ("context", c_void_p), ("all_gather", AllGather), ("all_to_all", AllToAll), ("last_error", LastError),
+        ("abort", Abort), ("release", Release),
+    ]
+
+
 ReduceCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
 RewardCallback = CFUNCTYPE(c_int32, POINTER(Answers), POINTER(c_double), c_void_p)
 EventCallback = CFUNCTYPE(c_int32, POINTER(Event), c_void_p)
@@ -217,6 +235,15 @@ _prototype(
     "dpo_trainer_create", c_int32, _handle, _handle, _handle, _handle, POINTER(TrainOptions), POINTER(_handle)
 )
 _prototype("dpo_trainer_release", None, _handle)
+_prototype("dpo_communicator_create", c_int32, POINTER(Collectives), POINTER(_handle))
+_prototype("dpo_communicator_open_mpi", c_int32, c_char_p, c_double, POINTER(_handle))
+_prototype("dpo_communicator_ranks", c_int32, _handle, POINTER(c_int32), POINTER(c_int32))
+_prototype("dpo_communicator_abort", c_int32, _handle, c_int32)
+_prototype("dpo_communicator_release", None, _handle)
+_prototype(
+    "dpo_trainer_create_distributed", c_int32, _handle, _handle, _handle, _handle, _handle, POINTER(TrainOptions),
+    POINTER(_handle),
+)
 _prototype("dpo_trainer_plan", c_int32, _handle, _text_out)
 _prototype("dpo_trainer_last_metrics", c_int32, _handle, _text_out)
 _prototype("dpo_trainer_step", c_int32, _handle, POINTER(Metrics))

@@ -146,6 +146,8 @@ class Run:
 
     def _write(self, metrics: "dict[str, Any]") -> None:
         """Metrics of an evaluation into the step's line of metrics.jsonl, where the library writes its own."""
+        if not self.trainer.is_world_process_zero():
+            return
         lines = self.trainer._lines()
         if lines and lines[-1].get("step") == self.trainer.state.global_step:
             lines[-1].update({name: value for name, value in metrics.items() if name != "epoch"})

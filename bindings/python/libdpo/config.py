@@ -88,6 +88,11 @@ class RunConfig(metaclass=_ReadsTRL):
     """Whether more of it is better. None: unless its name ends with loss."""
     disable_tqdm: bool = False
     """No progress on stderr."""
+    distributed: Any = None
+    """The ranks that train together: "mpi", an mpi4py communicator, "torch" or a process group of torch.distributed, or a
+    ``Communicator``. None: this process alone. Source: not in TRL."""
+    ddp_timeout: float = 1800
+    """Seconds that a rank may keep the others waiting; a process group of torch has its own."""
 
     #: The method that is trained, and whether it learns from answers that the policy draws.
     _method = ""
@@ -226,7 +231,7 @@ _NEUTRAL: "dict[str, tuple[tuple[Any, ...], str]]" = {
     "trainable_token_indices": ((None, [], {}), "embeddings are not trained beside an adapter; leave it out"),
     "exclude_modules": ((None, []), "name the other modules in target_modules"),
     "fan_in_fan_out": ((False, True), ""),
-    "megatron_config": ((None,), "libdpo trains in one process; leave it out"),
+    "megatron_config": ((None,), "every rank has the whole model; leave it out"),
     "loftq_config": ((None, {}), "give a quantised GGUF model instead"),
 }
 #: What PEFT's configuration says that changes no number here.

@@ -21,6 +21,7 @@ from .classifier import TextClassifier
 from .columns import parts
 from .config import RunConfig, with_adapter
 from .dataset import Data, Dataset, as_dataset
+from .distributed import Communicator
 from .model import Model, export, inspect
 from .reporting import reporters
 from .rewards import Reward, RewardFunctions, answers_of
@@ -180,6 +181,8 @@ class Trainer(_native.Handle):
     """What the callbacks were called with last."""
     control: TrainerControl
     """What the callbacks ask for."""
+    communicator: Optional[Communicator]
+    """The ranks that train together; None: this process alone. Every rank calls the same methods in the same order."""
 
     def __init__(
         self,
@@ -232,16 +235,20 @@ class Trainer(_native.Handle):
         self.control = TrainerControl()
         #: The set that is being evaluated.
         self._evaluating: Optional[Dataset] = None
+        self.communicator = None if args.distributed is None else Communicator.of(args.distributed, args.ddp_timeout)
+        self.state.is_world_process_zero = self.state.is_local_process_zero = self.is_world_process_zero()
         options = args.native()
         in_library = self._library_evaluation()
         if in_library is None and self.eval_dataset is not None:
             options.eval_steps = 0
-        _native.check(
-            _native.lib.dpo_trainer_create(
-                self.model._handle, self.ref_model._handle if self.ref_model else None, self.train_dataset._handle,
-                in_library._handle if in_library else None, byref(options), byref(self._handle),
-            )
+        parts_of_it = (
+            self.model._handle, self.ref_model._handle if self.ref_model else None, self.train_dataset._handle,
+            in_library._handle if in_library else None, byref(options), byref(self._handle),
         )
+        if self.communicator is None:
+            _native.check(_native.lib.dpo_trainer_create(*parts_of_it))
+        else:
+            _native.check(_native.lib.dpo_trainer_create_distributed(self.communicator._handle, *parts_of_it))
         total = self.plan()["steps"]
         self.state.max_steps = total
         self.state.num_train_epochs = getattr(args, "num_train_epochs", 0.0)
@@ -249,7 +256,8 @@ class Trainer(_native.Handle):
         self.state.eval_steps = self._steps_of("eval", total)
         self.state.save_steps = self._steps_of("save", total)
         self._callbacks = CallbackHandler(
-            [*([] if args.disable_tqdm else [ProgressCallback]), *reporters(args.report_to), *(callbacks or [])])
+            [*([] if args.disable_tqdm or not self.is_world_process_zero() else [ProgressCallback]),
+             *(reporters(args.report_to) if self.is_world_process_zero() else []), *(callbacks or [])])
         self._event("on_init_end")
 
     def _read(self, args: Any) -> RunConfig:
@@ -528,6 +536,8 @@ class Trainer(_native.Handle):
         with tempfile.TemporaryDirectory(prefix="libdpo-") as directory:
             own = os.path.join(directory, "model.h5")
             self.save_model(own)
+            if not self.is_world_process_zero():
+                return
             to = "peft" if inspect(own)["kind"] == "adapter" else "safetensors"
             export(own, to, path, overwrite=True, **({"base": self._untuned.path} if to == "peft" else {}))
 
@@ -543,8 +553,8 @@ class Trainer(_native.Handle):
         """Nothing: metrics and checkpoints are written as the run goes. Scripts for TRL call it."""
 
     def is_world_process_zero(self) -> bool:
-        """True: there is one process."""
-        return True
+        """Whether this is the process that writes the files of the run."""
+        return self.communicator is None or self.communicator.rank == 0
 
     is_local_process_zero = is_world_process_zero
 
@@ -554,12 +564,16 @@ class Trainer(_native.Handle):
 
     def log_metrics(self, split: str, metrics: "dict[str, Any]") -> None:
         """Prints metrics, as scripts for transformers do. ``split``: "train", "eval" or "test"."""
+        if not self.is_world_process_zero():
+            return
         print(f"***** {split} metrics *****")
         for name, value in metrics.items():
             print(f"  {name} = {value:.6g}" if isinstance(value, float) else f"  {name} = {value}")
 
     def save_metrics(self, split: str, metrics: "dict[str, Any]") -> None:
         """Writes ``split``_results.json to the output directory, as scripts for transformers do."""
+        if not self.is_world_process_zero():
+            return
         os.makedirs(self._file(""), exist_ok=True)
         with open(self._file(f"{split}_results.json"), "w", encoding="utf-8") as file:
             json.dump(metrics, file, indent=2)

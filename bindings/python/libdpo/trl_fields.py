@@ -50,7 +50,7 @@ def _named(option: str, convert: "Optional[Callable[[Any], Any]]" = None) -> Fie
 #: Flags that change nothing here, whatever they say.
 _EITHER = Field((True, False, None))
 
-_ONE_MACHINE = "libdpo trains in one process; Trainer.set_reduce is the place for an all-reduce over several"
+_ONE_MACHINE = "distributed=\"mpi\" makes the ranks of a job train together, and needs no other setting"
 _NO_LOADER = "rows are tokenised once, before the first step, and no loader runs beside it"
 _NO_TORCH = "libdpo computes without torch"
 _NO_HUB = "libdpo sends nothing anywhere; save_model(directory), then upload that directory"
@@ -92,7 +92,6 @@ EVERY_METHOD: "dict[str, Field]" = {
     "ddp_bucket_cap_mb": _note(_ONE_MACHINE, None),
     "ddp_find_unused_parameters": _note(_ONE_MACHINE, None, False),
     "ddp_static_graph": _note(_ONE_MACHINE, None, False),
-    "ddp_timeout": _note(_ONE_MACHINE, 1800),
     "debug": _note(_NO_TORCH, "", [], None),
     "deepspeed": _note(_ONE_MACHINE, None),
     "do_eval": _EITHER,
