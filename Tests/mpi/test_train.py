@@ -108,6 +108,14 @@ class Train(Case):
             ("--gradient-checkpointing", "--precision", "bf16"), ("--sync-ref-model", "--ref-model-sync-steps", 2),
         )
 
+    def test_optimizers(self) -> None:
+        offload = self.directory / "offload"
+        offload.mkdir()
+        self.every(
+            *(("--optim", name) for name in ("adamw_8bit", "adafactor", "lion_32bit", "lion_8bit", "sgd")),
+            ("--optim", "sgd", "--optim-args", "momentum=0.9"), ("--optim-state-dtype", "bf16"), ("--offload", offload),
+            ("--max-grad-norm", 0.5, "--weight-decay", 0.1))
+
     def test_other_methods_on_pairs(self) -> None:
         self.every(*(("--method", method, *LORA) for method in ("cpo", "orpo", "unlikelihood", "reward", "ranked", "bco", "sft")))
         self.every(("--method", "kto", "--per-device-train-batch-size", 2, *LORA))
@@ -136,10 +144,10 @@ class Train(Case):
         lines = [row for row in metrics(self.alone("once", *evaluation, *LORA)) if "eval_loss" in row]
         self.assertGreaterEqual(len(lines), 2)
 
-    def test_resumed_on_other_numbers_of_ranks(self) -> None:
-        options = ("--per-device-train-batch-size", 2, *LORA)
+    def resumes(self, *pairs: "tuple[int, int]", options: "tuple[object, ...]") -> None:
+        options = ("--per-device-train-batch-size", 2, *options)
         whole = self.alone("whole", *options, "--gradient-accumulation-steps", 6)
-        for before, after in ((2, 3), (3, 1), (1, 2)):
+        for before, after in pairs:
             with self.subTest(before=before, after=after):
                 folder = f"{before}-{after}"
                 begin = (*options, "--gradient-accumulation-steps", 6 // before, "--save-steps", 2)
@@ -150,6 +158,12 @@ class Train(Case):
                 more = (*options, "--gradient-accumulation-steps", 6 // after, "--save-steps", 2, "--resume-from-checkpoint", "last")
                 second = self.alone if after == 1 else lambda *words: self.together(after, *words)
                 self.assertSame(second(folder, *more), whole)
+
+    def test_resumed_on_other_numbers_of_ranks(self) -> None:
+        self.resumes((2, 3), (3, 1), (1, 2), options=LORA)
+
+    def test_divided_states_are_resumed_on_other_numbers_of_ranks(self) -> None:
+        self.resumes((2, 3), (3, 1), (1, 2), options=())
 
     def test_one_process_of_mpirun_and_none_at_all(self) -> None:
         self.assertSame(self.together(1, "one"), self.alone("none"))
