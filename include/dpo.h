@@ -478,6 +478,16 @@ typedef struct dpo_train_options dpo_train_options;
 int32_t dpo_dataset_open_jsonl(const dpo_model *model, const char *path, const dpo_train_options *options,
                                dpo_dataset **dataset);
 
+/* Is told how far rows were read, a few times a second, on the calling thread. `phase`: "tokenising" and others; bytes done and
+ * of all, 0 where they are unknown; rows done. What it returns other than 0 ends the reading (CANCELLED). */
+typedef int32_t (*dpo_reading_callback)(const char *phase, uint64_t done, uint64_t total, uint64_t rows, void *user_data);
+
+/* The same of `count` files or directories, one after the other, and with a callback (NULL: none). Rows that do not fit into
+ * memory are read from a file: see data_cache.
+ * Errors: as dpo_dataset_open_jsonl; CANCELLED; IO also where data_cache names a directory that cannot be written, or is full. */
+int32_t dpo_dataset_open(const dpo_model *model, const char *const *paths, size_t count, const dpo_train_options *options,
+                         dpo_reading_callback callback, void *user_data, dpo_dataset **dataset);
+
 /* The same from `size` bytes of JSON lines in memory.
  * Errors: as dpo_dataset_open_jsonl, without IO. */
 int32_t dpo_dataset_from_jsonl(const dpo_model *model, const char *text, size_t size, const dpo_train_options *options,
@@ -746,6 +756,11 @@ struct dpo_train_options {
     /* Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least
      * 1. Default 1024; 0: all of them. */
     int32_t max_length;
+
+    /* Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any
+     * memory: a directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside
+     * them. Results do not depend on it. Default "auto". */
+    const char *data_cache;
 
     /* Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". Default "keep_start". */
     const char *truncation_mode;

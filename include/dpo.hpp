@@ -616,12 +616,39 @@ inline std::string inspect(const std::string &path) {
 
 /* --------------------------------------------------------------------------------------------------------- 3. steps */
 
+struct reading_event {
+    const char *phase;
+    uint64_t done, total; /* bytes */
+    uint64_t rows;
+};
+
+using reading_callback = callback<const reading_event &>;
+
 class dataset : public detail::owner<dpo_dataset, dpo_dataset_release> {
   public:
     /* Of a file of JSON lines. */
     static dataset jsonl(const model &model, const std::string &path,
                          const dpo_train_options &options = train_options()) {
         return make(dpo_dataset_open_jsonl, model.get(), detail::c_text(path), &options);
+    }
+    /* Of several files or directories. `reading` is told how far they were read; false ends the reading. */
+    static dataset open(const model &model, span<const std::string> paths,
+                        const dpo_train_options &options = train_options(), const reading_callback &reading = nullptr) {
+        struct reading_call {
+            detail::guard caught;
+            const reading_callback &body;
+
+            static int32_t enter(const char *phase, uint64_t done, uint64_t total, uint64_t rows, void *user_data) {
+                auto &call = *static_cast<reading_call *>(user_data);
+                return call.caught.call([&] { return call.body({phase, done, total, rows}); });
+            }
+        } call{{}, reading};
+        const auto names = detail::c_texts(paths);
+        dpo_dataset *made = nullptr;
+        const int32_t status = dpo_dataset_open(model.get(), names.data(), names.size(), &options,
+                                                reading ? reading_call::enter : nullptr, &call, &made);
+        call.caught.finish(status);
+        return dataset(made);
     }
     /* Of JSON lines in memory. */
     static dataset from_jsonl(const model &model, const std::string &text,

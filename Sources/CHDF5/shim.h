@@ -4,6 +4,7 @@
 static inline hid_t ch5_float32(void) { return H5T_IEEE_F32LE_g; }
 static inline hid_t ch5_float64(void) { return H5T_IEEE_F64LE_g; }
 static inline hid_t ch5_int64(void) { return H5T_STD_I64LE_g; }
+static inline hid_t ch5_int32(void) { return H5T_STD_I32LE_g; }
 static inline hid_t ch5_uint8(void) { return H5T_STD_U8LE_g; }
 static inline hid_t ch5_c_string(void) { return H5T_C_S1_g; }
 static inline size_t ch5_variable_size(void) { return H5T_VARIABLE; }

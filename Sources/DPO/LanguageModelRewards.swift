@@ -38,7 +38,7 @@ extension LanguageModel {
 
   private func rewards(of sequences: [TokenizedDataset.Sequence]) throws -> [Double] {
     var prompts: [[Int32]] = []
-    var last: ArraySlice<Int32>?
+    var last: Column<Int32>?
     var completions: [(prompt: Int, tokens: [Int32])] = []
     for sequence in sequences {
       if last != sequence.prompt {

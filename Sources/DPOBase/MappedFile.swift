@@ -35,15 +35,37 @@ package final class MappedFile: @unchecked Sendable {
 
   /// Throws `.io` if the file was written to or cut since it was opened: to read beyond its end would raise SIGBUS. One that
   /// was removed, or that another file took the name of, stays as it was.
-  package func checkUnchanged() throws {
+  package func checkUnchanged(_ use: String = "weights") throws {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else { throw DPOError(.io, "\(path): \(systemMessage())") }
     guard FileIdentity(status) == identity else {
       throw DPOError(
         .io,
-        "\(path): the file was changed while its weights were in use (\(bytes.count) bytes when it was opened, "
+        "\(path): the file was changed while its \(use) were in use (\(bytes.count) bytes when it was opened, "
           + "\(status.st_size) now); open it again, and replace files by renaming instead of writing into them")
     }
+  }
+
+  /// Bytes that are looked at before their memory is given back.
+  package static let piece = 8 << 20
+
+  /// XXH3-64 of a part, in constant memory.
+  package func checksum(_ range: Range<Int>) throws -> UInt64 {
+    let hash = try StreamHash()
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: MappedFile.piece) {
+      let part = start..<min(start + MappedFile.piece, range.upperBound)
+      hash.update(UnsafeRawBufferPointer(rebasing: bytes[part]))
+      forget(part)
+    }
+    return hash.value
+  }
+
+  /// Gives the memory of pages that were read back to the system, which reads them again when they are needed.
+  package func forget(_ range: Range<Int>) {
+    let page = Int(getpagesize())
+    let start = range.lowerBound / page * page
+    guard let base = bytes.baseAddress, range.upperBound > start else { return }
+    madvise(UnsafeMutableRawPointer(mutating: base + start), range.upperBound - start, Int32(MADV_DONTNEED))
   }
 
   deinit {

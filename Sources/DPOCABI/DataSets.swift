@@ -22,6 +22,30 @@ public func dpo_dataset_open_jsonl(
   }
 }
 
+@_cdecl("dpo_dataset_open") @implementation
+public func dpo_dataset_open(
+  _ model: OpaquePointer?, _ paths: UnsafePointer<UnsafePointer<CChar>?>?, _ count: Int,
+  _ options: UnsafePointer<dpo_train_options>?, _ callback: dpo_reading_callback?,
+  _ user_data: UnsafeMutableRawPointer?, _ dataset: UnsafeMutablePointer<OpaquePointer?>?
+) -> Int32 {
+  withStatus(model) {
+    let dataset = try required(dataset, "dataset")
+    let paths = try texts(paths, count, "paths")
+    let options = try trainingOptions(options).dataset()
+    let progress: DatasetProgress = { reading in
+      guard let callback else { return }
+      let stops = reading.phase.withCString { phase in
+        onCallersThread {
+          callback(phase, UInt64(reading.done), UInt64(reading.total), UInt64(reading.rows), user_data)
+        }
+      }
+      guard stops == 0 else { throw DPOError(.cancelled, "the reading callback asked to stop") }
+    }
+    dataset.pointee = try HandleKind.dataset.make(
+      HandleKind.model.use(model) { try $0.file.dataset(.files(paths), options: options, progress: progress) })
+  }
+}
+
 @_cdecl("dpo_dataset_from_jsonl") @implementation
 public func dpo_dataset_from_jsonl(
   _ model: OpaquePointer?, _ text: UnsafePointer<CChar>?, _ size: Int, _ options: UnsafePointer<dpo_train_options>?,

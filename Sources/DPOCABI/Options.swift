@@ -62,6 +62,7 @@ extension dpo_train_options: SizedStruct {
     options.seed = 42
     options.data_seed = -1
     options.max_length = 1024
+    options.data_cache = staticText("auto")
     options.truncation_mode = staticText("keep_start")
     options.lora_alpha = .nan
     options.lora_dropout = 0.0
@@ -141,6 +142,7 @@ extension dpo_train_options: SizedStruct {
       ("seed", .int(Int(seed))),
       ("data_seed", data_seed == -1 ? .null : .int(Int(data_seed))),
       ("max_length", max_length == 0 ? .null : .int(Int(max_length))),
+      ("data_cache", try textValue(data_cache, "data_cache")),
       ("truncation_mode", try textValue(truncation_mode, "truncation_mode")),
       ("lora_r", .int(Int(lora_r))),
       ("lora_alpha", lora_alpha.isNaN ? .null : .real(lora_alpha)),
@@ -236,6 +238,7 @@ extension dpo_train_options: NamedStruct {
     fields.append(.int("seed", \.seed, help("seed")))
     fields.append(.int("data_seed", \.data_seed, unset: -1, help("data_seed")))
     fields.append(.int("max_length", \.max_length, unset: 0, help("max_length")))
+    fields.append(.text("data_cache", \.data_cache, help("data_cache")))
     fields.append(.text("truncation_mode", \.truncation_mode, choices: choices("truncation_mode"), help("truncation_mode")))
     fields.append(.int("lora_r", \.lora_r, help("lora_r")))
     fields.append(.real("lora_alpha", \.lora_alpha, unset: .nan, help("lora_alpha")))

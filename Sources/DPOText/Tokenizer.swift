@@ -288,6 +288,19 @@ public final class Tokenizer: Sendable {
         && (0..<Int32(clamping: vocabularySize)).allSatisfy { token($0) == other.token($0) })
   }
 
+  /// XXH3-64 of everything that decides which tokens a text becomes, and of the configuration with the chat template.
+  package func fingerprint() throws -> UInt64 {
+    let hash = try StreamHash()
+    for text in [skeleton.description, configurationJSON.description] { Array(text.utf8).withUnsafeBytes(hash.update) }
+    for id in 0..<Int32(bpe.vocabulary.idLimit) {
+      let bytes = bpe.vocabulary.bytes(of: id).map(Array.init) ?? []
+      withUnsafeBytes(of: Int64(bytes.count), hash.update)
+      bytes.withUnsafeBytes(hash.update)
+    }
+    for merge in bpe.merges.ordered { withUnsafeBytes(of: (merge.left, merge.right), hash.update) }
+    return hash.value
+  }
+
   // MARK: Storing
 
   /// tokenizer.json, complete.

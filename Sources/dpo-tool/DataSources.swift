@@ -2,6 +2,17 @@ import ArgumentParser
 import DPO
 import DPOPlatform
 
+extension ModelFile {
+  /// Rows of a command, with a line about the reading of many.
+  /// - Parameter shows: of several processes one shows what is done.
+  func rows(_ source: DataSource, options: DatasetOptions, shows: Bool = true) throws -> TokenizedDataset {
+    var line = ReadingLine()
+    let data = try dataset(source, options: options) { if shows { line.show($0) } }
+    line.end()
+    return data
+  }
+}
+
 /// Rows as `--data` names them: a file, a directory, or "-" for stdin; behind "=" its share of a mixture.
 enum DataSources {
   static let help = "JSON lines or array, CSV, TSV, each also as .gz; a directory of them; or - for stdin."

@@ -60,14 +60,15 @@ struct Inspect: ParsableCommand {
   private func examine(_ model: ModelFile) throws {
     var options = try flags.options().dataset()
     if !flags.namesMethod { options.purpose = .any }
-    let data = try model.dataset(DataSources.source(path), options: options)
+    let data = try model.rows(DataSources.source(path), options: options)
     let report = data.report(context: model.configuration.contextLength)
+    data.notes.forEach(Terminal.tell)
     if json { return printJSON(report.json) }
     print(report.text)
     guard let tokenizer = try model.tokenizer else { return }
     for row in 0..<min(samples, data.count) {
       print("\nrow \(data.lineNumber(row)): tokens in brackets, ‖ where the completion starts")
-      let show = { (ids: ArraySlice<Int32>) in
+      let show = { (ids: Column<Int32>) in
         ids.map { "[\(printable(tokenizer.decode([$0], skipSpecialTokens: false)))]" }.joined()
       }
       for (name, sequence) in zip(data.sequenceNames(row), data.sequences(row)) {

@@ -18,7 +18,7 @@ struct Logps: ParsableCommand {
 
   func run() throws {
     let model = try model.open()
-    let data = try model.file.dataset(rows.source(), options: rows.options)
+    let data = try model.file.rows(rows.source(), options: rows.options)
     try data.check(contextLength: model.configuration.contextLength)
     var progress = Progress("row")
     var out: [JSON] = []

@@ -634,6 +634,15 @@ struct RowsFlags: ParsableArguments {
   var maxLength: JSON?
 
   @Option(
+    name: .customLong("data-cache"),
+    help: ArgumentHelp(
+      "Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any "
+        + "memory: a directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache "
+        + "beside them. Results do not depend on it. (default: auto)",
+      valueName: "DIR"), completion: .directory, transform: optionValue("data_cache"))
+  var dataCache: JSON?
+
+  @Option(
     name: .customLong("truncation-mode"),
     help: ArgumentHelp(
       "Which end of a row longer than max_length is kept. One of keep_start, keep_end. (default: keep_start)",
@@ -643,6 +652,7 @@ struct RowsFlags: ParsableArguments {
   var given: [(name: String, value: JSON)] {
     let all: [(String, JSON?)] = [
       ("max_length", maxLength),
+      ("data_cache", dataCache),
       ("truncation_mode", truncationMode),
     ]
     return all.compactMap { name, value in value.map { (name, $0) } }

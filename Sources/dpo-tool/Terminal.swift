@@ -99,3 +99,43 @@ struct Progress {
     }
   }
 }
+
+/// A line about rows that are read, which short reading does without.
+struct ReadingLine {
+  private let clock = ContinuousClock()
+  private let start: ContinuousClock.Instant
+  private var lastShown: ContinuousClock.Instant?
+  private var phase = ""
+  private var phaseStart: ContinuousClock.Instant
+
+  init() {
+    start = clock.now
+    phaseStart = start
+  }
+
+  mutating func show(_ reading: DatasetReading) {
+    let now = clock.now
+    if reading.phase != phase { (phase, phaseStart) = (reading.phase, now) }
+    let wait: Duration = Terminal.isInteractive ? .milliseconds(100) : .seconds(10)
+    guard start.duration(to: now) >= .seconds(1), lastShown.map({ $0.duration(to: now) >= wait }) ?? true else {
+      return
+    }
+    lastShown = now
+    let elapsed = phaseStart.duration(to: now) / .seconds(1)
+    let share = reading.total > 0 ? min(1, Double(reading.done) / Double(reading.total)) : 0
+    var line = phase
+    if reading.total > 0 {
+      let filled = Int(share * 20)
+      let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: 20 - filled)
+      line += " \(Int(share * 100)) %" + (Terminal.isInteractive ? " \(bar)" : "")
+    }
+    if reading.rows > 0 {
+      line += "  \(reading.rows) rows, \(Int(Double(reading.rows) / max(elapsed, 1e-3))) a second"
+    }
+    if share > 0, share < 1 { line += ", \(Terminal.duration(elapsed * (1 - share) / share)) left" }
+    Terminal.write(Terminal.isInteractive ? "\r\u{1B}[K" + line : line + "\n")
+  }
+
+  /// Takes the line away.
+  func end() { if Terminal.isInteractive, lastShown != nil { Terminal.write("\r\u{1B}[K") } }
+}

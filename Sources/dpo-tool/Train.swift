@@ -126,7 +126,7 @@ struct Train: ParsableCommand {
       if let outputDir, isFirst {
         try Trainer.checkOutputDirectory(outputDir, options: options, resuming: resumeFromCheckpoint != nil)
       }
-      return try Parts(self, options)
+      return try Parts(self, options, shows: isFirst)
     }
     try Communicator.together(communicator) {
       let trainer = try Trainer(
@@ -220,16 +220,17 @@ private struct Parts {
   let evaluation: TokenizedDataset?
   let reward: Judge?
 
-  init(_ command: Train, _ options: TrainingOptions) throws {
+  init(_ command: Train, _ options: TrainingOptions, shows: Bool) throws {
     let inMemory = command.mapping.noMmap
     let model = try ModelFile.open(command.model ?? "", inMemory: inMemory)
     self.model = model
     adapter = try command.adapter.map { try AdapterFile.open($0, for: model) }
     reference = try command.refModel.map { try ModelFile.open($0, inMemory: inMemory) }
     let rows = try options.dataset()
-    data = try model.dataset(DataSources.source(command.data), options: rows)
+    data = try model.rows(DataSources.source(command.data), options: rows, shows: shows)
     evaluation =
-      command.evalData.isEmpty ? nil : try model.dataset(DataSources.source(command.evalData), options: rows)
+      command.evalData.isEmpty
+      ? nil : try model.rows(DataSources.source(command.evalData), options: rows, shows: shows)
     reward = try command.reward.judge(options)
   }
 }

@@ -306,6 +306,11 @@ type TrainOptions struct {
 	// nil: 1024; 0: all of them.
 	MaxLength *int
 
+	// Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any memory: a
+	// directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside them.
+	// Results do not depend on it. "": "auto".
+	DataCache string
+
 	// Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". "": "keep_start".
 	TruncationMode string
 
@@ -441,6 +446,7 @@ func (o *TrainOptions) fields() fields {
 	f.integer("seed", o.Seed)
 	f.integerOrNull("data_seed", o.DataSeed, -1)
 	f.integerOrNull("max_length", o.MaxLength, 0)
+	f.text("data_cache", o.DataCache)
 	f.text("truncation_mode", o.TruncationMode)
 	f.integer("lora_r", o.LoraR)
 	f.real("lora_alpha", o.LoraAlpha)

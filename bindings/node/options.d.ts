@@ -248,6 +248,12 @@ export interface TrainOptions {
    * Left out: 1024; 0: all of them.
    */
   max_length?: number | null;
+  /**
+   * Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any memory: a
+   * directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside them. Results
+   * do not depend on it. Left out: "auto".
+   */
+  data_cache?: string;
   /** Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". Left out: "keep_start". */
   truncation_mode?: 'keep_start' | 'keep_end';
   /** Rank of a new LoRA adapter; 0: train every weight. Source: PEFT: r. 0 to 65536. Left out: 0. */

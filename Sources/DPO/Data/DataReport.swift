@@ -16,14 +16,22 @@ public struct DataReport: Sendable, Equatable {
     public var total = 0
 
     init() {}
-    init(_ counts: [Int]) {
-      let sorted = counts.sorted()
+    init(_ lengths: Histogram) {
+      let sorted = lengths.counts.sorted { $0.key < $1.key }
       guard let first = sorted.first, let last = sorted.last else { return }
-      minimum = first
-      maximum = last
-      median = sorted[sorted.count / 2]
-      percentile95 = sorted[min(sorted.count - 1, sorted.count * 95 / 100)]
-      total = sorted.reduce(0, +)
+      minimum = first.key
+      maximum = last.key
+      func length(atPlace place: Int) -> Int {
+        var before = 0
+        for (length, count) in sorted {
+          before += count
+          if place < before { return length }
+        }
+        return last.key
+      }
+      median = length(atPlace: lengths.total / 2)
+      percentile95 = length(atPlace: min(lengths.total - 1, lengths.total * 95 / 100))
+      total = sorted.reduce(0) { $0 + $1.key * $1.value }
     }
 
     var json: JSON {
@@ -35,10 +43,21 @@ public struct DataReport: Sendable, Equatable {
   }
 
   struct Lengths {
-    var prompts: [Int] = []
-    var completions: [Int] = []
-    var rejected: [Int] = []
+    var prompts = Histogram()
+    var completions = Histogram()
+    var rejected = Histogram()
     var longestRow = 0
+  }
+
+  /// How often there is each length.
+  struct Histogram {
+    private(set) var counts: [Int: Int] = [:]
+    private(set) var total = 0
+
+    mutating func add(_ length: Int) {
+      counts[length, default: 0] += 1
+      total += 1
+    }
   }
 
   /// Where the rows are from, as errors call it: the file's name, or "rows" for rows that an app gave.
@@ -102,7 +121,7 @@ public struct DataReport: Sendable, Equatable {
     completions = Distribution(lengths.completions)
     rejected = Distribution(lengths.rejected)
     longestRow = lengths.longestRow
-    answers = lengths.completions.count + lengths.rejected.count
+    answers = lengths.completions.total + lengths.rejected.total
   }
 
   /// Rows say which completion is better.

@@ -39,6 +39,20 @@ public enum DataSource {
     }
   }
 
+  /// The files that it reads; nil where rows come from elsewhere.
+  func paths(_ purpose: DatasetPurpose) throws -> [String]? {
+    func files(_ paths: [String]) throws -> [String] {
+      purpose == .pretraining ? try TextCorpus(paths).files : try RowFiles(paths).paths
+    }
+    switch self {
+    case .files(let paths): return try files(paths)
+    case .parts(let parts):
+      guard parts.allSatisfy({ $0.contents == nil }) else { return nil }
+      return try files(parts.map(\.path))
+    case .lines, .rows, .tokens: return nil
+    }
+  }
+
   /// Whether a tokenizer has to make tokens of it.
   var needsTokenizer: Bool { if case .tokens = self { false } else { true } }
 }
@@ -70,6 +84,16 @@ enum KeptSource: Sendable {
   case rows([JSONObject])
   case tokens([TokenizedRow])
 
+  /// The files of a source that has only files.
+  var files: DataSource? {
+    switch self {
+    case .files(let paths): .files(paths)
+    case .file(let file): .file(file.path)
+    case .parts(let parts): .parts(parts)
+    case .lines, .rows, .tokens: nil
+    }
+  }
+
   /// Calls `body` with the rows once more.
   func rows(_ options: DatasetOptions) throws -> RowStream? {
     switch self {
@@ -91,8 +115,11 @@ struct RowStream {
   let name: String
   /// What the data set has of each part, in words; empty where it has every row.
   private(set) var shares: [String] = []
-  /// Calls its argument with every row and its place.
-  let forEach: ((_ row: JSONObject, _ place: RowPlace) throws -> Void) throws -> Void
+  /// Bytes of the files, and how many of them were read.
+  let size: Int
+  let position: () -> Int
+  /// Calls its argument with every row and its place. Null is not taken away yet.
+  let forEach: ((_ row: RawRow, _ place: RowPlace) throws -> Void) throws -> Void
 
   init(_ source: DataSource, _ options: DatasetOptions) throws {
     switch source {
@@ -105,13 +132,31 @@ struct RowStream {
     }
   }
 
-  init(_ file: RowFile) { (name, forEach) = (file.name, file.forEachRow) }
+  /// Refuses rows that do not fit into memory: tokens take about as much as the text that they are of.
+  static func checkRoom(_ bytes: Int, made name: String) throws {
+    let room = Machine.availableMemory
+    guard bytes < room else {
+      throw DPOError(
+        .memory,
+        "\(name): \(bytes >> 20) MiB of rows, more than the \(room >> 20) MiB of memory that are free; let data_cache name a "
+          + "directory, from which they are then read")
+    }
+  }
+
+  init(_ file: RowFile) {
+    let counter = ReadCounter(total: file.size)
+    (name, size, position) = (file.name, counter.total, { counter.done })
+    forEach = { body in
+      counter.done = 0
+      try file.forEachRaw(counter, body)
+    }
+  }
 
   private init(_ rows: [JSONObject]) {
-    name = "rows"
+    (name, size, position) = ("rows", 0, { 0 })
     forEach = { body in
       for (index, row) in rows.enumerated() {
-        try body(row.withoutNulls, RowPlace(file: "rows", unit: "row", number: index + 1))
+        try body(.object(row), RowPlace(file: "rows", unit: "row", number: index + 1))
       }
     }
   }
@@ -119,15 +164,22 @@ struct RowStream {
   private init(files paths: [String], _ purpose: DatasetPurpose) throws {
     if purpose == .pretraining {
       let corpus = try TextCorpus(paths)
-      name = corpus.name
+      let counter = ReadCounter(total: RowFiles.size(of: corpus.files))
+      (name, size, position) = (corpus.name, counter.total, { counter.done })
       forEach = { body in
-        try corpus.forEach { text, number in
-          try body(["text": .string(text)], RowPlace(file: corpus.name, unit: corpus.unit, number: number))
+        counter.done = 0
+        try corpus.forEach(counter) { text, number in
+          try body(.object(["text": .string(text)]), RowPlace(file: corpus.name, unit: corpus.unit, number: number))
         }
       }
     } else {
       let files = try RowFiles(paths)
-      (name, forEach) = (files.name, files.forEachRow)
+      let counter = ReadCounter(total: RowFiles.size(of: files.paths))
+      (name, size, position) = (files.name, counter.total, { counter.done })
+      forEach = { body in
+        counter.done = 0
+        try files.forEachRaw(counter, body)
+      }
     }
   }
 
@@ -142,14 +194,16 @@ struct RowStream {
 
   private init(_ bytes: [UInt8], name: String, _ purpose: DatasetPurpose) {
     self.name = name
+    (size, position) = (bytes.count, { 0 })
     forEach = { body in
       try bytes.withUnsafeBytes { bytes in
         let first = try ByteWindow(bytes, name: name).nextByte()
         guard purpose == .pretraining, first != UInt8(ascii: "{"), first != UInt8(ascii: "[") else {
-          return try RowFile(bytes, name: name).forEachRow(body)
+          return try RowFile(bytes, name: name).forEachRaw(nil, body)
         }
         try body(
-          ["text": .string(TextCorpus.text(bytes, name: name))], RowPlace(file: name, unit: "document", number: 1))
+          .object(["text": .string(TextCorpus.text(bytes, name: name))]),
+          RowPlace(file: name, unit: "document", number: 1))
       }
     }
   }
@@ -157,6 +211,8 @@ struct RowStream {
   private init(_ parts: [DataPart], _ options: DatasetOptions) throws {
     let streams = try parts.map { try RowStream($0, options.purpose) }
     name = parts.count == 1 ? streams[0].name : "\(parts.count) sources"
+    size = streams.reduce(0) { $0 + $1.size }
+    position = { streams.reduce(0) { $0 + $1.position() } }
     let weights = parts.compactMap(\.weight)
     guard !weights.isEmpty else {
       forEach = { body in for stream in streams { try stream.forEach(body) } }
@@ -167,7 +223,11 @@ struct RowStream {
     }
     let counts = try streams.map { stream in
       var count = 0
-      try stream.forEach { _, _ in count += 1 }
+      // Parsed, so that a damaged row is told of whether it is taken or not.
+      try stream.forEach { row, _ in
+        _ = try row.object()
+        count += 1
+      }
       guard count > 0 else { throw DPOError.format(stream.name, "no rows; expected at least one for the mixture") }
       return count
     }

@@ -6,45 +6,36 @@ struct DatasetBuilder {
   let name: String
   let options: DatasetOptions
   let kind: RowKind
-  private(set) var tokens: [Int32] = []
-  private(set) var ends: [Int] = []
-  /// Number of segments before each row.
-  private(set) var firstSegments: [Int] = []
-  /// For each token, whether it is learned; empty: every token of a completion is.
-  private(set) var learned: [Bool] = []
-  private(set) var lines: [Int] = []
-  /// Files of the rows, and what their lines count; and the file of each row.
+  let columns: DatasetColumnWriters
+  /// Files of the rows, and what their lines count.
   private(set) var files: [(name: String, unit: String)] = []
-  private(set) var fileOfRow: [Int32] = []
-  private(set) var labels: [Bool] = []
-  private(set) var ranks: [Double] = []
-  /// What prompts were before they became tokens, for the rewards that read them.
-  private(set) var prompts: [JSON] = []
-  private(set) var weights, margins, referenceChosen, referenceRejected: [Double]?
+  private(set) var count = 0
   private(set) var report: DataReport
   /// Rows, and "this rather than that" after a prompt.
   private var seen: Set<UInt64> = []
   private var preferences: Set<UInt64> = []
-  /// Ranked rows have one for every two of up to 256 answers: contradictions are looked for among the first of them.
-  private static let mostPreferences = 1 << 22
+  /// Repetitions and contradictions are looked for among the first so many: memory has an end, data need not. Ranked rows have one
+  /// preference for every two of up to 256 answers.
+  private static let mostSeen = 1 << 22
   private var lengths = DataReport.Lengths()
 
   /// - Parameters:
   ///   - columns: that are read of such rows.
   ///   - shares: what there is of each part of a mixture.
+  ///   - directory: takes what memory shall not; nil: all stays in memory.
   init(
-    name: String, kind: RowKind, options: DatasetOptions, columns: Set<String> = [], shares: [String] = []
+    name: String, kind: RowKind, options: DatasetOptions, columns: Set<String> = [], shares: [String] = [],
+    spillingTo directory: String? = nil
   ) throws {
     try options.validate()
     self.name = name
     self.kind = kind
     self.options = options
+    self.columns = DatasetColumnWriters(spillingTo: directory)
     report = DataReport(name: name, kind: kind)
     report.readableColumns = columns
     report.mixture = shares
   }
-
-  var count: Int { lines.count }
 
   /// Adds a row unless its prompt alone fills the length limit.
   ///
@@ -73,7 +64,8 @@ struct DatasetBuilder {
       report.splitRows += 1
       let tokens = row.completions[0]
       for start in stride(from: 0, to: tokens.count - 1, by: limit - 1) {
-        add(RowTokenizer.Tokens(completions: [Array(tokens[start..<min(start + limit, tokens.count)])]), columns, place)
+        try add(
+          RowTokenizer.Tokens(completions: [Array(tokens[start..<min(start + limit, tokens.count)])]), columns, place)
       }
       return
     }
@@ -101,7 +93,7 @@ struct DatasetBuilder {
       report.movedBoundaries += 1
       if report.firstMovedBoundary == nil { report.firstMovedBoundary = place.number }
     }
-    add(row, columns, place)
+    try add(row, columns, place)
   }
 
   /// Counts in the columns that a row has.
@@ -115,49 +107,47 @@ struct DatasetBuilder {
     }
   }
 
-  private mutating func add(_ row: RowTokenizer.Tokens, _ columns: DataRow, _ place: RowPlace) {
-    note(row, columns.ranks ?? row.completions.indices.map { Double($0 + 1) })
-    firstSegments.append(ends.count)
-    learned += row.learned ?? []
+  private mutating func add(_ row: RowTokenizer.Tokens, _ values: DataRow, _ place: RowPlace) throws {
+    note(row, values.ranks ?? row.completions.indices.map { Double($0 + 1) })
+    try columns.firstSegments.append(columns.ends.count)
+    try columns.learned.append(contentsOf: row.learned ?? [])
     for part in [row.prompt] + row.completions {
-      tokens.append(contentsOf: part)
-      ends.append(tokens.count)
+      try columns.tokens.append(contentsOf: part)
+      try columns.ends.append(columns.tokens.count)
     }
     if files.last?.name != place.file || files.last?.unit != place.unit {
       files.append((place.file, place.unit))
     }
-    fileOfRow.append(Int32(files.count - 1))
-    lines.append(place.number)
-    if kind == .ranked { ranks += columns.ranks ?? [] }
-    if kind == .unpaired { labels.append(columns.label ?? true) }
-    if kind == .prompts { prompts.append(columns.prompt.map(\.json) ?? .null) }
-    add(columns.weight, to: &weights, otherwise: 1)
-    add(columns.margin, to: &margins, otherwise: 0)
-    add(columns.reference?.chosen, to: &referenceChosen, otherwise: 0)
-    add(columns.reference?.rejected, to: &referenceRejected, otherwise: 0)
-  }
-
-  /// Columns that only later rows have get `otherwise` in the rows before.
-  private func add(_ value: Double?, to column: inout [Double]?, otherwise: Double) {
-    if value != nil, column == nil { column = [Double](repeating: otherwise, count: count - 1) }
-    column?.append(value ?? otherwise)
+    try columns.fileOfRow.append(Int32(files.count - 1))
+    try columns.lines.append(place.number)
+    if kind == .ranked { try columns.ranks.append(contentsOf: values.ranks ?? []) }
+    if kind == .unpaired { try columns.labels.append(values.label ?? true) }
+    if kind == .prompts {
+      try columns.promptText.append(contentsOf: Array((values.prompt?.json ?? .null).description.utf8))
+      try columns.promptEnds.append(columns.promptText.count)
+    }
+    try columns.append(values, before: count)
+    count += 1
   }
 
   /// Counts what the data doctor tells.
   private mutating func note(_ row: RowTokenizer.Tokens, _ ranks: [Double]) {
     let completions = row.completions.map(hash)
     let prompt = hash(row.prompt)
-    lengths.prompts.append(row.prompt.count)
-    if kind == .pairs {
-      lengths.completions.append(row.completions[0].count)
-      lengths.rejected.append(row.completions[1].count)
-    } else {
-      lengths.completions += row.completions.map(\.count)
+    lengths.prompts.add(row.prompt.count)
+    for (index, completion) in row.completions.enumerated() {
+      if kind == .pairs, index == 1 {
+        lengths.rejected.add(completion.count)
+      } else {
+        lengths.completions.add(completion.count)
+      }
     }
     lengths.longestRow = max(lengths.longestRow, row.prompt.count + (row.completions.map(\.count).max() ?? 0))
     let order = kind == .ranked ? ranks.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } : 0
-    let isNew = seen.insert(combine([prompt, order] + completions)).inserted
+    let whole = combine([prompt, order] + completions)
+    let isNew = !seen.contains(whole)
     if !isNew { report.duplicateRows += 1 }
+    if seen.count < DatasetBuilder.mostSeen { seen.insert(whole) }
     guard completions.count > 1 else { return }
 
     var compared = 0.0
@@ -177,7 +167,7 @@ struct DatasetBuilder {
     guard isNew else { return }
     for (a, better) in completions.enumerated() {
       for (b, worse) in completions.enumerated() where ranks[a] < ranks[b] && better != worse {
-        guard preferences.count < DatasetBuilder.mostPreferences else { return }
+        guard preferences.count < DatasetBuilder.mostSeen else { return }
         preferences.insert(combine([prompt, better, worse]))
       }
     }
@@ -192,5 +182,22 @@ struct DatasetBuilder {
     report.longerChosen /= Double(max(count, 1))
     report.set(lengths)
     return report
+  }
+
+  /// Ends the columns. Throws if there are no rows.
+  func finish() throws {
+    guard count > 0 else {
+      let dropped = report.droppedRows
+      let reason = dropped > 0 ? "every prompt alone fills max_length (rows: \(dropped))" : "no rows"
+      throw DPOError.format(name, "\(reason); expected at least one row to learn from")
+    }
+    try columns.firstSegments.append(columns.ends.count)
+  }
+
+  /// The rows, in memory.
+  func contents() throws -> DatasetContents {
+    try finish()
+    return DatasetContents(
+      columns: columns.columns(), kind: kind, options: options, report: finishedReport(), name: name, files: files)
   }
 }

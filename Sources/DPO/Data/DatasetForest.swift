@@ -12,15 +12,15 @@ extension TokenizedDataset {
 
   /// The token forest of any sequences, such as KTO's mismatched ones. The tokens of `prompts` are scored too: they are
   /// sequences of their own after the others, and each must be the prompt of one of these.
-  public func forest(of sequences: [Sequence], scoring prompts: [ArraySlice<Int32>] = []) -> TokenForest {
+  public func forest(of sequences: [Sequence], scoring prompts: [Column<Int32>] = []) -> TokenForest {
     forest(of: sequences, labels: nil, keepLast: false, scoring: prompts)
   }
 
   private func forest(
-    of sequences: [Sequence], labels: [Bool]?, keepLast: Bool, scoring scored: [ArraySlice<Int32>] = []
+    of sequences: [Sequence], labels: [Bool]?, keepLast: Bool, scoring scored: [Column<Int32>] = []
   ) -> TokenForest {
     var forest = TokenForest()
-    var prompts: [ArraySlice<Int32>: Int] = [:]
+    var prompts: [Column<Int32>: Int] = [:]
     for sequence in sequences {
       let parent = prompts[sequence.prompt] ?? forest.addPrompt(sequence.prompt)
       prompts[sequence.prompt] = parent

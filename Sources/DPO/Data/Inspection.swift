@@ -6,10 +6,16 @@ import DPOStorage
 /// What files hold.
 public enum Inspection {
   /// What a model, adapter, checkpoint or data file holds, after all its checks. Of files of weights what `inspectFile` tells;
-  /// and whether and with how much memory it can be trained (`trainable`); of a file of rows an object with `kind` "data", `format` ("jsonl", "json", "csv" or "tsv"), `rows` (their number), `row_kind` ("pairs",
+  /// and whether and with how much memory it can be trained (`trainable`); of a cache of tokens `kind` "tokens", `sources`, `row_kind`,
+  /// `rows` and `tokens`; of a file of rows an object with `kind` "data", `format` ("jsonl", "json", "csv" or "tsv"), `rows` (their number), `row_kind` ("pairs",
   /// "unpaired", "completions", "text" or "messages"), `conversational` and `columns`.
   public static func of(_ path: String) throws -> JSON {
-    guard try RowFile.isLikely(path) else { return try weights(path) }
+    guard try RowFile.isLikely(path) else {
+      do { return try weights(path) } catch let error as DPOError where error.code == .format {
+        guard let cache = DatasetCache.inspection(path) else { throw error }
+        return cache
+      }
+    }
     let file = try RowFile(path)
     var format: RowFormat?
     var rows = 0

@@ -6,10 +6,13 @@ extension ModelFile {
   ///
   /// - Throws: as there; `.unsupported` for rows of text where the model has no tokenizer, `.format` for a token id that it
   ///   has no embedding for.
-  public func dataset(_ source: DataSource, options: DatasetOptions) throws -> TokenizedDataset {
+  /// - Parameter progress: is told of long work, a few times a second; what it throws ends the work.
+  public func dataset(
+    _ source: DataSource, options: DatasetOptions, progress: DatasetProgress? = nil
+  ) throws -> TokenizedDataset {
     let tokenizer = try tokenizer
     guard tokenizer != nil || !source.needsTokenizer else { throw DPOError.noTokenizer(self) }
-    let data = try TokenizedDataset(source, tokenizer: tokenizer, options: options)
+    let data = try TokenizedDataset(source, tokenizer: tokenizer, options: options, progress: progress)
     try data.check(vocabularySize: configuration.vocabularySize)
     return data
   }

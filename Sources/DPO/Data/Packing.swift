@@ -1,10 +1,10 @@
-extension DatasetBuilder {
+extension DatasetContents {
   /// Rows that share a pack, where the options ask for that.
   func packs() -> [[Int]]? {
     guard options.packs, let limit = options.maxLength else { return nil }
-    let lengths = lines.indices.map { row in
-      let (first, next) = (firstSegments[row], row + 1 < firstSegments.count ? firstSegments[row + 1] : ends.count)
-      return min(limit, ends[next - 1] - (first == 0 ? 0 : ends[first - 1]))
+    let (first, ends) = (columns.firstSegments, columns.ends)
+    let lengths = columns.lines.indices.map { row in
+      min(limit, ends[first[row + 1] - 1] - (first[row] == 0 ? 0 : ends[first[row] - 1]))
     }
     return bestFitDecreasing(lengths, limit: limit)
   }
@@ -74,7 +74,7 @@ extension TokenizedDataset {
   /// What a batch counts: packs, or rows where each stands alone.
   package var packCount: Int { packs?.count ?? count }
 
-  func rows(ofPacks range: Range<Int>) -> [Int] {
+  package func rows(ofPacks range: Range<Int>) -> [Int] {
     packs.map { $0[range].flatMap { $0 } } ?? Array(range)
   }
 }

@@ -38,6 +38,10 @@ public struct DatasetOptions: Sendable, Equatable {
   public var templateTime: Int?
   /// Draws the rows of `DataSource.parts` with weights.
   public var mixtureSeed: UInt64 = 0
+  /// Whether tokens are kept in a file, from which the rows are then read.
+  public var cache = DataCache.none
+  /// Threads that tokenise; 0: one a core. The tokens do not depend on it.
+  public var threads = 0
 
   /// Rows for a method on pairs.
   public init() {}
@@ -52,6 +56,7 @@ public struct DatasetOptions: Sendable, Equatable {
   /// Throws `.invalidArgument` for values out of range and for options that do not go together.
   public func validate() throws {
     if let maxLength, maxLength < 1 { throw DPOError.argument("max_length is \(maxLength); expected at least 1") }
+    if cache == .directory("") { throw DPOError.argument("data_cache is empty; expected a directory, auto or none") }
     if purpose == .unpaired, truncation == .keepEnd {
       throw DPOError.argument("truncation_mode keep_end does not go with unpaired rows")
     }

@@ -25,7 +25,10 @@ public struct TextCorpus: Sendable {
 
   /// Calls `body` with every document and its number: the line of the only file, or counted from 1.
   /// - Throws: `.format` if there is none.
-  public func forEach(_ body: (_ text: String, _ number: Int) throws -> Void) throws {
+  public func forEach(_ body: (_ text: String, _ number: Int) throws -> Void) throws { try forEach(nil, body) }
+
+  /// As `forEach`; `counter` is told how far the files were read.
+  func forEach(_ counter: ReadCounter?, _ body: (_ text: String, _ number: Int) throws -> Void) throws {
     var count = 0
     func add(_ text: String, line: Int) throws {
       guard !TextCorpus.isBlank(text) else { return }
@@ -34,10 +37,13 @@ public struct TextCorpus: Sendable {
     }
     for file in files {
       if TextCorpus.isText(file) {
-        try add(TextCorpus.read(file), line: 1)
+        let text = try TextCorpus.read(file)
+        try add(text, line: 1)
+        counter?.done += text.utf8.count
         continue
       }
-      try RowFile(file).forEach { row, place in
+      try RowFile(file).forEachRaw(counter) { raw, place in
+        let row = try raw.object()
         guard let text = row["text"]?.string else {
           throw DPOError.format(
             place.description, "\"text\" is \(row["text"]?.kind ?? "missing"); expected a string")

@@ -1,14 +1,14 @@
-import CKernels
 import DPOBase
+import DPOStorage
 
-/// Rows as token ids in one flat array, with what a run needs to know of each.
+/// Rows as token ids in one flat column, with what a run needs to know of each: in memory, or in a file (`DataCache`).
 public final class TokenizedDataset: Sendable {
   /// A prompt and what comes after it, cut to the length limit.
   public struct Sequence: Sendable {
     /// Token ids; an empty prompt where rows have none.
-    public let prompt, completion: ArraySlice<Int32>
+    public let prompt, completion: Column<Int32>
     /// Whether each token of the completion is learned; nil: all are.
-    public var labels: ArraySlice<Bool>?
+    public var labels: Column<Bool>?
 
     /// n: completion tokens.
     public var completionCount: Int { completion.count }
@@ -39,66 +39,55 @@ public final class TokenizedDataset: Sendable {
   public let count: Int
   /// The file, "2 files", or "rows" for data of the host.
   public let name: String
-  /// Files of the rows, and what their lines count ("line", "row" or "document"); and the file of each row.
+  /// What a user should know of where the rows are from.
+  public let notes: [String]
+  /// Files of the rows, and what their lines count ("line", "row" or "document").
   private let files: [(name: String, unit: String)]
-  private let fileOfRow: [Int32]
-  /// For messages: the line of each row in its file, or its number counted from 1.
-  public let lines: [Int]
-  /// Desirable or not, of unpaired rows.
-  public let labels: [Bool]?
-  /// Of ranked rows: the place of each completion, row after row; lower is better.
-  private let ranks: [Double]?
-  /// Factors on the rows' losses; nil when no row has any.
-  public let weights: [Double]?
-  /// By how much the chosen answer is better, of pairs that say it; nil when no row does.
-  public let margins: [Double]?
-  /// Of rows that are prompts: the text or messages; null where a host gave token ids.
-  public let prompts: [JSON]?
-  /// Log-probs of a reference that came with the data.
-  public let referenceChosen, referenceRejected: [Double]?
+  private let columns: DatasetColumns
+  /// The file that the rows are read from; nil: they are in memory.
+  private let file: HDF5Reader?
 
   /// Rows that share a place in a batch; nil: each has its own.
   let packs: [[Int]]?
-  private let tokens: [Int32]
-  /// Beside `tokens`; nil: every token of a completion is learned.
-  private let learned: [Bool]?
-  /// Ends of the segments: a row has its prompt, then its completions (chosen and rejected, one, those that are ranked, or none).
-  private let ends: [Int]
-  /// Number of segments before each row, and of all.
-  private let firstSegments: [Int]
   /// Reads the rows once more with another `templateTime`; nil where no chat template asks for the time.
   private let readAgain: (@Sendable (_ time: Int) throws -> TokenizedDataset)?
+  /// XXH3-64 of everything that training sees of the rows: ids, boundaries, labels, weights, length limit.
+  public let fingerprint: UInt64
 
   init(
-    _ builder: DatasetBuilder, readAgain: (@Sendable (_ time: Int) throws -> TokenizedDataset)? = nil
-  ) throws {
-    guard builder.count > 0 else {
-      let dropped = builder.report.droppedRows
-      let reason = dropped > 0 ? "every prompt alone fills max_length (rows: \(dropped))" : "no rows"
-      throw DPOError.format(builder.name, "\(reason); expected at least one row to learn from")
-    }
-    kind = builder.kind
-    options = builder.options
-    report = builder.finishedReport()
-    count = builder.count
-    name = builder.name
-    files = builder.files
-    fileOfRow = builder.fileOfRow
-    lines = builder.lines
-    labels = builder.kind == .unpaired ? builder.labels : nil
-    weights = builder.weights
-    ranks = builder.kind == .ranked ? builder.ranks : nil
-    margins = builder.margins
-    prompts = builder.kind == .prompts ? builder.prompts : nil
-    referenceChosen = builder.referenceChosen
-    referenceRejected = builder.referenceRejected
-    tokens = builder.tokens
-    ends = builder.ends
-    firstSegments = builder.firstSegments + [builder.ends.count]
-    learned = builder.learned.isEmpty ? nil : builder.learned
-    packs = builder.packs()
+    _ contents: DatasetContents, readAgain: (@Sendable (_ time: Int) throws -> TokenizedDataset)? = nil
+  ) {
+    (kind, options, report, name) = (contents.kind, contents.options, contents.report, contents.name)
+    (files, notes, columns, file) = (contents.files, contents.notes, contents.columns, contents.file)
+    count = contents.columns.lines.count
+    packs = contents.packs()
+    fingerprint = contents.fingerprint
     self.readAgain = readAgain
   }
+
+  /// For messages: the line of each row in its file, or its number counted from 1.
+  public var lines: Column<Int> { columns.lines }
+  /// Desirable or not, of unpaired rows.
+  public var labels: Column<Bool>? { columns.labels }
+  /// Factors on the rows' losses; nil when no row has any.
+  public var weights: Column<Double>? { columns.weights }
+  /// By how much the chosen answer is better, of pairs that say it; nil when no row does.
+  public var margins: Column<Double>? { columns.margins }
+  /// Log-probs of a reference that came with the data.
+  public var referenceChosen: Column<Double>? { columns.referenceChosen }
+  /// The same of the rejected completions.
+  public var referenceRejected: Column<Double>? { columns.referenceRejected }
+
+  /// Of rows that are prompts: the text or messages; null where a host gave token ids. nil for other rows.
+  public func promptContent(_ row: Int) throws -> JSON? {
+    guard let text = columns.promptText, let ends = columns.promptEnds else { return nil }
+    return try text[(row == 0 ? 0 : ends[row - 1])..<ends[row]].withElements {
+      try JSON.parse(UnsafeRawBufferPointer($0), file: place(row))
+    }
+  }
+
+  /// Throws `.io` if the file that the rows are read from was written to or cut since it was opened.
+  package func checkUnchanged() throws { try file?.checkUnchanged("rows") }
 
   /// What `strftime_now` told the chat template; nil where none asks for the time.
   package var templateTime: Int? { readAgain == nil ? nil : options.templateTime }
@@ -110,7 +99,7 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// A row's prompt, whole.
-  public func prompt(_ row: Int) -> ArraySlice<Int32> { segment(row, 0) }
+  public func prompt(_ row: Int) -> Column<Int32> { segment(row, 0) }
 
   /// Whether rows are pairs of chosen and rejected.
   public var isPaired: Bool { kind == .pairs }
@@ -123,8 +112,8 @@ public final class TokenizedDataset: Sendable {
 
   /// Places of a row's completions in their order, lower is better: 1 and 2 for a pair.
   public func ranks(_ row: Int) -> [Double] {
-    guard let ranks else { return (0..<sequenceCount(row)).map { Double($0 + 1) } }
-    return Array(ranks[firstSegments[row] - row..<firstSegments[row + 1] - row - 1])
+    guard let ranks = columns.ranks else { return (0..<sequenceCount(row)).map { Double($0 + 1) } }
+    return Array(ranks[columns.firstSegments[row] - row..<columns.firstSegments[row + 1] - row - 1])
   }
 
   /// Prompt and completion of row `row`. Rows of text and messages have no prompt; of several completions it is the first.
@@ -136,7 +125,7 @@ public final class TokenizedDataset: Sendable {
   }
 
   /// Number of a row's `sequences`.
-  public func sequenceCount(_ row: Int) -> Int { firstSegments[row + 1] - firstSegments[row] - 1 }
+  public func sequenceCount(_ row: Int) -> Int { columns.firstSegments[row + 1] - columns.firstSegments[row] - 1 }
 
   /// What a row's `sequences` are called.
   public func sequenceNames(_ row: Int) -> [String] {
@@ -160,11 +149,11 @@ public final class TokenizedDataset: Sendable {
 
   /// "data.jsonl: line 7", for messages about a row.
   public func place(_ row: Int) -> String {
-    let file = files[Int(fileOfRow[row])]
+    let file = files[Int(columns.fileOfRow[row])]
     return RowPlace(file: file.name, unit: file.unit, number: lines[row]).description
   }
   /// The name of a row's file; nil where all rows are of one.
-  public func fileName(_ row: Int) -> String? { files.count > 1 ? files[Int(fileOfRow[row])].name : nil }
+  public func fileName(_ row: Int) -> String? { files.count > 1 ? files[Int(columns.fileOfRow[row])].name : nil }
   /// The row's entry of `lines`.
   public func lineNumber(_ row: Int) -> Int { lines[row] }
 
@@ -179,7 +168,7 @@ public final class TokenizedDataset: Sendable {
 
   /// Tokens of each sequence of a row, prompt included, after truncation.
   package func sequenceLengths(_ row: Int) -> [Int] {
-    kind == .prompts ? [prompt(row).count] : sequences(row).map(\.count)
+    kind == .prompts ? [segmentCount(row, 0)] : (0..<sequenceCount(row)).map { sequenceLength(row, $0) }
   }
   /// Tokens of a row as trainers without shared prompts count them.
   package func attendedTokens(_ row: Int) -> Int { sequenceLengths(row).reduce(0, +) }
@@ -188,19 +177,30 @@ public final class TokenizedDataset: Sendable {
 
   /// Distinct tokens of a row (a common prompt once) and the number that is predicted.
   package func size(_ row: Int) -> (tokens: Int, targets: Int) {
-    guard kind != .prompts else { return (prompt(row).count, 0) }
-    let sequences = sequences(row)
-    let prompts = Set(sequences.map(\.prompt.indices)).reduce(0) { $0 + $1.count }
-    return (sequences.reduce(prompts) { $0 + $1.completion.count }, sequences.reduce(0) { $0 + $1.targetCount })
-  }
-
-  /// XXH3-64 of everything that training sees of the rows: ids, boundaries, labels, weights, length limit.
-  public var fingerprint: UInt64 {
-    func hash<T>(_ values: [T]) -> UInt64 { values.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
-    let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0, packs == nil ? 0 : 1]
-    let columns = [weights ?? [], margins ?? [], referenceChosen ?? [], referenceRejected ?? [], ranks ?? []].map(hash)
-    let flags = [labels ?? [], learned ?? []].map { hash($0.map { $0 ? 1 : 0 as UInt8 }) }
-    return hash([hash(tokens), hash(ends), hash(firstSegments), hash(limit)] + flags + columns)
+    guard kind != .prompts else { return (segmentCount(row, 0), 0) }
+    // Runs ask for it of every row: without a list of the sequences, whose tokens are not looked at.
+    let prompt = segmentCount(row, 0)
+    var tokens = 0
+    var targets = 0
+    var prompts: [Int] = []
+    var first: Int?
+    for index in 0..<sequenceCount(row) {
+      let length = sequenceLength(row, index)
+      // What truncation leaves of the prompt: all of it with the start, what there is room for with the end.
+      let kept =
+        options.truncation == .keepStart ? min(prompt, length) : length - min(length, segmentCount(row, index + 1))
+      tokens += length - kept
+      targets +=
+        columns.learned == nil ? length - kept - (kept == 0 && length > 0 ? 1 : 0) : sequences(row)[index].targetCount
+      if first == nil {
+        first = kept
+        tokens += kept
+      } else if kept != first, !prompts.contains(kept) {
+        prompts.append(kept)
+        tokens += kept
+      }
+    }
+    return (tokens, targets)
   }
 
   /// The report with the rows that are longer than `context` tokens.
@@ -221,29 +221,55 @@ public final class TokenizedDataset: Sendable {
 
   /// Refuses token ids that the model has no embedding for.
   public func check(vocabularySize: Int) throws {
-    guard let index = tokens.firstIndex(where: { $0 < 0 || Int($0) >= vocabularySize }) else { return }
-    let segment = ends.firstIndex { $0 > index } ?? 0
-    let row = (firstSegments.firstIndex { $0 > segment } ?? 1) - 1
-    throw DPOError.format(place(row), "token id \(tokens[index]); expected 0 to \(vocabularySize - 1)")
+    var start = 0
+    while start < columns.tokens.count {
+      let end = min(start + MappedFile.piece / 4, columns.tokens.count)
+      let (least, most) = columns.tokens[start..<end].withElements { ids in
+        ids.reduce(into: (Int32.max, Int32.min)) { $0 = (min($0.0, $1), max($0.1, $1)) }
+      }
+      if least < 0 || Int(most) >= vocabularySize { break }
+      start = end
+    }
+    file?.forgetPages()
+    let rest = columns.tokens[start..<columns.tokens.count]
+    guard let index = rest.firstIndex(where: { $0 < 0 || Int($0) >= vocabularySize }) else { return }
+    let segment = columns.ends.firstIndex { $0 > index } ?? 0
+    let row = (columns.firstSegments.firstIndex { $0 > segment } ?? 1) - 1
+    throw DPOError.format(place(row), "token id \(columns.tokens[index]); expected 0 to \(vocabularySize - 1)")
   }
 
   /// The ids that occur, in ascending order.
-  var distinctTokens: [Int32] { Set(tokens).sorted() }
+  var distinctTokens: [Int32] {
+    var seen: Set<Int32> = []
+    columns.tokens.withElements { for id in $0 { seen.insert(id) } }
+    file?.forgetPages()
+    return seen.sorted()
+  }
 
   /// Tokens of a row's longest sequence, after truncation.
   package func longestSequence(_ row: Int) -> Int {
-    sequenceLengths(row).max() ?? 0
+    guard kind != .prompts else { return segmentCount(row, 0) }
+    return (0..<sequenceCount(row)).reduce(0) { max($0, sequenceLength(row, $1)) }
   }
 
-  /// Empty where rows have no such part.
-  private func segment(_ row: Int, _ part: Int) -> ArraySlice<Int32> {
-    let index = firstSegments[row] + part
-    guard index < firstSegments[row + 1] else { return [] }
-    return tokens[(index == 0 ? 0 : ends[index - 1])..<ends[index]]
+  /// Tokens of a row's prompt and one of its completions, after truncation.
+  private func sequenceLength(_ row: Int, _ index: Int) -> Int {
+    min(segmentCount(row, 0) + segmentCount(row, index + 1), options.maxLength ?? .max)
   }
+
+  /// The places of a part of a row in `tokens`; empty where rows have no such part.
+  private func segmentRange(_ row: Int, _ part: Int) -> Range<Int> {
+    let index = columns.firstSegments[row] + part
+    guard index < columns.firstSegments[row + 1] else { return 0..<0 }
+    return (index == 0 ? 0 : columns.ends[index - 1])..<columns.ends[index]
+  }
+
+  private func segmentCount(_ row: Int, _ part: Int) -> Int { segmentRange(row, part).count }
+
+  private func segment(_ row: Int, _ part: Int) -> Column<Int32> { columns.tokens[segmentRange(row, part)] }
 
   /// The first or the last `maxLength` tokens of prompt + completion.
-  private func cut(_ prompt: ArraySlice<Int32>, _ completion: ArraySlice<Int32>) -> Sequence {
+  private func cut(_ prompt: Column<Int32>, _ completion: Column<Int32>) -> Sequence {
     guard let limit = options.maxLength, prompt.count + completion.count > limit else {
       return sequence(prompt, completion)
     }
@@ -257,7 +283,7 @@ public final class TokenizedDataset: Sendable {
     }
   }
 
-  private func sequence(_ prompt: ArraySlice<Int32>, _ completion: ArraySlice<Int32>) -> Sequence {
-    Sequence(prompt: prompt, completion: completion, labels: learned?[completion.indices])
+  private func sequence(_ prompt: Column<Int32>, _ completion: Column<Int32>) -> Sequence {
+    Sequence(prompt: prompt, completion: completion, labels: columns.learned?[completion.indices])
   }
 }

@@ -83,7 +83,7 @@ extension Trainer {
       ("the adapter", adapter == nil ? "none" : hexadecimal(parameterFingerprint)),
     ]
     // What each machine may say for itself.
-    let own = ["threads", "memory_limit_mb", "engine", "offload"]
+    let own = ["threads", "memory_limit_mb", "engine", "offload", "data_cache"]
     facts += TrainingOptions.fields.filter { !own.contains($0.name) }.map { ($0.name, "\($0.value(in: options))") }
     return facts
   }

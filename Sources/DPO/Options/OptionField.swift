@@ -381,9 +381,9 @@ extension OptionField {
   }
 
   private static func checked(_ name: String, _ value: JSON, _ choices: [String]) throws -> String {
-    guard let text = value.string, choices.contains(text) else {
-      throw DPOError.argument(
-        "\(name) is \(value.string ?? value.kind), expected one of \(choices.joined(separator: ", "))")
+    guard let text = value.string, choices.isEmpty || choices.contains(text) else {
+      let expected = choices.isEmpty ? "a text" : "one of \(choices.joined(separator: ", "))"
+      throw DPOError.argument("\(name) is \(value.string ?? value.kind), expected \(expected)")
     }
     return text
   }

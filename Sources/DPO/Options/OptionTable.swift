@@ -421,6 +421,13 @@ extension TrainingOptions {
       OptionField.About(
         .rows, unset: "all of them", range: "at least 1",
         "Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces.")),
+    .name(
+      "data_cache", \.rows.dataCache, [],
+      OptionField.About(
+        .rows, onResume: .free,
+        "Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any "
+          + "memory: a directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache "
+          + "beside them. Results do not depend on it.")),
     .choice(
       "truncation_mode", \.rows.truncationMode, ["keep_start", "keep_end"],
       OptionField.About(

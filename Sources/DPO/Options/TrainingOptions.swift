@@ -646,14 +646,19 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least 1.
     /// nil: all of them.
     public var maxLength: Int?
+    /// Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any memory:
+    /// a directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside them.
+    /// Results do not depend on it.
+    public var dataCache: String
     /// Which end of a row longer than max_length is kept.
     public var truncationMode: TruncationMode
 
     /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
-      maxLength: Int? = 1024, truncationMode: TruncationMode = .keepStart
+      maxLength: Int? = 1024, dataCache: String = "auto", truncationMode: TruncationMode = .keepStart
     ) {
       self.maxLength = maxLength
+      self.dataCache = dataCache
       self.truncationMode = truncationMode
     }
   }

@@ -121,7 +121,8 @@ final class EpochSource: BatchSource {
   func state(before k: Int) -> SourceState { SourceState() }
   func restore(_ state: SourceState, step k: Int, file: String) {}
 
-  func batches(_ k: Int) -> StepBatches {
+  func batches(_ k: Int) throws -> StepBatches {
+    try data.checkUnchanged()
     let step = order.step(k)
     return StepBatches(data: data, microBatches: step.microBatches, epochAfter: step.epochAfter)
   }

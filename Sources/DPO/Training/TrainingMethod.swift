@@ -130,6 +130,8 @@ extension TrainingOptions {
     dataset.assistantOnlyLoss = method.assistantOnlyLoss
     dataset.packing = method.packing
     dataset.mixtureSeed = UInt64(batches.dataSeed ?? batches.seed)
+    dataset.cache = DataCache(named: rows.dataCache)
+    dataset.threads = machine.threads
     try dataset.validate()
     return dataset
   }

@@ -68,6 +68,7 @@ extension Trainer {
       for warning in data.report(context: model.configuration.contextLength).warnings {
         try tell(.note("\(data.name): \(warning)"))
       }
+      for set in [data, evaluation].compactMap({ $0 }) { for note in set.notes { try tell(.note(note)) } }
       if !data.report.mixture.isEmpty { try tell(.note("mixture: \(data.report.mixture.joined(separator: ", "))")) }
       if let note = learningRateNote { try tell(.note(note)) }
       for note in method.remarks(data, options) + notes { try tell(.note(note)) }

@@ -49,7 +49,7 @@ package struct CheckpointColumn: Sendable, Equatable {
         throw DPOError.format(reader.path, "dataset \(dataset.path): expected integers of 32 bits")
       }
       values = .integers(numbers.compactMap(\.self))
-    case .uint8: throw DPOError.format(reader.path, "dataset \(dataset.path): expected numbers")
+    case .int32, .uint8: throw DPOError.format(reader.path, "dataset \(dataset.path): expected numbers")
     }
   }
 }

@@ -30,11 +30,11 @@ enum HDF5Library {
 
 /// Type of a dataset's elements; all are little-endian.
 package enum HDF5Element: String, Sendable {
-  case float32, float64, int64, uint8
+  case float32, float64, int32, int64, uint8
 
   package var size: Int {
     switch self {
-    case .float32: 4
+    case .float32, .int32: 4
     case .float64, .int64: 8
     case .uint8: 1
     }

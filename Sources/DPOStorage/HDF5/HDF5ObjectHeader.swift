@@ -115,6 +115,7 @@ struct HDF5ObjectHeader {
     case 0:
       let plain = try body.integer(8, 2) == 0 && body.integer(10, 2) == size * 8 && bits & 1 == 0
       if plain && size == 8 && bits & 8 != 0 { return .number(.int64) }
+      if plain && size == 4 && bits & 8 != 0 { return .number(.int32) }
       if plain && size == 1 && bits & 8 == 0 { return .number(.uint8) }
       return .other("integers of \(size) bytes")
     case 1:

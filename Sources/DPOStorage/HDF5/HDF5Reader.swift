@@ -8,6 +8,8 @@ package final class HDF5Reader: Sendable {
     package let path: String
     package let element: HDF5Element
     package let shape: [Int]
+    /// XXH3-64 of its bytes.
+    package let checksum: UInt64
     fileprivate let range: Range<Int>
   }
 
@@ -20,7 +22,9 @@ package final class HDF5Reader: Sendable {
   private let index: [String: Int]
 
   /// Opens and verifies a file. A damaged part is named in the error.
-  package init(_ path: String) throws {
+  ///
+  /// - Parameter isLarge: the file may be larger than memory: what was verified does not stay there.
+  package init(_ path: String, isLarge: Bool = false) throws {
     self.path = path
     file = try MappedFile(path)
     let bytes = file.bytes
@@ -46,10 +50,13 @@ package final class HDF5Reader: Sendable {
         throw DPOError.format(path, "dataset \(name) has no checksum (attribute xxh3)")
       }
       let data = UnsafeRawBufferPointer(rebasing: bytes[dataset.bytes])
-      guard hexadecimal(ck_xxh3(data.baseAddress, data.count)) == checksum else {
+      let sum = try isLarge ? file.checksum(dataset.bytes) : ck_xxh3(data.baseAddress, data.count)
+      guard hexadecimal(sum) == checksum else {
         throw DPOError.format(path, "dataset \(name) is damaged: its bytes do not match its checksum")
       }
-      ordered.append(Dataset(path: name, element: dataset.element, shape: dataset.shape, range: dataset.bytes))
+      ordered.append(
+        Dataset(
+          path: name, element: dataset.element, shape: dataset.shape, checksum: sum, range: dataset.bytes))
       sealed.append((name, dataset.element, dataset.shape, checksum))
     }
     if let extra = found.keys.min() { throw DPOError.format(path, "dataset \(extra) does not belong there") }
@@ -59,6 +66,12 @@ package final class HDF5Reader: Sendable {
     datasets = ordered
     index = Dictionary(uniqueKeysWithValues: ordered.enumerated().map { ($1.path, $0) })
   }
+
+  /// Throws `.io` if the file was written to or cut since it was opened.
+  package func checkUnchanged(_ use: String) throws { try file.checkUnchanged(use) }
+
+  /// Gives the memory of the pages that were read back to the system, which reads them again when they are needed.
+  package func forgetPages() { file.forget(0..<file.bytes.count) }
 
   package func dataset(_ path: String) -> Dataset? { index[path].map { datasets[$0] } }
 

@@ -14,6 +14,8 @@ package final class HDF5Writer {
     case memory(UnsafeRawBufferPointer)
     /// Fills a buffer of the dataset's size; called twice (checksum, then writing) and must give the same bytes.
     case produced((UnsafeMutableRawBufferPointer) throws -> Void)
+    /// Hands the bytes on in pieces, from front to back; called twice, as `produced`. For what is larger than memory.
+    case pieces((_ take: (UnsafeRawBufferPointer) throws -> Void) throws -> Void)
   }
 
   private struct Dataset {
@@ -79,8 +81,9 @@ package final class HDF5Writer {
       datasets.reduce(0) { if case .produced = $1.source { max($0, $1.byteCount) } else { $0 } })
     var checksums: [String] = []
     for dataset in datasets {
-      let bytes = try content(of: dataset, scratch)
-      checksums.append(hexadecimal(ck_xxh3(bytes.baseAddress, bytes.count)))
+      let hash = try StreamHash()
+      try content(of: dataset, scratch) { hash.update($0) }
+      checksums.append(hexadecimal(hash.value))
     }
     attributes["/"]?[HDF5Names.contents] = .text(datasets.map(\.path).joined(separator: "\n"))
     let seal = HDF5Names.seal(
@@ -93,13 +96,25 @@ package final class HDF5Writer {
     try file.commit(check: check)
   }
 
-  private func content(of dataset: Dataset, _ scratch: Scratch) throws -> UnsafeRawBufferPointer {
+  /// Hands the bytes of a dataset on, exactly as many as it has.
+  private func content(
+    of dataset: Dataset, _ scratch: Scratch, _ take: (UnsafeRawBufferPointer) throws -> Void
+  ) throws {
     switch dataset.source {
-    case .memory(let bytes): return bytes
+    case .memory(let bytes): try take(bytes)
     case .produced(let fill):
       let buffer = UnsafeMutableRawBufferPointer(rebasing: scratch.buffer[..<dataset.byteCount])
       try fill(buffer)
-      return UnsafeRawBufferPointer(buffer)
+      try take(UnsafeRawBufferPointer(buffer))
+    case .pieces(let produce):
+      var count = 0
+      try produce { piece in
+        count += piece.count
+        if count <= dataset.byteCount { try take(piece) }
+      }
+      guard count == dataset.byteCount else {
+        throw DPOError(.internal, "\(path): dataset \(dataset.path) gave \(count) bytes of \(dataset.byteCount)")
+      }
     }
   }
 
@@ -243,6 +258,7 @@ extension HDF5Element {
     switch self {
     case .float32: ch5_float32()
     case .float64: ch5_float64()
+    case .int32: ch5_int32()
     case .int64: ch5_int64()
     case .uint8: ch5_uint8()
     }
@@ -261,7 +277,7 @@ extension HDF5Writer {
         throw DPOError(.internal, "\(path): libhdf5 placed dataset \(dataset.path) over another part of the file")
       }
       try image.write(position..<offset, to: file)
-      try file.write(content(of: dataset, scratch))
+      try content(of: dataset, scratch) { try file.write($0) }
       position = offset + dataset.byteCount
     }
     try image.write(position..<size, to: file)

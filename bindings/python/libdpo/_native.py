@@ -140,6 +140,7 @@ class Collectives(SizedStructure):
 ReduceCallback = CFUNCTYPE(c_int32, POINTER(c_float), c_size_t, c_void_p)
 RewardCallback = CFUNCTYPE(c_int32, POINTER(Answers), POINTER(c_double), c_void_p)
 EventCallback = CFUNCTYPE(c_int32, POINTER(Event), c_void_p)
+ReadingCallback = CFUNCTYPE(c_int32, c_char_p, c_uint64, c_uint64, c_uint64, c_void_p)
 TokenCallback = CFUNCTYPE(c_int32, c_size_t, c_size_t, c_int32, c_char_p, c_void_p)
 
 
@@ -217,6 +218,10 @@ _prototype(
 _prototype("dpo_model_reward_texts", c_int32, _handle, _strings, _strings, c_size_t, _doubles)
 
 _prototype("dpo_dataset_open_jsonl", c_int32, _handle, c_char_p, POINTER(TrainOptions), POINTER(_handle))
+_prototype(
+    "dpo_dataset_open", c_int32, _handle, _strings, c_size_t, POINTER(TrainOptions), ReadingCallback, c_void_p,
+    POINTER(_handle),
+)
 _prototype("dpo_dataset_from_jsonl", c_int32, _handle, c_char_p, c_size_t, POINTER(TrainOptions), POINTER(_handle))
 _prototype(
     "dpo_dataset_from_pairs", c_int32, _handle, _strings, _strings, _strings, c_size_t, POINTER(TrainOptions),

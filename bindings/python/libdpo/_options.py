@@ -81,6 +81,7 @@ class TrainOptions(SizedStructure):
         ("seed", c_uint32),
         ("data_seed", c_int64),
         ("max_length", c_int32),
+        ("data_cache", c_char_p),
         ("truncation_mode", c_char_p),
         ("lora_r", c_int32),
         ("lora_alpha", c_double),

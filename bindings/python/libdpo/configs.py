@@ -66,6 +66,10 @@ class TrainingConfig(RunConfig):
     max_length: Optional[int] = 1024
     """Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least 1.
     None: all of them."""
+    data_cache: str = "auto"
+    """Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any memory: a
+    directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside them. Results
+    do not depend on it."""
     truncation_mode: str = "keep_start"
     """Which end of a row longer than max_length is kept. One of "keep_start", "keep_end"."""
     lora_r: int = 0

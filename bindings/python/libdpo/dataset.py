@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from ctypes import byref
+from ctypes import byref, c_char_p
 from dataclasses import dataclass
 from typing import Any, Optional, Union
 
@@ -14,6 +14,7 @@ from .columns import rows_of
 from .config import RunConfig
 from .configs import DPOConfig
 from .model import Model
+from .progress import Reading
 
 __all__ = ["Dataset", "DatasetInfo"]
 
@@ -55,7 +56,9 @@ class Dataset(_native.Handle):
     "prompt" or "prompt_ids" alone. A stream (``datasets.IterableDataset``) is read to its end, or with ``args.max_steps`` as far
     as these steps need it.
 
-    ``model``: whose tokenizer reads the rows. ``args``: the config of the run. ``formatting_func``: makes the text of a row.
+    ``model``: whose tokenizer reads the rows. ``args``: the config of the run; its ``data_cache`` says where tokens of files are kept,
+    for data larger than memory too. ``formatting_func``: makes the text of a row. ``progress``: is called with how far a file was
+    read, a few times a second: a phase such as "tokenising", bytes done, bytes of all, rows done; an exception ends the reading.
     """
 
     _release = "dpo_dataset_release"
@@ -63,6 +66,7 @@ class Dataset(_native.Handle):
     def __init__(
         self, data: Any, model: Optional[Model] = None, args: Optional[RunConfig] = None,
         formatting_func: "Optional[Callable[[Any], str]]" = None,
+        progress: "Optional[Callable[[str, int, int, int], Any]]" = None,
     ) -> None:
         super().__init__()
         args = args or DPOConfig()
@@ -75,11 +79,7 @@ class Dataset(_native.Handle):
             has_chat_template=model is not None and model.info.has_chat_template,
         )
         if rows is None:
-            _native.check(
-                _native.lib.dpo_dataset_open_jsonl(
-                    _handle(model), _native.path_bytes(data), byref(options), byref(self._handle)
-                )
-            )
+            self._open(data, model, options, progress)
             self._path = os.fspath(data) if args._draws else None
             return
         if args._draws:
@@ -100,6 +100,28 @@ class Dataset(_native.Handle):
             with open(self._path, encoding="utf-8") as file:
                 self._kept = [json.loads(line) if line.strip() else {} for line in file]
         return self._kept
+
+    def _open(
+        self, path: Any, model: Optional[Model], options: _native.TrainOptions,
+        progress: "Optional[Callable[[str, int, int, int], Any]]",
+    ) -> None:
+        failure: "list[BaseException]" = []
+
+        def told(phase: bytes, done: int, total: int, rows: int, _: Any) -> int:
+            try:
+                if progress is not None:
+                    progress(phase.decode(), done, total, rows)
+            except BaseException as error:  # An exception cannot pass through C.
+                failure.append(error)
+            return 1 if failure else 0
+
+        status = _native.lib.dpo_dataset_open(
+            _handle(model), (c_char_p * 1)(_native.path_bytes(path)), 1, byref(options),
+            _native.ReadingCallback(told), None, byref(self._handle),
+        )
+        if failure:
+            raise failure[0]
+        _native.check(status)
 
     def _from_tokens(self, rows: "list[Mapping[str, Any]]", options: _native.TrainOptions) -> None:
         for index, row in enumerate(rows):
@@ -174,4 +196,12 @@ def as_dataset(
     data: Any, model: Model, args: RunConfig, formatting_func: "Optional[Callable[[Any], str]]" = None
 ) -> Dataset:
     """A data set of whatever a trainer takes as one."""
-    return data if isinstance(data, Dataset) else Dataset(data, model, args, formatting_func)
+    if isinstance(data, Dataset):
+        return data
+    if getattr(args, "disable_tqdm", True):
+        return Dataset(data, model, args, formatting_func)
+    reading = Reading()
+    try:
+        return Dataset(data, model, args, formatting_func, progress=reading)
+    finally:
+        reading.close()

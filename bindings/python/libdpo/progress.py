@@ -30,6 +30,31 @@ def summary(metrics: "dict[str, Any]") -> str:
     return "  ".join(f"{label} {metrics[name]:{form}}" for name, label, form in _SHOWN if name in metrics)
 
 
+class Reading:
+    """How far rows of a file were read, on stderr; nothing of what takes less than a second. In a notebook stderr is shown, too."""
+
+    def __init__(self) -> None:
+        self.started = self.shown = time.monotonic()
+        self.terminal = sys.stderr.isatty()
+
+    def __call__(self, phase: str, done: int, total: int, rows: int) -> None:
+        now = time.monotonic()
+        if now - self.started < 1 or now - self.shown < (0.2 if self.terminal else 10):
+            return
+        self.shown = now
+        text = phase + (f" {100 * done // total} %" if total else "")
+        if rows:
+            text += f"  {rows} rows, {int(rows / (now - self.started))} a second"
+        sys.stderr.write(f"\r\033[K{text}" if self.terminal else text + "\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        """Takes the line away."""
+        if self.terminal and self.shown > self.started:
+            sys.stderr.write("\r\033[K")
+            sys.stderr.flush()
+
+
 class Progress:
     """What a run shows on stderr, or in a notebook."""
 

@@ -46,6 +46,9 @@ final class ByteWindow {
     return read > 0
   }
 
+  /// Bytes of the file that are not read yet.
+  var left: Int { inflater?.packed.count ?? bytes.count }
+
   /// Goes on behind so many bytes.
   func drop(_ count: Int) { bytes = UnsafeRawBufferPointer(rebasing: bytes.dropFirst(count)) }
 

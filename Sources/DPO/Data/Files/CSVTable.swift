@@ -43,7 +43,7 @@ struct CSVTable {
   ]
 
   /// Calls `body` with every row and the line that it begins in.
-  func forEach(_ window: ByteWindow, _ body: (_ row: JSONObject, _ line: Int) throws -> Void) throws {
+  func forEach(_ window: ByteWindow, _ body: (_ row: RawRow, _ line: Int) throws -> Void) throws {
     var columns: [String] = []
     func place() -> String { "\(name): line \(window.lines + 1)" }
     while true {
@@ -66,7 +66,7 @@ struct CSVTable {
         if columns.isEmpty {
           columns = try header(fields, place())
         } else {
-          try body(row(fields, columns, place()), window.lines + 1)
+          try body(.object(row(fields, columns, place())), window.lines + 1)
         }
       }
       window.lines += record.bytes.count { $0 == UInt8(ascii: "\n") } + 1

@@ -4,7 +4,7 @@ import DPOBase
 /// Unpacks gzip data piece by piece, so that no more of it is in memory than is read.
 final class Inflater {
   private let stream: UnsafeMutablePointer<z_stream>
-  private var packed: UnsafeRawBufferPointer
+  private(set) var packed: UnsafeRawBufferPointer
   private let name: String
   /// Within one of the parts that gzip data may have.
   private var isInside = true

@@ -5,7 +5,7 @@ struct JSONArray {
   let name: String
 
   /// Calls `body` with every row and its number, counted from 1.
-  func forEach(_ window: ByteWindow, _ body: (_ row: JSONObject, _ number: Int) throws -> Void) throws {
+  func forEach(_ window: ByteWindow, _ body: (_ row: RawRow, _ number: Int) throws -> Void) throws {
     func failure(_ what: String) -> DPOError { DPOError.format("\(name): line \(window.lines + 1)", what) }
     guard try window.nextByte() == UInt8(ascii: "[") else { throw failure("expected a JSON array of objects") }
     window.drop(1)
@@ -24,10 +24,7 @@ struct JSONArray {
         throw DPOError.format(place, "is not closed: the file is cut short")
       }
       let start = window.lines == 0 ? place : "\(place), which begins in line \(window.lines + 1)"
-      guard case .object(let row) = try JSON.parse(item.bytes, file: start) else {
-        throw DPOError.format(place, "expected a JSON object")
-      }
-      try body(row, number)
+      try body(.json(item.bytes, place: start, isLine: false), number)
       window.lines += item.bytes.count { $0 == UInt8(ascii: "\n") }
       window.drop(item.bytes.count)
       let next = try window.nextByte()

@@ -7,7 +7,7 @@ struct JSONLines {
   let name: String
 
   /// Calls `body` with every row and its line, counted from 1.
-  func forEach(_ window: ByteWindow, _ body: (_ row: JSONObject, _ line: Int) throws -> Void) throws {
+  func forEach(_ window: ByteWindow, _ body: (_ row: RawRow, _ line: Int) throws -> Void) throws {
     guard !window.bytes.isEmpty else { throw DPOError.format(name, "the file is empty") }
     func place() -> String { "\(name): line \(window.lines + 1)" }
     func newline(_ bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
@@ -22,14 +22,11 @@ struct JSONLines {
     }
   }
 
-  private func row(_ bytes: UnsafeRawBufferPointer, _ place: String) throws -> JSONObject {
+  private func row(_ bytes: UnsafeRawBufferPointer, _ place: String) throws -> RawRow {
     guard bytes.first == UInt8(ascii: "{") else {
       throw DPOError.format(place, "expected a JSON object; found \(JSONLines.describe(bytes[...]))")
     }
-    guard case .object(let row) = try JSON.parse(bytes, file: place, isLine: true) else {
-      throw DPOError.format(place, "expected a JSON object")
-    }
-    return row
+    return .json(bytes, place: place, isLine: true)
   }
 
   /// What bytes that are no object begin with.

@@ -76,6 +76,8 @@ package struct RowFile: Sendable {
     }
   }
 
+  var size: Int { bytes.count }
+
   /// Whether a path ends so, perhaps with ".gz" behind it.
   static func hasEnding(_ path: String, of endings: [String]) -> Bool {
     endings.contains { path.hasSuffix($0) || path.hasSuffix($0 + ".gz") }
@@ -83,9 +85,27 @@ package struct RowFile: Sendable {
 
   /// Calls `body` with every row as it stands. Errors name the file and the place.
   package func forEach(_ body: (_ row: JSONObject, _ place: RowPlace) throws -> Void) throws {
+    try forEachRaw { row, place in try body(row.object(), place) }
+  }
+
+  /// As `forEach`, before rows are parsed. `counter` is told how far the file was read.
+  func forEachRaw(
+    _ counter: ReadCounter? = nil, _ body: (_ row: RawRow, _ place: RowPlace) throws -> Void
+  ) throws {
     defer { withExtendedLifetime(owner) {} }
     let window = try ByteWindow(bytes, name: name)
-    let numbered = { (row: JSONObject, number: Int) in try body(row, RowPlace(file: name, unit: unit, number: number)) }
+    let before = counter?.done ?? 0
+    defer { counter?.done = before + bytes.count }
+    var forgotten = 0
+    let numbered = { (row: RawRow, number: Int) in
+      try body(row, RowPlace(file: name, unit: unit, number: number))
+      let read = bytes.count - window.left
+      counter?.done = before + read
+      if let owner, read - forgotten >= MappedFile.piece {
+        owner.forget(forgotten..<read)
+        forgotten = read
+      }
+    }
     switch kind {
     case .lines: try JSONLines(name: name).forEach(window, numbered)
     case .array: try JSONArray(name: name).forEach(window, numbered)
@@ -160,9 +180,17 @@ package struct RowFiles: Sendable {
     return files
   }
 
+  /// Bytes of files; those that cannot be looked at have none.
+  static func size(of paths: [String]) -> Int { paths.reduce(0) { $0 + ((try? FileStamp($1))?.size ?? 0) } }
+
   /// Calls `body` with every row; null is absent.
   package func forEachRow(_ body: (_ row: JSONObject, _ place: RowPlace) throws -> Void) throws {
     for path in paths { try RowFile(path).forEachRow(body) }
+  }
+
+  /// Calls `body` with every row before it is parsed.
+  func forEachRaw(_ counter: ReadCounter?, _ body: (_ row: RawRow, _ place: RowPlace) throws -> Void) throws {
+    for path in paths { try RowFile(path).forEachRaw(counter, body) }
   }
 
   /// Calls `body` with every row as it stands.

@@ -160,7 +160,7 @@ final class RolloutSource: BatchSource {
     let tokenizer = try model.tokenizer
     for (row, completions) in zip(rows, completions) {
       let prompt = Array(prompts.prompt(row))
-      var text = prompts.prompts?[row] ?? .null
+      var text = try prompts.promptContent(row) ?? .null
       if text.isNull, let tokenizer { text = .string(tokenizer.decode(prompt, skipSpecialTokens: true)) }
       for completion in completions {
         var answer = Answer(

@@ -469,6 +469,16 @@ public final class TrainOptions extends Options {
     return this;
   }
 
+  /**
+   * Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any memory: a
+   * directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside them. Results
+   * do not depend on it. Default: "auto".
+   */
+  public TrainOptions dataCache(String value) {
+    set("data_cache", value);
+    return this;
+  }
+
   /** Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". Default: "keep_start". */
   public TrainOptions truncationMode(String value) {
     set("truncation_mode", value);

@@ -193,6 +193,12 @@ pub struct dpo_dataset_info {
     pub longer_is_chosen: f64,
 }
 
+/// Is told how far rows were read, a few times a second, on the calling thread. `phase`: "tokenising" and others;
+/// bytes done and
+/// of all, 0 where they are unknown; rows done. What it returns other than 0 ends the reading (CANCELLED).
+pub type dpo_reading_callback =
+    Option<unsafe extern "C" fn(phase: *const c_char, done: u64, total: u64, rows: u64, user_data: *mut c_void) -> i32>;
+
 /// Names, defaults and ranges are those of `dpo train --help` and of TrainingOptions in Swift. Leave options that the
 /// method
 /// does not use at their defaults.
@@ -365,6 +371,10 @@ pub struct dpo_train_options {
     /// Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least
     /// 1. Default 1024; 0: all of them.
     pub max_length: i32,
+    /// Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any
+    /// memory: a directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside
+    /// them. Results do not depend on it. Default "auto".
+    pub data_cache: *const c_char,
     /// Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". Default "keep_start".
     pub truncation_mode: *const c_char,
     /// Rank of a new LoRA adapter; 0: train every weight. Source: PEFT: r. 0 to 65536. Default 0.
@@ -1096,6 +1106,14 @@ extern "C" {
     /// and
     /// line), INVALID_ARGUMENT (options), UNSUPPORTED (no tokenizer).
     pub fn dpo_dataset_open_jsonl(model: *const dpo_model, path: *const c_char, options: *const dpo_train_options, dataset: *mut *mut dpo_dataset) -> i32;
+
+    /// The same of `count` files or directories, one after the other, and with a callback (NULL: none). Rows that do
+    /// not fit into
+    /// memory are read from a file: see data_cache.
+    ///
+    /// Errors: as dpo_dataset_open_jsonl; CANCELLED; IO also where data_cache names a directory that cannot be
+    /// written, or is full.
+    pub fn dpo_dataset_open(model: *const dpo_model, paths: *const *const c_char, count: usize, options: *const dpo_train_options, callback: dpo_reading_callback, user_data: *mut c_void, dataset: *mut *mut dpo_dataset) -> i32;
 
     /// The same from `size` bytes of JSON lines in memory.
     ///

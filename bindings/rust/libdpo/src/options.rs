@@ -233,6 +233,10 @@ pub struct TrainOptions {
     /// Tokens of prompt and completion that are kept. pretrain: longer documents are cut into such pieces. At least 1.
     /// `None`: 1024; 0: all of them.
     pub max_length: Option<i32>,
+    /// Where the tokens of files of rows are kept, so that the next run reads them from there, with hardly any memory:
+    /// a directory; none: rows are in memory; auto: files of more than 256 MB are cached in .dpo-cache beside them.
+    /// Results do not depend on it. `None`: "auto".
+    pub data_cache: Option<String>,
     /// Which end of a row longer than max_length is kept. One of "keep_start", "keep_end". `None`: "keep_start".
     pub truncation_mode: Option<String>,
     /// Rank of a new LoRA adapter; 0: train every weight. Source: PEFT: r. 0 to 65536. `None`: 0.
@@ -349,6 +353,7 @@ impl Options for TrainOptions {
         object.field("seed", &self.seed);
         object.field_or_null("data_seed", self.data_seed, -1);
         object.field_or_null("max_length", self.max_length, 0);
+        object.field("data_cache", &self.data_cache);
         object.field("truncation_mode", &self.truncation_mode);
         object.field("lora_r", &self.lora_r);
         object.field("lora_alpha", &self.lora_alpha);
