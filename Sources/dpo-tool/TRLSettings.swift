@@ -15,7 +15,7 @@ enum TRLSettings {
     "load_in_8bit": "give a GGUF file as the model, which is trained as it is quantised",
     "log_level": "", "logging_dir": "", "logging_first_step": "", "logging_steps": "", "logging_strategy": "",
     "model_revision": "give the folder of that revision as model", "num_iterations": "set num_ppo_epochs",
-    "optim": "AdamW is the only one", "push_to_hub": "", "remove_unused_columns": "", "report_to": "", "run_name": "",
+    "push_to_hub": "", "remove_unused_columns": "", "report_to": "", "run_name": "",
     "save_strategy": "set save_steps; 0 saves none", "save_only_model": "",
     "trust_remote_code": "", "use_cpu": "", "use_dora": "LoRA is the only kind of adapter",
     "use_peft": "set lora_r for an adapter (16 is TRL's default), and leave it out to train every weight",

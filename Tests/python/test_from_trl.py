@@ -68,7 +68,10 @@ class Fields(Case):
             optim="adamw_torch", gradient_checkpointing=True, padding_free=True, loss_type=["sigmoid"], eval_steps=None, use_cpu=True)
         self.assertEqual((config.warmup_steps, config.eval_steps, said), (0.1, 0, []))
         self.assertRaisesRegex(libdpo.UnsupportedError, 'bf16=True: write precision="bf16"', DPOConfig, bf16=True)
-        self.assertEqual(len(read(SFTConfig, optim="paged_adamw_8bit", dataset_num_proc=4)[1]), 2)
+        config, said = read(SFTConfig, optim="paged_adamw_8bit", dataset_num_proc=4)
+        self.assertEqual((config.optim, len(said)), ("adamw_8bit", 2))
+        config, said = read(SFTConfig, optim="sgd", optim_args="momentum=0.9, nesterov=True")
+        self.assertEqual((config.optim, config.optim_args, said), ("sgd", "momentum=0.9, nesterov=True", []))
         config = GRPOConfig(beta=0.04, epsilon=0.1, num_iterations=2, shuffle_dataset=False)
         self.assertEqual((config.kl_coef, config.cliprange, config.num_ppo_epochs, config.shuffle), (0.04, 0.1, 2, False))
         self.assertRaisesRegex(TypeError, "DPOConfig has no option lerning_rate; did you mean learning_rate", DPOConfig, lerning_rate=1)
@@ -107,7 +110,7 @@ class Arguments(Case):
 
         for options, message in (
             ({"data_collator": print}, "data_collator: the library makes batches itself"),
-            ({"optimizers": (print, None)}, "optimizers: AdamW is the only optimizer"),
+            ({"optimizers": (print, None)}, "optimizers: the library updates weights itself"),
             ({"preprocess_logits_for_metrics": print}, "compute_metrics gets log-probs"),
             ({"quantization_config": {}}, "quantised GGUF"),
         ):

@@ -92,7 +92,7 @@ _REFUSED = {
     "data_collator": "the library makes batches itself; leave it out",
     "environment_factory": "completions call no tools; leave it out",
     "model_init": "give the path of a model",
-    "optimizer_cls_and_kwargs": "AdamW is the only optimizer; leave it out",
+    "optimizer_cls_and_kwargs": "the library updates weights itself; name one of its optimizers as optim in the config",
     "preprocess_logits_for_metrics": "logits are never kept; compute_metrics gets log-probs",
     "quantization_config": "give the path of a quantised GGUF file instead",
     "reward_processing_classes": "a reward model reads with the tokenizer in its own files; leave it out",
@@ -104,7 +104,7 @@ _REFUSED = {
 def _refuse(given: "dict[str, Any]", name: str) -> None:
     optimizers = given.pop("optimizers", None)
     if optimizers is not None and any(each is not None for each in optimizers):
-        raise errors.UnsupportedError("optimizers: AdamW is the only optimizer, with the config's learning rate and schedule; leave it out")
+        raise errors.UnsupportedError("optimizers: the library updates weights itself; name one of its optimizers as optim in the config, with learning rate and schedule")
     for key, value in given.items():
         if key not in _REFUSED:
             raise TypeError(f"{name} has no argument {key}")
@@ -633,7 +633,7 @@ class Trainer(_native.Handle):
         _native.check(_native.lib.dpo_trainer_backward_tokens(self._handle, values.pointer, values.count))
 
     def apply(self) -> "dict[str, Any]":
-        """Clip, AdamW with the schedule's next rate, gradients to zero."""
+        """Clip, update with the schedule's next rate, gradients to zero."""
         values = _native.Metrics()
         _native.check(_native.lib.dpo_trainer_apply(self._handle, byref(values)))
         self.state.global_step = values.step

@@ -128,15 +128,7 @@ EVERY_METHOD: "dict[str, Field]" = {
     "lr_scheduler_kwargs": _refuse("lr_scheduler_type alone chooses the schedule, with transformers' defaults; leave it out", None, {}, ""),
     "model_init_kwargs": _note("a model is mapped as its file stores it, and computed as precision says", None, {}),
     "neftune_noise_alpha": _refuse("there is no noise on embeddings; leave it out, or set lora_dropout", None),
-    "optim": _refuse(
-        "AdamW is the only optimizer; leave it out", "adamw_torch_fused", "adamw_torch", "adamw_hf",
-        noted=(
-            "adamw_torch_xla", "adamw_torch_npu_fused", "adamw_apex_fused", "adamw_anyprecision", "adamw_torch_4bit",
-            "adamw_torch_8bit", "adamw_8bit", "adamw_bnb_8bit", "paged_adamw", "paged_adamw_32bit", "paged_adamw_8bit",
-        ),
-    ),
-    "optim_args": _refuse("adam_beta1, adam_beta2 and adam_epsilon are AdamW's options; leave it out", None, ""),
-    "optim_target_modules": _refuse("AdamW is the only optimizer; leave it out, or train a LoRA adapter", None),
+    "optim_target_modules": _refuse("the optimizers here update every number that is trained; leave it out, or train a LoRA adapter", None),
     "parallelism_config": _note(_ONE_MACHINE, None),
     "prediction_loss_only": _note(_EVALUATED_AT_ONCE, False),
     "push_to_hub": _refuse(_NO_HUB, False),
@@ -314,6 +306,15 @@ EARLIER: "dict[str, Field]" = {
 #: What None stands for in fields where TRL has it and libdpo another word.
 _NONE = {"completion_only_loss": True, "disable_tqdm": False, "eval_steps": 0, "report_to": "none"}
 
+#: Other names of an optimizer: the same rule in another place or by another program.
+_OPTIMIZERS = {
+    **dict.fromkeys(
+        ("adamw_hf", "adamw_torch_xla", "adamw_torch_npu_fused", "adamw_apex_fused", "adamw_anyprecision", "paged_adamw",
+         "paged_adamw_32bit"), "adamw_torch"),
+    **dict.fromkeys(("adamw_torch_4bit", "adamw_torch_8bit", "paged_adamw_8bit"), "adamw_8bit"),
+    "paged_lion_32bit": "lion_32bit", "paged_lion_8bit": "lion_8bit",
+}
+
 
 def fields_of(method: str) -> "dict[str, Field]":
     """The fields that a method's config takes beside its options, by name."""
@@ -341,6 +342,9 @@ def read(kind: type, given: "dict[str, Any]") -> "dict[str, Any]":
         field = table.get(name)
         if name in own:
             value = _NONE.get(name, value) if value is None else value
+            if name == "optim" and value in _OPTIMIZERS:
+                warnings.warn(f"optim={value!r} is {_OPTIMIZERS[value]} here", UserWarning, stacklevel=3)
+                value = _OPTIMIZERS[value]
         elif field is None:
             close = difflib.get_close_matches(name, [*own, *table], 1)
             hint = f"; did you mean {close[0]}?" if close else ""
