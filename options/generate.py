@@ -46,7 +46,7 @@ GROUPS = {
 }
 # Groups of the Swift options that are a type of their own, and what they are.
 SWIFT_GROUPS = {
-    "optimization": ("Optimization", "AdamW and the learning rate's schedule."),
+    "optimization": ("Optimization", "The optimiser and the learning rate's schedule."),
     "batches": ("Batches", "What a step learns from, and how many steps there are."),
     "rows": ("Rows", "How rows are cut."),
     "lora": ("LoRA", "The adapter that is trained instead of every weight. Rank 0: none."),

@@ -68,6 +68,12 @@ package final class MappedFile: @unchecked Sendable {
     madvise(UnsafeMutableRawPointer(mutating: base + start), range.upperBound - start, Int32(MADV_DONTNEED))
   }
 
+  /// The same of a part by its address.
+  package func forget(_ part: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress, let start = part.baseAddress, start >= base else { return }
+    forget(start - base..<start - base + part.count)
+  }
+
   deinit {
     close(descriptor)
     if let base = bytes.baseAddress { munmap(UnsafeMutableRawPointer(mutating: base), bytes.count) }

@@ -158,6 +158,7 @@ extension dpo_train_options: SizedStruct {
       ("overwrite_output_dir", .bool(overwrite_output_dir != 0)),
       ("gradient_checkpointing", .bool(gradient_checkpointing != 0)),
       ("offload", try textValue(offload, "offload")),
+      ("optimizer_in_backward", .bool(optimizer_in_backward != 0)),
       ("precision", try textValue(precision, "precision")),
       ("threads", .int(Int(threads))),
       ("memory_limit_mb", .int(Int(memory_limit_mb))),
@@ -254,6 +255,7 @@ extension dpo_train_options: NamedStruct {
     fields.append(.bool("overwrite_output_dir", \.overwrite_output_dir, help("overwrite_output_dir")))
     fields.append(.bool("gradient_checkpointing", \.gradient_checkpointing, help("gradient_checkpointing")))
     fields.append(.text("offload", \.offload, help("offload")))
+    fields.append(.bool("optimizer_in_backward", \.optimizer_in_backward, help("optimizer_in_backward")))
     fields.append(.text("precision", \.precision, choices: choices("precision"), help("precision")))
     fields.append(.int("threads", \.threads, help("threads")))
     fields.append(.int("memory_limit_mb", \.memory_limit_mb, help("memory_limit_mb")))

@@ -119,6 +119,7 @@ public final class Decoder: @unchecked Sendable {
       if let store, let entry = store[description.name] {
         let target = store.values.pointer + entry.offset
         tensor.dequantize(rows: 0..<tensor.rows, into: target)
+        (tensor.owner as? MappedFile)?.forget(tensor.bytes)
         values = UnsafePointer(target)
         gradient = store.gradients.pointer + entry.offset
       } else if description.isVector {

@@ -9,6 +9,7 @@ public final class FloatBuffer: @unchecked Sendable {
   /// How many numbers there are.
   public let count: Int
   private let mappedBytes: Int
+  private let isInFile: Bool
 
   /// Pages come zeroed from the system and are counted only when touched, so large buffers are mapped.
   private static let mappingThreshold = 1 << 20
@@ -21,6 +22,7 @@ public final class FloatBuffer: @unchecked Sendable {
       throw DPOError(.memory, "cannot allocate \(count) numbers of 4 bytes")
     }
     self.count = count
+    isInFile = directory != nil
     if let directory {
       pointer = try mapScratchFile(in: directory, bytes: bytes).assumingMemoryBound(to: Float.self)
       mappedBytes = bytes
@@ -52,6 +54,24 @@ public final class FloatBuffer: @unchecked Sendable {
 
   /// All of them.
   public var buffer: UnsafeMutableBufferPointer<Float> { UnsafeMutableBufferPointer(start: pointer, count: count) }
+
+  /// Zeroes a part, and gives its memory back to the system where it is whole pages.
+  package func release(_ range: Range<Int>) {
+    let (start, size) = (UInt(bitPattern: pointer + range.lowerBound), range.count * 4)
+    let page = UInt(FloatBuffer.pageSize)
+    let (first, last) = ((start + page - 1) / page * page, (start + UInt(size)) / page * page)
+    guard mappedBytes > 0, !isInFile, first < last, let pages = UnsafeMutableRawPointer(bitPattern: first),
+      let end = UnsafeMutableRawPointer(bitPattern: last),
+      madvise(pages, Int(last - first), MADV_DONTNEED) == 0
+    else {
+      memset(pointer + range.lowerBound, 0, size)
+      return
+    }
+    memset(pointer + range.lowerBound, 0, Int(first - start))
+    memset(end, 0, Int(start + UInt(size) - last))
+  }
+
+  private static let pageSize = sysconf(Int32(_SC_PAGESIZE))
 
   package func zero() { memset(pointer, 0, count * 4) }
 }

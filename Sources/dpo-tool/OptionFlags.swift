@@ -786,6 +786,14 @@ struct MachineFlags: ParsableArguments {
       valueName: "DIR"), completion: .directory, transform: optionValue("offload"))
   var offload: JSON?
 
+  @Flag(
+    name: .customLong("optimizer-in-backward"), inversion: .prefixedNo,
+    help: ArgumentHelp(
+      "Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer "
+        + "then takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of "
+        + "one micro-batch. (default: off)"))
+  var optimizerInBackward: Bool?
+
   @Option(
     name: .customLong("precision"),
     help: ArgumentHelp(
@@ -821,6 +829,7 @@ struct MachineFlags: ParsableArguments {
     let all: [(String, JSON?)] = [
       ("gradient_checkpointing", gradientCheckpointing.map(JSON.bool)),
       ("offload", offload),
+      ("optimizer_in_backward", optimizerInBackward.map(JSON.bool)),
       ("precision", precision),
       ("threads", threads),
       ("memory_limit_mb", memoryLimitMb),

@@ -360,6 +360,11 @@ type TrainOptions struct {
 	// holds of them what it has room for. Nothing remains there. Changes no number. "": all is in memory.
 	Offload string
 
+	// Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer then
+	// takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of one
+	// micro-batch. Source: torchtune: optimizer_in_bwd. nil: off.
+	OptimizerInBackward *bool
+
 	// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
 	// have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". "": "fp32".
 	Precision string
@@ -462,6 +467,7 @@ func (o *TrainOptions) fields() fields {
 	f.boolean("overwrite_output_dir", o.OverwriteOutputDir)
 	f.boolean("gradient_checkpointing", o.GradientCheckpointing)
 	f.text("offload", o.Offload)
+	f.boolean("optimizer_in_backward", o.OptimizerInBackward)
 	f.text("precision", o.Precision)
 	f.integer("threads", o.Threads)
 	f.integer("memory_limit_mb", o.MemoryLimitMb)

@@ -210,17 +210,8 @@ final class GradientSum {
   /// The store in the order in which a backward pass completes it: the parameters of the last layer, …, of the first, and those
   /// that belong to none. All ranks cut it in the same way.
   private static func buckets(_ parameters: ParameterStore, _ owners: Owners, layerCount: Int) -> [Bucket] {
-    var byStage = [[Range<Int>]](repeating: [], count: layerCount + 1)
-    for entry in parameters.entries {
-      let layer = entry.layer.flatMap { (0..<layerCount).contains($0) ? $0 : nil }
-      let range = entry.offset..<entry.offset + entry.count
-      let stage = layer.map { layerCount - 1 - $0 } ?? layerCount
-      if let last = byStage[stage].last, last.upperBound == range.lowerBound {
-        byStage[stage][byStage[stage].count - 1] = last.lowerBound..<range.upperBound
-      } else {
-        byStage[stage].append(range)
-      }
-    }
+    let byLayer = parameters.ranges(byLayer: layerCount)
+    let byStage = byLayer.dropLast().reversed() + byLayer.suffix(1)
     var buckets: [Bucket] = []
     for (index, ranges) in byStage.enumerated() {
       for piece in ranges.flatMap(owners.pieces) {

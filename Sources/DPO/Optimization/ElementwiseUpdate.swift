@@ -70,15 +70,22 @@ package final class ElementwiseUpdate: UpdateRule {
     (self.rule, self.parameters, self.format, self.owned) = (rule, parameters, format, owned)
     var layout = StateLayout(format)
     var (pieces, places): ([Piece], [StateMemory.Place]) = ([], [])
+    var next = 0
     for entry in parameters.entries {
-      for part in owned.map({ $0.clamped(to: entry.offset..<entry.offset + entry.count) }) where !part.isEmpty {
-        let start = layout.add(part.count)
-        places.append(start)
-        for from in stride(from: 0, to: part.count, by: ElementwiseUpdate.pieceSize) {
-          let range =
-            part.lowerBound + from..<min(part.upperBound, part.lowerBound + from + ElementwiseUpdate.pieceSize)
-          pieces.append(Piece(range: range, decays: entry.decays, place: start.advanced(by: from)))
+      let whole = entry.offset..<entry.offset + entry.count
+      while next < owned.count, owned[next].lowerBound < whole.upperBound {
+        let part = owned[next].clamped(to: whole)
+        if !part.isEmpty {
+          let start = layout.add(part.count)
+          places.append(start)
+          for from in stride(from: 0, to: part.count, by: ElementwiseUpdate.pieceSize) {
+            let end = min(part.upperBound, part.lowerBound + from + ElementwiseUpdate.pieceSize)
+            pieces.append(
+              Piece(range: part.lowerBound + from..<end, decays: entry.decays, place: start.advanced(by: from)))
+          }
         }
+        guard owned[next].upperBound <= whole.upperBound else { break }
+        next += 1
       }
     }
     (self.pieces, self.places) = (pieces, places)
@@ -159,7 +166,8 @@ package final class ElementwiseUpdate: UpdateRule {
   }
 
   private func forEachPlace(_ range: Range<Int>, _ body: (StateMemory.Place, Range<Int>) -> Void) {
-    for piece in pieces where piece.range.overlaps(range) {
+    let first = pieces.partitioned { $0.range.upperBound > range.lowerBound }
+    for piece in pieces[first...].prefix(while: { $0.range.lowerBound < range.upperBound }) {
       let part = piece.range.clamped(to: range)
       body(piece.place.advanced(by: part.lowerBound - piece.range.lowerBound), part)
     }

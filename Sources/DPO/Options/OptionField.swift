@@ -68,7 +68,7 @@ public struct OptionField: Sendable {
     case reference
     /// Rollouts: methods that learn from the policy's own answers.
     case rollout
-    /// AdamW and the learning rate's schedule.
+    /// The optimiser and the learning rate's schedule.
     case optimization
     /// What a step learns from, and how many steps there are.
     case batches

@@ -506,6 +506,13 @@ extension TrainingOptions {
         .machine, onResume: .free, unset: "all is in memory",
         "Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward "
           + "pass: memory holds of them what it has room for. Nothing remains there. Changes no number.")),
+    .bool(
+      "optimizer_in_backward", \.machine.optimizerInBackward,
+      OptionField.About(
+        .machine, onResume: .free, source: "torchtune: optimizer_in_bwd",
+        "Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next "
+          + "layer then takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and "
+          + "steps of one micro-batch.")),
     .choice(
       "precision", \.machine.precision, ["fp32", "bf16"],
       OptionField.About(

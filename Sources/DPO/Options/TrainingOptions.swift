@@ -15,7 +15,7 @@ import DPOModel
 public struct TrainingOptions: Sendable, Equatable {
   /// What is trained, by which loss.
   public var method: Method
-  /// AdamW and the learning rate's schedule.
+  /// The optimiser and the learning rate's schedule.
   public var optimization: Optimization
   /// What a step learns from, and how many steps there are.
   public var batches: Batches
@@ -549,7 +549,7 @@ public struct TrainingOptions: Sendable, Equatable {
     }
   }
 
-  /// AdamW and the learning rate's schedule.
+  /// The optimiser and the learning rate's schedule.
   public struct Optimization: Sendable, Equatable {
     /// Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. nil: 2e-5 for sft, 5e-4 for
     /// pretrain, 1e-4 for reward, 3e-6 for ppo, 5e-7 for online_dpo, 1e-6 for the others.
@@ -730,6 +730,10 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
     /// holds of them what it has room for. Nothing remains there. Changes no number. nil: all is in memory.
     public var offload: String?
+    /// Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer then
+    /// takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of one
+    /// micro-batch. Source: torchtune: optimizer_in_bwd.
+    public var optimizerInBackward: Bool
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     /// have instructions for it and takes the time of fp32 elsewhere.
     public var precision: Precision
@@ -743,11 +747,12 @@ public struct TrainingOptions: Sendable, Equatable {
 
     /// Options that are left out have their defaults. `TrainingOptions.validate()` checks ranges.
     public init(
-      gradientCheckpointing: Bool = false, offload: String? = nil, precision: Precision = .fp32, threads: Int = 0,
-      memoryLimitMb: Int = 0, engine: String = "auto"
+      gradientCheckpointing: Bool = false, offload: String? = nil, optimizerInBackward: Bool = false,
+      precision: Precision = .fp32, threads: Int = 0, memoryLimitMb: Int = 0, engine: String = "auto"
     ) {
       self.gradientCheckpointing = gradientCheckpointing
       self.offload = offload
+      self.optimizerInBackward = optimizerInBackward
       self.precision = precision
       self.threads = threads
       self.memoryLimitMb = memoryLimitMb

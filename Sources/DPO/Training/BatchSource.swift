@@ -46,6 +46,7 @@ struct TrainedModels {
   let method: TrainingMethod
   /// Takes the steps.
   let optimizer: Optimizer
+  let backwardUpdate: BackwardUpdate?
   /// What the method's micro-batches hand on.
   let state: [Double]
   /// Gives completions their scores, where a method asks for that.

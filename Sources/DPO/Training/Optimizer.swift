@@ -43,12 +43,30 @@ final class Optimizer {
   /// Clips, updates every parameter, and zeroes the gradients.
   func apply(learningRate: Double, norm: Double, maxNorm: Double) {
     step += 1
-    let step = UpdateStep(
-      number: step, learningRate: learningRate, gradientScale: GradientNorm.clipFactor(norm: norm, maximum: maxNorm))
-    rule.apply(step, to: 0..<parameters.count, team: team)
+    apply(
+      learningRate: learningRate, gradientScale: GradientNorm.clipFactor(norm: norm, maximum: maxNorm),
+      to: 0..<parameters.count)
   }
 
-  func clearGradients() { memset(parameters.gradients.pointer, 0, parameters.count * MemoryLayout<Float>.stride) }
+  /// Part of step number `step`: updates the parameters of a range and zeroes their gradients.
+  func apply(learningRate: Double, gradientScale: Double, to range: Range<Int>) {
+    rule.apply(
+      UpdateStep(number: step, learningRate: learningRate, gradientScale: gradientScale), to: range, team: team)
+  }
+
+  /// Σ g² of a range, whatever the number of threads.
+  func sumOfSquares(_ range: Range<Int>) -> Double {
+    let (count, gradients) = (range.count, parameters.gradients.pointer + range.lowerBound)
+    nonisolated(unsafe) let first = gradients
+    var sums = [Double](repeating: 0, count: GradientNorm.blockCount(count))
+    sums.withUnsafeMutableBufferPointer { sums in
+      nonisolated(unsafe) let sums = sums
+      team.run(sums.count) { block, _ in sums[block] = GradientNorm.sumOfSquares(first, count: count, block: block) }
+    }
+    return sums.reduce(0, +)
+  }
+
+  func clearGradients() { parameters.gradients.release(0..<parameters.count) }
 }
 
 extension TrainingOptions {

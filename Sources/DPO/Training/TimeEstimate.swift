@@ -80,13 +80,13 @@ struct MicroBatchTimes {
 extension Optimizer {
   /// Seconds of a step's norm and update, the first time and then. Nothing changes: before the first step gradients and moments
   /// are 0. Later it is not measured, and 0.
-  func secondsOfUpdate() -> (first: Double, usual: Double) {
+  func secondsOfUpdate(_ inBackward: BackwardUpdate?) -> (first: Double, usual: Double) {
     guard step == 0 else { return (0, 0) }
     clearGradients()
     func measured() -> Double {
       let clock = ContinuousClock()
       let start = clock.now
-      apply(learningRate: 0, norm: gradientNorm(), maxNorm: 1)
+      if let inBackward { inBackward.rehearse() } else { apply(learningRate: 0, norm: gradientNorm(), maxNorm: 1) }
       return start.duration(to: clock.now) / .seconds(1)
     }
     defer { step = 0 }
@@ -123,7 +123,7 @@ extension EpochSource {
       : (Double(totalSteps) / Double(stepsPerEpoch)).rounded(.up)
     let evaluated =
       evaluations * Double(evaluationTokens(models.method)) * (perToken(times.forward) + perToken(times.reference))
-    let update = models.optimizer.secondsOfUpdate()
+    let update = models.optimizer.secondsOfUpdate(models.backwardUpdate)
     return times.warmUp + trained + compared + evaluated + max(0, update.first - update.usual)
       + Double(totalSteps) * update.usual
   }

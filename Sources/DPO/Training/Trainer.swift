@@ -73,6 +73,8 @@ public final class Trainer: @unchecked Sendable {
   let ranks: Ranks
   private let runner: ModelRunner
   private let optimizer: Optimizer
+  /// Where weights are updated within the backward pass.
+  private let backwardUpdate: BackwardUpdate?
   private var schedule: Schedule
   private let gradientSum: GradientSum
   /// Each rank has the optimiser's states of what it owns (ZeRO-1, Rajbhandari et al. 2020), and updates that. An adapter's are
@@ -158,6 +160,10 @@ public final class Trainer: @unchecked Sendable {
     plan = try planOf(
       DatedRows(data: data, evaluation: evaluation, source: source, microBatches: microBatches, ranks: ranks.count))
     try plan.checkMemory()
+    if options.machine.optimizerInBackward {
+      try BackwardUpdate.check(
+        options, isFullTraining: lora == nil, microBatches: source.mostMicroBatches, ranks: ranks.count)
+    }
 
     (self.options, self.method, methodState) = (options, method, method.initialState)
     (self.model, referenceFile, self.data, self.evaluation) = (model, referenceModel, data, evaluation)
@@ -183,6 +189,9 @@ public final class Trainer: @unchecked Sendable {
     optimizer = try Optimizer(
       parameters, chosen, owned: isSharded ? owners.ranges(of: ranks.rank) : nil, offload: options.machine.offload,
       team: team)
+    backwardUpdate =
+      options.machine.optimizerInBackward
+      ? BackwardUpdate(parameters, optimizer, layerCount: model.configuration.layerCount) : nil
     gradientSum = try GradientSum(
       parameters, owners: owners,
       layerCount: model.configuration.layerCount, reproducible: options.batches.reproducibleSums, team: team,
@@ -264,7 +273,8 @@ public final class Trainer: @unchecked Sendable {
 
   // MARK: - Steps
 
-  /// The plan's next optimiser step. If it throws, no parameter has changed.
+  /// The plan's next optimiser step. If it throws, no parameter has changed; with `optimizer_in_backward` those of some layers may
+  /// have, if a gradient was not finite.
   @discardableResult
   public func takeStep() throws -> StepRecord {
     try exclusively { try nextStep() }
@@ -283,6 +293,10 @@ public final class Trainer: @unchecked Sendable {
       var means = MetricMeans()
       var state = methodState
       var failed: (any Error)?
+      var updated: Double?
+      if backwardUpdate != nil, reduceGradients != nil {
+        throw DPOError.unsupported("optimizer_in_backward keeps no gradients that another process could be sent")
+      }
       try gradientSum.begin(microBatches: batches.count)
       for round in 0..<gradientSum.rounds {
         let first = round * ranks.count
@@ -319,16 +333,20 @@ public final class Trainer: @unchecked Sendable {
           try gradientSum.add(
             round: round,
             found.map { found in
-              { [runner] layerDone in
-                try runner.backward(
-                  logProbGradients: found.tokenGradients, valueGradients: found.valueGradients, layerDone: layerDone)
+              { [runner, backwardUpdate, schedule, step] layerDone in
+                func pass(_ layerDone: (Int) -> Void) throws {
+                  try runner.backward(
+                    logProbGradients: found.tokenGradients, valueGradients: found.valueGradients, layerDone: layerDone)
+                }
+                guard let backwardUpdate else { return try pass(layerDone) }
+                updated = try backwardUpdate.step(learningRate: schedule.rate(step: step), pass)
               }
             })
         } catch {
           failed = error
         }
       }
-      let norm = try update(rows: batches.flatMap { $0 }, of: data) { if let failed { throw failed } }
+      let norm = try update(rows: batches.flatMap { $0 }, of: data, updated: updated) { if let failed { throw failed } }
       methodState = state
       for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
       var metrics: Metrics = [.loss: loss, .gradNorm: norm, .learningRate: schedule.rate(step: step - 1)]
@@ -383,7 +401,8 @@ public final class Trainer: @unchecked Sendable {
 
   var models: TrainedModels {
     TrainedModels(
-      runner: runner, adapter: adapter, reference: reference, method: method, optimizer: optimizer, state: methodState,
+      runner: runner, adapter: adapter, reference: reference, method: method, optimizer: optimizer,
+      backwardUpdate: backwardUpdate, state: methodState,
       reward: reward, ranks: ranks, checkCancelled: checkCancelled)
   }
 
@@ -423,8 +442,12 @@ public final class Trainer: @unchecked Sendable {
 
   /// The ranks' gradients together, clip, update, zero gradients. Returns the norm before clipping.
   ///
-  /// - Parameter check: throws where a rank cannot go on; then none does.
-  private func update(rows: [Int], of data: TokenizedDataset, check: () throws -> Void) throws -> Double {
+  /// - Parameters:
+  ///   - updated: the norm, if the backward pass has updated the weights.
+  ///   - check: throws where a rank cannot go on; then none does.
+  private func update(
+    rows: [Int], of data: TokenizedDataset, updated: Double? = nil, check: () throws -> Void
+  ) throws -> Double {
     let gradients = UnsafeMutableBufferPointer(start: parameters.gradients.pointer, count: parameters.count)
     try gradientSum.finish(everywhere: !isSharded)
     try ranks.agree {
@@ -435,6 +458,17 @@ public final class Trainer: @unchecked Sendable {
       }
       try reduceGradients(gradients)
     }
+    let norm = try updated ?? clipAndUpdate(rows: rows, of: data)
+    step += 1
+    if options.method.syncRefModel, step % options.method.refModelSyncSteps == 0,
+      let store = reference?.runner.decoder.parameters
+    {
+      ReferenceModel.mix(parameters, into: store, alpha: options.method.refModelMixupAlpha)
+    }
+    return norm
+  }
+
+  private func clipAndUpdate(rows: [Int], of data: TokenizedDataset) throws -> Double {
     let norm = try gradientNorm()
     guard norm.isFinite else {
       let lines = rows.prefix(10).map { String(data.lineNumber($0)) }.joined(separator: ", ")
@@ -443,12 +477,6 @@ public final class Trainer: @unchecked Sendable {
     }
     optimizer.apply(learningRate: schedule.rate(step: step), norm: norm, maxNorm: options.optimization.maxGradNorm)
     if isSharded { try gradientSum.gather(parameters.values.pointer) }
-    step += 1
-    if options.method.syncRefModel, step % options.method.refModelSyncSteps == 0,
-      let store = reference?.runner.decoder.parameters
-    {
-      ReferenceModel.mix(parameters, into: store, alpha: options.method.refModelMixupAlpha)
-    }
     return norm
   }
 

@@ -94,7 +94,7 @@ public struct TrainingPlan: Sendable {
     var memory = try TrainingPlan.step(
       model, lora, shape, optimizer: optimizer, owners: owners, threads: threads,
       separateReference: separateReference, recomputesBlocks: options.machine.gradientCheckpointing,
-      offloads: options.machine.offload != nil)
+      offloads: options.machine.offload != nil, updatesInBackward: options.machine.optimizerInBackward)
     memory.add(
       "sums of gradients",
       bytes: GradientSum.bytes(
@@ -149,11 +149,17 @@ public struct TrainingPlan: Sendable {
     return memory["head"] + Int(Double(trained) * Double(ofVocabulary) / Double(max(1, all)))
   }
 
+  /// Numbers of the whole model whose gradients are there at a time where the backward pass updates weights.
+  private static func gradientsAtATime(_ configuration: DecoderConfiguration) -> Int {
+    BackwardUpdate.most(
+      configuration.family.parameters(configuration).map { ($0.layer, $0.shape.reduce(1, *)) })
+  }
+
   /// What a step over one batch takes, and the weights with it.
   static func step(
     _ model: ModelFile, _ lora: LoRAConfiguration?, _ batch: BatchShape, optimizer: OptimizerChoice,
     owners: Owners? = nil, threads: Int, separateReference: Bool, recomputesBlocks: Bool = false,
-    offloads: Bool = false
+    offloads: Bool = false, updatesInBackward: Bool = false
   ) throws -> MemoryPlan {
     var memory = MemoryPlan()
     memory.add("packing", bytes: PackingMemory.sharedBytes)
@@ -163,7 +169,7 @@ public struct TrainingPlan: Sendable {
     if lora == nil { memory.add("weights", bytes: 4 * trained) }
     if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
     if lora != nil { memory.add("adapter", bytes: 4 * trained) }
-    memory.add("gradients", bytes: 4 * trained)
+    memory.add("gradients", bytes: 4 * (updatesInBackward ? gradientsAtATime(model.configuration) : trained))
     let isSharded = owners?.isSharded ?? false
     memory.add(
       "optimizer", bytes: optimizer.bytes(shapes: isSharded ? [[owners?.most ?? 0]] : shapes), offloaded: offloads)

@@ -136,6 +136,7 @@ func fingerprint(_ tensors: [String: StoredTensor]) -> UInt64 {
   var text = ""
   for (name, tensor) in tensors.sorted(by: { $0.key < $1.key }) {
     let hash = tensor.bytes.baseAddress.map { ck_xxh3($0, tensor.bytes.count) } ?? 0
+    (tensor.owner as? MappedFile)?.forget(tensor.bytes)
     text += "\(name) \(tensor.dtype.rawValue) \(tensor.shape) \(tensor.rowOrder) \(hash)\n"
   }
   return text.withUTF8 { ck_xxh3($0.baseAddress, $0.count) }

@@ -97,6 +97,7 @@ class TrainOptions(SizedStructure):
         ("overwrite_output_dir", c_int32),
         ("gradient_checkpointing", c_int32),
         ("offload", c_char_p),
+        ("optimizer_in_backward", c_int32),
         ("precision", c_char_p),
         ("threads", c_int32),
         ("memory_limit_mb", c_int32),

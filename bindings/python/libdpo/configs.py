@@ -103,6 +103,10 @@ class TrainingConfig(RunConfig):
     offload: Optional[str] = None
     """Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
     holds of them what it has room for. Nothing remains there. Changes no number. None: all is in memory."""
+    optimizer_in_backward: bool = False
+    """Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer then
+    takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of one
+    micro-batch. Source: torchtune: optimizer_in_bwd."""
     precision: str = "fp32"
     """Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16"."""

@@ -582,6 +582,16 @@ public final class TrainOptions extends Options {
   }
 
   /**
+   * Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer then
+   * takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of one
+   * micro-batch. Source: torchtune: optimizer_in_bwd. Default: off.
+   */
+  public TrainOptions optimizerInBackward(boolean value) {
+    set("optimizer_in_backward", value);
+    return this;
+  }
+
+  /**
    * Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
    * have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default: "fp32".
    */

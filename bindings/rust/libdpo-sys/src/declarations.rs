@@ -410,6 +410,10 @@ pub struct dpo_train_options {
     /// memory holds of them what it has room for. Nothing remains there. Changes no number. Default NULL: all is in
     /// memory.
     pub offload: *const c_char,
+    /// Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer then
+    /// takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of one
+    /// micro-batch. Source: torchtune: optimizer_in_bwd. Default 0.
+    pub optimizer_in_backward: i32,
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors
     /// that have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". Default "fp32".
     pub precision: *const c_char,

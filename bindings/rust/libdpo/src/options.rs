@@ -271,6 +271,10 @@ pub struct TrainOptions {
     /// Directory on a disk for the optimizer's states and for what the forward pass keeps for the backward pass: memory
     /// holds of them what it has room for. Nothing remains there. Changes no number. `None`: all is in memory.
     pub offload: Option<String>,
+    /// Update the weights of a layer as soon as the backward pass has its gradients, whose memory the next layer then
+    /// takes: full training without 4 bytes of gradients for each number. Needs max_grad_norm 0 and steps of one
+    /// micro-batch. Source: torchtune: optimizer_in_bwd. `None`: off.
+    pub optimizer_in_backward: Option<bool>,
     /// Arithmetic of the linear layers. Weights, sums and log-probs are fp32 in both; bf16 is faster on processors that
     /// have instructions for it and takes the time of fp32 elsewhere. One of "fp32", "bf16". `None`: "fp32".
     pub precision: Option<String>,
@@ -369,6 +373,7 @@ impl Options for TrainOptions {
         object.field("overwrite_output_dir", &self.overwrite_output_dir);
         object.field("gradient_checkpointing", &self.gradient_checkpointing);
         object.field("offload", &self.offload);
+        object.field("optimizer_in_backward", &self.optimizer_in_backward);
         object.field("precision", &self.precision);
         object.field("threads", &self.threads);
         object.field("memory_limit_mb", &self.memory_limit_mb);
