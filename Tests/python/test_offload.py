@@ -23,6 +23,9 @@ WAYS = {
     "full": (),
     "recomputed": ("--lora-r", 2, "--gradient-checkpointing"),
     "sft": ("--method", "sft"),
+    "adamw_8bit": ("--method", "sft", "--optim", "adamw_8bit"),
+    "adafactor": ("--lora-r", 2, "--optim", "adafactor"),
+    "bf16 states": ("--lora-r", 2, "--optim-state-dtype", "bf16"),
 }
 
 
