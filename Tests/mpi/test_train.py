@@ -121,11 +121,11 @@ class Train(Case):
         self.every(("--method", "kto", "--per-device-train-batch-size", 2, *LORA))
 
     def test_ranked_answers_thumbs_and_text(self) -> None:
-        for method, data in (
+        for method, data, *more in (
             ("ranked", DATA / "ranked.jsonl"), ("kto", DATA / "unpaired.jsonl"), ("bco", DATA / "unpaired.jsonl"),
-            ("sft", DATA / "completions.jsonl"), ("pretrain", DATA / "documents.jsonl"),
+            ("sft", DATA / "completions.jsonl"), ("pretrain", DATA / "documents.jsonl", "--max-length", 32),
         ):
-            self.every(("--method", method, "--per-device-train-batch-size", 2), data=data)
+            self.every(("--method", method, "--per-device-train-batch-size", 2, *more), data=data)
         self.every(("--method", "sft", "--packing", "--max-length", 64), data=DATA / "completions.jsonl")
 
     def test_answers_of_the_policy(self) -> None:
