@@ -15,6 +15,7 @@ extension TokenizedDataset {
     _ source: DataSource, tokenizer: Tokenizer? = nil, options: DatasetOptions = DatasetOptions(),
     progress: DatasetProgress? = nil
   ) throws {
+    try options.validate()
     var options = options
     let readsClock =
       try tokenizer != nil && source.needsTokenizer && options.purpose != .pretraining
