@@ -144,6 +144,13 @@ class Train(Case):
         lines = [row for row in metrics(self.alone("once", *evaluation, *LORA)) if "eval_loss" in row]
         self.assertGreaterEqual(len(lines), 2)
 
+    def test_ranks_share_a_cache_of_rows(self) -> None:
+        expected = self.alone("plain", "--per-device-train-batch-size", 1, "--gradient-accumulation-steps", 6)
+        options = ("--per-device-train-batch-size", 1, "--gradient-accumulation-steps", 2, "--data-cache", self.directory / "cache")
+        for turn in ("made", "read"):
+            self.assertSame(self.together(3, turn, *options), expected)
+        self.assertEqual(len([path for path in (self.directory / "cache").iterdir() if not path.name.startswith(".")]), 1)
+
     def resumes(self, *pairs: "tuple[int, int]", options: "tuple[object, ...]") -> None:
         options = ("--per-device-train-batch-size", 2, *options)
         whole = self.alone("whole", *options, "--gradient-accumulation-steps", 6)
