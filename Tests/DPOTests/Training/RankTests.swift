@@ -237,6 +237,10 @@ import Testing
         options.lora.disableDropout = false
       }
     case "ipo", "aot": options.method.lossType = [kind]
+    case "pretrain":
+      options.method.name = kind
+      // Pieces enough for four ranks.
+      options.rows.maxLength = 32
     case "reference synced":
       options.method.syncRefModel = true
       options.method.refModelSyncSteps = 2
