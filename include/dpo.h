@@ -921,7 +921,8 @@ int32_t dpo_communicator_abort(dpo_communicator *communicator, int32_t exit_stat
 void dpo_communicator_release(dpo_communicator *communicator);
 
 /* dpo_trainer_create for one of several ranks. threads = 0: the processors of the machine, divided among the ranks on it.
- * dpo_trainer_apply sums the gradients of all ranks; the callback of dpo_trainer_set_reduce comes after that, on every rank.
+ * dpo_trainer_apply sums the gradients of all ranks; the callback of dpo_trainer_set_reduce comes after that, on every rank. In
+ * full training each rank then has the gradients that it updates, and 0 for the others; such a callback is UNSUPPORTED there.
  * Errors: those of dpo_trainer_create, and MISMATCH (ranks with other data, models, options, engines or versions). */
 int32_t dpo_trainer_create_distributed(dpo_communicator *communicator, dpo_model *model, dpo_model *reference,
                                        dpo_dataset *dataset, dpo_dataset *evaluation, const dpo_train_options *options,

@@ -1197,7 +1197,9 @@ extern "C" {
     /// dpo_trainer_create for one of several ranks. threads = 0: the processors of the machine, divided among the
     /// ranks on it.
     /// dpo_trainer_apply sums the gradients of all ranks; the callback of dpo_trainer_set_reduce comes after that, on
-    /// every rank.
+    /// every rank. In
+    /// full training each rank then has the gradients that it updates, and 0 for the others; such a callback is
+    /// UNSUPPORTED there.
     ///
     /// Errors: those of dpo_trainer_create, and MISMATCH (ranks with other data, models, options, engines or
     /// versions).
