@@ -20,7 +20,9 @@ public func dpo_communicator_create(
         "struct_size is \(collectives.pointee.struct_size); expected sizeof(dpo_collectives), "
           + "\(MemoryLayout<dpo_collectives>.stride)")
     }
-    output.pointee = try HandleKind.communicator.make(Communicator(ForeignCollectives(collectives.pointee)))
+    let foreign = try ForeignCollectives(collectives.pointee)
+    output.pointee = try HandleKind.communicator.make(Communicator(foreign))
+    foreign.takeOver()
   }
 }
 

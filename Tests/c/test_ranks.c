@@ -201,7 +201,9 @@ static void refusals(void) {
     CHECK_REFUSED(DPO_ERROR_UNSUPPORTED, "99", dpo_communicator_create(&functions, &communicator));
     functions.version = DPO_COLLECTIVES_VERSION;
     functions.rank = RANKS;
+    released = 0;
     CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "rank 3", dpo_communicator_create(&functions, &communicator));
+    CHECK(released == 0); /* what was refused stays the caller's */
     functions.rank = 0;
     functions.all_to_all = NULL;
     CHECK_REFUSED(DPO_ERROR_INVALID_ARGUMENT, "all_to_all", dpo_communicator_create(&functions, &communicator));

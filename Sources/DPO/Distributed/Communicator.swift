@@ -58,8 +58,9 @@ package final class ForeignCollectives: Collectives, @unchecked Sendable {
   private let functions: dpo_collectives
   /// No function has failed. (Calls come one at a time.)
   private var isHealthy = true
+  private var ownsContext = false
 
-  /// Takes the context over, unless it throws.
+  /// The context stays the caller's until `takeOver()`.
   package init(_ functions: dpo_collectives) throws {
     guard functions.version == DPO_COLLECTIVES_VERSION else {
       throw DPOError.unsupported(
@@ -73,7 +74,10 @@ package final class ForeignCollectives: Collectives, @unchecked Sendable {
     name = functions.name.map { String(cString: $0) } ?? "the host's collectives"
   }
 
-  deinit { functions.release?(functions.context, isHealthy ? 1 : 0) }
+  /// From now on the context is released with this object.
+  package func takeOver() { ownsContext = true }
+
+  deinit { if ownsContext { functions.release?(functions.context, isHealthy ? 1 : 0) } }
 
   package func allGather(_ sent: UnsafeRawPointer, into received: UnsafeMutableRawPointer, bytes: [Int]) throws {
     try check("all_gather", functions.all_gather?(functions.context, sent, received, bytes))

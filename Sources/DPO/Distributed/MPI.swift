@@ -23,7 +23,9 @@ extension Communicator {
       let reason = message.withUnsafeBufferPointer { $0.baseAddress.map { String(cString: $0) } ?? "" }
       throw DPOError(DPOError.Code(rawValue: status) ?? .internal, "\(file): \(reason)")
     }
-    return try Communicator(ForeignCollectives(functions))
+    let foreign = try ForeignCollectives(functions)
+    foreign.takeOver()
+    return try Communicator(foreign)
   }
 
   /// dpo_mpi_open of plugins/mpi/dpo_mpi.c.
