@@ -22,7 +22,7 @@ TABLE = {row["name"]: row for row in libdpo.describe_options()}
 #: What stands for "unset" in the C struct.
 UNSET = {
     "num_ppo_epochs": 0, "num_generations": 0, "max_completion_length": 0, "data_seed": -1, "max_length": 0, "save_total_limit": 0,
-    "lora_target_modules": None, "offload": None,
+    "lora_target_modules": None, "offload": None, "optim_args": None,
 }
 
 
