@@ -143,6 +143,18 @@ import Testing
     }
   }
 
+  @Test func rowsThatCannotBeReadLeaveNothing() throws {
+    let directory = try TemporaryDirectory()
+    let row = #"{"prompt": "p", "chosen": " yes", "rejected": " no"}"#
+    let file = try TemporaryFile(Array("\(row)\n\(row)\nno json\n".utf8))
+    let tokenizer = try DatasetCacheTests.tokenizer()
+    for caches in ["\(directory.path)/new", directory.path] {
+      let said = message { _ = try read(.file(file.path), tokenizer, DatasetOptions(), in: caches) }
+      #expect(said.contains("line 3"), "\(said)")
+      #expect(try directoryNames(directory.path).isEmpty)
+    }
+  }
+
   @Test func anotherFileIsNoCacheOfTheseRows() throws {
     let directory = try TemporaryDirectory()
     let tokenizer = try DatasetCacheTests.tokenizer()

@@ -67,8 +67,10 @@ struct DatasetCache {
         found.notes = ["the rows are read from \(path), tokenised before"] + clockNote(found)
         return found
       }
+      let isNewDirectory = fileKind(directory) == .none
       try makeDirectories(directory)
-      let lock = try FileLock("\(directory)/.\(nameOf(path)).lock") {
+      let lockPath = "\(directory)/.\(nameOf(path)).lock"
+      let lock = try FileLock(lockPath) {
         try progress?(DatasetReading(phase: "waiting for another process", done: 0, total: 0, rows: 0))
       }
       defer { withExtendedLifetime(lock) {} }
@@ -80,7 +82,14 @@ struct DatasetCache {
       case .other(let reason): notes = ["\(path): \(reason); made anew"]
       case .none: break
       }
-      try write(dated, progress, build)
+      do {
+        try write(dated, progress, build)
+      } catch {
+        // Rows that cannot be read leave nothing beside them.
+        try? removeFile(lockPath)
+        if isNewDirectory { _ = DPOPlatform.rmdir(directory) }
+        throw error
+      }
       guard case .rows(var made) = try read(progress, isNew: true) else {
         throw DPOError(.io, "\(path): is not what was written; is something else writing there?")
       }
@@ -110,9 +119,10 @@ struct DatasetCache {
     _ build: (_ options: DatasetOptions, _ directory: String?) throws -> DatasetBuilder
   ) throws {
     let stamps = try sources.map(FileStamp.init)
-    let checksums = try sources.map { try checksum($0, progress) }
+    // First, for rows that are damaged are then told at once.
     let builder = try build(options, directory)
     try builder.finish()
+    let checksums = try sources.map { try checksum($0, progress) }
     for (source, stamp) in zip(sources, stamps) where try FileStamp(source) != stamp {
       throw DPOError.format(source, "was changed while it was read")
     }
