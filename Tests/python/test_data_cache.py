@@ -108,7 +108,7 @@ class DataCache(Case):
             self.assertEqual(done.returncode, 1, f"{size}: {done.stdout} {done.stderr}")
             self.assertIn(str(cache), done.stderr)
             self.assertIn("cannot write", done.stderr)
-            self.assertEqual([path for path in cache.iterdir() if path.stat().st_size > 0], [])
+            self.assertEqual([path for path in cache.glob("*") if path.stat().st_size > 0], [])
             self.assertEqual(dpo("inspect", data, "--model", MODEL, "--samples", 0, "--data-cache", cache).returncode, 0)
 
     def test_a_process_that_is_killed_leaves_nothing_in_the_way(self) -> None:
