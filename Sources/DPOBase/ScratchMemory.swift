@@ -1,20 +1,33 @@
 import DPOPlatform
 
-/// Maps zeroed bytes of a new file in `directory`, for numbers that memory need not have room for. The file has no name any more
-/// when this returns, so that nothing remains of it however the process ends, and all its room is taken from the disk, as a page
-/// without room would be SIGBUS later. `munmap` ends it.
+/// Opens a new file in `directory` for reading and writing. It has no name any more when this returns, so that nothing remains of
+/// it however the process ends; whoever opens it closes it.
+///
+/// - Throws: `.io` where a file cannot be made.
+func openScratchFile(in directory: String, named prefix: String) throws -> OpenFile {
+  var (attempt, name, descriptor) = (0, "", Int32(-1))
+  repeat {
+    attempt += 1
+    name = "\(directory)/.\(prefix).\(getpid())-\(attempt).tmp"
+    descriptor = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+  } while descriptor < 0 && errno == EEXIST
+  guard descriptor >= 0 else { throw DPOError(.io, "\(directory): cannot write: \(systemMessage())") }
+  unlink(name)
+  return OpenFile(descriptor: descriptor, path: directory)
+}
+
+/// Maps zeroed bytes of a scratch file in `directory`, for numbers that memory need not have room for. All its room is taken from
+/// the disk, as a page without room would be SIGBUS later. `munmap` ends it.
 ///
 /// - Throws: `.io` where a file cannot be made or has no room.
 package func mapScratchFile(in directory: String, bytes: Int) throws -> UnsafeMutableRawPointer {
   guard fileKind(directory) == .directory else {
     throw DPOError(.io, "\(directory): not a directory, expected one with room for \((bytes >> 20) + 1) MiB")
   }
-  var name = Array("\(directory)/.dpo-offload-XXXXXX".utf8CString)
-  let descriptor = mkstemp(&name)
-  guard descriptor >= 0 else { throw DPOError(.io, "\(directory): cannot make a file: \(systemMessage())") }
+  let file = try openScratchFile(in: directory, named: "dpo-offload")
+  let descriptor = file.descriptor
   defer { close(descriptor) }
-  unlink(name)
-  try OpenFile(descriptor: descriptor, path: directory).checkSizeLimit(bytes)
+  try file.checkSizeLimit(bytes)
   var failure: Int32
   repeat { failure = takeRoom(descriptor, bytes) } while failure == EINTR
   guard failure == 0 else {

@@ -8,17 +8,7 @@ package final class SpillFile {
 
   /// - Parameter directory: where the bytes lie.
   package init(in directory: String) throws {
-    var attempt = 0
-    var descriptor: Int32 = -1
-    var name = ""
-    repeat {
-      attempt += 1
-      name = "\(directory)/.spill.\(getpid())-\(attempt).tmp"
-      descriptor = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
-    } while descriptor < 0 && errno == EEXIST
-    guard descriptor >= 0 else { throw DPOError(.io, "\(directory): cannot write: \(systemMessage())") }
-    unlink(name)
-    file = OpenFile(descriptor: descriptor, path: directory)
+    file = try openScratchFile(in: directory, named: "spill")
   }
 
   deinit { close(file.descriptor) }

@@ -63,7 +63,7 @@ private final class ColumnMemory: @unchecked Sendable {
   var bytes: UnsafeRawBufferPointer { UnsafeRawBufferPointer(start: base, count: used) }
 
   func append(_ bytes: UnsafeRawBufferPointer) throws {
-    guard !bytes.isEmpty else { return }
+    guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
     if bytes.count > capacity - used {
       let size = max(256, used + bytes.count, capacity + capacity / 2)
       guard let larger = realloc(base, size) else {
@@ -71,7 +71,7 @@ private final class ColumnMemory: @unchecked Sendable {
       }
       (base, capacity) = (larger, size)
     }
-    base?.advanced(by: used).copyMemory(from: bytes.baseAddress.unsafelyUnwrapped, byteCount: bytes.count)
+    base?.advanced(by: used).copyMemory(from: start, byteCount: bytes.count)
     used += bytes.count
   }
 }
