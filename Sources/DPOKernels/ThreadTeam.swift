@@ -3,50 +3,21 @@ import DPOBase
 @_exported import DPOTensor
 import DPOPlatform
 
-/// Persistent threads that share the work of one operation at a time. Idle threads sleep; the calling thread works too.
-///
-/// Work is cut into tasks whose size never depends on the number of threads, and each sum has a fixed order: results
-/// have the same bits for any number of threads.
-public final class ThreadTeam: @unchecked Sendable {
-  /// How many there are, the calling one counted.
-  public let threads: Int
-  /// What the threads compute with.
-  public let engine: Engine
-  /// Set it between operations only.
-  package var profile: Profile?
+/// Persistent threads that share numbered tasks, without the memory for products that a `ThreadTeam` has.
+package final class TaskThreads: @unchecked Sendable {
   private let handle: OpaquePointer
-  package let packing: PackingMemory
 
-  /// Throws `.invalidArgument` for less than 1 or more than 1024 threads, `.memory` if the system has none left.
-  public init(threads: Int, engine: Engine = .best) throws {
-    guard (1...1024).contains(threads) else { throw DPOError.argument("threads: \(threads), expected 1 to 1024") }
-    guard let handle = ck_team_create(Int32(threads)) else {
-      throw DPOError(.memory, "cannot start \(threads) threads: \(systemMessage())")
+  /// Throws `.memory` if the system has no more threads.
+  package init(_ count: Int) throws {
+    guard let handle = ck_team_create(Int32(clamping: count)) else {
+      throw DPOError(.memory, "cannot start \(count) threads: \(systemMessage())")
     }
-    do {
-      packing = try PackingMemory(threads: threads)
-    } catch {
-      ck_team_destroy(handle)
-      throw error
-    }
-    self.threads = threads
-    self.engine = engine
     self.handle = handle
   }
 
   deinit { ck_team_destroy(handle) }
 
-  /// Processors that this process can keep busy: affinity and CPU quotas counted.
-  public static var availableProcessors: Int { Machine.processors }
-
-  /// Threads that compute where so many are asked for, 0: as many as help. More than there are processors would wait for each
-  /// other, and each takes memory.
-  public static func useful(_ asked: Int) -> Int {
-    asked == 0 ? availableProcessors : min(asked, availableProcessors)
-  }
-
-  /// Calls `body(index, member)` for every index in 0..<count, each once, from up to `threads` threads;
-  /// `member` < `threads` tells them apart (for scratch memory). Must not be called from inside a body.
+  /// As `ThreadTeam.run`.
   package func run(_ count: Int, _ body: (_ index: Int, _ member: Int) -> Void) {
     guard count > 0 else { return }
     withoutActuallyEscaping(body) { body in
@@ -61,6 +32,43 @@ public final class ThreadTeam: @unchecked Sendable {
       }
     }
   }
+}
+
+/// Persistent threads that share the work of one operation at a time. Idle threads sleep; the calling thread works too.
+///
+/// Work is cut into tasks whose size never depends on the number of threads, and each sum has a fixed order: results
+/// have the same bits for any number of threads.
+public final class ThreadTeam: @unchecked Sendable {
+  /// How many there are, the calling one counted.
+  public let threads: Int
+  /// What the threads compute with.
+  public let engine: Engine
+  /// Set it between operations only.
+  package var profile: Profile?
+  private let workers: TaskThreads
+  package let packing: PackingMemory
+
+  /// Throws `.invalidArgument` for less than 1 or more than 1024 threads, `.memory` if the system has none left.
+  public init(threads: Int, engine: Engine = .best) throws {
+    guard (1...1024).contains(threads) else { throw DPOError.argument("threads: \(threads), expected 1 to 1024") }
+    workers = try TaskThreads(threads)
+    packing = try PackingMemory(threads: threads)
+    self.threads = threads
+    self.engine = engine
+  }
+
+  /// Processors that this process can keep busy: affinity and CPU quotas counted.
+  public static var availableProcessors: Int { Machine.processors }
+
+  /// Threads that compute where so many are asked for, 0: as many as help. More than there are processors would wait for each
+  /// other, and each takes memory.
+  public static func useful(_ asked: Int) -> Int {
+    asked == 0 ? availableProcessors : min(asked, availableProcessors)
+  }
+
+  /// Calls `body(index, member)` for every index in 0..<count, each once, from up to `threads` threads;
+  /// `member` < `threads` tells them apart (for scratch memory). Must not be called from inside a body.
+  package func run(_ count: Int, _ body: (_ index: Int, _ member: Int) -> Void) { workers.run(count, body) }
 
   package var kernels: UnsafePointer<ck_engine> { engine.kernels }
 

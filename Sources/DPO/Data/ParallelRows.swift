@@ -59,7 +59,7 @@ private final class RowLoader {
   private let directory: String?
   private let progress: DatasetProgress?
   private var format: RowFormat?
-  private var team: RowTeam?
+  private var team: TaskThreads?
   private let threads: Int
   /// Read, but not tokenised yet.
   private var pieces: [Piece] = []
@@ -128,9 +128,9 @@ private final class RowLoader {
         }
       }
       let count = read.count + adding
-      if threads > 1, count > 2, let team = try? team ?? RowTeam(min(threads, 1024)) {
+      if threads > 1, count > 2, let team = try? team ?? TaskThreads(min(threads, 1024)) {
         self.team = team
-        team.run(count, task)
+        team.run(count) { index, _ in task(index) }
       } else {
         for index in 0..<count { task(index) }
       }
@@ -187,32 +187,5 @@ private final class RowLoader {
   private func flush() throws {
     for (row, tokens, place) in waiting { try builder?.append(tokens, row, place) }
     waiting.removeAll(keepingCapacity: true)
-  }
-}
-
-/// Threads that tokenise. They need none of the memory for products that a `ThreadTeam` has.
-private final class RowTeam {
-  private let handle: OpaquePointer
-
-  init(_ threads: Int) throws {
-    guard let handle = ck_team_create(Int32(threads)) else {
-      throw DPOError(.memory, "cannot start \(threads) threads: \(systemMessage())")
-    }
-    self.handle = handle
-  }
-
-  deinit { ck_team_destroy(handle) }
-
-  func run(_ count: Int, _ body: (_ index: Int) -> Void) {
-    withoutActuallyEscaping(body) { body in
-      var body = body
-      withUnsafeMutablePointer(to: &body) { pointer in
-        ck_team_run(
-          handle,
-          { context, index, _ in
-            context?.assumingMemoryBound(to: ((Int) -> Void).self).pointee(Int(index))
-          }, pointer, Int64(count))
-      }
-    }
   }
 }
