@@ -62,21 +62,25 @@ static void dynamic_decode(const ck_dynamic_map *map, const uint8_t *restrict co
     for (size_t i = 0; i < count; i++) x[i] = map->values[codes[i]] * largest;
 }
 
-// The upper half of a float's bits leaves one or two codes near the top of the map, where its values lie apart.
+// The upper half of a float's bits leaves two codes at most, and one comparison chooses between them. Sizes are
+// compared as integers, whose maximum has no order of its own.
 static float dynamic_encode(const ck_dynamic_map *map, const float *restrict x, uint8_t *restrict codes, size_t count) {
-    float largest = 0.0f;
+    uint32_t top = 0;
     for (size_t i = 0; i < count; i++) {
-        const float size = __builtin_fabsf(x[i]);
-        largest = size > largest ? size : largest;
+        uint32_t bits;
+        memcpy(&bits, x + i, 4);
+        bits &= 0x7FFFFFFFu;
+        top = bits > top ? bits : top;
     }
+    float largest;
+    memcpy(&largest, &top, 4);
     const float divisor = largest > 0.0f ? largest : 1.0f;
     for (size_t i = 0; i < count; i++) {
         const float share = x[i] / divisor;
         uint32_t bits;
         memcpy(&bits, &share, 4);
-        uint8_t code = map->first[bits >> 16];
-        while (share > map->middles[code]) code++;
-        codes[i] = code;
+        const uint8_t code = map->first[bits >> 16];
+        codes[i] = (uint8_t)(code + (share > map->middles[code]));
     }
     return largest;
 }

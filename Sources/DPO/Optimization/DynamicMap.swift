@@ -10,7 +10,7 @@ package struct DynamicMap: @unchecked Sendable {
   package static let unsigned = DynamicMap(isSigned: false)
 
   /// Lives as long as the process.
-  let table: UnsafePointer<ck_dynamic_map>
+  package let table: UnsafePointer<ck_dynamic_map>
   package let values: [Float]
 
   private init(isSigned: Bool) {

@@ -173,6 +173,23 @@ import Testing
     }
   }
 
+  /// Both sides of every border between two codes, beside a search through all of the map.
+  @Test(arguments: Engine.available) func codesAreTheNearestOnes(engine: Engine) throws {
+    for map in [DynamicMap.signed, .unsigned] {
+      let borders = zip(map.values, map.values.dropFirst()).map { $0 + ($1 - $0) / 2 }
+      for border in borders + [0, 1e-30, 1] {
+        let shares = [border.nextDown, border, border.nextUp].map { min($0, 1) } + [1]
+        for largest in [Float(1), 0.25, 4096] {
+          let numbers = shares.map { $0 * largest }
+          var codes = [UInt8](repeating: 0, count: numbers.count)
+          #expect(engine.kernels.pointee.dynamic_encode(map.table, numbers, &codes, numbers.count) == largest)
+          let nearest = shares.map { share in UInt8(borders.firstIndex { share <= $0 } ?? 255) }
+          #expect(codes == nearest, "\(border) of \(largest)")
+        }
+      }
+    }
+  }
+
   /// Codes, and with them values, may differ where a number lies between two codes but for rounding: fewer than 1 in 200.
   @Test(arguments: [OptimizerName.adamw8bit, .lion8bit]) func statesOf8BitsAreThoseOfBitsandbytes(name: OptimizerName)
     throws
