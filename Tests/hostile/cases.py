@@ -679,6 +679,27 @@ def checkpoint_cases(checkpoint):
         yield case(f"a superblock of {what}", data[:8] + fill * 200)
 
 
+def cache_cases(cache):
+    """Tokens kept beside rows: what is damaged is made anew, so that every run ends well."""
+    data = cache.read_bytes()
+    rng = random.Random(len(data))
+
+    def case(what, content, expect=None):
+        return Case("cache", what, {cache.name: content}, ".", expect)
+
+    for what, content in SPECIAL.items():
+        yield case(what, content, ("regular file",) if what in ("a directory", "a FIFO", "an endless device") else None)
+    for at in (0, 7, 8, 96, 2048, len(data) // 2, len(data) - 1):
+        yield case(f"cut at byte {at} of {len(data)}", data[:at])
+    for at in sorted(rng.sample(range(len(data)), 40)):
+        yield case(f"bit flipped in byte {at}", data[:at] + bytes([data[at] ^ 1]) + data[at + 1:])
+    for what, fill in {"zeros": b"\0", "ones": b"\xff"}.items():
+        yield case(f"a superblock of {what}", data[:8] + fill * 200)
+    yield Case("inspected", "a cache cut in half", {cache.name: data[:len(data) // 2]}, cache.name)
+    for at in sorted(rng.sample(range(len(data)), 20)):
+        yield Case("inspected", f"bit flipped in byte {at} of a cache", {cache.name: data[:at] + bytes([data[at] ^ 1]) + data[at + 1:]}, cache.name, None)
+
+
 ROWS = [{"prompt": f"Row {i}:", "chosen": " good", "rejected": " bad"} for i in range(3)]
 
 
@@ -831,23 +852,24 @@ def trained_cases():
     yield case("something else in the directory", lambda path: Path(path).with_name("other").write_bytes(b""), ("holds no training",))
 
 
-def random_cases(checkpoint, classifier, seed, count):
+def random_cases(checkpoint, classifier, cache, seed, count):
     rng = random.Random(seed)
     samples = [("model", tree(MODEL)), ("adapter", tree(ADAPTER)), ("gguf", {"model.gguf": GGUF_FILE.read_bytes()}),
                ("export", GoldenFamily("gemma3-nested").model()), ("export", {"model.gguf": GoldenFamily("phi3-long").gguf()}),
                ("export", {"model.gguf": QUANTISED.read_bytes()}),
                ("data", {"data.jsonl": lines(ROWS)}), ("checkpoint", {"checkpoint.h5": checkpoint.read_bytes()}),
+               ("cache", {cache.name: cache.read_bytes()}),
                ("classifier", {"classifier.h5": classifier.read_bytes(), "texts.jsonl": TEXTS}),
                ("feedback", {"feedback.jsonl": lines(FEEDBACK)}), ("trained", {"sessions.jsonl": lines([SESSION])})]
     for i in range(count):
         kind, files = rng.choice(samples)
         name = rng.choice(sorted(files))
-        whole = kind in ("model", "adapter", "trained") or "config.json" in files
+        whole = kind in ("model", "adapter", "trained", "cache") or "config.json" in files
         path = "." if whole else "classifier.h5" if kind == "classifier" else name
         yield Case(kind, f"{name} scrambled, seed {seed}/{i}", replaced(files, name, scrambled(files[name], f"{seed}/{i}")), path, None)
 
 
-def all_cases(checkpoint, classifier, seed, count):
+def all_cases(checkpoint, classifier, cache, seed, count):
     yield from gguf_cases()
     yield from quantisation_cases()
     yield from sentencepiece_cases()
@@ -861,10 +883,11 @@ def all_cases(checkpoint, classifier, seed, count):
     yield from template_cases()
     yield from adapter_cases()
     yield from checkpoint_cases(checkpoint)
+    yield from cache_cases(cache)
     yield from data_cases()
     yield from form_cases()
     yield from sample_cases()
     yield from classifier_cases(classifier)
     yield from feedback_cases()
     yield from trained_cases()
-    yield from random_cases(checkpoint, classifier, seed, count)
+    yield from random_cases(checkpoint, classifier, cache, seed, count)

@@ -55,6 +55,10 @@ def command(case, path, folder):
         return ["logps", str(MODEL), "--adapter", path, *data, "--json"]
     if case.kind == "checkpoint":
         return ["train", str(MODEL), *data, "--resume-from-checkpoint", path, *train]
+    if case.kind == "cache":
+        return ["train", str(MODEL), *data, "--data-cache", path, *train]
+    if case.kind == "inspected":
+        return ["inspect", path, "--json"]
     if case.kind == "samples":
         return ["label", "--data", path, "-o", f"{folder}/run", "--command", "cat", "--json"]
     if case.kind == "classifier":
@@ -123,7 +127,10 @@ def check(case, dpo):
         arguments = command(case, str(content / case.path), folder)
         code, problem, out, err = run(dpo, arguments, folder)
         found = list(problems(case, code, problem, out, err, folder))
-        if fingerprint(content) != before:
+        if case.kind == "cache":
+            if code and case.expect is None and not found:
+                found.append("a cache that is of no use stopped the run")
+        elif fingerprint(content) != before:
             found.append("the input was changed")
         return case, arguments, found, err.decode("utf-8", "replace").strip()
 
@@ -138,18 +145,19 @@ def main():
     options = parser.parse_args()
     dpo = str(options.dpo.resolve())
     with tempfile.TemporaryDirectory(prefix="dpo-hostile-") as folder:
-        train = [dpo, "train", str(MODEL), "--data", str(DATA), "--output-dir", f"{folder}/run", "--max-steps", "1", "--save-steps", "1", "--json"]
+        train = [dpo, "train", str(MODEL), "--data", str(DATA), "--output-dir", f"{folder}/run", "--max-steps", "1", "--save-steps", "1", "--data-cache", f"{folder}/cache", "--json"]
         made = subprocess.run(train, capture_output=True)
         if made.returncode:
             sys.exit(f"the valid files are refused: {made.stderr.decode()}")
         checkpoint, classifier, texts = (Path(folder) / name for name in ("run/checkpoint-1.h5", "classifier.h5", "texts.jsonl"))
+        (cache,) = Path(folder, "cache").glob("*.h5")
         texts.write_bytes(TEXTS)
         subprocess.run([dpo, "classifier", "train", "--data", texts, "-o", classifier, "--folds", "2"], check=True, capture_output=True)
         count = failed = 0
         began = time.monotonic()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             for seed in itertools.count(options.seed):
-                cases = random_cases(checkpoint, classifier, seed, 100) if options.seconds else all_cases(checkpoint, classifier, seed, options.random)
+                cases = random_cases(checkpoint, classifier, cache, seed, 100) if options.seconds else all_cases(checkpoint, classifier, cache, seed, options.random)
                 chosen = (c for c in cases if options.only in f"{c.kind}: {c.what}")
                 for case, arguments, found, message in pool.map(lambda c: check(c, dpo), chosen):
                     count += 1
