@@ -278,18 +278,3 @@ func rolloutTrainer(
   return try Trainer(
     model: model, data: rows, evaluation: evaluates ? rows : nil, reward: reward, options: options)
 }
-
-func parameterBits(_ trainer: Trainer) -> [UInt32] {
-  (0..<trainer.parameters.count).map { trainer.parameters.values.pointer[$0].bitPattern }
-}
-
-/// Every line of a run's metrics without its wall time.
-func metricRows(_ directory: String) throws -> [JSON] {
-  var rows: [JSON] = []
-  try RowFile("\(directory)/metrics.jsonl").forEach { row, _ in
-    var row = row
-    row["seconds"] = nil
-    rows.append(.object(row))
-  }
-  return rows
-}

@@ -17,17 +17,17 @@ import Testing
     let folder = try TemporaryDirectory()
     let alone = try makeTrainer(kind, accumulation: 4)
     try alone.run(outputDirectory: "\(folder.path)/1")
-    let expected = try lines("\(folder.path)/1")
+    let expected = try metricRows("\(folder.path)/1")
     #expect(expected.count == 4 && expected.last?["eval_loss"] != nil || expected.last?["objective/kl"] != nil)
     for (ranks, accumulation) in [(2, 2), (4, 1)] {
       let directory = "\(folder.path)/\(ranks)"
       let trained = try together(ranks) { communicator in
         let trainer = try makeTrainer(kind, accumulation: accumulation, communicator)
         try trainer.run(outputDirectory: directory)
-        return bits(trainer)
+        return parameterBits(trainer)
       }
-      for result in trained { #expect(firstDifference(result, bits(alone)) == nil) }
-      #expect(try lines(directory) == expected)
+      for result in trained { #expect(firstDifference(result, parameterBits(alone)) == nil) }
+      #expect(try metricRows(directory) == expected)
     }
   }
 
@@ -56,10 +56,10 @@ import Testing
         return true
       }
       #expect(communicator?.rank != 0 || notes.contains { $0.contains("4 micro-batches a step") })
-      return bits(trainer)
+      return parameterBits(trainer)
     }
-    for result in trained { #expect(firstDifference(result, bits(straight)) == nil) }
-    #expect(try lines(directory) == lines("\(folder.path)/1"))
+    for result in trained { #expect(firstDifference(result, parameterBits(straight)) == nil) }
+    #expect(try metricRows(directory) == metricRows("\(folder.path)/1"))
   }
 
   /// Each rank adds up its own first: the same for any order of messages, and close to the sum in one order.
@@ -119,10 +119,10 @@ import Testing
         return answers.map { _ in 0.5 }
       }
       let trainer = try makeTrainer("grpo", accumulation: 2, communicator, reward: reward)
-      let before = bits(trainer)
+      let before = parameterBits(trainer)
       let error = #expect(throws: DPOError.self) { try trainer.takeStep() }
       #expect(error?.code == .io)
-      #expect(firstDifference(bits(trainer), before) == nil)
+      #expect(firstDifference(parameterBits(trainer), before) == nil)
       // All can go on.
       try trainer.setReward(RankTests.reward)
       try trainer.takeStep()
@@ -142,11 +142,11 @@ import Testing
       var error: DPOError?
       var before: [UInt32] = []
       for _ in 0..<4 where error == nil {
-        before = bits(trainer)
+        before = parameterBits(trainer)
         do { try trainer.takeStep() } catch let failure as DPOError { error = failure }
       }
       #expect(error?.code == .nonFinite)
-      #expect(firstDifference(bits(trainer), before) == nil)
+      #expect(firstDifference(parameterBits(trainer), before) == nil)
     }
   }
 
@@ -256,21 +256,6 @@ import Testing
     return try Trainer(
       model: .open(Fixtures.path("models/llama-tied")), data: rows, evaluation: rows, reward: draws ? reward : nil,
       options: options, communicator: communicator)
-  }
-
-  private func bits(_ trainer: Trainer) -> [UInt32] {
-    (0..<trainer.parameters.count).map { trainer.parameters.values.pointer[$0].bitPattern }
-  }
-
-  /// metrics.jsonl without wall times.
-  private func lines(_ directory: String) throws -> [JSON] {
-    var rows: [JSON] = []
-    try RowFile("\(directory)/metrics.jsonl").forEach { row, _ in
-      var row = row
-      row["seconds"] = nil
-      rows.append(.object(row))
-    }
-    return rows
   }
 
   /// Runs `body` as each rank of a job, on threads of their own.

@@ -33,8 +33,8 @@ import Testing
     let result = try second.run(outputDirectory: "\(folder.path)/stopped", resume: .last)
 
     #expect(result.steps == 9)
-    #expect(firstDifference(bits(second), bits(straight)) == nil)
-    let lines = try ["straight", "stopped"].map { try metrics("\(folder.path)/\($0)/metrics.jsonl") }
+    #expect(firstDifference(parameterBits(second), parameterBits(straight)) == nil)
+    let lines = try ["straight", "stopped"].map { try metricRows("\(folder.path)/\($0)") }
     #expect(lines[0] == lines[1])
     #expect(lines[0].count == 9)
   }
@@ -51,10 +51,10 @@ import Testing
       }
     }
     #expect(error?.code == .cancelled)
-    let stopped = try metrics("\(folder.path)/stopped/metrics.jsonl")
+    let stopped = try metricRows("\(folder.path)/stopped")
     #expect(stopped.count == step && stopped.last?["eval_loss"] == nil && stopped.last?["loss"] != nil)
     try evaluating().run(outputDirectory: "\(folder.path)/stopped", resume: .last)
-    let lines = try ["straight", "stopped"].map { try metrics("\(folder.path)/\($0)/metrics.jsonl") }
+    let lines = try ["straight", "stopped"].map { try metricRows("\(folder.path)/\($0)") }
     #expect(lines[0] == lines[1])
     #expect(lines[0].filter { $0["eval_loss"] != nil }.compactMap { $0["step"]?.int } == [2, 4, 6, 8, 9])
   }
@@ -87,11 +87,11 @@ import Testing
       ("max_length", { $0.rows.maxLength = 40 }),
     ] as [(String, (inout TrainingOptions) -> Void)] {
       let other = try makeTrainer("full", change: change)
-      let before = bits(other)
+      let before = parameterBits(other)
       let error = #expect(throws: DPOError.self) { try other.resume(from: "\(folder.path)/c.h5") }
       #expect(error?.code == .mismatch)
       #expect(error?.message.contains(what) == true || error?.message.contains("training data") == true)
-      #expect(firstDifference(bits(other), before) == nil)
+      #expect(firstDifference(parameterBits(other), before) == nil)
       try other.resume(from: "\(folder.path)/c.h5", allowMismatch: true)
       #expect(other.step == 2)
     }
@@ -110,7 +110,7 @@ import Testing
     var error: DPOError?
     var before: [UInt32] = []
     for _ in 0..<9 {
-      before = bits(trainer)
+      before = parameterBits(trainer)
       do { try trainer.takeStep() } catch let failure as DPOError {
         error = failure
         break
@@ -118,7 +118,7 @@ import Testing
     }
     #expect(error?.code == .nonFinite)
     #expect(error?.message.contains("step \(trainer.step + 1)") == true)
-    #expect(firstDifference(bits(trainer), before) == nil)
+    #expect(firstDifference(parameterBits(trainer), before) == nil)
   }
 
   @Test func plansBeyondTheLimitAreRefusedBeforeWork() throws {
@@ -161,7 +161,9 @@ import Testing
       let applied = try own.applyGradients()
       #expect(abs((applied["grad_norm"] ?? 0) - (record["grad_norm"] ?? 1)) < 1e-5 * (record["grad_norm"] ?? 1))
     }
-    let difference = zip(bits(planned), bits(own)).map { abs(Float(bitPattern: $0) - Float(bitPattern: $1)) }.max() ?? 1
+    let difference =
+      zip(parameterBits(planned), parameterBits(own)).map { abs(Float(bitPattern: $0) - Float(bitPattern: $1)) }.max()
+      ?? 1
     #expect(difference < 1e-6)
   }
 
@@ -222,20 +224,5 @@ import Testing
     return try Trainer(
       model: model, adapter: start.map { try AdapterFile.open(Fixtures.path($0), for: model) }, data: rows,
       evaluation: evaluates ? rows : nil, options: options)
-  }
-
-  private func bits(_ trainer: Trainer) -> [UInt32] {
-    (0..<trainer.parameters.count).map { trainer.parameters.values.pointer[$0].bitPattern }
-  }
-
-  /// Every line without its wall time.
-  private func metrics(_ path: String) throws -> [JSON] {
-    var rows: [JSON] = []
-    try RowFile(path).forEach { row, _ in
-      var row = row
-      row["seconds"] = nil
-      rows.append(.object(row))
-    }
-    return rows
   }
 }
