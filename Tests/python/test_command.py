@@ -99,6 +99,10 @@ class Verbs(Case):
         # Weights, gradients and two moments of the tied embedding: 16 bytes each.
         matrix = 16 * 385 * 32
         self.assertEqual(plan["vocabulary_bytes"] - plan["memory_bytes"]["head"], matrix)
+        # SGD keeps nothing, and of gradients the embedding's are there to the end.
+        flags = ("--optim", "sgd", "--optimizer-in-backward", "--max-grad-norm", 0)
+        least = parsed("train", MODEL, "--data", PAIRS, "--dry-run", *flags)
+        self.assertEqual(least["vocabulary_bytes"] - least["memory_bytes"]["head"], matrix // 2)
 
     def test_kto_and_sft_train(self) -> None:
         for method, data in (("kto", "unpaired"), ("sft", "completions")):

@@ -145,8 +145,10 @@ public struct TrainingPlan: Sendable {
       all += count
       if [.tokenEmbedding, .perLayerEmbedding, .head].contains(parameter.part) { ofVocabulary += count }
     }
-    let trained = ["weights", "gradients", "optimizer"].reduce(0) { $0 + memory[$1] }
-    return memory["head"] + Int(Double(trained) * Double(ofVocabulary) / Double(max(1, all)))
+    // Their gradients are there to the end of the backward pass, whatever is updated before.
+    let gradients = min(memory["gradients"], 4 * ofVocabulary)
+    let kept = Double(memory["weights"] + memory["optimizer"]) * Double(ofVocabulary) / Double(max(1, all))
+    return memory["head"] + gradients + Int(kept)
   }
 
   /// Numbers of the whole model whose gradients are there at a time where the backward pass updates weights.
