@@ -843,6 +843,13 @@ struct dpo_train_options {
      * number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank
      * adds up its own first. Source: libdpo. Default 1. */
     int32_t reproducible_sums;
+
+    /* ---- Method and loss ---- */
+
+    /* Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts;
+     * 0: without it. Other models have none. At least 0. Default NaN: what the model's config.json says, 0.01 or
+     * 0.001 without it. For dpo, sft, pretrain, kto, rloo and grpo. */
+    double router_aux_loss_coef;
 };
 
 /* Every default. struct_size: sizeof(dpo_train_options). Text that is NULL later means its default, too.

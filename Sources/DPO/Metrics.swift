@@ -94,6 +94,9 @@ extension Metrics.Name {
   /// e^−(mean log-prob of a token) of plain text; of evaluations alone.
   public static let perplexity: Self = "perplexity"
 
+  /// The auxiliary loss of a mixture's routers, before `router_aux_loss_coef`: the experts of a token if all get as many.
+  public static let auxLoss: Self = "aux_loss"
+
   // Of pairs, and of thumbs up and down.
   /// Mean implicit reward β log π/π_ref of the chosen completions, or of rows with a thumb up. Without a reference
   /// model: of the log-probs that the loss compares.

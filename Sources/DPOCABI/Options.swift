@@ -73,6 +73,7 @@ extension dpo_train_options: SizedStruct {
     options.precision = staticText("fp32")
     options.engine = staticText("auto")
     options.reproducible_sums = 1
+    options.router_aux_loss_coef = .nan
     return options
   }
 
@@ -164,6 +165,7 @@ extension dpo_train_options: SizedStruct {
       ("memory_limit_mb", .int(Int(memory_limit_mb))),
       ("engine", try textValue(engine, "engine")),
       ("reproducible_sums", .bool(reproducible_sums != 0)),
+      ("router_aux_loss_coef", router_aux_loss_coef.isNaN ? .null : .real(router_aux_loss_coef)),
     ]
     for (name, value) in values {
       if let value { try options.set(name, to: value) }
@@ -261,6 +263,7 @@ extension dpo_train_options: NamedStruct {
     fields.append(.int("memory_limit_mb", \.memory_limit_mb, help("memory_limit_mb")))
     fields.append(.text("engine", \.engine, choices: choices("engine"), help("engine")))
     fields.append(.bool("reproducible_sums", \.reproducible_sums, help("reproducible_sums")))
+    fields.append(.real("router_aux_loss_coef", \.router_aux_loss_coef, unset: .nan, help("router_aux_loss_coef")))
     return fields
   }
 

@@ -79,6 +79,8 @@ public struct Experts: Sendable, Equatable {
   public package(set) var active: Int
   /// Weights are the softmax of the scores of a row's own experts; otherwise of all experts' scores, as in OLMoE.
   public package(set) var weighsActiveOnly: Bool
+  /// What the auxiliary loss of the routers is multiplied by in training, unless an option says something else.
+  public package(set) var lossCoefficient = 0.001
 }
 
 /// RMS norms of q and k.

@@ -33,6 +33,9 @@ public struct TokenForest: Sendable {
   public private(set) var sequenceCount = 0
   /// Row of each sequence's last forwarded token, its prompt's where it has none of its own; −1 without both.
   public private(set) var lastRows: [Int] = []
+  /// The auxiliary loss of a mixture's routers counts the tokens of so many first sequences, shared ones once for each; nil: it
+  /// is not asked for.
+  package var balancedSequences: Int?
 
   /// No tokens.
   public init() {}
@@ -166,4 +169,6 @@ public struct TokenScores: Sendable {
   /// What the scalar head says: of a reward model one number a sequence, of a policy with a value head one a target;
   /// empty for others.
   public internal(set) var values: [Float] = []
+  /// The auxiliary loss of a mixture's routers over all blocks; nil where the forest asks for none.
+  package internal(set) var routerLoss: Double?
 }

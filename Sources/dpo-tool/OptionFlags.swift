@@ -215,6 +215,15 @@ struct MethodFlags: ParsableArguments {
       valueName: "X"), transform: optionValue("center_rewards_coefficient"))
   var centerRewardsCoefficient: JSON?
 
+  @Option(
+    name: .customLong("router-aux-loss-coef"),
+    help: ArgumentHelp(
+      "Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the "
+        + "experts; 0: without it. Other models have none. For dpo, sft, pretrain, kto, rloo and grpo. (unset: what "
+        + "the model's config.json says, 0.01 or 0.001 without it)",
+      valueName: "X"), transform: optionValue("router_aux_loss_coef"))
+  var routerAuxLossCoef: JSON?
+
   var given: [(name: String, value: JSON)] {
     let all: [(String, JSON?)] = [
       ("method", method),
@@ -237,6 +246,7 @@ struct MethodFlags: ParsableArguments {
       ("alpha", alpha),
       ("unlikelihood_alpha", unlikelihoodAlpha),
       ("center_rewards_coefficient", centerRewardsCoefficient),
+      ("router_aux_loss_coef", routerAuxLossCoef),
     ]
     return all.compactMap { name, value in value.map { (name, $0) } }
   }

@@ -623,7 +623,7 @@ def family_configuration_cases():
     numbers = (0, -1, "6", [6], {}, 6.5, True, 10**9)
     yield from json_edits("export", GoldenFamily("olmoe").model(), name, [
         ("num_experts", KEY, *numbers), ("num_experts", ("expert", "mlp.gate"), 1, 5, 7), ("num_experts_per_tok", KEY, *numbers, 7),
-        ("norm_topk_prob", KEY, "x", 1, []), ("clip_qkv", KEY, 0.5, "x", [])])
+        ("norm_topk_prob", KEY, "x", 1, []), ("clip_qkv", KEY, 0.5, "x", []), ("router_aux_loss_coef", KEY, -0.5, "0.1", [], True)])
     yield from json_edits("export", GoldenFamily("qwen3_moe").model(), name, [
         ("num_local_experts", KEY, *numbers), ("moe_intermediate_size", KEY, *numbers), ("moe_intermediate_size", ("expert",), 23, 25),
         ("decoder_sparse_step", KEY, 2, 0, "1"), ("mlp_only_layers", KEY, [0], [0, 1, 2])])

@@ -383,6 +383,11 @@ type TrainOptions struct {
 	// of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up
 	// its own first. Source: libdpo. nil: on.
 	ReproducibleSums *bool
+
+	// Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+	// without it. Other models have none. At least 0. nil: what the model's config.json says, 0.01 or 0.001 without it.
+	// For dpo, sft, pretrain, kto, rloo and grpo.
+	RouterAuxLossCoef *float64
 }
 
 func (o *TrainOptions) kind() string { return "training" }
@@ -473,6 +478,7 @@ func (o *TrainOptions) fields() fields {
 	f.integer("memory_limit_mb", o.MemoryLimitMb)
 	f.text("engine", o.Engine)
 	f.boolean("reproducible_sums", o.ReproducibleSums)
+	f.real("router_aux_loss_coef", o.RouterAuxLossCoef)
 	return f
 }
 

@@ -322,6 +322,12 @@ export interface TrainOptions {
    * own first. Source: libdpo. Left out: on.
    */
   reproducible_sums?: boolean;
+  /**
+   * Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+   * without it. Other models have none. At least 0. Left out: what the model's config.json says, 0.01 or 0.001 without
+   * it. For dpo, sft, pretrain, kto, rloo and grpo.
+   */
+  router_aux_loss_coef?: number | null;
 }
 
 /** How completions are drawn. Warpers apply in Hugging Face's order: temperature, top-k, top-p, min-p. */

@@ -3,7 +3,14 @@ import DPOModel
 extension TokenizedDataset {
   /// The token forest of some rows: every distinct prompt once, the completions as its children. Sequences stand in the
   /// order of `sequences`, row after row: chosen and rejected of a pair are sequences 2i and 2i + 1.
-  public func forest(rows: [Int]) -> TokenForest { forest(of: rows.flatMap(sequences)) }
+  public func forest(rows: [Int]) -> TokenForest { forest(rows: rows, keepsLast: false) }
+
+  /// The same, with the tokens that predict none if it keeps them.
+  func forest(rows: [Int], keepsLast: Bool) -> TokenForest { forest(of: rows.flatMap(sequences), keepsLast: keepsLast) }
+
+  func forest(of sequences: [Sequence], keepsLast: Bool) -> TokenForest {
+    forest(of: sequences, labels: nil, keepLast: keepsLast)
+  }
 
   /// The same for a reward model: whole sequences, of which no token is predicted.
   package func scoringForest(rows: [Int]) -> TokenForest {

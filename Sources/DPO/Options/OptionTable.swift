@@ -542,5 +542,12 @@ extension TrainingOptions {
         "Adds up the gradients of a step's micro-batches in one order, so that a run ends in the same bits on any "
           + "number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: "
           + "each rank adds up its own first.")),
+    .optionalReal(
+      "router_aux_loss_coef", \.method.routerAuxLossCoef, 0...OptionField.any,
+      OptionField.About(
+        .method, methods: ["dpo", "sft", "pretrain", "kto", "rloo", "grpo"],
+        unset: "what the model's config.json says, 0.01 or 0.001 without it", range: "at least 0",
+        "Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the "
+          + "experts; 0: without it. Other models have none.")),
   ]
 }

@@ -135,6 +135,9 @@ public struct TrainingOptions: Sendable, Equatable {
     public package(set) var temperature: Double? = nil
     /// Taken from the score of a completion that does not end by itself.
     public package(set) var missingEosPenalty: Double? = nil
+    /// Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    /// without it. Other models have none.
+    public package(set) var routerAuxLossCoef: Double? = nil
 
     /// A method with its defaults, by its name in the option table.
     package init(_ name: String = "dpo") { self.name = name }
@@ -169,12 +172,15 @@ public struct TrainingOptions: Sendable, Equatable {
     ///     only.
     ///   - refModelMixupAlpha: TR-DPO: weight of the policy in the new reference model. 0 to 1.
     ///   - refModelSyncSteps: TR-DPO: optimiser steps between two syncs. At least 1.
+    ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
+    ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
+    ///     says, 0.01 or 0.001 without it.
     public static func dpo(
       losses: [LossType] = [.sigmoid], lossWeights: [Double] = [], beta: Double = 0.1, labelSmoothing: Double = 0.0,
       fDivergenceType: FDivergence = .reverseKL, fAlphaDivergenceCoef: Double = 0.5, discopopTau: Double = 0.05,
       ldAlpha: Double? = nil, useWeighting: Bool = false, referenceFree: Bool = false,
       precomputeRefLogProbs: Bool = false, syncRefModel: Bool = false, refModelMixupAlpha: Double = 0.6,
-      refModelSyncSteps: Int = 512
+      refModelSyncSteps: Int = 512, routerAuxLossCoef: Double? = nil
     ) -> Method {
       var method = Method("dpo")
       method.lossType = losses.map(\.rawValue)
@@ -191,6 +197,7 @@ public struct TrainingOptions: Sendable, Equatable {
       method.syncRefModel = syncRefModel
       method.refModelMixupAlpha = refModelMixupAlpha
       method.refModelSyncSteps = refModelSyncSteps
+      method.routerAuxLossCoef = routerAuxLossCoef
       return method
     }
 
@@ -228,19 +235,35 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - assistantOnlyLoss: on rows of messages: learn only what the chat template writes inside {% generation %}.
     ///   - packing: fill sequences of max_length tokens with as many rows as fit, in TRL's order. Rows of one sequence
     ///     never see each other. Batches then count such sequences.
+    ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
+    ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
+    ///     says, 0.01 or 0.001 without it.
     public static func sft(
-      loss: SFTLossKind = .nll, completionOnlyLoss: Bool = true, assistantOnlyLoss: Bool = false, packing: Bool = false
+      loss: SFTLossKind = .nll, completionOnlyLoss: Bool = true, assistantOnlyLoss: Bool = false, packing: Bool = false,
+      routerAuxLossCoef: Double? = nil
     ) -> Method {
       var method = Method("sft")
       method.lossType = [loss.rawValue]
       method.completionOnlyLoss = completionOnlyLoss
       method.assistantOnlyLoss = assistantOnlyLoss
       method.packing = packing
+      method.routerAuxLossCoef = routerAuxLossCoef
       return method
     }
 
     /// Next-token prediction on plain text.
-    public static func pretrain() -> Method { Method("pretrain") }
+    ///
+    /// - Parameters:
+    ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
+    ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
+    ///     says, 0.01 or 0.001 without it.
+    public static func pretrain(
+      routerAuxLossCoef: Double? = nil
+    ) -> Method {
+      var method = Method("pretrain")
+      method.routerAuxLossCoef = routerAuxLossCoef
+      return method
+    }
 
     /// KTO on answers with a thumb up or down. (Ethayarajh et al. 2024.)
     ///
@@ -257,10 +280,14 @@ public struct TrainingOptions: Sendable, Equatable {
     ///     only.
     ///   - refModelMixupAlpha: TR-DPO: weight of the policy in the new reference model. 0 to 1.
     ///   - refModelSyncSteps: TR-DPO: optimiser steps between two syncs. At least 1.
+    ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
+    ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
+    ///     says, 0.01 or 0.001 without it.
     public static func kto(
       loss: KTOLossOptions.Kind = .kto, beta: Double = 0.1, desirableWeight: Double = 1.0,
       undesirableWeight: Double = 1.0, referenceFree: Bool = false, precomputeRefLogProbs: Bool = false,
-      syncRefModel: Bool = false, refModelMixupAlpha: Double = 0.6, refModelSyncSteps: Int = 512
+      syncRefModel: Bool = false, refModelMixupAlpha: Double = 0.6, refModelSyncSteps: Int = 512,
+      routerAuxLossCoef: Double? = nil
     ) -> Method {
       var method = Method("kto")
       method.lossType = [loss.rawValue]
@@ -272,6 +299,7 @@ public struct TrainingOptions: Sendable, Equatable {
       method.syncRefModel = syncRefModel
       method.refModelMixupAlpha = refModelMixupAlpha
       method.refModelSyncSteps = refModelSyncSteps
+      method.routerAuxLossCoef = routerAuxLossCoef
       return method
     }
 
@@ -441,10 +469,14 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - temperature: temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000.
     ///     nil: 1.
     ///   - missingEosPenalty: taken from the score of a completion that does not end by itself. At least 0. nil: none.
+    ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
+    ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
+    ///     says, 0.01 or 0.001 without it.
     public static func rloo(
       klCoef: Double? = nil, klTarget: Double? = nil, klHorizon: Double = 10000.0, maxKl: Double? = 200.0,
       cliprange: Double = 0.2, numPpoEpochs: Int? = nil, numMiniBatches: Int = 1, numGenerations: Int? = nil,
-      maxCompletionLength: Int? = nil, temperature: Double? = nil, missingEosPenalty: Double? = nil
+      maxCompletionLength: Int? = nil, temperature: Double? = nil, missingEosPenalty: Double? = nil,
+      routerAuxLossCoef: Double? = nil
     ) -> Method {
       var method = Method("rloo")
       method.klCoef = klCoef
@@ -458,6 +490,7 @@ public struct TrainingOptions: Sendable, Equatable {
       method.maxCompletionLength = maxCompletionLength
       method.temperature = temperature
       method.missingEosPenalty = missingEosPenalty
+      method.routerAuxLossCoef = routerAuxLossCoef
       return method
     }
 
@@ -478,10 +511,13 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - temperature: temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000.
     ///     nil: 1.
     ///   - missingEosPenalty: taken from the score of a completion that does not end by itself. At least 0. nil: none.
+    ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
+    ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
+    ///     says, 0.01 or 0.001 without it.
     public static func grpo(
       klCoef: Double? = nil, maxKl: Double? = 200.0, cliprange: Double = 0.2, numPpoEpochs: Int? = nil,
       numMiniBatches: Int = 1, numGenerations: Int? = nil, maxCompletionLength: Int? = nil, temperature: Double? = nil,
-      missingEosPenalty: Double? = nil
+      missingEosPenalty: Double? = nil, routerAuxLossCoef: Double? = nil
     ) -> Method {
       var method = Method("grpo")
       method.klCoef = klCoef
@@ -493,6 +529,7 @@ public struct TrainingOptions: Sendable, Equatable {
       method.maxCompletionLength = maxCompletionLength
       method.temperature = temperature
       method.missingEosPenalty = missingEosPenalty
+      method.routerAuxLossCoef = routerAuxLossCoef
       return method
     }
 

@@ -134,7 +134,7 @@ public final class Trainer: @unchecked Sendable {
     model: ModelFile, adapter start: AdapterFile?, referenceModel: ModelFile?, data: TokenizedDataset,
     evaluation: TokenizedDataset?, reward: Judge?, options: TrainingOptions, ranks: Ranks, share: MachineShare
   ) throws {
-    let method = try TrainingMethod(options)
+    let method = try TrainingMethod(options, for: model)
     let model = try model.with(heads: method.heads, seed: UInt64(options.batches.seed))
     try Trainer.check(
       options, method: method, data: data, evaluation: evaluation, start: start, model: model,
@@ -336,7 +336,8 @@ public final class Trainer: @unchecked Sendable {
               { [runner, backwardUpdate, schedule, step] layerDone in
                 func pass(_ layerDone: (Int) -> Void) throws {
                   try runner.backward(
-                    logProbGradients: found.tokenGradients, valueGradients: found.valueGradients, layerDone: layerDone)
+                    logProbGradients: found.tokenGradients, valueGradients: found.valueGradients,
+                    routerLossGradient: found.routerLossGradient, layerDone: layerDone)
                 }
                 guard let backwardUpdate else { return try pass(layerDone) }
                 updated = try backwardUpdate.step(learningRate: schedule.rate(step: step), pass)

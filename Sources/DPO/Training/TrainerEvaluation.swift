@@ -67,7 +67,7 @@ extension Trainer {
     model: ModelFile, adapter: AdapterFile? = nil, referenceModel: ModelFile? = nil, data: TokenizedDataset,
     options: TrainingOptions, stopRequested: (() -> Bool)? = nil
   ) throws -> StepRecord {
-    let method = try TrainingMethod(options)
+    let method = try TrainingMethod(options, for: model)
     guard method.rollout == nil else {
       throw DPOError.unsupported(
         "method \(method.name) has no loss of rows; it is evaluated in its run, on evaluation data of prompts")

@@ -1,5 +1,6 @@
 import DPOBase
 import DPOModel
+import DPOStorage
 
 /// A training method as a value: what a micro-batch looks like, which loss of its log-probs is minimised, and what is
 /// reported. The trainer knows no method by name.
@@ -16,8 +17,10 @@ struct TrainingMethod: Sendable {
   var dropsLongRows = false
   /// Rows come in the order of the file: the loss compares neighbours.
   var isSequential = false
-  /// Scored sequences of a micro-batch.
-  var forest: @Sendable (TokenizedDataset, [Int]) -> TokenForest = { $0.forest(rows: $1) }
+  /// Scored sequences of a micro-batch, without the tokens behind the last predicted one unless it keeps them.
+  var makeForest: @Sendable (TokenizedDataset, [Int], _ keepsLast: Bool) -> TokenForest = {
+    $0.forest(rows: $1, keepsLast: $2)
+  }
   /// Distinct tokens and targets that a row brings into a micro-batch.
   var size: @Sendable (TokenizedDataset, Int) -> (tokens: Int, targets: Int) = { $0.size($1) }
   /// Sequences that a micro-batch scores beside each row's own.
@@ -28,7 +31,9 @@ struct TrainingMethod: Sendable {
   var referenceSums: @Sendable (TokenScores) throws -> [Double] = { $0.sums }
   /// Numbers that the loss hands on from one micro-batch of training to the next; nil: none.
   var state: HandedOn?
-  let loss: @Sendable (MicroBatch) throws -> MethodLoss
+  var loss: @Sendable (MicroBatch) throws -> MethodLoss
+  /// The loss has the auxiliary loss of a mixture's routers in it.
+  private(set) var hasRouterLoss = false
   /// What log-probs are taken of: logits / temperature.
   var temperature = 1.0
   /// How it learns from completions that the policy draws; nil: from the rows of a data set.
@@ -78,6 +83,8 @@ struct MethodLoss {
   var tokenGradients: [Float] = []
   /// d step loss / d number of the scalar head; empty: 0.
   var valueGradients: [Float] = []
+  /// d step loss / d auxiliary loss of the routers.
+  var routerLossGradient = 0.0
   var metrics: Metrics
   /// Rows whose loss is NaN or infinite.
   var nonFiniteRows: [Int] = []
@@ -102,6 +109,38 @@ extension TrainingMethod {
   init(_ options: TrainingOptions) throws {
     try options.validate()
     self = try TrainingMethod.make(options)
+  }
+
+  /// The same for a model: with the auxiliary loss of a mixture's routers, as TRL's trainers add it to the loss of each
+  /// micro-batch.
+  init(_ options: TrainingOptions, for model: ModelFile) throws {
+    try self.init(options)
+    let name = "router_aux_loss_coef"
+    guard let experts = model.configuration.experts else {
+      guard options.method.routerAuxLossCoef ?? 0 == 0 else {
+        throw DPOError.argument("\(name) is set, but \(model.path) is no mixture of experts")
+      }
+      return
+    }
+    guard TrainingOptions.field(name)?.belongs(to: self.name) == true else { return }
+    let coefficient = options.method.routerAuxLossCoef ?? experts.lossCoefficient
+    guard coefficient != 0 else { return }
+    hasRouterLoss = true
+    loss = { [loss] batch in
+      var result = try loss(batch)
+      guard let auxiliary = batch.policy.routerLoss else { return result }
+      result.routerLossGradient = coefficient / Double(batch.stepMicroBatches)
+      result.loss += result.routerLossGradient * auxiliary
+      result.metrics[.auxLoss] = auxiliary
+      return result
+    }
+  }
+
+  /// Scored sequences of a micro-batch. The routers' loss counts all tokens of the rows' own, as TRL's attention mask has them.
+  func forest(_ data: TokenizedDataset, _ rows: [Int]) -> TokenForest {
+    var forest = makeForest(data, rows, hasRouterLoss)
+    if hasRouterLoss { forest.balancedSequences = forest.sequenceCount - mismatchedSequences * rows.count }
+    return forest
   }
 
   /// What the user should know of rows before a run on them.

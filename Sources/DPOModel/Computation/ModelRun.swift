@@ -25,6 +25,8 @@ struct ModelRun {
   var excerpt: Excerpt?
   /// Logits are divided by it.
   let temperature: Float
+  /// nil: it is not asked for, or the model is no mixture of experts.
+  let routerLoss: RouterLoss?
 
   var c: DecoderConfiguration { decoder.configuration }
   var count: Int { forest.count }
@@ -71,7 +73,9 @@ struct ModelRun {
   /// Scores of the forest's targets, and what the scalar head says.
   func forward(_ extras: ScoreExtras) -> TokenScores {
     guard count > 0 else { return head?.merge(extras) ?? TokenScores(forest) }
+    routerLoss?.isCounting = true
     runBlocks()
+    routerLoss?.isCounting = false
     let rows = forest.headRows.count
     let (input, last) = (at(layout.headInput), at(layout.streams[0], c.layerCount))
     for (index, row) in forest.headRows.enumerated() {
@@ -84,6 +88,7 @@ struct ModelRun {
     scaleHeadRows(at(layout.headNormed), headScale)
     var scores = head?.scores(extras: extras) ?? TokenScores(forest)
     if let values { scores.values = forest.headRowOfValue.map { values[Int($0)] } }
+    scores.routerLoss = routerLoss?.value
     return scores
   }
 

@@ -104,9 +104,10 @@ package final class ModelRunner {
 
   /// Adds to the gradients of `decoder.parameters` or of the adapter: `logProbGradients` are d loss / d log-prob, one a
   /// target of the last `forward`, which it uses up, and `valueGradients` d loss / d value, one a number of its `values`
-  /// or none. `layerDone` is called when the gradients of a layer's parameters are complete, from the last layer to the first.
+  /// or none; `routerLossGradient` is d loss / d `routerLoss` of its scores. `layerDone` is called when the gradients of a layer's parameters are complete, from the last layer to the first.
   package func backward(
-    logProbGradients: [Float], valueGradients: [Float] = [], layerDone: (_ layer: Int) -> Void = { _ in }
+    logProbGradients: [Float], valueGradients: [Float] = [], routerLossGradient: Double = 0,
+    layerDone: (_ layer: Int) -> Void = { _ in }
   ) throws {
     guard let run = last else { throw DPOError(.state, "backward without a forward pass before it") }
     guard logProbGradients.count == run.forest.targets.count else {
@@ -118,6 +119,7 @@ package final class ModelRunner {
     }
     last = nil
     try decoder.checkFiles()
+    run.routerLoss?.gradient = routerLossGradient
     run.backward(logProbGradients, valueGradients, layerDone: layerDone)
   }
 
@@ -168,6 +170,9 @@ package final class ModelRunner {
       decoder: decoder, adapter: adapter, team: team, precision: precision, forest: prepared, layout: layout,
       kept: kept, memory: memory, rotations: rotations, trains: trains, recomputes: recomputesBlocks,
       dropout: rate > 0 ? (dropout?.key ?? 0, Float(rate)) : nil,
-      temperature: Float(temperature))
+      temperature: Float(temperature),
+      routerLoss: configuration.experts.flatMap { experts in
+        forest.balancedRows.map { RouterLoss($0, experts, blocks: configuration.layerCount) }
+      })
   }
 }

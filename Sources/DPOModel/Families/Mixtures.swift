@@ -25,7 +25,8 @@ extension Family {
       try reader.readAttentionBias(into: &configuration)
       configuration.queryKeyNorm = .whole
       configuration.experts = try reader.experts(
-        count: 64, active: 8, weighsActiveOnly: try reader.bool("norm_topk_prob", default: false))
+        count: 64, active: 8, weighsActiveOnly: try reader.bool("norm_topk_prob", default: false),
+        lossCoefficient: 0.01)
       if let clip = reader.value("clip_qkv") {
         throw DPOError(.unsupported, "\(reader.file): clip_qkv = \(clip.brief) is not supported")
       }
@@ -42,6 +43,7 @@ extension Family {
       var configuration = try reader.rotary(olmoe)
       configuration.queryKeyNorm = .whole
       configuration.experts?.weighsActiveOnly = false
+      configuration.experts?.lossCoefficient = 0.01
       return configuration
     },
     writeGGUF: \.expertsMetadata)
@@ -172,7 +174,10 @@ extension Family {
 extension DecoderConfiguration {
   fileprivate func expertsJSON(_ countKey: String) -> JSONObject {
     guard let experts else { return [:] }
-    return [countKey: .int(experts.count), "num_experts_per_tok": .int(experts.active)]
+    return [
+      countKey: .int(experts.count), "num_experts_per_tok": .int(experts.active),
+      "router_aux_loss_coef": .real(experts.lossCoefficient),
+    ]
   }
 
   fileprivate var expertsMetadata: [(key: String, value: GGUFValue)] {
@@ -192,11 +197,17 @@ extension ModelShape {
 
 extension HuggingFaceReader {
   /// The numbers of experts, with those that stand in for absent keys.
-  fileprivate func experts(count: Int, active: Int, weighsActiveOnly: Bool) throws -> Experts {
+  fileprivate func experts(
+    count: Int, active: Int, weighsActiveOnly: Bool, lossCoefficient: Double = 0.001
+  ) throws -> Experts {
     let key = value("num_local_experts") == nil ? "num_experts" : "num_local_experts"
     let count = try optionalInteger(key, Limits.expertCount) ?? count
     let active = try optionalInteger("num_experts_per_tok", 1...count) ?? min(active, count)
-    return Experts(count: count, active: active, weighsActiveOnly: weighsActiveOnly)
+    let coefficient = value("router_aux_loss_coef")
+    guard let lossCoefficient = coefficient.map({ $0.double }) ?? lossCoefficient, (0...1e6).contains(lossCoefficient)
+    else { throw wrong("router_aux_loss_coef", coefficient, expected: "a number of at least 0") }
+    return Experts(
+      count: count, active: active, weighsActiveOnly: weighsActiveOnly, lossCoefficient: lossCoefficient)
   }
 }
 

@@ -134,6 +134,7 @@ extension ModelRun {
     project(place.layer, [weights.router], input, inputSize: hidden, into: scores, experts.count)
     addBias(weights.router.bias, to: scores, experts.count)
     let routing = Routing(scores, rows: count, experts, team: team)
+    if let routerLoss, routerLoss.isCounting { routerLoss.add(routing, scores, team: team) }
     gather(routing, input.x)
     let (groups, width) = (routing.layers { weights.inputs[$0] }, branch.inputWidth)
     let gateUp = at(layout.gateUp, place.layer)
@@ -196,6 +197,7 @@ extension ModelRun {
       for row in rows {
         routing.scoreGradient(
           row, scores + row * experts.count, experts, q: dweights, into: dscores + row * experts.count)
+        routerLoss?.addGradient(row, scores + row * experts.count, to: dscores + row * experts.count)
       }
     }
     return (Rows(x: dscores, prepared: nil), routing)

@@ -17,6 +17,7 @@ import Testing
     "qwen3-sft-dft", "llama-tied-adafactor", "gpt2-adafactor", "gpt2-sgd", "qwen3-sgd", "mistral-lion",
     "llama-untied-adamw-8bit", "qwen2-lion-8bit", "qwen3-lora-adafactor",
     "llama-untied-sft-packed", "qwen3-sft-packed-completions", "qwen2-sft-assistant", "qwen2-sft-assistant-packed",
+    "qwen3-moe-sigmoid", "qwen3-moe-lora-sigmoid", "qwen3-moe-sft", "qwen3-moe-kto",
   ]
 
   @Test(arguments: runs) func stepsAndEvaluationAreTRLs(name: String) throws {

@@ -22,6 +22,12 @@ GGUF = FIXTURES / "gguf"
 DATA = FIXTURES / "data"
 GOLDEN = FIXTURES / "golden"
 NAMES = ["llama-tied", "llama-untied", "mistral", "qwen2", "qwen3", "gpt2", "llama-biased"]
+MIXTURE = "qwen3-moe"
+
+
+def place(model):
+    """Where in the fixtures a model lies: the mixture apart from those of which all goldens are made."""
+    return f"{'mixtures' if model == MIXTURE else 'models'}/{model}"
 
 
 def rows(path):

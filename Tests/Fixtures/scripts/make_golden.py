@@ -12,7 +12,7 @@ import json
 import shutil
 import sys
 
-from common import DATA, FIXTURES, GOLDEN, MODELS, NAMES, number, numbers, rows, write_json
+from common import DATA, FIXTURES, GOLDEN, MODELS, NAMES, number, numbers, place, rows, write_json
 
 import torch
 import torch.nn.functional as F
@@ -159,7 +159,7 @@ def save_adapter(model, directory, name):
     (directory / "README.md").unlink(missing_ok=True)
     path = directory / "adapter_config.json"
     settings = json.loads(path.read_text())
-    settings["base_model_name_or_path"] = f"Tests/Fixtures/models/{name}"
+    settings["base_model_name_or_path"] = f"Tests/Fixtures/{place(name)}"
     if isinstance(settings["target_modules"], list):
         settings["target_modules"].sort()
     path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")

@@ -1,4 +1,4 @@
-"""Makes Tests/Fixtures/models/NAME: tiny random models of every family as Hugging Face directories, each with a byte-level
+"""Makes Tests/Fixtures/models/NAME, and mixtures/NAME: tiny random models as Hugging Face directories, each with a byte-level
 BPE tokenizer trained here under the family's own pre-tokenizer. Weights are drawn large enough that attention,
 position and norm matter in the log-probs.
 
@@ -7,12 +7,12 @@ position and norm matter in the log-probs.
 import json
 import shutil
 
-from common import CORPUS, MODELS, NAMES
+from common import CORPUS, FIXTURES, MIXTURE, NAMES, place
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, PreTrainedTokenizerFast,
-                          Qwen2Config, Qwen3Config)
+                          Qwen2Config, Qwen3Config, Qwen3MoeConfig)
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
@@ -43,6 +43,9 @@ TOKENIZERS = {
     "llama-biased": ("llama3", ["<|begin_of_text|>", "<|end_of_text|>"], "<|begin_of_text|>", "<|end_of_text|>", None, None, True),
     "gpt2": ("gpt2", ["<|endoftext|>"], "<|endoftext|>", "<|endoftext|>", None, None, False),
 }
+
+
+TOKENIZERS[MIXTURE] = TOKENIZERS["qwen2"]
 
 
 def make_tokenizer(name):
@@ -104,10 +107,14 @@ def make_config(name, tokenizer):
     if name == "qwen3":     # heads × head_dim = 64 ≠ hidden 32
         return Qwen3Config(**{**size, "vocab_size": 392, "rms_norm_eps": 1e-6}, head_dim=16, tie_word_embeddings=False,
                            use_sliding_window=False, rope_parameters=dict(rope_type="default", rope_theta=1000000.0))
+    if name == MIXTURE:
+        return Qwen3MoeConfig(**size, head_dim=8, moe_intermediate_size=12, num_local_experts=6, num_experts_per_tok=2,
+                              norm_topk_prob=True, router_aux_loss_coef=0.3, tie_word_embeddings=True,
+                              rope_parameters=dict(rope_type="default", rope_theta=1000000.0))
     return GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=256, **ids)
 
 
-DTYPES = {"mistral": torch.bfloat16, "qwen2": torch.bfloat16, "qwen3": torch.float16}
+DTYPES = {"mistral": torch.bfloat16, "qwen2": torch.bfloat16, MIXTURE: torch.bfloat16, "qwen3": torch.float16}
 
 
 def randomise(model, seed):
@@ -160,8 +167,8 @@ def make(name, directory, seed):
 
 
 def main():
-    for index, name in enumerate(NAMES):
-        model = make(name, MODELS / name, 100 + index)
+    for index, name in enumerate([*NAMES, MIXTURE]):
+        model = make(name, FIXTURES / place(name), 100 + index)
         print(name, sum(parameter.numel() for parameter in model.parameters()))
 
 

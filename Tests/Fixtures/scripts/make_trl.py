@@ -12,7 +12,7 @@ import sys
 import tempfile
 import warnings
 
-from common import DATA, FIXTURES, GOLDEN, MODELS, number, numbers, rows, write_json
+from common import DATA, FIXTURES, GOLDEN, number, numbers, place, rows, write_json
 
 warnings.filterwarnings("ignore")
 import torch
@@ -60,7 +60,13 @@ RUNS |= {
     "qwen2-lion-8bit": ("qwen2", "pairs", dict(optim="lion_8bit", weight_decay=0.1, learning_rate=1e-4), None),
     "qwen3-lora-adafactor": ("qwen3", "pairs", dict(optim="adafactor"), dict(r=4, lora_alpha=8, target_modules="all-linear")),
 }
+# With the auxiliary loss of a mixture's routers, two of them with the coefficient of config.json.
+RUNS |= {
+    "qwen3-moe-sigmoid": ("qwen3-moe", "shared", dict(router_aux_loss_coef=0.5, gradient_accumulation_steps=2), None),
+    "qwen3-moe-lora-sigmoid": ("qwen3-moe", "pairs", dict(), dict(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])),
+}
 SFT_RUNS = {
+    "qwen3-moe-sft": ("qwen3-moe", "completions", dict(gradient_accumulation_steps=2), None),
     "llama-untied-sft-text": ("llama-untied", "text", dict(weight_decay=0.1), None),
     "qwen3-sft-completions": ("qwen3", "completions", dict(gradient_accumulation_steps=2), None),
     "llama-tied-sft-messages": ("llama-tied", "messages", dict(), None),
@@ -74,6 +80,7 @@ SFT_RUNS = {
 # Another chat template than the model's own.
 TEMPLATES = {"qwen2-sft-assistant": "qwen2_5_training", "qwen2-sft-assistant-packed": "qwen2_5_training"}
 KTO_RUNS = {
+    "qwen3-moe-kto": ("qwen3-moe", "unpaired", dict(per_device_train_batch_size=4, router_aux_loss_coef=0.2), None),
     "llama-tied-kto": ("llama-tied", "unpaired", dict(per_device_train_batch_size=4, desirable_weight=1.2), None),
     "mistral-apo-zero": ("mistral", "unpaired", dict(loss_type="apo_zero_unpaired", desirable_weight=1.3,
                                                      train_sampling_strategy="random"), None),
@@ -171,7 +178,8 @@ def trajectory(trainer_type, model, data, settings, lora=None, before=None, afte
     name = lambda key: key.replace(".modules_to_save", "").replace(".default.", ".")
     tensors = {name(key): {"norm": number(p.detach().norm()), "change": number((p.detach() - start[key]).norm()),
                                                "first": numbers(p.detach().flatten()[:4])}
-               for key, p in trainer.model.named_parameters() if p.requires_grad}
+               # Those of all experts are one in memory, but one an expert in files.
+               for key, p in trainer.model.named_parameters() if p.requires_grad and ".experts." not in key}
     score = {"score": numbers(start["score.weight"].flatten())} if "score.weight" in start else {}   # drawn by torch
     return {"rows": ids, **score, 
             "steps": [comparable(entry, trainer_type, settings) for entry in trainer.state.log_history if "loss" in entry],
@@ -184,10 +192,10 @@ def run(name, table, trainer_type):
     settings = {**BASE, **options}
     save = lambda part: (lambda trained: save_adapter(trained, FIXTURES / "adapters" / f"{name}-{part}", model)) if lora else None
     return {
-        "model": f"models/{model}", "data": f"data/{data}.jsonl",
+        "model": place(model), "data": f"data/{data}.jsonl",
         "method": METHODS[trainer_type], "options": settings, "lora": lora, **({"template": f"templates/{TEMPLATES[name]}.jinja"} if name in TEMPLATES else {}),
         **({"adapter": f"adapters/{name}-start", "final_adapter": f"adapters/{name}-final"} if lora else {}),
-        **trajectory(trainer_type, MODELS / model, rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final"), TEMPLATES.get(name)),
+        **trajectory(trainer_type, FIXTURES / place(model), rows(DATA / f"{data}.jsonl"), settings, lora, save("start"), save("final"), TEMPLATES.get(name)),
     }
 
 

@@ -103,6 +103,7 @@ class TrainOptions(SizedStructure):
         ("memory_limit_mb", c_int32),
         ("engine", c_char_p),
         ("reproducible_sums", c_int32),
+        ("router_aux_loss_coef", c_double),
     ]
 
 

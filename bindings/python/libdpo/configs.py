@@ -164,6 +164,9 @@ class DPOConfig(TrainingConfig):
     """TR-DPO: weight of the policy in the new reference model. 0 to 1."""
     ref_model_sync_steps: int = 512
     """TR-DPO: optimiser steps between two syncs. At least 1."""
+    router_aux_loss_coef: Optional[float] = None
+    """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
 
 
 @dataclass
@@ -208,6 +211,9 @@ class SFTConfig(TrainingConfig, TextConfig):
     packing: bool = False
     """Fill sequences of max_length tokens with as many rows as fit, in TRL's order. Rows of one sequence never see each
     other. Batches then count such sequences."""
+    router_aux_loss_coef: Optional[float] = None
+    """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
 
 
 @dataclass
@@ -218,6 +224,9 @@ class PretrainConfig(TrainingConfig, TextConfig):
 
     learning_rate: Optional[float] = None
     """Peak learning rate. With LoRA, 1e-4 to 2e-4 is usual for every method. At least 0. None: 5e-4."""
+    router_aux_loss_coef: Optional[float] = None
+    """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
 
 
 @dataclass
@@ -249,6 +258,9 @@ class KTOConfig(TrainingConfig):
     """TR-DPO: weight of the policy in the new reference model. 0 to 1."""
     ref_model_sync_steps: int = 512
     """TR-DPO: optimiser steps between two syncs. At least 1."""
+    router_aux_loss_coef: Optional[float] = None
+    """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
 
 
 @dataclass
@@ -426,6 +438,9 @@ class RLOOConfig(TrainingConfig, RewardedConfig):
     """Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1."""
     missing_eos_penalty: Optional[float] = None
     """Taken from the score of a completion that does not end by itself. At least 0. None: none."""
+    router_aux_loss_coef: Optional[float] = None
+    """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
 
 
 @dataclass
@@ -458,6 +473,9 @@ class GRPOConfig(TrainingConfig, RewardedConfig):
     """Temperature of the policy's draws. ppo, rloo and grpo take all log-probs at it. 0.001 to 1000. None: 1."""
     missing_eos_penalty: Optional[float] = None
     """Taken from the score of a completion that does not end by itself. At least 0. None: none."""
+    router_aux_loss_coef: Optional[float] = None
+    """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
 
 
 @dataclass

@@ -159,9 +159,6 @@ _ROWS = {
     "dataset_num_proc": _note(_NO_LOADER, None),
     "pad_to_multiple_of": _note(_NO_PADDING, "auto", None),
 }
-_EXPERTS = {
-    "router_aux_loss_coef": _refuse("the routers of mixtures of experts get no loss of their own; leave it out", None, 0),
-}
 _REFERENCE = {"precompute_ref_batch_size": _note("log-probs are computed in batches of per_device_train_batch_size", None)}
 _TOKENIZER = {
     "chat_template_path": _refuse("the template in the model's directory is used: put yours there as chat_template.jinja", None),
@@ -200,7 +197,6 @@ _ROLLOUT_SIZE = (
 )
 _SAME_PENALTY = "only PPO's clipped objective is served; leave it out"
 _GROUPS = {
-    **_EXPERTS,
     **_GENERATION,
     "beta": _named("kl_coef"),
     "epsilon": _named("cliprange"),
@@ -226,10 +222,9 @@ _GROUPS = {
 }
 
 METHODS: "dict[str, dict[str, Field]]" = {
-    "dpo": {**_ROWS, **_EXPERTS, **_REFERENCE, "pad_token": _TOKENIZER["pad_token"], "padding_free": _EITHER},
+    "dpo": {**_ROWS, **_REFERENCE, "pad_token": _TOKENIZER["pad_token"], "padding_free": _EITHER},
     "sft": {
         **_ROWS,
-        **_EXPERTS,
         **_TOKENIZER,
         "dataset_kwargs": _refuse("rows are tokenised as TRL does without it; leave it out", None, {}),
         "eval_packing": _refuse("evaluation rows are packed as training rows are; leave it out", None),
@@ -240,7 +235,6 @@ METHODS: "dict[str, dict[str, Field]]" = {
     "reward": {**_ROWS, **_TOKENIZER},
     "kto": {
         **_ROWS,
-        **_EXPERTS,
         **_REFERENCE,
         "train_sampling_strategy": _refuse("KTO compares a row with its neighbour, so that rows stay in their order", "sequential"),
     },

@@ -22,7 +22,9 @@ extension TrainingMethod {
     guard options.kind == .kto else { return method }
     method.isSequential = true
     method.mismatchedSequences = 1
-    method.forest = { data, rows in data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group)) }
+    method.makeForest = { data, rows, keepsLast in
+      data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group), keepsLast: keepsLast)
+    }
     method.ownRemarks = { data in
       guard data.count % group == 1 else { return [] }
       return [

@@ -9,7 +9,7 @@ extension TrainingMethod {
     TrainingMethod(
       name: "orpo", purpose: .preference, usesReference: false,
       extras: [.entropy, .meanLogit, .top1],
-      forest: { data, rows in
+      makeForest: { data, rows, _ in
         data.forest(of: rows.flatMap(data.sequences), scoring: rows.map { data.pair($0).chosen.prompt })
       },
       size: { data, row in

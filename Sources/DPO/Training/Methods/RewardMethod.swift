@@ -11,7 +11,8 @@ extension TrainingMethod {
   static func reward(centerCoefficient: Double?) -> TrainingMethod {
     TrainingMethod(
       name: "reward", purpose: .preference, usesReference: false, extras: [], heads: .score,
-      dropsLongRows: true, forest: { $0.scoringForest(rows: $1) }, size: { ($0.size($1).tokens, 2) },
+      dropsLongRows: true, makeForest: { data, rows, _ in data.scoringForest(rows: rows) },
+      size: { ($0.size($1).tokens, 2) },
       referenceSums: { $0.sums },
       loss: { batch in
         let scores = batch.policy.values.map(Double.init)

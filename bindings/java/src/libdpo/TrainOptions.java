@@ -630,4 +630,14 @@ public final class TrainOptions extends Options {
     set("reproducible_sums", value);
     return this;
   }
+
+  /**
+   * Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+   * without it. Other models have none. At least 0. Default: what the model's config.json says, 0.01 or 0.001 without
+   * it. For dpo, sft, pretrain, kto, rloo and grpo.
+   */
+  public TrainOptions routerAuxLossCoef(double value) {
+    set("router_aux_loss_coef", value);
+    return this;
+  }
 }

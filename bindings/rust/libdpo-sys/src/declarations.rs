@@ -428,6 +428,10 @@ pub struct dpo_train_options {
     /// number of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank
     /// adds up its own first. Source: libdpo. Default 1.
     pub reproducible_sums: i32,
+    /// Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts;
+    /// 0: without it. Other models have none. At least 0. Default NaN: what the model's config.json says, 0.01 or
+    /// 0.001 without it. For dpo, sft, pretrain, kto, rloo and grpo.
+    pub router_aux_loss_coef: f64,
 }
 
 #[repr(C)]

@@ -289,6 +289,10 @@ pub struct TrainOptions {
     /// of ranks. Takes another buffer for them where a rank has several micro-batches a step. false: each rank adds up
     /// its own first. Source: libdpo. `None`: on.
     pub reproducible_sums: Option<bool>,
+    /// Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
+    /// without it. Other models have none. At least 0. `None`: what the model's config.json says, 0.01 or 0.001 without
+    /// it. For dpo, sft, pretrain, kto, rloo and grpo.
+    pub router_aux_loss_coef: Option<f64>,
 }
 
 impl Options for TrainOptions {
@@ -379,6 +383,7 @@ impl Options for TrainOptions {
         object.field("memory_limit_mb", &self.memory_limit_mb);
         object.field("engine", &self.engine);
         object.field("reproducible_sums", &self.reproducible_sums);
+        object.field("router_aux_loss_coef", &self.router_aux_loss_coef);
     }
 }
 
