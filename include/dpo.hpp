@@ -729,15 +729,134 @@ inline std::string model::evaluate(const std::string &data, const dpo_train_opti
     return detail::take(json);
 }
 
-/* Log-probs of chosen rows. */
+/* Log-probs of rows. */
 struct forward_logps {
     std::vector<double> policy_chosen, policy_rejected, reference_chosen, reference_rejected;
+
+    forward_logps() = default;
+    explicit forward_logps(size_t rows)
+        : policy_chosen(rows), policy_rejected(rows), reference_chosen(rows), reference_rejected(rows) {}
 };
 
 struct parameter {
     std::string name;    /* Hugging Face's, or PEFT's for an adapter */
     size_t offset, size; /* in parameter_values() */
     std::vector<int64_t> shape;
+};
+
+/* What the ranks of a training talk through, if not MPI: a host's own engine. All ranks call its functions in the same
+ * order, one at a time, from threads of the library. They throw where a rank does not answer. */
+class collectives {
+  public:
+    virtual ~collectives() = default;
+    virtual int32_t rank() const = 0; /* of this process, 0 … size() − 1 */
+    virtual int32_t size() const = 0;
+    virtual std::string name() const = 0; /* for messages */
+    /* `receive` gets sizes[r] bytes of each rank r, one after the other; `send` are this rank's. */
+    virtual void all_gather(span<const uint8_t> send, span<uint8_t> receive, span<const size_t> sizes) = 0;
+    /* `send` holds send_sizes[r] bytes for each rank r; `receive` gets receive_sizes[r] from it. */
+    virtual void all_to_all(span<const uint8_t> send, span<const size_t> send_sizes, span<uint8_t> receive,
+                            span<const size_t> receive_sizes) = 0;
+    /* Ends every rank, this one too. Returns only if it cannot. */
+    virtual void abort(int32_t /* exit_status */) {}
+};
+
+/* Several processes that train one model together: docs/scaling.md. */
+class communicator : public detail::owner<dpo_communicator, dpo_communicator_release> {
+  public:
+    /* Of processes that mpirun or srun started. `plugin`: "" for libdpo-mpi.so beside libdpo.so, or where the loader
+     * finds it. `timeout`: seconds that a rank may keep the others waiting. */
+    static communicator mpi(const std::string &plugin = "", double timeout = 1800) {
+        dpo_communicator *made = nullptr;
+        check(dpo_communicator_open_mpi(detail::optional_text(plugin), timeout, &made));
+        return communicator(made);
+    }
+    explicit communicator(std::unique_ptr<collectives> engine) {
+        auto own = std::make_unique<context>();
+        own->engine = std::move(engine);
+        const std::string name = own->engine->name();
+        dpo_collectives functions{};
+        functions.struct_size = sizeof functions;
+        functions.version = DPO_COLLECTIVES_VERSION;
+        functions.rank = own->engine->rank();
+        functions.size = own->engine->size();
+        functions.name = detail::c_text(name);
+        functions.context = own.get();
+        functions.all_gather = context::all_gather;
+        functions.all_to_all = context::all_to_all;
+        functions.last_error = context::last_error;
+        functions.abort = context::abort;
+        functions.release = context::release;
+        dpo_communicator *made = nullptr;
+        check(dpo_communicator_create(&functions, &made));
+        own.release(); /* context::release has it from now on */
+        owned.reset(made);
+    }
+
+    int32_t rank() const { return ranks().first; }
+    int32_t size() const { return ranks().second; }
+    /* Ends every rank, this one too, where the engine can; throws if it cannot. */
+    void abort(int32_t exit_status) const { check(dpo_communicator_abort(get(), exit_status)); }
+
+  private:
+    explicit communicator(dpo_communicator *handle) noexcept : owner(handle) {}
+
+    std::pair<int32_t, int32_t> ranks() const {
+        int32_t rank = 0, size = 0;
+        check(dpo_communicator_ranks(get(), &rank, &size));
+        return {rank, size};
+    }
+
+    struct context {
+        std::unique_ptr<collectives> engine;
+        std::string failure;
+
+        template <typename Function> int32_t call(Function &&function) noexcept {
+            try {
+                function();
+                return 0;
+            } catch (const std::exception &error) {
+                failure = error.what();
+            } catch (...) {
+                failure = "an exception that is no std::exception";
+            }
+            return 1;
+        }
+
+        static size_t total(const size_t *sizes, size_t count) {
+            size_t sum = 0;
+            for (size_t i = 0; i < count; i++) sum += sizes[i];
+            return sum;
+        }
+        static int32_t all_gather(void *of, const void *send, void *receive, const size_t *sizes) {
+            auto &own = *static_cast<context *>(of);
+            return own.call([&] {
+                const auto count = static_cast<size_t>(own.engine->size());
+                const auto rank = static_cast<size_t>(own.engine->rank());
+                own.engine->all_gather({static_cast<const uint8_t *>(send), sizes[rank]},
+                                       {static_cast<uint8_t *>(receive), total(sizes, count)}, {sizes, count});
+            });
+        }
+        static int32_t all_to_all(void *of, const void *send, const size_t *send_sizes, void *receive,
+                                  const size_t *receive_sizes) {
+            auto &own = *static_cast<context *>(of);
+            return own.call([&] {
+                const auto count = static_cast<size_t>(own.engine->size());
+                own.engine->all_to_all(
+                    {static_cast<const uint8_t *>(send), total(send_sizes, count)}, {send_sizes, count},
+                    {static_cast<uint8_t *>(receive), total(receive_sizes, count)}, {receive_sizes, count});
+            });
+        }
+        static const char *last_error(void *of) { return static_cast<context *>(of)->failure.c_str(); }
+        static void abort(void *of, int32_t exit_status) {
+            auto &own = *static_cast<context *>(of);
+            try {
+                own.engine->abort(exit_status);
+            } catch (...) { /* it could not: the caller is told so */
+            }
+        }
+        static void release(void *of, int32_t) { delete static_cast<context *>(of); }
+    };
 };
 
 class trainer : public detail::owner<dpo_trainer, dpo_trainer_release> {
@@ -756,6 +875,15 @@ class trainer : public detail::owner<dpo_trainer, dpo_trainer_release> {
         dpo_trainer *made = nullptr;
         check(dpo_trainer_create(model.get(), reference ? reference->get() : nullptr, rows.get(),
                                  evaluation ? evaluation->get() : nullptr, &options, &made));
+        owned.reset(made);
+    }
+    /* For one of several ranks: all of them make it, and call its functions in the same order. */
+    trainer(const communicator &ranks, const model &model, const dpo::model *reference, const dataset &rows,
+            const dataset *evaluation, const dpo_train_options &options = train_options())
+        : callbacks(std::make_shared<state>()) {
+        dpo_trainer *made = nullptr;
+        check(dpo_trainer_create_distributed(ranks.get(), model.get(), reference ? reference->get() : nullptr,
+                                             rows.get(), evaluation ? evaluation->get() : nullptr, &options, &made));
         owned.reset(made);
     }
 
@@ -788,11 +916,20 @@ class trainer : public detail::owner<dpo_trainer, dpo_trainer_release> {
 
     dpo_metrics step() { return metrics(dpo_trainer_step); }
     dpo_metrics evaluate() { return metrics(dpo_trainer_evaluate); }
+    /* Of another data set than the trainer's own. */
+    dpo_metrics evaluate(const dataset &rows) { return metrics(dpo_trainer_evaluate_data, rows.get()); }
+
+    /* Of every row of a data set now; of a reward model its scores. No backward can follow. */
+    forward_logps score(const dataset &rows) {
+        const size_t count = rows.info().rows;
+        forward_logps out(count);
+        check(dpo_trainer_score_data(get(), rows.get(), count, out.policy_chosen.data(), out.policy_rejected.data(),
+                                     out.reference_chosen.data(), out.reference_rejected.data()));
+        return out;
+    }
 
     forward_logps forward(span<const size_t> rows) {
-        forward_logps out;
-        for (auto *array : {&out.policy_chosen, &out.policy_rejected, &out.reference_chosen, &out.reference_rejected})
-            array->resize(rows.size());
+        forward_logps out(rows.size());
         check(dpo_trainer_forward(get(), rows.data(), rows.size(), out.policy_chosen.data(), out.policy_rejected.data(),
                                   out.reference_chosen.data(), out.reference_rejected.data()));
         return out;
@@ -863,11 +1000,11 @@ class trainer : public detail::owner<dpo_trainer, dpo_trainer_release> {
         check(function(get(), &json));
         return detail::take(json);
     }
-    dpo_metrics metrics(int32_t (*function)(dpo_trainer *, dpo_metrics *)) {
+    template <typename Function, typename... Arguments> dpo_metrics metrics(Function function, Arguments... arguments) {
         const auto kept = callbacks;
         dpo_metrics out{};
         out.struct_size = sizeof out;
-        kept->caught.finish(function(get(), &out));
+        kept->caught.finish(function(get(), arguments..., &out));
         return out;
     }
     std::pair<span<float>, span<float>> arrays() {

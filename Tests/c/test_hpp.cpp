@@ -6,9 +6,12 @@
 
 #include <array>
 #include <chrono>
+#include <condition_variable>
+#include <cstring>
 #include <cstdlib>
 #include <filesystem>
 #include <limits>
+#include <mutex>
 #include <thread>
 
 namespace {
@@ -235,6 +238,138 @@ void trains_with_its_own_loss() {
     CHECK(trainer.step().step == 2);
 }
 
+void other_data() {
+    auto options = small_run();
+    dpo::model model(QWEN);
+    const auto rows = dpo::dataset::jsonl(model, PAIRS, options);
+    const auto own =
+        dpo::dataset::from_pairs(model, std::vector<std::string>{"A", "B"}, std::vector<std::string>{" good", " fine"},
+                                 std::vector<std::string>{" bad", " no"}, options);
+    dpo::trainer trainer(model, nullptr, rows, &rows, options);
+    trainer.step();
+    CHECK(near_to(trainer.evaluate(rows).loss, trainer.evaluate().loss, 1e-12));
+    CHECK(trainer.evaluate(own).loss != trainer.evaluate().loss);
+    const auto scores = trainer.score(own);
+    CHECK(scores.policy_chosen.size() == 2 && scores.reference_rejected.size() == 2);
+    // The reference is the model without an adapter.
+    CHECK(near_to(scores.reference_chosen[0], model.score("A", " good"), 1e-4));
+    options.method = "sft";
+    const auto other = dpo::dataset::from_jsonl(model, R"({"prompt": "A", "completion": " b"})", options);
+    CHECK(status_of([&] { trainer.evaluate(other); }) == DPO_ERROR_INVALID_ARGUMENT);
+}
+
+enum { RANKS = 2 };
+
+// Ranks that are threads: each tells the others where its bytes are.
+class meeting {
+  public:
+    const uint8_t *sent[RANKS] = {};
+    const size_t *sizes[RANKS] = {};
+
+    void wait() {
+        std::unique_lock<std::mutex> lock(mutex);
+        const int now = round;
+        if (++there == RANKS) {
+            there = 0;
+            round++;
+            changed.notify_all();
+        }
+        changed.wait(lock, [&] { return round != now; });
+    }
+
+  private:
+    std::mutex mutex;
+    std::condition_variable changed;
+    int there = 0, round = 0;
+};
+
+class threads : public dpo::collectives {
+  public:
+    threads(meeting &place, int32_t rank, int &alive) : place(place), own(rank), alive(alive) { alive++; }
+    ~threads() override { alive--; }
+    int32_t rank() const override { return own; }
+    int32_t size() const override { return RANKS; }
+    std::string name() const override { return "threads"; }
+
+    void all_gather(dpo::span<const uint8_t> send, dpo::span<uint8_t> receive, dpo::span<const size_t> sizes) override {
+        place.sent[own] = send.data();
+        place.wait();
+        uint8_t *next = receive.begin();
+        for (int rank = 0; rank < RANKS; next += sizes[rank++])
+            if (sizes[rank]) std::memcpy(next, place.sent[rank], sizes[rank]);
+        place.wait();
+    }
+    void all_to_all(dpo::span<const uint8_t> send, dpo::span<const size_t> send_sizes, dpo::span<uint8_t> receive,
+                    dpo::span<const size_t> receive_sizes) override {
+        place.sent[own] = send.data();
+        place.sizes[own] = send_sizes.data();
+        place.wait();
+        uint8_t *next = receive.begin();
+        for (int rank = 0; rank < RANKS; next += receive_sizes[rank++]) {
+            const uint8_t *from = place.sent[rank];
+            for (int before = 0; before < own; before++) from += place.sizes[rank][before];
+            if (receive_sizes[rank]) std::memcpy(next, from, receive_sizes[rank]);
+        }
+        place.wait();
+    }
+
+  private:
+    meeting &place;
+    int32_t own;
+    int &alive;
+};
+
+class broken : public dpo::collectives {
+    int32_t rank() const override { return 1; }
+    int32_t size() const override { return 2; }
+    std::string name() const override { return "a broken engine"; }
+    void all_gather(dpo::span<const uint8_t>, dpo::span<uint8_t>, dpo::span<const size_t>) override {
+        throw std::runtime_error("the cable is out");
+    }
+    void all_to_all(dpo::span<const uint8_t>, dpo::span<const size_t>, dpo::span<uint8_t>,
+                    dpo::span<const size_t>) override {}
+};
+
+std::vector<float> trained(const dpo::communicator *ranks) {
+    dpo::train_options options;
+    options.per_device_train_batch_size = 1;
+    options.gradient_accumulation_steps = ranks ? 4 / RANKS : 4;
+    options.learning_rate = 1e-3;
+    options.threads = 1;
+    dpo::model model(LLAMA);
+    const auto rows = dpo::dataset::jsonl(model, PAIRS, options);
+    dpo::trainer trainer =
+        ranks ? dpo::trainer(*ranks, model, nullptr, rows, nullptr, options) : dpo::trainer(model, rows, options);
+    trainer.step();
+    trainer.step();
+    const auto values = trainer.parameter_values();
+    return {values.begin(), values.end()};
+}
+
+void ranks_end_in_the_same_bits() {
+    const auto alone = trained(nullptr);
+    meeting place;
+    int alive = 0;
+    std::vector<float> together[RANKS];
+    {
+        std::vector<std::thread> started;
+        std::vector<dpo::communicator> communicators;
+        for (int32_t rank = 0; rank < RANKS; rank++)
+            communicators.emplace_back(std::make_unique<threads>(place, rank, alive));
+        CHECK(communicators[1].rank() == 1 && communicators[1].size() == RANKS && alive == RANKS);
+        CHECK(status_of([&] { communicators[0].abort(3); }, "cannot") == DPO_ERROR_UNSUPPORTED);
+        for (size_t rank = 0; rank < RANKS; rank++)
+            started.emplace_back([&, rank] { together[rank] = trained(&communicators[rank]); });
+        for (std::thread &thread : started) thread.join();
+    }
+    CHECK(alive == 0);
+    for (const auto &values : together) CHECK(values == alone);
+
+    const dpo::communicator lost(std::make_unique<broken>());
+    CHECK(status_of([&] { trained(&lost); }, "the cable is out") == DPO_ERROR_IO);
+    CHECK(status_of([] { dpo::communicator::mpi("/no/plug-in.so"); }, "/no/plug-in.so") == DPO_ERROR_IO);
+}
+
 void rewards() {
     dpo::train_options options;
     options.method = "rloo";
@@ -325,6 +460,8 @@ int main() {
         options_by_name();
         trains(directory + "/run");
         trains_with_its_own_loss();
+        other_data();
+        ranks_end_in_the_same_bits();
         rewards();
         waits();
         learns_from_feedback(directory);

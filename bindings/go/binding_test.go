@@ -681,6 +681,193 @@ func TestEvaluationAndFiles(t *testing.T) {
 	contains(t, Export(adapter, ExportGGUFLoRA, output, nil).Error(), "adapter.gguf")
 }
 
+func TestOtherDataIsEvaluatedAndScored(t *testing.T) {
+	model, options := openModel(t), lora(nil)
+	pairs := fixture(t, "data/pairs.jsonl")
+	extra := filepath.Join(t.TempDir(), "own.csv")
+	if err := os.WriteFile(extra, []byte("prompt,chosen,rejected\nA, good, bad\nB, fine, no\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var read []Reading
+	both := must[*Dataset](t)(OpenDatasets(background, model, []string{pairs, extra}, options, func(reading Reading) error {
+		read = append(read, reading)
+		return nil
+	}))
+	one := must[*Dataset](t)(OpenDataset(model, pairs, options))
+	own := must[*Dataset](t)(OpenDatasets(background, model, []string{extra}, options, nil))
+	rows := func(dataset *Dataset) uint64 { return must[DatasetInfo](t)(dataset.Info()).Rows }
+	if rows(both) != rows(one)+2 || rows(own) != 2 {
+		t.Fatal(rows(both), rows(one), rows(own))
+	}
+	if last := read[len(read)-1]; last.Phase == "" || last.Rows == 0 {
+		t.Fatal(read)
+	}
+	enough := errors.New("enough")
+	if _, err := OpenDatasets(background, model, []string{pairs}, options, func(Reading) error { return enough }); err != enough {
+		t.Fatal(err)
+	}
+	done, cancel := context.WithCancel(background)
+	cancel()
+	if _, err := OpenDatasets(done, model, []string{pairs}, options, nil); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+
+	trainer := must[*Trainer](t)(NewTrainer(model, nil, one, one, options))
+	defer trainer.Close()
+	must[*Metrics](t)(trainer.Step(background))
+	whole := must[*Metrics](t)(trainer.Evaluate(background))
+	if again := must[*Metrics](t)(trainer.EvaluateData(background, one)); again.Loss != whole.Loss {
+		t.Fatal(again.Loss, whole.Loss)
+	}
+	if other := must[*Metrics](t)(trainer.EvaluateData(background, own)); other.Loss == whole.Loss {
+		t.Fatal(other.Loss)
+	}
+	scores := must[*ForwardResult](t)(trainer.ScoreData(background, own))
+	expected := must[[]Score](t)(model.Score(background, []Pair{{"A", " good"}, {"B", " fine"}}))
+	for i, each := range expected { // the reference is the model without an adapter
+		if len(scores.PolicyRejected) != 2 || math.Abs(scores.ReferenceChosen[i]-each.Logp) > 1e-4 {
+			t.Fatal(scores, expected)
+		}
+	}
+}
+
+// meeting is a place where ranks that are goroutines put their bytes, and take those of the others.
+type meeting struct {
+	mutex sync.Mutex
+	all   *sync.Cond
+	there int
+	round int
+	sent  [][]byte
+	sizes [][]int
+}
+
+func (m *meeting) wait() {
+	m.mutex.Lock()
+	defer m.mutex.Unlock()
+	now := m.round
+	if m.there++; m.there == len(m.sent) {
+		m.there = 0
+		m.round++
+		m.all.Broadcast()
+	}
+	for m.round == now {
+		m.all.Wait()
+	}
+}
+
+func (m *meeting) collectives(rank int) Collectives {
+	return Collectives{
+		Rank: rank, Size: len(m.sent), Name: "goroutines",
+		AllGather: func(send, receive []byte, sizes []int) error {
+			m.sent[rank] = send
+			m.wait()
+			for other, size := range sizes {
+				copy(receive, m.sent[other])
+				receive = receive[size:]
+			}
+			m.wait()
+			return nil
+		},
+		AllToAll: func(send []byte, sendSizes []int, receive []byte, receiveSizes []int) error {
+			m.sent[rank], m.sizes[rank] = send, sendSizes
+			m.wait()
+			for other, size := range receiveSizes {
+				from := m.sent[other]
+				for _, before := range m.sizes[other][:rank] {
+					from = from[before:]
+				}
+				copy(receive[:size], from)
+				receive = receive[size:]
+			}
+			m.wait()
+			return nil
+		},
+	}
+}
+
+func TestRanksEndInTheSameBits(t *testing.T) {
+	const ranks = 2
+	trained := func(communicator *Communicator) ([]float32, error) {
+		options := &TrainOptions{
+			PerDeviceTrainBatchSize: Some(1), GradientAccumulationSteps: Some(4), LearningRate: Some(1e-3), Threads: Some(1),
+		}
+		if communicator != nil {
+			options.GradientAccumulationSteps = Some(4 / ranks)
+		}
+		model, err := OpenModel(fixture(t, "models/llama-tied"), nil)
+		if err != nil {
+			return nil, err
+		}
+		defer model.Close()
+		dataset, err := OpenDataset(model, fixture(t, "data/pairs.jsonl"), options)
+		if err != nil {
+			return nil, err
+		}
+		defer dataset.Close()
+		trainer, err := makeTrainer(communicator, model, nil, dataset, nil, options)
+		if err != nil {
+			return nil, err
+		}
+		defer trainer.Close()
+		for step := 0; step < 2; step++ {
+			if _, err := trainer.Step(background); err != nil {
+				return nil, err
+			}
+		}
+		values, _, err := trainer.Parameters()
+		return append([]float32{}, values...), err
+	}
+	alone := must[[]float32](t)(trained(nil))
+	place := &meeting{sent: make([][]byte, ranks), sizes: make([][]int, ranks)}
+	place.all = sync.NewCond(&place.mutex)
+	type outcome struct {
+		values []float32
+		err    error
+	}
+	outcomes := make(chan outcome)
+	for rank := 0; rank < ranks; rank++ {
+		communicator := must[*Communicator](t)(NewCommunicator(place.collectives(rank)))
+		if own, size, err := communicator.Ranks(); own != rank || size != ranks || err != nil {
+			t.Fatal(own, size, err)
+		}
+		if err := communicator.Abort(3); StatusOf(err) != Unsupported {
+			t.Fatal(err)
+		}
+		go func() {
+			values, err := trained(communicator)
+			communicator.Close()
+			outcomes <- outcome{values, err}
+		}()
+	}
+	for rank := 0; rank < ranks; rank++ {
+		if got := <-outcomes; got.err != nil || !reflect.DeepEqual(got.values, alone) {
+			t.Error(got.err)
+		}
+	}
+
+	broken := place.collectives(1)
+	for _, function := range []func(send, receive []byte, sizes []int) error{
+		func(_, _ []byte, _ []int) error { return errors.New("the cable is out") },
+		func(_, _ []byte, _ []int) error { panic("the cable is out") },
+	} {
+		broken.AllGather = function
+		communicator := must[*Communicator](t)(NewCommunicator(broken))
+		if _, err := trained(communicator); StatusOf(err) != IO || !strings.Contains(err.Error(), "the cable is out") {
+			t.Error(err)
+		}
+		communicator.Close()
+	}
+	if _, err := NewCommunicator(Collectives{}); StatusOf(err) != InvalidArgument {
+		t.Error(err)
+	}
+	if _, err := OpenMPI("/no/plug-in.so", time.Minute); StatusOf(err) != IO || !strings.Contains(err.Error(), "/no/plug-in.so") {
+		t.Error(err)
+	}
+	if _, err := NewDistributedTrainer(nil, nil, nil, nil, nil, nil); StatusOf(err) != InvalidArgument {
+		t.Error(err)
+	}
+}
+
 func TestFeedbackWaitsStopsAndGoesOn(t *testing.T) {
 	directory := t.TempDir()
 	feedback := must[*Feedback](t)(OpenFeedback(filepath.Join(directory, "feedback.jsonl")))

@@ -168,3 +168,18 @@ func libdpoGoReduce(gradients *C.float, count C.size_t, handle C.uintptr_t) C.in
 	c := cgo.Handle(handle).Value().(*closure[reduceFunction])
 	return c.call(func(reduce reduceFunction) error { return reduce(unsafe.Slice((*float32)(gradients), int(count))) })
 }
+
+// Reading tells how far rows were read.
+type Reading struct {
+	Phase       string // "tokenising" and others
+	Done, Total uint64 // bytes; 0 where they are unknown
+	Rows        uint64
+}
+
+//export libdpoGoReading
+func libdpoGoReading(phase *C.char, done, total, rows C.uint64_t, handle C.uintptr_t) C.int32_t {
+	c := cgo.Handle(handle).Value().(*closure[func(Reading) error])
+	return c.call(func(onReading func(Reading) error) error {
+		return onReading(Reading{C.GoString(phase), uint64(done), uint64(total), uint64(rows)})
+	})
+}

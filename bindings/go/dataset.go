@@ -1,10 +1,11 @@
 package libdpo
 
-// #include <dpo.h>
+// #include "native.h"
 // #include <stdlib.h>
 import "C"
 
 import (
+	"context"
 	"runtime"
 	"unsafe"
 )
@@ -30,7 +31,7 @@ func newDataset(options *TrainOptions, make func(options *C.dpo_train_options, o
 	return &Dataset{handle, dataset}, nil
 }
 
-// OpenDataset reads rows of a JSON-lines file.
+// OpenDataset reads rows of a file or directory: JSON lines, or what else docs/data.md tells of.
 func OpenDataset(model *Model, path string, options *TrainOptions) (*Dataset, error) {
 	var texts cTexts
 	defer texts.free()
@@ -42,6 +43,33 @@ func OpenDataset(model *Model, path string, options *TrainOptions) (*Dataset, er
 	return newDataset(options, func(options *C.dpo_train_options, out **C.dpo_dataset) C.int32_t {
 		return C.dpo_dataset_open_jsonl(nativeOf(model), cPath, options, out)
 	})
+}
+
+// OpenDatasets reads rows of several files or directories, one after the other. onReading may be nil; its error ends the reading, and
+// is given. So does a context that is done.
+func OpenDatasets(
+	ctx context.Context, model *Model, paths []string, options *TrainOptions, onReading func(Reading) error,
+) (dataset *Dataset, err error) {
+	var texts cTexts
+	defer texts.free()
+	list := texts.many(paths, "path")
+	if texts.err != nil {
+		return nil, texts.err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	defer runtime.KeepAlive(model)
+	err = with(ctx, onReading, func(_ stopper, closure C.uintptr_t) error {
+		dataset, err = newDataset(options, func(options *C.dpo_train_options, out **C.dpo_dataset) C.int32_t {
+			return C.libdpo_dataset_open(nativeOf(model), list, C.size_t(len(paths)), options, closure, out)
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return dataset, nil
 }
 
 // DatasetFromJSONL takes the same from JSON lines in memory.

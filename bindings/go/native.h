@@ -13,5 +13,9 @@ int32_t libdpo_generate(dpo_model *model, const char *const *prompts, size_t cou
                         const dpo_generation_options *options, uintptr_t closure, dpo_completions **completions);
 int32_t libdpo_set_reward(dpo_trainer *trainer, uintptr_t closure);
 int32_t libdpo_set_reduce(dpo_trainer *trainer, uintptr_t closure);
+int32_t libdpo_dataset_open(const dpo_model *model, const char *const *paths, size_t count,
+                            const dpo_train_options *options, uintptr_t closure, dpo_dataset **dataset);
+int32_t libdpo_communicator(int32_t rank, int32_t size, const char *name, uintptr_t engine,
+                            dpo_communicator **communicator);
 
 #endif

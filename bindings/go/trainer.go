@@ -40,6 +40,24 @@ func (k *kept) replace(index int, handle cgo.Handle) {
 // NewTrainer makes a trainer. reference is another model to compare with; nil: the model as it was opened. evaluation may be nil.
 // The plan is made here: it fails with Memory before any large allocation if it does not fit.
 func NewTrainer(model, reference *Model, dataset, evaluation *Dataset, options *TrainOptions) (*Trainer, error) {
+	return makeTrainer(nil, model, reference, dataset, evaluation, options)
+}
+
+// NewDistributedTrainer makes the trainer of one of several ranks: all of them make it, and call its methods in the same order. An
+// error of one is given on all.
+func NewDistributedTrainer(
+	ranks *Communicator, model, reference *Model, dataset, evaluation *Dataset, options *TrainOptions,
+) (*Trainer, error) {
+	if ranks == nil {
+		return nil, invalid("ranks is nil")
+	}
+	return makeTrainer(ranks, model, reference, dataset, evaluation, options)
+}
+
+// makeTrainer makes one that trains alone where ranks is nil.
+func makeTrainer(
+	ranks *Communicator, model, reference *Model, dataset, evaluation *Dataset, options *TrainOptions,
+) (*Trainer, error) {
 	native, err := trainOptions(options)
 	if err != nil {
 		return nil, err
@@ -54,8 +72,13 @@ func NewTrainer(model, reference *Model, dataset, evaluation *Dataset, options *
 	}
 	var trainer *C.dpo_trainer
 	err = check(func() C.int32_t {
+		if ranks != nil {
+			return C.dpo_trainer_create_distributed(ranks.native, nativeOf(model), nativeOf(reference), rows, heldOut,
+				(*C.dpo_train_options)(native.get()), &trainer)
+		}
 		return C.dpo_trainer_create(nativeOf(model), nativeOf(reference), rows, heldOut, (*C.dpo_train_options)(native.get()), &trainer)
 	})
+	runtime.KeepAlive(ranks)
 	runtime.KeepAlive(model)
 	runtime.KeepAlive(reference)
 	runtime.KeepAlive(dataset)
@@ -192,13 +215,42 @@ func (t *Trainer) Evaluate(ctx context.Context) (*Metrics, error) {
 	return t.measured(ctx, func(metrics *C.dpo_metrics) C.int32_t { return C.dpo_trainer_evaluate(t.native, metrics) })
 }
 
-// ForwardResult is log-probs of rows of the data set under policy and reference.
+// EvaluateData gives metrics of another data set than the trainer's own, read with the options of this trainer.
+func (t *Trainer) EvaluateData(ctx context.Context, dataset *Dataset) (*Metrics, error) {
+	defer runtime.KeepAlive(dataset)
+	return t.measured(ctx, func(metrics *C.dpo_metrics) C.int32_t {
+		return C.dpo_trainer_evaluate_data(t.native, dataset.native, metrics)
+	})
+}
+
+// ForwardResult is log-probs of rows of a data set under policy and reference.
 type ForwardResult struct{ PolicyChosen, PolicyRejected, ReferenceChosen, ReferenceRejected []float64 }
+
+func newForwardResult(rows int) *ForwardResult {
+	list := func() []float64 { return make([]float64, rows) }
+	return &ForwardResult{list(), list(), list(), list()}
+}
+
+// ScoreData gives log-probs of every row of a data set now; of a reward model its scores. No Backward can follow.
+func (t *Trainer) ScoreData(ctx context.Context, dataset *Dataset) (*ForwardResult, error) {
+	defer runtime.KeepAlive(dataset)
+	info, err := dataset.Info()
+	if err != nil {
+		return nil, err
+	}
+	result := newForwardResult(int(info.Rows))
+	if err := t.call(ctx, func(bool) C.int32_t {
+		return C.dpo_trainer_score_data(t.native, dataset.native, C.size_t(info.Rows), doubles(result.PolicyChosen),
+			doubles(result.PolicyRejected), doubles(result.ReferenceChosen), doubles(result.ReferenceRejected))
+	}); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
 
 // Forward gives log-probs of rows of the data set, to be followed by your own loss and Backward.
 func (t *Trainer) Forward(ctx context.Context, indices []int) (*ForwardResult, error) {
-	list := func() []float64 { return make([]float64, len(indices)) }
-	result := &ForwardResult{list(), list(), list(), list()}
+	result := newForwardResult(len(indices))
 	native := lengths(indices)
 	if err := t.call(ctx, func(bool) C.int32_t {
 		return C.dpo_trainer_forward(t.native, &native[0], C.size_t(len(indices)), doubles(result.PolicyChosen),

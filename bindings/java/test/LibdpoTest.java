@@ -1,14 +1,18 @@
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
+import java.util.concurrent.CyclicBarrier;
 import java.util.stream.Stream;
 import libdpo.Advantages;
 import libdpo.Answer;
 import libdpo.Classifier;
+import libdpo.Collectives;
+import libdpo.Communicator;
 import libdpo.Completion;
 import libdpo.Dataset;
 import libdpo.Dpo;
@@ -30,6 +34,7 @@ import libdpo.PpoLosses;
 import libdpo.PpoOptions;
 import libdpo.PpoTokens;
 import libdpo.RankedLosses;
+import libdpo.Reading;
 import libdpo.Scores;
 import libdpo.TokenScores;
 import libdpo.TrainOptions;
@@ -332,6 +337,136 @@ public class LibdpoTest {
     }
   }
 
+  static void otherData(Path directory) throws IOException {
+    TrainOptions options = smallRun();
+    String extra = directory.resolve("own.csv").toString();
+    Files.writeString(Path.of(extra), "prompt,chosen,rejected\nA, good, bad\nB, fine, no\n");
+    try (Model model = Model.open(QWEN); Dataset rows = Dataset.open(model, PAIRS, options)) {
+      List<Reading> read = new ArrayList<>();
+      Dataset both = Dataset.openAll(model, List.of(PAIRS, extra), options, read::add);
+      Dataset own = Dataset.openAll(model, List.of(extra), options, null);
+      check(both.info().rows() == rows.info().rows() + 2 && own.info().rows() == 2, both.info().toString());
+      check(!read.isEmpty() && read.get(read.size() - 1).rows() > 0, read.toString());
+      RuntimeException enough = new RuntimeException("enough");
+      thrown(enough, () -> Dataset.openAll(model, List.of(PAIRS), options, reading -> {
+        throw enough;
+      }));
+      Trainer trainer = Trainer.create(model, null, rows, rows, options);
+      trainer.step();
+      double loss = trainer.evaluate().loss();
+      check(trainer.evaluate(rows).loss() == loss && trainer.evaluate(own).loss() != loss, "evaluation of other data");
+      ForwardLogps scores = trainer.score(own);
+      check(scores.policyRejected().length == 2, "a score for each row");
+      near(scores.referenceChosen()[1], model.score("B", " fine"), 1e-4); // the model without an adapter
+    }
+  }
+
+  /** Ranks that are threads: each puts its bytes where the others take them. */
+  record Threads(int rank, byte[][][] sent, CyclicBarrier barrier) implements Collectives {
+    @Override
+    public int size() {
+      return sent.length;
+    }
+
+    @Override
+    public String name() {
+      return "threads";
+    }
+
+    private static byte[] next(ByteBuffer buffer, int size) {
+      byte[] bytes = new byte[size];
+      buffer.get(bytes);
+      return bytes;
+    }
+
+    private void receive(ByteBuffer receive) throws Exception {
+      barrier.await();
+      for (byte[][] parts : sent) {
+        receive.put(parts[rank]);
+      }
+      barrier.await();
+    }
+
+    @Override
+    public void allGather(ByteBuffer send, ByteBuffer receive, int[] sizes) throws Exception {
+      byte[] own = next(send, sizes[rank]);
+      sent[rank] = Stream.generate(() -> own).limit(size()).toArray(byte[][]::new);
+      receive(receive);
+    }
+
+    @Override
+    public void allToAll(ByteBuffer send, int[] sendSizes, ByteBuffer receive, int[] receiveSizes) throws Exception {
+      sent[rank] = Arrays.stream(sendSizes).mapToObj(size -> next(send, size)).toArray(byte[][]::new);
+      receive(receive);
+    }
+  }
+
+  static float[] trained(Communicator ranks) {
+    TrainOptions options = new TrainOptions().perDeviceTrainBatchSize(1).gradientAccumulationSteps(ranks == null ? 4 : 2)
+        .learningRate(1e-3).threads(1);
+    try (Model model = Model.open(LLAMA);
+        Dataset dataset = Dataset.open(model, PAIRS, options);
+        Trainer trainer = ranks == null ? Trainer.create(model, dataset, options)
+            : Trainer.createDistributed(ranks, model, null, dataset, null, options)) {
+      trainer.step();
+      trainer.step();
+      return trainer.parameterValues();
+    }
+  }
+
+  static void ranksEndInTheSameBits() throws InterruptedException {
+    float[] alone = trained(null);
+    byte[][][] sent = new byte[2][][];
+    CyclicBarrier barrier = new CyclicBarrier(2);
+    float[][] together = new float[2][];
+    List<Thread> threads = new ArrayList<>();
+    for (int i = 0; i < 2; i++) {
+      int rank = i;
+      threads.add(new Thread(() -> {
+        try (Communicator ranks = Communicator.of(new Threads(rank, sent, barrier))) {
+          check(ranks.rank() == rank && ranks.size() == 2, "ranks");
+          refused(DpoException.UNSUPPORTED, "cannot", () -> ranks.abort(3));
+          together[rank] = trained(ranks);
+        }
+      }));
+      threads.get(i).start();
+    }
+    for (Thread thread : threads) {
+      thread.join();
+    }
+    check(Arrays.equals(together[0], alone) && Arrays.equals(together[1], alone), "two ranks end in the bits of one");
+
+    Collectives broken = new Collectives() {
+      @Override
+      public int rank() {
+        return 1;
+      }
+
+      @Override
+      public int size() {
+        return 2;
+      }
+
+      @Override
+      public String name() {
+        return "a broken engine";
+      }
+
+      @Override
+      public void allGather(ByteBuffer send, ByteBuffer receive, int[] sizes) {
+        throw new IllegalStateException("the cable is out");
+      }
+
+      @Override
+      public void allToAll(ByteBuffer send, int[] sendSizes, ByteBuffer receive, int[] receiveSizes) {}
+    };
+    try (Communicator lost = Communicator.of(broken)) {
+      refused(DpoException.IO, "the cable is out", () -> trained(lost));
+    }
+    refused(DpoException.INVALID_ARGUMENT, "rank 2", () -> Communicator.of(new Threads(2, sent, barrier)));
+    refused(DpoException.IO, "/no/plug-in.so", () -> Communicator.mpi("/no/plug-in.so", 60));
+  }
+
   static void learnsFromFeedback(Path directory) {
     String file = directory.resolve("feedback.jsonl").toString();
     String adapters = directory.resolve("adapters").toString();
@@ -388,6 +523,8 @@ public class LibdpoTest {
       ownLoss();
       rewards();
       waits();
+      otherData(directory);
+      ranksEndInTheSameBits();
       learnsFromFeedback(directory);
       collects();
     } catch (Throwable error) {

@@ -9,36 +9,47 @@ final class Callback {
   private final Consumer<Token> onToken;
   private final RewardFunction reward;
   private final Consumer<float[]> reduce;
+  private final Consumer<Reading> onReading;
   private Throwable thrown;
 
   private Callback(
-      Consumer<Event> onEvent, Consumer<Token> onToken, RewardFunction reward, Consumer<float[]> reduce) {
+      Consumer<Event> onEvent, Consumer<Token> onToken, RewardFunction reward, Consumer<float[]> reduce,
+      Consumer<Reading> onReading) {
     this.onEvent = onEvent;
     this.onToken = onToken;
     this.reward = reward;
     this.reduce = reduce;
+    this.onReading = onReading;
   }
 
   static Callback ofEvents(Consumer<Event> function) {
-    return function == null ? null : new Callback(function, null, null, null);
+    return function == null ? null : new Callback(function, null, null, null, null);
   }
 
   static Callback ofTokens(Consumer<Token> function) {
-    return function == null ? null : new Callback(null, function, null, null);
+    return function == null ? null : new Callback(null, function, null, null, null);
   }
 
   static Callback ofAnswers(RewardFunction function) {
-    return new Callback(null, null, function, null);
+    return new Callback(null, null, function, null, null);
   }
 
   static Callback ofGradients(Consumer<float[]> function) {
-    return function == null ? null : new Callback(null, null, null, function);
+    return function == null ? null : new Callback(null, null, null, function, null);
+  }
+
+  static Callback ofReading(Consumer<Reading> function) {
+    return function == null ? null : new Callback(null, null, null, null, function);
   }
 
   /** Called by native code; false stops. */
   private boolean event(int kind, byte[] text, long done, long total, double[] metrics, byte[] json) {
     return call(() -> onEvent.accept(
         new Event(Event.Kind.of(kind), Native.text(text), done, total, Metrics.of(metrics, Native.text(json)))));
+  }
+
+  private boolean reading(byte[] phase, long done, long total, long rows) {
+    return call(() -> onReading.accept(new Reading(Native.text(phase), done, total, rows)));
   }
 
   private boolean token(long prompt, long completion, int token, byte[] text) {

@@ -1,6 +1,7 @@
 package libdpo;
 
 import java.util.List;
+import java.util.function.Consumer;
 
 /** Rows to train on, read and tokenised. `options` may be null. */
 public final class Dataset extends Handle {
@@ -8,9 +9,19 @@ public final class Dataset extends Handle {
     super(Native.DATASET, pointer);
   }
 
-  /** A file of JSON lines. */
+  /** A file or directory: JSON lines, or what else docs/data.md tells of. */
   public static Dataset open(Model model, String path, TrainOptions options) {
     return new Dataset(Native.datasetOpen(model, Native.utf8(path), Options.given("training", options)));
+  }
+
+  /** Several files or directories, one after the other. `onReading` may be null; what it throws ends the reading, which throws it. */
+  public static Dataset openAll(Model model, List<String> paths, TrainOptions options, Consumer<Reading> onReading) {
+    Callback callback = Callback.ofReading(onReading);
+    long[] made = {0};
+    Callback.during(
+        () -> made[0] = Native.datasetOpenAll(model, Native.utf8(paths), Options.given("training", options), callback),
+        callback);
+    return new Dataset(made[0]);
   }
 
   /** JSON lines in memory. */

@@ -11,6 +11,7 @@ final class Native {
   static final int TRAINER = 3;
   static final int CLASSIFIER = 5;
   static final int FEEDBACK = 6;
+  static final int COMMUNICATOR = 8;
   static final int STEP = 0;
   static final int EVALUATE = 1;
   static final int APPLY = 2;
@@ -147,6 +148,8 @@ final class Native {
 
   static native long datasetOpen(Model model, byte[] path, byte[][] options);
 
+  static native long datasetOpenAll(Model model, byte[][] paths, byte[][] options, Callback callback);
+
   static native long datasetOfJsonLines(Model model, byte[] rows, byte[][] options);
 
   static native long datasetOfPairs(
@@ -167,6 +170,17 @@ final class Native {
   static native long trainerCreate(
       Model model, Model reference, Dataset dataset, Dataset evaluation, byte[][] options);
 
+  static native long trainerCreateDistributed(
+      Communicator ranks, Model model, Model reference, Dataset dataset, Dataset evaluation, byte[][] options);
+
+  static native long communicatorMpi(byte[] plugin, double timeout);
+
+  static native long communicatorOf(int rank, int size, byte[] name, Engine engine);
+
+  static native int[] communicatorRanks(Communicator communicator);
+
+  static native void communicatorAbort(Communicator communicator, int exitStatus);
+
   static native byte[] trainerPlan(Trainer trainer);
 
   static native byte[] trainerLastMetrics(Trainer trainer);
@@ -183,6 +197,13 @@ final class Native {
       Trainer trainer, byte[] directory, byte[] resume, Callback callback, Callback reward, Callback reduce);
 
   static native void trainerMeasure(Trainer trainer, int what, double[] metrics, Callback reward, Callback reduce);
+
+  static native void trainerEvaluateData(
+      Trainer trainer, Dataset dataset, double[] metrics, Callback reward, Callback reduce);
+
+  static native void trainerScoreData(
+      Trainer trainer, Dataset dataset, double[] policyChosen, double[] policyRejected, double[] referenceChosen,
+      double[] referenceRejected, Callback reward, Callback reduce);
 
   static native void trainerForward(
       Trainer trainer, int[] rows, double[] policyChosen, double[] policyRejected, double[] referenceChosen,

@@ -24,6 +24,16 @@ public final class Trainer extends Handle {
         Native.trainerCreate(model, reference, dataset, evaluation, Options.given("training", options)));
   }
 
+  /**
+   * For one of several ranks: all of them make it, and call its methods in the same order. An error of one is thrown on all.
+   * `reference`, `evaluation` and `options` may be null.
+   */
+  public static Trainer createDistributed(
+      Communicator ranks, Model model, Model reference, Dataset dataset, Dataset evaluation, TrainOptions options) {
+    return new Trainer(Native.trainerCreateDistributed(
+        ranks, model, reference, dataset, evaluation, Options.given("training", options)));
+  }
+
   /** Steps, tokens and memory by part, as JSON. */
   public String plan() {
     return Native.text(Native.trainerPlan(this));
@@ -76,6 +86,25 @@ public final class Trainer extends Handle {
 
   public Metrics evaluate() {
     return measured(Native.EVALUATE);
+  }
+
+  /** Metrics of another data set than the trainer's own, read with the options of this trainer. */
+  public Metrics evaluate(Dataset dataset) {
+    double[] metrics = new double[Native.METRICS];
+    Callback.during(() -> Native.trainerEvaluateData(this, dataset, metrics, reward, reduce), reward, reduce);
+    return Metrics.of(metrics, lastMetrics());
+  }
+
+  /** Log-probs of every row of a data set now; of a reward model its scores. No backward can follow. */
+  public ForwardLogps score(Dataset dataset) {
+    int count = Math.toIntExact(dataset.info().rows());
+    ForwardLogps out = new ForwardLogps(new double[count], new double[count], new double[count], new double[count]);
+    Callback.during(
+        () -> Native.trainerScoreData(
+            this, dataset, out.policyChosen(), out.policyRejected(), out.referenceChosen(), out.referenceRejected(), reward,
+            reduce),
+        reward, reduce);
+    return out;
   }
 
   /** Log-probs of chosen rows, for a loss of your own: then backward and apply. */

@@ -6,6 +6,7 @@
 #include <dpo.h>
 #include <jni.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +16,9 @@
 static jclass native_class, bytes_class, objects_class;
 static jfieldID pointer_field;
 static jmethodID make_failure, make_completion, make_model_info, make_dataset_info, make_parameter;
-static jmethodID call_event, call_token, call_answers, call_gradients;
+static jmethodID call_event, call_token, call_answers, call_gradients, call_reading;
+static jmethodID call_all_gather, call_all_to_all, call_abort;
+static JavaVM *virtual_machine;
 
 JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *machine, void *reserved) {
     (void)reserved;
@@ -23,8 +26,9 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *machine, void *reserved) {
     if ((*machine)->GetEnv(machine, (void **)&env, JNI_VERSION_10) != JNI_OK) return JNI_ERR;
     jclass native = (*env)->FindClass(env, "libdpo/Native"), bytes = (*env)->FindClass(env, "[B");
     jclass objects = (*env)->FindClass(env, "[Ljava/lang/Object;"), handle = (*env)->FindClass(env, "libdpo/Handle");
-    jclass callback = (*env)->FindClass(env, "libdpo/Callback");
-    if (!native || !bytes || !objects || !handle || !callback) return JNI_ERR;
+    jclass callback = (*env)->FindClass(env, "libdpo/Callback"), engine = (*env)->FindClass(env, "libdpo/Engine");
+    if (!native || !bytes || !objects || !handle || !callback || !engine) return JNI_ERR;
+    virtual_machine = machine;
     native_class = (*env)->NewGlobalRef(env, native);
     bytes_class = (*env)->NewGlobalRef(env, bytes);
     objects_class = (*env)->NewGlobalRef(env, objects);
@@ -38,6 +42,11 @@ JNIEXPORT jint JNICALL JNI_OnLoad(JavaVM *machine, void *reserved) {
     call_token = (*env)->GetMethodID(env, callback, "token", "(JJI[B)Z");
     call_answers = (*env)->GetMethodID(env, callback, "answers", "([[B[[B[I[I[D)Z");
     call_gradients = (*env)->GetMethodID(env, callback, "gradients", "([F)Z");
+    call_reading = (*env)->GetMethodID(env, callback, "reading", "([BJJJ)Z");
+    call_all_gather = (*env)->GetMethodID(env, engine, "allGather", "(Ljava/nio/ByteBuffer;Ljava/nio/ByteBuffer;[I)[B");
+    call_all_to_all =
+        (*env)->GetMethodID(env, engine, "allToAll", "(Ljava/nio/ByteBuffer;[ILjava/nio/ByteBuffer;[I)[B");
+    call_abort = (*env)->GetMethodID(env, engine, "abort", "(I)V");
     return (*env)->ExceptionCheck(env) ? JNI_ERR : JNI_VERSION_10;
 }
 
@@ -295,6 +304,20 @@ static int32_t on_token(size_t prompt, size_t completion, int32_t token, const c
     return stop;
 }
 
+static int32_t on_reading(const char *phase, uint64_t done, uint64_t total, uint64_t rows, void *user_data) {
+    listener *own = user_data;
+    JNIEnv *env = own->env;
+    if ((*env)->PushLocalFrame(env, 4)) return go_on(env, JNI_FALSE);
+    jbyteArray bytes = new_text(env, phase);
+    jboolean answer = JNI_FALSE;
+    if (!(*env)->ExceptionCheck(env))
+        answer =
+            (*env)->CallBooleanMethod(env, own->callback, call_reading, bytes, (jlong)done, (jlong)total, (jlong)rows);
+    int32_t stop = go_on(env, answer);
+    (*env)->PopLocalFrame(env, NULL);
+    return stop;
+}
+
 static jobjectArray new_texts(JNIEnv *env, const char *const *list, size_t count) {
     jobjectArray array = (*env)->NewObjectArray(env, (jsize)count, bytes_class, NULL);
     for (size_t i = 0; array && i < count; i++) {
@@ -343,6 +366,114 @@ static int32_t on_gradients(float *gradients, size_t count, void *user_data) {
     return stop;
 }
 
+/* ------------------------------------------------------------------------------------------------------ collectives */
+
+/* A host's engine, which the library calls from threads of its own: each call attaches its thread to the machine. */
+typedef struct engine {
+    jobject object; /* a libdpo.Engine */
+    int32_t rank, size;
+    char failure[512];
+} engine;
+
+/* NULL where the machine takes no more threads, or has ended. */
+static JNIEnv *attach(int *attached) {
+    JNIEnv *env = NULL;
+    *attached = 0;
+    if ((*virtual_machine)->GetEnv(virtual_machine, (void **)&env, JNI_VERSION_10) == JNI_OK) return env;
+    if ((*virtual_machine)->AttachCurrentThreadAsDaemon(virtual_machine, (void **)&env, NULL) != JNI_OK) return NULL;
+    *attached = 1;
+    return env;
+}
+
+static void detach(int attached) {
+    if (attached) (*virtual_machine)->DetachCurrentThread(virtual_machine);
+}
+
+static size_t total_of(const size_t *sizes, int32_t count) { return sum(sizes, (size_t)count); }
+
+static jobject new_buffer(JNIEnv *env, const void *memory, size_t size) {
+    static char nothing[1];
+    return (*env)->NewDirectByteBuffer(env, size ? (void *)memory : nothing, (jlong)size);
+}
+
+/* A call moves at most 1 GiB, so that sizes are Java's. */
+static jintArray new_sizes(JNIEnv *env, const size_t *sizes, int32_t count) {
+    jintArray array = (*env)->NewIntArray(env, count);
+    for (int32_t i = 0; array && i < count; i++) {
+        jint size = (jint)sizes[i];
+        (*env)->SetIntArrayRegion(env, array, i, 1, &size);
+    }
+    return array;
+}
+
+static void fail_engine(engine *own, const char *sentence) {
+    snprintf(own->failure, sizeof own->failure, "%s", sentence);
+}
+
+/* `receive_sizes` is NULL for an all_gather. */
+static int32_t collect(engine *own, const void *send, size_t sent, const size_t *send_sizes, void *receive,
+                       const size_t *receive_sizes) {
+    int attached;
+    JNIEnv *env = attach(&attached);
+    fail_engine(own, "a thread cannot be attached to the Java machine");
+    if (!env) return 1;
+    int32_t status = 1;
+    if (!(*env)->PushLocalFrame(env, 8)) {
+        fail_engine(own, "out of memory");
+        jobject out = new_buffer(env, send, sent);
+        jobject in = new_buffer(env, receive, total_of(receive_sizes ? receive_sizes : send_sizes, own->size));
+        jintArray sizes = new_sizes(env, send_sizes, own->size);
+        jintArray others = receive_sizes ? new_sizes(env, receive_sizes, own->size) : NULL;
+        jbyteArray failure = NULL;
+        if (!(*env)->ExceptionCheck(env)) {
+            failure = receive_sizes
+                          ? (*env)->CallObjectMethod(env, own->object, call_all_to_all, out, sizes, in, others)
+                          : (*env)->CallObjectMethod(env, own->object, call_all_gather, out, in, sizes);
+            status = failure || (*env)->ExceptionCheck(env);
+        }
+        (*env)->ExceptionClear(env);
+        if (failure) {
+            jsize size = (*env)->GetArrayLength(env, failure), most = (jsize)sizeof own->failure - 1;
+            memset(own->failure, 0, sizeof own->failure);
+            (*env)->GetByteArrayRegion(env, failure, 0, size < most ? size : most, (jbyte *)own->failure);
+        }
+        (*env)->PopLocalFrame(env, NULL);
+    }
+    detach(attached);
+    return status;
+}
+
+static int32_t all_gather(void *context, const void *send, void *receive, const size_t *sizes) {
+    engine *own = context;
+    return collect(own, send, sizes[own->rank], sizes, receive, NULL);
+}
+
+static int32_t all_to_all(void *context, const void *send, const size_t *send_sizes, void *receive,
+                          const size_t *receive_sizes) {
+    engine *own = context;
+    return collect(own, send, total_of(send_sizes, own->size), send_sizes, receive, receive_sizes);
+}
+
+static const char *engine_error(void *context) { return ((engine *)context)->failure; }
+
+static void abort_ranks(void *context, int32_t exit_status) {
+    int attached;
+    JNIEnv *env = attach(&attached);
+    if (!env) return;
+    (*env)->CallVoidMethod(env, ((engine *)context)->object, call_abort, exit_status);
+    (*env)->ExceptionClear(env);
+    detach(attached);
+}
+
+static void release_engine(void *context, int32_t healthy) {
+    (void)healthy;
+    int attached;
+    JNIEnv *env = attach(&attached);
+    if (env) (*env)->DeleteGlobalRef(env, ((engine *)context)->object);
+    if (env) detach(attached);
+    free(context);
+}
+
 /* -------------------------------------------------------------------------------------------------------- functions */
 
 #define BEGIN                                                                                                          \
@@ -363,6 +494,7 @@ NATIVE(void, release)(ARGUMENTS, jint kind, jlong pointer) {
     case 3: dpo_trainer_release(released); break;
     case 5: dpo_classifier_release(released); break;
     case 6: dpo_feedback_release(released); break;
+    case 8: dpo_communicator_release(released); break;
     default: break;
     }
 }
@@ -764,6 +896,15 @@ NATIVE(jlong, datasetOpen)(ARGUMENTS, jobject model, jbyteArray path, jobjectArr
     return take_handle(&c, status, dataset);
 }
 
+NATIVE(jlong, datasetOpenAll)(ARGUMENTS, jobject model, jobjectArray paths, jobjectArray given, jobject callback) {
+    BEGIN;
+    listener own = {env, callback};
+    dpo_dataset *dataset = NULL;
+    int32_t status = dpo_dataset_open(handle(&c, model), texts(&c, paths), length(&c, paths), options(&c, 0, given),
+                                      callback ? on_reading : NULL, &own, &dataset);
+    return take_handle(&c, status, dataset);
+}
+
 NATIVE(jlong, datasetOfJsonLines)(ARGUMENTS, jobject model, jbyteArray rows, jobjectArray given) {
     BEGIN;
     dpo_dataset *dataset = NULL;
@@ -860,6 +1001,68 @@ NATIVE(jlong, trainerCreate)(ARGUMENTS, jobject model, jobject reference, jobjec
     return take_handle(&c, status, trainer);
 }
 
+NATIVE(jlong, trainerCreateDistributed)(ARGUMENTS, jobject ranks, jobject model, jobject reference, jobject dataset,
+                                        jobject evaluation, jobjectArray given) {
+    BEGIN;
+    dpo_trainer *trainer = NULL;
+    int32_t status =
+        dpo_trainer_create_distributed(handle(&c, ranks), handle(&c, model), handle(&c, reference), handle(&c, dataset),
+                                       handle(&c, evaluation), options(&c, 0, given), &trainer);
+    return take_handle(&c, status, trainer);
+}
+
+NATIVE(jlong, communicatorMpi)(ARGUMENTS, jbyteArray plugin, jdouble timeout) {
+    BEGIN;
+    dpo_communicator *made = NULL;
+    int32_t status = dpo_communicator_open_mpi(text(&c, plugin), timeout, &made);
+    return take_handle(&c, status, made);
+}
+
+NATIVE(jlong, communicatorOf)(ARGUMENTS, jint rank, jint size, jbyteArray name, jobject object) {
+    BEGIN;
+    dpo_communicator *made = NULL;
+    engine *own = calloc(1, sizeof *own);
+    int32_t status = DPO_ERROR_MEMORY;
+    if (own && (own->object = (*env)->NewGlobalRef(env, object))) {
+        own->rank = rank;
+        own->size = size;
+        dpo_collectives functions = {
+            .struct_size = sizeof functions,
+            .version = DPO_COLLECTIVES_VERSION,
+            .rank = rank,
+            .size = size,
+            .name = text(&c, name),
+            .context = own,
+            .all_gather = all_gather,
+            .all_to_all = all_to_all,
+            .last_error = engine_error,
+            .abort = abort_ranks,
+            .release = release_engine,
+        };
+        status = dpo_communicator_create(&functions, &made);
+    } else {
+        fail(&c, DPO_ERROR_MEMORY, "out of memory");
+    }
+    if (status && own && own->object) (*env)->DeleteGlobalRef(env, own->object);
+    if (status) free(own);
+    return take_handle(&c, status, made);
+}
+
+NATIVE(jintArray, communicatorRanks)(ARGUMENTS, jobject communicator) {
+    BEGIN;
+    jint ranks[2] = {0, 0};
+    int32_t status = dpo_communicator_ranks(handle(&c, communicator), &ranks[0], &ranks[1]);
+    jintArray array = status ? NULL : (*env)->NewIntArray(env, 2);
+    if (array) (*env)->SetIntArrayRegion(env, array, 0, 2, ranks);
+    end(&c, status);
+    return array;
+}
+
+NATIVE(void, communicatorAbort)(ARGUMENTS, jobject communicator, jint exit_status) {
+    BEGIN;
+    end(&c, dpo_communicator_abort(handle(&c, communicator), exit_status));
+}
+
 NATIVE(jbyteArray, trainerPlan)(ARGUMENTS, jobject trainer) {
     BEGIN;
     char *json = NULL;
@@ -924,6 +1127,36 @@ NATIVE(void, trainerMeasure)(ARGUMENTS, jobject trainer, jint what, jdoubleArray
     listen_to(before);
     flatten(&out, numbers);
     if (!status) give_doubles(&c, metrics, numbers);
+    end(&c, status);
+}
+
+NATIVE(void, trainerEvaluateData)(ARGUMENTS, jobject trainer, jobject dataset, jdoubleArray metrics, jobject reward,
+                                  jobject reduce) {
+    BEGIN;
+    dpo_metrics out = {.struct_size = sizeof out};
+    double numbers[METRICS];
+    listeners before = listen_to((listeners){env, reward, reduce});
+    int32_t status = dpo_trainer_evaluate_data(handle(&c, trainer), handle(&c, dataset), &out);
+    listen_to(before);
+    flatten(&out, numbers);
+    if (!status) give_doubles(&c, metrics, numbers);
+    end(&c, status);
+}
+
+NATIVE(void, trainerScoreData)(ARGUMENTS, jobject trainer, jobject dataset, jdoubleArray policy_chosen,
+                               jdoubleArray policy_rejected, jdoubleArray reference_chosen,
+                               jdoubleArray reference_rejected, jobject reward, jobject reduce) {
+    BEGIN;
+    const jdoubleArray arrays[4] = {policy_chosen, policy_rejected, reference_chosen, reference_rejected};
+    size_t count = length(&c, policy_chosen);
+    double *out[4];
+    for (int i = 0; i < 4; i++) out[i] = keep(&c, count * sizeof(double));
+    listeners before = listen_to((listeners){env, reward, reduce});
+    int32_t status = c.status ? c.status
+                              : dpo_trainer_score_data(handle(&c, trainer), handle(&c, dataset), count, out[0], out[1],
+                                                       out[2], out[3]);
+    listen_to(before);
+    for (int i = 0; !status && i < 4; i++) give_doubles(&c, arrays[i], out[i]);
     end(&c, status);
 }
 

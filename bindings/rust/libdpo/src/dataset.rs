@@ -1,10 +1,11 @@
 use crate::error::{check, invalid, Result};
 use crate::model::Model;
-use crate::native::{c_path, Handle, OptionsHandle, Texts};
+use crate::native::{borrowed_text, c_path, Callback, Handle, OptionsHandle, Texts};
 use crate::options::TrainOptions;
 use libdpo_sys as sys;
 use std::mem::{size_of, zeroed};
-use std::os::raw::c_char;
+use std::ops::ControlFlow;
+use std::os::raw::{c_char, c_void};
 use std::path::Path;
 
 /// Rows to train on, tokenised for the method and `max_length` of the options that they were read with.
@@ -24,6 +25,17 @@ pub struct PairIds<'a> {
     pub prompt: &'a [i32],
     pub chosen: &'a [i32],
     pub rejected: &'a [i32],
+}
+
+/// How far rows were read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// `tokenising` and others.
+    pub phase: String,
+    /// Bytes; 0 where they are unknown.
+    pub done: u64,
+    pub total: u64,
+    pub rows: u64,
 }
 
 /// What a data set holds.
@@ -47,11 +59,50 @@ pub struct DatasetInfo {
 }
 
 impl Dataset {
-    /// Rows of a JSON-lines file.
+    /// Rows of a file or directory: JSON lines, or what else docs/data.md tells of.
     pub fn open(model: &Model, path: impl AsRef<Path>, options: &TrainOptions) -> Result<Dataset> {
         let path = c_path(path.as_ref())?;
         let native = OptionsHandle::new(options)?;
         Dataset::new(|out| unsafe { sys::dpo_dataset_open_jsonl(model.0.get(), path.as_ptr(), native.get(), out) })
+    }
+
+    /// Rows of several files or directories, one after the other. `on_reading` is told how far they were read; `Break` ends the
+    /// reading with [`Status::Cancelled`](crate::Status::Cancelled).
+    pub fn open_all<P: AsRef<Path>, F: FnMut(Reading) -> ControlFlow<()>>(
+        model: &Model,
+        paths: &[P],
+        options: &TrainOptions,
+        on_reading: F,
+    ) -> Result<Dataset> {
+        unsafe extern "C" fn call<F: FnMut(Reading) -> ControlFlow<()>>(
+            phase: *const c_char,
+            done: u64,
+            total: u64,
+            rows: u64,
+            user_data: *mut c_void,
+        ) -> i32 {
+            Callback::<F>::call(user_data, |on_reading| {
+                on_reading(Reading { phase: borrowed_text(phase), done, total, rows })
+            })
+        }
+        let paths = paths.iter().map(|path| c_path(path.as_ref())).collect::<Result<Vec<_>>>()?;
+        let pointers: Vec<_> = paths.iter().map(|path| path.as_ptr()).collect();
+        let native = OptionsHandle::new(options)?;
+        let mut callback = Callback::new(on_reading);
+        let user_data = callback.user_data();
+        let result = Dataset::new(|out| unsafe {
+            sys::dpo_dataset_open(
+                model.0.get(),
+                pointers.as_ptr(),
+                pointers.len(),
+                native.get(),
+                Some(call::<F>),
+                user_data,
+                out,
+            )
+        });
+        callback.resume();
+        result
     }
 
     /// The same from JSON lines in memory.

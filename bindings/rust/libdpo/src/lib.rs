@@ -8,6 +8,7 @@
 //! library's default. JSON is text, to be read with the crate that you use.
 
 mod classifier;
+mod communicator;
 mod dataset;
 mod error;
 mod feedback;
@@ -20,7 +21,8 @@ mod options;
 mod trainer;
 
 pub use classifier::Classifier;
-pub use dataset::{Dataset, DatasetInfo, Pair, PairIds};
+pub use communicator::{Collectives, Communicator};
+pub use dataset::{Dataset, DatasetInfo, Pair, PairIds, Reading};
 pub use error::{Error, Result, Status};
 pub use feedback::{Feedback, FeedbackResult, Outcome};
 pub use files::{create_model, export, export_check, inspect, train_tokenizer, ExportFormat};

@@ -1,4 +1,5 @@
 use crate::classifier::Classifier;
+use crate::communicator::Communicator;
 use crate::dataset::Dataset;
 use crate::error::{check, Result};
 use crate::model::Model;
@@ -180,13 +181,25 @@ pub enum Resume {
     From(PathBuf),
 }
 
-/// Log-probs of rows of the data set under policy and reference.
+/// Log-probs of rows of a data set under policy and reference.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Forward {
     pub policy_chosen: Vec<f64>,
     pub policy_rejected: Vec<f64>,
     pub reference_chosen: Vec<f64>,
     pub reference_rejected: Vec<f64>,
+}
+
+impl Forward {
+    fn of(rows: usize) -> Forward {
+        let zeros = vec![0.0; rows];
+        Forward {
+            policy_chosen: zeros.clone(),
+            policy_rejected: zeros.clone(),
+            reference_chosen: zeros.clone(),
+            reference_rejected: zeros,
+        }
+    }
 }
 
 /// Where a parameter lies in the flat values and gradients.
@@ -212,6 +225,31 @@ impl Trainer {
         let native = OptionsHandle::new(options)?;
         let handle = Handle::new(sys::dpo_trainer_release, |out| unsafe {
             sys::dpo_trainer_create(
+                model.0.get(),
+                reference.map_or(ptr::null_mut(), |model| model.0.get()),
+                dataset.0.get(),
+                evaluation.map_or(ptr::null_mut(), |dataset| dataset.0.get()),
+                native.get(),
+                out,
+            )
+        })?;
+        Ok(Trainer { handle: Arc::new(handle), reward: None, reduce: None })
+    }
+
+    /// The trainer of one of several ranks: all of them make it, and call its methods in the same order. An error of one is given
+    /// on all.
+    pub fn distributed(
+        ranks: &Communicator,
+        model: &Model,
+        reference: Option<&Model>,
+        dataset: &Dataset,
+        evaluation: Option<&Dataset>,
+        options: &TrainOptions,
+    ) -> Result<Trainer> {
+        let native = OptionsHandle::new(options)?;
+        let handle = Handle::new(sys::dpo_trainer_release, |out| unsafe {
+            sys::dpo_trainer_create_distributed(
+                ranks.0.get(),
                 model.0.get(),
                 reference.map_or(ptr::null_mut(), |model| model.0.get()),
                 dataset.0.get(),
@@ -283,6 +321,32 @@ impl Trainer {
         result
     }
 
+    /// The same of another data set, read with the options of this trainer.
+    pub fn evaluate_data(&mut self, dataset: &Dataset) -> Result<Metrics> {
+        let result =
+            Metrics::take(|metrics| unsafe { sys::dpo_trainer_evaluate_data(self.get(), dataset.0.get(), metrics) });
+        self.resume();
+        result
+    }
+
+    /// Log-probs of every row of a data set now; of a reward model its scores. No [`Trainer::backward`] can follow.
+    pub fn score_data(&mut self, dataset: &Dataset) -> Result<Forward> {
+        let rows = dataset.info()?.rows as usize;
+        let mut result = Forward::of(rows);
+        check(unsafe {
+            sys::dpo_trainer_score_data(
+                self.get(),
+                dataset.0.get(),
+                rows,
+                result.policy_chosen.as_mut_ptr(),
+                result.policy_rejected.as_mut_ptr(),
+                result.reference_chosen.as_mut_ptr(),
+                result.reference_rejected.as_mut_ptr(),
+            )
+        })?;
+        Ok(result)
+    }
+
     /// Lets panics of the reward and reduce closures go on.
     fn resume(&mut self) {
         if let Some(reward) = &mut self.reward {
@@ -297,13 +361,7 @@ impl Trainer {
 
     /// Log-probs of rows of the data set, to be followed by your own loss and [`Trainer::backward`].
     pub fn forward(&mut self, rows: &[usize]) -> Result<Forward> {
-        let zeros = vec![0.0; rows.len()];
-        let mut result = Forward {
-            policy_chosen: zeros.clone(),
-            policy_rejected: zeros.clone(),
-            reference_chosen: zeros.clone(),
-            reference_rejected: zeros,
-        };
+        let mut result = Forward::of(rows.len());
         check(unsafe {
             sys::dpo_trainer_forward(
                 self.get(),

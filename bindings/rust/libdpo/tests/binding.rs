@@ -6,6 +6,7 @@ use std::ops::ControlFlow;
 use std::panic::{catch_unwind, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 use std::{env, fs, thread};
 
@@ -427,6 +428,7 @@ fn handles_cross_threads() {
         true
     }
     assert!(send::<Model>() && sync::<Model>() && send::<Trainer>() && send::<Canceller>() && sync::<Canceller>());
+    assert!(send::<Communicator>() && sync::<Communicator>());
     assert!(send::<Feedback>() && sync::<Feedback>() && send::<Dataset>() && sync::<Dataset>());
     assert!(send::<Classifier>() && sync::<Classifier>() && send::<Completions>() && sync::<Completions>());
     assert!(send::<Error>() && sync::<Error>());
@@ -490,6 +492,154 @@ fn evaluation_and_files() {
     assert!(json.contains("\"survives\""), "{json}");
     let error = export(&adapter, ExportFormat::GgufLora, &output, &ExportOptions::default()).err().unwrap();
     assert!(error.message.contains("adapter.gguf"), "{error}");
+}
+
+#[test]
+fn other_data_is_evaluated_and_scored() {
+    let scratch = Scratch::new("data");
+    let (model, options, pairs) = (model(), lora(), fixture("data/pairs.jsonl"));
+    let extra = scratch.0.join("own.csv");
+    fs::write(&extra, "prompt,chosen,rejected\nA, good, bad\nB, fine, no\n").unwrap();
+    let mut read = Vec::new();
+    let both = Dataset::open_all(&model, &[&pairs, &extra], &options, |reading| {
+        read.push(reading);
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    let one = Dataset::open(&model, &pairs, &options).unwrap();
+    let own = Dataset::open_all(&model, &[&extra], &options, |_| ControlFlow::Continue(())).unwrap();
+    assert_eq!(both.info().unwrap().rows, one.info().unwrap().rows + 2);
+    assert!(read.last().is_some_and(|reading| reading.rows > 0 && !reading.phase.is_empty()), "{read:?}");
+    let stopped = Dataset::open_all(&model, &[&pairs], &options, |_| ControlFlow::Break(())).err().unwrap();
+    assert_eq!(stopped.status, Status::Cancelled);
+    let panic = catch_unwind(AssertUnwindSafe(|| {
+        let _ = Dataset::open_all(&model, &[&pairs], &options, |_| panic!("the host's own"));
+    }));
+    assert_eq!(panic.unwrap_err().downcast_ref::<&str>(), Some(&"the host's own"));
+
+    let mut trainer = Trainer::new(&model, None, &one, Some(&one), &options).unwrap();
+    trainer.step().unwrap();
+    let loss = trainer.evaluate().unwrap().loss;
+    assert_eq!(trainer.evaluate_data(&one).unwrap().loss, loss);
+    assert_ne!(trainer.evaluate_data(&own).unwrap().loss, loss);
+    let scores = trainer.score_data(&own).unwrap();
+    let expected = model.score(&[("A", " good"), ("B", " fine")]).unwrap();
+    assert_eq!(scores.policy_rejected.len(), 2);
+    for (score, each) in scores.reference_chosen.iter().zip(&expected) {
+        near(*score, each.logp, 1e-4); // the reference is the model without an adapter
+    }
+}
+
+/// A place where ranks that are threads put where their bytes are, and take those of the others.
+struct Meeting {
+    sent: Mutex<Vec<Vec<Vec<u8>>>>,
+    barrier: Barrier,
+}
+
+struct Threads {
+    rank: usize,
+    place: Arc<Meeting>,
+}
+
+impl Threads {
+    /// `parts`: this rank's bytes for each rank. Gives those of each rank for this one.
+    fn exchange(&self, parts: Vec<Vec<u8>>) -> Vec<u8> {
+        self.place.sent.lock().unwrap()[self.rank] = parts;
+        self.place.barrier.wait();
+        let received = self.place.sent.lock().unwrap().iter().flat_map(|parts| parts[self.rank].clone()).collect();
+        self.place.barrier.wait();
+        received
+    }
+}
+
+impl Collectives for Threads {
+    fn all_gather(&self, send: &[u8], receive: &mut [u8], sizes: &[usize]) -> std::result::Result<(), String> {
+        receive.copy_from_slice(&self.exchange(vec![send.to_vec(); sizes.len()]));
+        Ok(())
+    }
+
+    fn all_to_all(
+        &self,
+        send: &[u8],
+        send_sizes: &[usize],
+        receive: &mut [u8],
+        _receive_sizes: &[usize],
+    ) -> std::result::Result<(), String> {
+        let mut rest = send;
+        let parts = send_sizes.iter().map(|size| {
+            let (part, after) = rest.split_at(*size);
+            rest = after;
+            part.to_vec()
+        });
+        receive.copy_from_slice(&self.exchange(parts.collect()));
+        Ok(())
+    }
+}
+
+struct Broken {
+    panics: bool,
+}
+
+impl Collectives for Broken {
+    fn all_gather(&self, _: &[u8], _: &mut [u8], _: &[usize]) -> std::result::Result<(), String> {
+        assert!(!self.panics, "the cable is out");
+        Err("the cable is out".into())
+    }
+
+    fn all_to_all(&self, _: &[u8], _: &[usize], _: &mut [u8], _: &[usize]) -> std::result::Result<(), String> {
+        Ok(())
+    }
+}
+
+fn trained(ranks: Option<&Communicator>) -> Result<Vec<f32>> {
+    let options = TrainOptions {
+        per_device_train_batch_size: Some(1),
+        gradient_accumulation_steps: Some(if ranks.is_some() { 2 } else { 4 }),
+        learning_rate: Some(1e-3),
+        threads: Some(1),
+        ..Default::default()
+    };
+    let model = Model::open(fixture("models/llama-tied"))?;
+    let dataset = Dataset::open(&model, fixture("data/pairs.jsonl"), &options)?;
+    let mut trainer = match ranks {
+        Some(ranks) => Trainer::distributed(ranks, &model, None, &dataset, None, &options)?,
+        None => Trainer::new(&model, None, &dataset, None, &options)?,
+    };
+    trainer.step()?;
+    trainer.step()?;
+    Ok(trainer.parameters()?.0.to_vec())
+}
+
+#[test]
+fn ranks_end_in_the_same_bits() {
+    let alone = trained(None).unwrap();
+    let place = Arc::new(Meeting { sent: Mutex::new(vec![Vec::new(); 2]), barrier: Barrier::new(2) });
+    let communicators: Vec<_> = (0..2)
+        .map(|rank| Communicator::new(rank, 2, "threads", Threads { rank, place: place.clone() }).unwrap())
+        .collect();
+    assert_eq!(communicators[1].ranks().unwrap(), (1, 2));
+    assert_eq!(communicators[0].abort(3).err().unwrap().status, Status::Unsupported);
+    thread::scope(|scope| {
+        let started: Vec<_> = communicators.iter().map(|ranks| scope.spawn(|| trained(Some(ranks)))).collect();
+        for thread in started {
+            assert!(thread.join().unwrap().unwrap() == alone);
+        }
+    });
+    drop(communicators);
+    assert_eq!(Arc::strong_count(&place), 1); // the library has let go of the engines
+
+    for panics in [false, true] {
+        let lost = Communicator::new(1, 2, "a broken engine", Broken { panics }).unwrap();
+        let error = trained(Some(&lost)).err().unwrap();
+        assert_eq!(error.status, Status::Io);
+        assert!(error.message.contains("the cable is out"), "{error}");
+    }
+    let engine = Threads { rank: 2, place: place.clone() };
+    assert_eq!(Communicator::new(2, 2, "threads", engine).err().unwrap().status, Status::InvalidArgument);
+    assert_eq!(Arc::strong_count(&place), 1);
+    let error = Communicator::mpi(Some(Path::new("/no/plug-in.so")), Duration::from_secs(60)).err().unwrap();
+    assert_eq!(error.status, Status::Io);
+    assert!(error.message.contains("/no/plug-in.so"), "{error}");
 }
 
 #[test]
