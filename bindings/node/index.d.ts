@@ -137,9 +137,24 @@ export interface DatasetInfo {
   longerIsChosen: number;
 }
 
+export interface Reading {
+  /** `tokenising` and others. */
+  phase: string;
+  /** Bytes; 0 where they are unknown. */
+  done: number;
+  total: number;
+  rows: number;
+}
+
 export class Dataset extends Handle {
-  /** JSON lines, read for the options' method. */
-  static open(model: Model, path: string, options?: TrainOptions): Promise<Dataset>;
+  /**
+   * Files or directories, one after the other, read for the options' method: JSON lines, or what else docs/data.md tells of.
+   * `onReading` is told how far they were read, a few times a second; what it throws ends the reading.
+   */
+  static open(
+    model: Model, paths: string | readonly string[], options?: TrainOptions,
+    how?: { onReading?: (reading: Reading) => void | Promise<void> },
+  ): Promise<Dataset>;
   /** Rows such as `{prompt, chosen, rejected}`: docs/data.md. */
   static fromRows(model: Model, rows: readonly object[], options?: TrainOptions): Promise<Dataset>;
   /** Token ids, the end-of-sequence token included where it shall count. */
@@ -203,10 +218,27 @@ export interface ForwardLogps {
   referenceRejected: Float64Array;
 }
 
+/** The ranks of a training: several processes that train one model together (docs/scaling.md). */
+export class Communicator extends Handle {
+  /**
+   * The processes that mpirun or srun started. `plugin`: the file of libdpo-mpi.so; by default the one beside libdpo.so, or where the
+   * loader finds it. `timeout`: seconds that a rank may keep the others waiting.
+   */
+  static mpi(options?: { plugin?: string | null; timeout?: number }): Promise<Communicator>;
+  /** Of this process, from 0. */
+  readonly rank: number;
+  readonly size: number;
+  /** Ends every rank, this one too. */
+  abort(exitStatus: number): void;
+}
+
 export class Trainer extends Handle {
-  /** `reference`: another model to compare with; by default the model as it was opened. */
+  /**
+   * `reference`: another model to compare with; by default the model as it was opened. `ranks`: where several processes train: all of
+   * them make the trainer, and call its methods in the same order.
+   */
   static create(what: {
-    model: Model; dataset: Dataset; reference?: Model; evaluation?: Dataset; options?: TrainOptions;
+    model: Model; dataset: Dataset; reference?: Model; evaluation?: Dataset; options?: TrainOptions; ranks?: Communicator;
   }): Promise<Trainer>;
   /** Steps, tokens, memory by part. */
   readonly plan: Json;
@@ -219,7 +251,10 @@ export class Trainer extends Handle {
    */
   run(directory: string, how?: Cancellable & { resume?: string | null; onEvent?: OnEvent }): Promise<void>;
   step(how?: Cancellable): Promise<Metrics>;
-  evaluate(how?: Cancellable): Promise<Metrics>;
+  /** Of the evaluation data set, or of another one that was read with the options of this trainer. */
+  evaluate(how?: Cancellable & { dataset?: Dataset }): Promise<Metrics>;
+  /** Log-probs of every row of a data set now; of a reward model its scores. No `backward` can follow. */
+  score(dataset: Dataset, how?: Cancellable): Promise<ForwardLogps>;
   /** Log-probs of chosen rows, for a loss of your own: then `backward` and `apply`. */
   forward(rows: readonly number[], how?: Cancellable): Promise<ForwardLogps>;
   backward(gradientChosen: Numbers, gradientRejected: Numbers): Promise<void>;

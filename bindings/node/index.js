@@ -85,6 +85,9 @@ function atOnce(object, name, ...args) {
   return now(name, own.external, ...args);
 }
 
+/** For calls that ask their callback also where there is none: a worker thread that is terminated stops them so. */
+const nothing = () => {};
+
 /** Runs body(ask) so that `signal` stops it by native[cancel], as a callback that throws does. */
 async function cancellable(object, { signal, callback, convert, cancel }, body) {
   signal?.throwIfAborted();
@@ -142,6 +145,10 @@ function makeAsker(callbacks, callback, convert) {
 function toEvent(event, callback) {
   if (event.metrics !== undefined) event.metrics = JSON.parse(event.metrics);
   return callback(event);
+}
+
+function toReading(reading, callback) {
+  return callback(reading);
 }
 
 function toToken(token, callback) {
@@ -252,7 +259,7 @@ class Model extends Handle {
   }
 
   async generate(prompts, options, { onToken, signal } = {}) {
-    return this.#call({ signal, callback: onToken, convert: toToken }, (ask) =>
+    return this.#call({ signal, callback: onToken ?? nothing, convert: toToken }, (ask) =>
       later('modelGenerate', external(this), prompts, ...given('generation', options), ask),
     );
   }
@@ -276,9 +283,14 @@ class Model extends Handle {
 class Dataset extends Handle {
   info = Object.freeze(now('datasetInfo', external(this)));
 
-  static async open(model, path, options) {
-    const args = [path, ...given('training', options)];
-    return new Dataset(await inTurn(model, () => later('datasetOpen', external(model), ...args)));
+  static async open(model, paths, options, { onReading = nothing } = {}) {
+    const asker = makeAsker(state(model).callbacks, onReading, toReading);
+    const args = [[paths].flat(), ...given('training', options), asker.ask];
+    try {
+      return new Dataset(await inTurn(model, () => later('datasetOpen', external(model), ...args)));
+    } finally {
+      asker.rethrow();
+    }
   }
 
   static async fromRows(model, rows, options) {
@@ -310,13 +322,32 @@ class Classifier extends Handle {
   }
 }
 
+/** A host's own engine is not here: it would have to answer while the main thread waits for it. */
+class Communicator extends Handle {
+  static async mpi({ plugin = null, timeout = 1800 } = {}) {
+    return new Communicator(await later('communicatorMpi', plugin, timeout));
+  }
+
+  get rank() {
+    return now('communicatorRanks', external(this)).rank;
+  }
+
+  get size() {
+    return now('communicatorRanks', external(this)).size;
+  }
+
+  abort(exitStatus) {
+    now('communicatorAbort', external(this), exitStatus);
+  }
+}
+
 class Trainer extends Handle {
   /** Functions that the trainer keeps; each knows what it threw, until the call that it stopped has ended. */
   #reward = null;
   #reduce = null;
 
-  static async create({ model, dataset, reference, evaluation, options }) {
-    const args = [...[model, reference, dataset, evaluation].map(external), ...given('training', options)];
+  static async create({ model, dataset, reference, evaluation, options, ranks }) {
+    const args = [...[model, reference, dataset, evaluation, ranks].map(external), ...given('training', options)];
     return new Trainer(await inTurn(model, () => later('trainerCreate', ...args)));
   }
 
@@ -344,7 +375,7 @@ class Trainer extends Handle {
   }
 
   async run(directory, { resume = null, onEvent, signal } = {}) {
-    return this.#call({ signal, callback: onEvent, convert: toEvent }, (ask) =>
+    return this.#call({ signal, callback: onEvent ?? nothing, convert: toEvent }, (ask) =>
       later('trainerRun', external(this), directory, resume, ask),
     );
   }
@@ -353,8 +384,13 @@ class Trainer extends Handle {
     return JSON.parse(await this.#call({ signal }, () => later('trainerStep', external(this))));
   }
 
-  async evaluate({ signal } = {}) {
-    return JSON.parse(await this.#call({ signal }, () => later('trainerEvaluate', external(this))));
+  async evaluate({ dataset, signal } = {}) {
+    const [name, ...args] = dataset ? ['trainerEvaluateData', external(dataset)] : ['trainerEvaluate'];
+    return JSON.parse(await this.#call({ signal }, () => later(name, external(this), ...args)));
+  }
+
+  async score(dataset, { signal } = {}) {
+    return this.#call({ signal }, () => later('trainerScoreData', external(this), external(dataset)));
   }
 
   async forward(rows, { signal } = {}) {
@@ -445,7 +481,7 @@ class Feedback extends Handle {
   }
 
   async train(model, directory, options, { onEvent, signal } = {}) {
-    const how = { signal, callback: onEvent, convert: toEvent, cancel: 'feedbackCancel' };
+    const how = { signal, callback: onEvent ?? nothing, convert: toEvent, cancel: 'feedbackCancel' };
     return cancellable(this, how, (ask) =>
       later('feedbackTrain', external(this), external(model), directory, ...given('feedback', options), ask),
     );
@@ -517,7 +553,7 @@ function describeOptions(kind) {
 
 module.exports = {
   version: native.version,
-  DpoError, Model, Dataset, Classifier, Trainer, Feedback,
+  DpoError, Model, Dataset, Classifier, Communicator, Trainer, Feedback,
   loss, rankedLoss, policyOptimum, policyRewards, policyDivergence, bradleyTerry, gae, ppoLoss,
   inspect, trainTokenizer, createModel, exportModel, checkExport, describeOptions,
 };

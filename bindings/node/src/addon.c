@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SLOTS = 6 };
 
@@ -288,6 +289,8 @@ struct question {
     pthread_cond_t changed;
     int answered;
     int stop;
+    int put;    /* the function of index.js has it */
+    int on_way; /* it is in the queue of the main thread */
     napi_value (*describe)(napi_env, const question *);
     const dpo_event *event;
     const dpo_answers *answers;
@@ -297,18 +300,52 @@ struct question {
     size_t prompt, completion;
     int32_t token;
     const char *text;
+    uint64_t done, total, rows;
 };
 
 /* Every question that waits, and whether Node ends: nobody answers any more then. */
 static pthread_mutex_t waiting_lock = PTHREAD_MUTEX_INITIALIZER;
 static question *waiting;
-static int closing;
+static _Atomic int closing;
 
 static void answer(question *asked, int stop) {
     pthread_mutex_lock(&asked->lock);
     asked->stop = stop;
     asked->answered = 1;
     pthread_cond_signal(&asked->changed);
+    pthread_mutex_unlock(&asked->lock);
+}
+
+/* On its way to the main thread. 0 where nobody is there to take it. */
+static int send(napi_threadsafe_function function, question *asked) {
+    pthread_mutex_lock(&asked->lock);
+    asked->on_way = 1;
+    pthread_mutex_unlock(&asked->lock);
+    if (napi_call_threadsafe_function(function, asked, napi_tsfn_blocking) == napi_ok) return 1;
+    pthread_mutex_lock(&asked->lock);
+    asked->on_way = 0;
+    pthread_mutex_unlock(&asked->lock);
+    return 0;
+}
+
+/* Waits for the answer. A worker thread that is terminated while a promise is to answer never does, and tells nobody:
+ * the question is sent again from time to time, and put_question sees whether JavaScript still runs. When the process
+ * ends, the main thread takes nothing more out of its queue. */
+static void wait_for_answer(napi_threadsafe_function function, question *asked) {
+    const long pause = 200 * 1000 * 1000;
+    pthread_mutex_lock(&asked->lock);
+    while (!asked->answered || (asked->on_way && !closing)) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec += (until.tv_nsec + pause) / 1000000000;
+        until.tv_nsec = (until.tv_nsec + pause) % 1000000000;
+        if (!pthread_cond_timedwait(&asked->changed, &asked->lock, &until) || asked->on_way) continue;
+        pthread_mutex_unlock(&asked->lock);
+        int sent = send(function, asked);
+        pthread_mutex_lock(&asked->lock);
+        if (sent || asked->answered) continue;
+        asked->stop = asked->answered = 1;
+    }
     pthread_mutex_unlock(&asked->lock);
 }
 
@@ -322,10 +359,8 @@ static int32_t ask(napi_threadsafe_function function, question *asked) {
     int refused = closing;
     pthread_mutex_unlock(&waiting_lock);
 
-    if (refused || napi_call_threadsafe_function(function, asked, napi_tsfn_blocking) != napi_ok) answer(asked, 1);
-    pthread_mutex_lock(&asked->lock);
-    while (!asked->answered) pthread_cond_wait(&asked->changed, &asked->lock);
-    pthread_mutex_unlock(&asked->lock);
+    if (refused || !send(function, asked)) answer(asked, 1);
+    wait_for_answer(function, asked);
 
     pthread_mutex_lock(&waiting_lock);
     question **place = &waiting;
@@ -337,24 +372,32 @@ static int32_t ask(napi_threadsafe_function function, question *asked) {
     return asked->stop;
 }
 
-/* The question that is being put; NULL once it has been answered and may be gone. */
-static _Thread_local question *put;
-
 /* On the main thread: the function of index.js gets what is asked, and a token to answer with. It fails where the
- * thread is being ended. */
+ * thread is being ended, and so does looking at the function when the question comes again. */
 static void put_question(napi_env env, napi_value function, void *context, void *data) {
     (void)context;
     question *asked = data;
-    if (!env) {
-        answer(asked, 1);
-        return;
+    napi_value result = NULL;
+    pthread_mutex_lock(&asked->lock);
+    int again = asked->put;
+    asked->put = 1;
+    if (!env || (again && napi_get_named_property(env, function, "name", &result) != napi_ok)) {
+        if (!asked->answered) asked->stop = asked->answered = 1;
+        again = 1;
     }
-    put = asked;
-    napi_value arguments[2] = {asked->describe(env, asked), NULL}, result = NULL;
+    asked->on_way = !again; /* until the function has returned: `asked` is there for so long */
+    pthread_cond_signal(&asked->changed);
+    pthread_mutex_unlock(&asked->lock);
+    if (again) return;
+
+    napi_value arguments[2] = {asked->describe(env, asked), NULL};
     int failed = napi_create_external(env, asked, NULL, NULL, &arguments[1]) != napi_ok ||
                  napi_call_function(env, undefined(env), function, 2, arguments, &result) != napi_ok;
-    if (failed && put) answer(asked, 1);
-    put = NULL;
+    pthread_mutex_lock(&asked->lock);
+    if (failed && !asked->answered) asked->stop = asked->answered = 1;
+    asked->on_way = 0;
+    pthread_cond_signal(&asked->changed);
+    pthread_mutex_unlock(&asked->lock);
 }
 
 static napi_threadsafe_function make_asker(napi_env env, napi_value function, kept *owner) {
@@ -387,7 +430,6 @@ static napi_value answer_question(napi_env env, napi_callback_info info) {
             memcpy(asked->gradients, values, given * sizeof(float));
         else go_on = false;
     }
-    if (put == asked) put = NULL;
     answer(asked, !go_on);
     return NULL;
 }
@@ -438,6 +480,21 @@ static napi_value describe_token(napi_env env, const question *asked) {
 static int32_t on_token(size_t prompt, size_t completion, int32_t token, const char *text, void *user_data) {
     question asked = {
         .describe = describe_token, .prompt = prompt, .completion = completion, .token = token, .text = text};
+    return ask(((call *)user_data)->asks, &asked);
+}
+
+static napi_value describe_reading(napi_env env, const question *asked) {
+    napi_value object = NULL;
+    napi_create_object(env, &object);
+    set(env, object, "phase", make_text(env, asked->text));
+    set(env, object, "done", make_number(env, (double)asked->done));
+    set(env, object, "total", make_number(env, (double)asked->total));
+    set(env, object, "rows", make_number(env, (double)asked->rows));
+    return object;
+}
+
+static int32_t on_reading(const char *phase, uint64_t done, uint64_t total, uint64_t rows, void *user_data) {
+    question asked = {.describe = describe_reading, .text = phase, .done = done, .total = total, .rows = rows};
     return ask(((call *)user_data)->asks, &asked);
 }
 
@@ -639,6 +696,7 @@ static void release_dataset(void *pointer) { dpo_dataset_release(pointer); }
 static void release_trainer(void *pointer) { dpo_trainer_release(pointer); }
 static void release_classifier(void *pointer) { dpo_classifier_release(pointer); }
 static void release_feedback(void *pointer) { dpo_feedback_release(pointer); }
+static void release_communicator(void *pointer) { dpo_communicator_release(pointer); }
 static void release_completions(void *pointer) { dpo_completions_release(pointer); }
 
 static void *as_struct(call *c, size_t slot) { return (void *)dpo_options_struct(c->options[slot]); }
@@ -854,7 +912,8 @@ static int32_t run_model_evaluate(call *c) {
 
 static int32_t run_dataset_open(call *c) {
     c->release_made = release_dataset;
-    return dpo_dataset_open_jsonl(c->pointers[0], c->text[0], as_struct(c, 0), (dpo_dataset **)&c->made);
+    return dpo_dataset_open(c->pointers[0], TEXTS(0), c->lists[0].count, as_struct(c, 0), c->asks ? on_reading : NULL,
+                            c, (dpo_dataset **)&c->made);
 }
 
 static int32_t run_dataset_rows(call *c) {
@@ -901,10 +960,29 @@ static int32_t run_classifier_score(call *c) {
     return status ? status : dpo_classifier_score(c->pointers[0], TEXTS(0), c->lists[0].count, c->out[0]);
 }
 
+static int32_t run_communicator_mpi(call *c) {
+    c->release_made = release_communicator;
+    return dpo_communicator_open_mpi(c->text[0], c->number[0], (dpo_communicator **)&c->made);
+}
+
+static int32_t run_communicator_ranks(call *c) {
+    int32_t rank = 0, size = 0;
+    int32_t status = dpo_communicator_ranks(c->pointers[0], &rank, &size);
+    if (!status) status = make_room(c, 0, 1, 1);
+    if (status) return status;
+    c->out[0][0] = rank;
+    c->out[1][0] = size;
+    return DPO_OK;
+}
+
+static int32_t run_communicator_abort(call *c) { return dpo_communicator_abort(c->pointers[0], (int32_t)c->whole[0]); }
+
 static int32_t run_trainer_create(call *c) {
     c->release_made = release_trainer;
-    return dpo_trainer_create(c->pointers[0], c->pointers[1], c->pointers[2], c->pointers[3], as_struct(c, 0),
-                              (dpo_trainer **)&c->made);
+    void *const *p = c->pointers;
+    dpo_trainer **made = (dpo_trainer **)&c->made;
+    return p[4] ? dpo_trainer_create_distributed(p[4], p[0], p[1], p[2], p[3], as_struct(c, 0), made)
+                : dpo_trainer_create(p[0], p[1], p[2], p[3], as_struct(c, 0), made);
 }
 
 static int32_t run_trainer_plan(call *c) { return dpo_trainer_plan(c->pointers[0], &c->json); }
@@ -920,6 +998,21 @@ static int32_t measured(call *c, int32_t (*function)(dpo_trainer *, dpo_metrics 
 static int32_t evaluate(dpo_trainer *trainer, dpo_metrics *metrics) {
     dpo_metrics own = {.struct_size = sizeof own};
     return dpo_trainer_evaluate(trainer, metrics ? metrics : &own);
+}
+
+static int32_t run_trainer_evaluate_data(call *c) {
+    dpo_metrics own = {.struct_size = sizeof own};
+    int32_t status = dpo_trainer_evaluate_data(c->pointers[0], c->pointers[1], &own);
+    return status ? status : run_trainer_metrics(c);
+}
+
+static int32_t run_trainer_score_data(call *c) {
+    c->dataset_info.struct_size = sizeof c->dataset_info;
+    int32_t status = dpo_dataset_get_info(c->pointers[1], &c->dataset_info);
+    if (!status) status = make_room(c, 0, 3, (size_t)c->dataset_info.rows);
+    return status ? status
+                  : dpo_trainer_score_data(c->pointers[0], c->pointers[1], c->out_count[0], c->out[0], c->out[1],
+                                           c->out[2], c->out[3]);
 }
 
 static int32_t run_trainer_step(call *c) { return measured(c, dpo_trainer_step); }
@@ -1101,7 +1194,7 @@ static const entry entries[] = {
     {"modelRewardTokens", "hIZIZZ", run_model_reward_tokens, give_doubles, STOPPABLE, ""},
     {"modelGenerate", "hlof", run_model_generate, give_completions, STOPPABLE, ""},
     {"modelEvaluate", "hhhhsooi", run_model_evaluate, give_json, STOPPABLE, ""},
-    {"datasetOpen", "hso", run_dataset_open, give_handle, LATER, ""},
+    {"datasetOpen", "hlof", run_dataset_open, give_handle, LATER, ""},
     {"datasetFromJsonl", "hto", run_dataset_rows, give_handle, LATER, ""},
     {"datasetFromTokens", "IZIZIZo", run_dataset_tokens, give_handle, LATER, ""},
     {"datasetInfo", "h", run_dataset_info, give_dataset_info, NOW, ""},
@@ -1109,7 +1202,10 @@ static const entry entries[] = {
     {"classifierTrain", "lIdi", run_classifier_train, give_handle, LATER, ""},
     {"classifierSave", "hs", run_classifier_save, give_nothing, LATER, ""},
     {"classifierScore", "hl", run_classifier_score, give_doubles, LATER, ""},
-    {"trainerCreate", "hhhho", run_trainer_create, give_handle, LATER, ""},
+    {"communicatorMpi", "sd", run_communicator_mpi, give_handle, LATER, ""},
+    {"communicatorRanks", "h", run_communicator_ranks, give_named, NOW, "=rank =size"},
+    {"communicatorAbort", "hi", run_communicator_abort, give_nothing, NOW, ""},
+    {"trainerCreate", "hhhhho", run_trainer_create, give_handle, LATER, ""},
     {"trainerPlan", "h", run_trainer_plan, give_json, NOW, ""},
     {"trainerLastMetrics", "h", run_trainer_metrics, give_json, NOW, ""},
     {"trainerSetReward", "hr", run_trainer_set_reward, give_nothing, NOW, ""},
@@ -1118,6 +1214,9 @@ static const entry entries[] = {
     {"trainerSetRewardClassifier", "hhi", run_trainer_set_reward_classifier, give_nothing, NOW, ""},
     {"trainerStep", "h", run_trainer_step, give_json, STOPPABLE, ""},
     {"trainerEvaluate", "h", run_trainer_evaluate, give_json, STOPPABLE, ""},
+    {"trainerEvaluateData", "hh", run_trainer_evaluate_data, give_json, STOPPABLE, ""},
+    {"trainerScoreData", "hh", run_trainer_score_data, give_named, STOPPABLE,
+     "policyChosen policyRejected referenceChosen referenceRejected"},
     {"trainerForward", "hZ", run_trainer_forward, give_named, STOPPABLE,
      "policyChosen policyRejected referenceChosen referenceRejected"},
     {"trainerTokenLogps", "h", run_trainer_token_logps, give_floats, NOW, ""},

@@ -181,6 +181,57 @@ test('a signal stops the call that it was given to, and no other', async () => {
   assert.equal((await trainer.step()).step, 4);
 });
 
+test('other data is evaluated and scored', async () => {
+  const model = await dpo.Model.open(QWEN);
+  const extra = path.join(directory, 'own.csv');
+  fs.writeFileSync(extra, 'prompt,chosen,rejected\nA, good, bad\nB, fine, no\n');
+  const read = [];
+  const both = await dpo.Dataset.open(model, [PAIRS, extra], OPTIONS, { onReading: (reading) => void read.push(reading) });
+  const dataset = await dpo.Dataset.open(model, PAIRS, OPTIONS);
+  const own = await dpo.Dataset.open(model, [extra], OPTIONS);
+  assert.equal(both.info.rows, dataset.info.rows + 2);
+  assert.ok(read.at(-1).rows > 0 && read.at(-1).phase);
+  const enough = new Error('enough');
+  const throwing = dpo.Dataset.open(model, PAIRS, OPTIONS, { onReading: async () => { throw enough; } });
+  await assert.rejects(throwing, (error) => error === enough);
+
+  const trainer = await dpo.Trainer.create({ model, dataset, evaluation: dataset, options: OPTIONS });
+  await trainer.step();
+  const { eval_loss: loss } = await trainer.evaluate();
+  assert.equal((await trainer.evaluate({ dataset })).eval_loss, loss);
+  assert.notEqual((await trainer.evaluate({ dataset: own })).eval_loss, loss);
+  const scores = await trainer.score(own);
+  assert.equal(scores.policyRejected.length, 2);
+  near(scores.referenceChosen[1], await model.score('B', ' fine'), 1e-4); // the model without an adapter
+});
+
+const MPI = ['mpirun', '-n', '2', '--oversubscribe', '--allow-run-as-root'];
+
+test('ranks end in the same bits', async (context) => {
+  await assert.rejects(dpo.Communicator.mpi({ plugin: '/no/plug-in.so' }), /no\/plug-in\.so/);
+  const script = `
+    const dpo = require(${JSON.stringify(path.join(__dirname, '..'))});
+    (async () => {
+      const ranks = await dpo.Communicator.mpi({ timeout: 60 });
+      const options = {
+        per_device_train_batch_size: 1, gradient_accumulation_steps: 4 / ranks.size, learning_rate: 1e-3, threads: 1,
+      };
+      const model = await dpo.Model.open(${JSON.stringify(LLAMA)});
+      const dataset = await dpo.Dataset.open(model, ${JSON.stringify(PAIRS)}, options);
+      const trainer = await dpo.Trainer.create({ model, dataset, options, ranks });
+      await trainer.step();
+      await trainer.step();
+      const digest = require('node:crypto').createHash('sha256').update(trainer.parameterValues).digest('hex');
+      console.log(ranks.rank + '/' + ranks.size + ' ' + digest);
+    })();`;
+  if (spawnSync('mpirun', ['--version']).error) return context.skip('mpirun is not installed (apt-get install openmpi-bin)');
+  const run = (command, ...args) => execFileSync(command, [...args, '-e', script], { encoding: 'utf8', timeout: 120000 });
+  const [alone] = run(process.execPath).trim().split('\n');
+  const lines = run(MPI[0], ...MPI.slice(1), process.execPath).trim().split('\n').sort();
+  const digest = alone.split(' ')[1];
+  assert.deepEqual([alone, ...lines], ['0/1', '0/2', '1/2'].map((rank) => `${rank} ${digest}`));
+});
+
 test('a loss of our own', async () => {
   const model = await dpo.Model.open(QWEN);
   const rows = [{ prompt: 'A', chosen: ' good', rejected: ' bad' }, { prompt: 'B', chosen: ' fine', rejected: ' no' }];
@@ -308,6 +359,37 @@ test('a worker thread that ends does not stop the others', async () => {
     },
   });
   assert.ok(worker && trainer.lastMetrics.step === 6);
+});
+
+test('a worker thread that is terminated ends what it runs', { timeout: 120000 }, async () => {
+  const { Worker } = require('node:worker_threads');
+  const { once } = require('node:events');
+  const started = "parentPort.postMessage('started')";
+  const runs = {
+    'a run': `await trainer.run(DIRECTORY, { onEvent: ({ kind }) => { if (kind === 'step') ${started}; } });`,
+    'a run that tells nobody': `setTimeout(() => ${started}, 200); await trainer.run(DIRECTORY);`,
+    'a promise that is never kept': `await trainer.run(DIRECTORY, { onEvent: () => { ${started}; return new Promise(() => {}); } });`,
+    'a reduction': `trainer.setReduce(() => { ${started}; return new Promise(() => {}); }); await trainer.step();`,
+    'answers': `setTimeout(() => ${started}, 200); await model.generate(['a'], { max_new_tokens: 1e6, num_return_sequences: 64 });`,
+  };
+  const options = { ...OPTIONS, max_steps: 100000, autosave_steps: 0 };
+  for (const [name, body] of Object.entries(runs)) {
+    const script = `
+      const dpo = require(${JSON.stringify(path.join(__dirname, '..'))});
+      const { parentPort } = require('node:worker_threads');
+      (async () => {
+        const DIRECTORY = ${JSON.stringify(path.join(directory, name))}, options = ${JSON.stringify(options)};
+        const model = await dpo.Model.open(${JSON.stringify(QWEN)});
+        const dataset = await dpo.Dataset.open(model, ${JSON.stringify(PAIRS)}, options);
+        const trainer = await dpo.Trainer.create({ model, dataset, options });
+        ${body}
+      })();`;
+    const worker = new Worker(script, { eval: true });
+    await once(worker, 'message');
+    await new Promise((resolve) => setTimeout(resolve, 50)); // the promise is waited for
+    assert.equal(await worker.terminate(), 1, name);
+  }
+  assert.ok(Number.isFinite(await (await dpo.Model.open(QWEN)).score('a', ' b')));
 });
 
 test('a worker thread that alone has loaded it may end', () => {
