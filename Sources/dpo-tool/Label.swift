@@ -40,17 +40,20 @@ struct Label: ParsableCommand {
   @Flag(help: "Let people judge, on a web page of this machine.")
   var serve = false
 
-  @Option(help: ArgumentHelp("Port of the page; 0: any that is free.", valueName: "P"))
-  var port: UInt16 = 0
+  @Option(help: ArgumentHelp("Port of the page; 0: any that is free. (default: 0)", valueName: "P"))
+  var port: UInt16?
 
-  @Option(help: ArgumentHelp("Who judges on the page.", valueName: "NAME"))
-  var annotator = "me"
+  @Option(help: ArgumentHelp("Who judges on the page. (default: me)", valueName: "NAME"))
+  var annotator: String?
 
   @Option(
     help:
-      "What people are asked: pairs (which of two is better), ranking (the order of a row's answers), thumbs (is it good)."
+      """
+      What people are asked: pairs (which of two is better), ranking (the order of a row's answers), thumbs (is it good). \
+      (default: pairs)
+      """
   )
-  var mode: LabelSession.Mode = .pairs
+  var mode: LabelSession.Mode?
 
   @Option(
     parsing: .upToNextOption,
@@ -69,6 +72,11 @@ struct Label: ParsableCommand {
     guard judges.count + (serve ? 1 : 0) == 1 else {
       throw ValidationError("give one judge: --classifier, --reward-model, --command or --serve")
     }
+    let onPage = [("port", port != nil), ("annotator", annotator != nil), ("mode", mode != nil)]
+    if !serve, let option = onPage.first(where: { $0.1 }) {
+      throw ValidationError("--\(option.0) goes with --serve alone: no page is shown")
+    }
+    let mode = mode ?? .pairs
     guard !serve || gap == nil else { throw ValidationError("--gap does not go with --serve: people give no scores") }
     if serve, let form, !mode.forms.contains(form) {
       let possible = mode.forms.map(\.rawValue).joined(separator: ", ")
@@ -129,8 +137,9 @@ extension LabelSession.Mode: ExpressibleByArgument {}
 extension Label {
   /// Serves the page until Ctrl-C, then tells what there is.
   private func ask(_ rows: [LabelRow], output: String) throws {
-    let session = try LabelSession(rows: rows, mode: mode, form: form, annotator: annotator, output: output)
-    let server = try LabelServer(session: session, port: port)
+    let mode = mode ?? .pairs
+    let session = try LabelSession(rows: rows, mode: mode, form: form, annotator: annotator ?? "me", output: output)
+    let server = try LabelServer(session: session, port: port ?? 0)
     Interrupt.install()
     if mode == .pairs, rows.contains(where: { $0.completions.count > 2 }) {
       Terminal.tell("Every two answers of a row are compared; --mode ranking asks once a row.")

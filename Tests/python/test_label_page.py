@@ -168,6 +168,15 @@ class Requests(Served):
             self.assertEqual(told.returncode, 2)
             self.assertIn(says, told.stderr.replace("\n", " "))
 
+    def test_options_of_the_page_are_refused_without_it(self) -> None:
+        for name, value in (("port", "0"), ("annotator", "me"), ("mode", "pairs")):
+            told = subprocess.run(
+                [BUILD / "bin/dpo", "label", "--command", "cat", "--data", self.samples, "-o", self.out, f"--{name}", value],
+                capture_output=True, text=True)
+            self.assertEqual(told.returncode, 2)
+            self.assertIn(f"--{name} goes with --serve alone", told.stderr.replace("\n", " "))
+            self.assertFalse(self.out.exists())
+
     def test_comments_are_kept_and_bounded(self) -> None:
         self.serve()
         self.assertEqual(self.answer("left", self.state(), comment="x" * 4001)[0], 400)
