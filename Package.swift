@@ -63,10 +63,11 @@ let package = Package(
     .target(name: "CHandles"),
     .target(name: "DPOCABI", dependencies: ["DPO", "CDPO", "CHandles"], exclude: ["libdpo.map"]),
     .target(name: "DPOShared", dependencies: ["DPOCABI"], linkerSettings: sharedLibraryFlags),
+    .target(name: "CArguments"),
     .executableTarget(
       name: "dpo-tool",
       dependencies: [
-        "DPO", "CYAML",
+        "DPO", "CArguments", "CYAML",
         .product(name: "ArgumentParser", package: "swift-argument-parser", condition: .when(traits: ["Command"])),
       ],
       linkerSettings: [

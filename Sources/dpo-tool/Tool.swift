@@ -1,4 +1,5 @@
 import ArgumentParser
+import CArguments
 import DPO
 import DPOPlatform
 
@@ -35,19 +36,26 @@ struct Tool: ParsableCommand {
 
   static func main() {
     do {
-      let words = Array(CommandLine.arguments.dropFirst())
+      let words = Array(arguments.dropFirst())
       if let page = try HelpPage(words, root: Tool.self) {
         print(page.text, terminator: "")
         return
       }
       try checkVerb(words)
-      var command = try parseAsRoot()
+      var command = try parseAsRoot(words)
       do { try command.run() } catch let error as ValidationError { fail(error, of: type(of: command)) }
     } catch let error as DPOError {
       fail(error)
     } catch {
       fail(error, of: Tool.self)
     }
+  }
+
+  /// With the name of the program.
+  private static var arguments: [String] {
+    var count: Int32 = 0
+    guard let words = dpo_arguments(&count) else { return CommandLine.arguments }
+    return (0..<Int(count)).compactMap { words[$0].map { String(cString: $0) } }
   }
 
   /// What ArgumentParser says of an error, with the command's usage.

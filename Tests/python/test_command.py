@@ -36,6 +36,15 @@ def values(path: pathlib.Path, group: str) -> "dict[str, bytes]":
 
 
 class Verbs(Case):
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("unshare"), "hiding /proc takes root, and unshare")
+    def test_words_arrive_where_there_is_no_proc(self) -> None:
+        hidden = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /proc && exec "$0" "$@"', BUILD / "bin/dpo", "tokenize", MODEL, "--text",
+             "Hello", "--json"],
+            capture_output=True, text=True)
+        self.assertEqual((hidden.returncode, hidden.stderr), (0, ""))
+        self.assertEqual(json.loads(hidden.stdout), parsed("tokenize", MODEL, "--text", "Hello"))
+
     def test_inspect_tells_what_a_file_holds(self) -> None:
         for path, form in ((MODEL, "huggingface"), (GGUF, "gguf")):
             found = parsed("inspect", path)
