@@ -28,7 +28,7 @@ extension LanguageModel {
 
   /// Tokens of a prompt: text with BOS before it where the tokenizer puts one and the text has none, or messages in the chat
   /// template.
-  public func tokens(of prompt: Prompt) throws -> [Int32] { try tokens(of: PromptRow(prompt.json)) }
+  public func tokens(of prompt: Content) throws -> [Int32] { try tokens(of: PromptRow(prompt)) }
 
   /// Tokens of a row's prompt.
   package func tokens(of row: PromptRow) throws -> [Int32] { try tokenizer.tokens(of: row, file: file.path) }
@@ -74,7 +74,7 @@ extension LanguageModel {
   /// - Parameter options: `completionsPerPrompt` answers grow together.
   /// - Returns: the tokens. Leaving the loop stops the drawing, cancelling its task as well (`CancellationError`).
   /// - Throws: what `tokens(of:)` throws; `.invalidArgument` for options out of range.
-  public func answers(to prompt: Prompt, options: GenerationOptions = GenerationOptions()) throws -> EventStream<
+  public func answers(to prompt: Content, options: GenerationOptions = GenerationOptions()) throws -> EventStream<
     GeneratedToken
   > {
     try options.validate()
@@ -117,13 +117,14 @@ extension Tokenizer {
 
   /// Tokens of a row's prompt. `time`: what the chat template is told, as `DatasetOptions.templateTime`.
   package func tokens(of row: PromptRow, time: Int? = nil, file: String) throws -> [Int32] {
-    if let text = row.prompt.string { return try encode(prompt: text) }
-    guard let messages = row.prompt.array else {
-      throw DPOError.argument("a prompt is \(row.prompt.kind); expected text or an array of messages")
+    switch row.prompt {
+    case .text(let text): return try encode(prompt: text)
+    case .chat(let messages):
+      return try encode(
+        chat(
+          messages.map(\.json), addGenerationPrompt: true, variables: row.template.variables, time: time, file: file),
+        addSpecialTokens: false)
     }
-    return try encode(
-      chat(messages, addGenerationPrompt: true, variables: row.template.variables, time: time, file: file),
-      addSpecialTokens: false)
   }
 }
 

@@ -64,7 +64,7 @@ private func withCAnswers<Result>(
   value.count = answers.count
   value.prompts = try memory.array(answers.map { try memory.text($0.prompt) })
   value.completions = try memory.array(answers.map { try memory.text($0.completion) })
-  value.prompt_is_chat = try memory.array(answers.map { $0.prompt.array == nil ? Int32(0) : 1 })
+  value.prompt_is_chat = try memory.array(answers.map { if case .chat = $0.prompt { Int32(1) } else { 0 } })
   value.stopped = try memory.array(answers.map { $0.isFinished ? Int32(1) : 0 })
   value.prompt_ids = try memory.array(answers.map { try memory.array($0.promptTokens) })
   value.prompt_lengths = try memory.array(answers.map(\.promptTokens.count))
@@ -91,10 +91,11 @@ private final class CallMemory {
     return UnsafePointer(typed)
   }
 
-  /// Text, or JSON of messages; nil for null. A NUL character in the middle would end the text for a C host.
-  func text(_ content: JSON) throws -> UnsafePointer<CChar>? {
-    guard !content.isNull else { return nil }
-    let text = String((content.string ?? content.description).map { $0 == "\0" ? "\u{FFFD}" : $0 })
+  /// Text, or JSON of messages; nil where only tokens are known. A NUL character in the middle would end the text for a C host.
+  func text(_ content: Content?) throws -> UnsafePointer<CChar>? {
+    guard let content else { return nil }
+    let whole = if case .text(let text) = content { text } else { content.json.description }
+    let text = String(whole.map { $0 == "\0" ? "\u{FFFD}" : $0 })
     let copy = try copiedText(text).text
     owned.append(copy)
     return UnsafePointer(copy)

@@ -90,7 +90,7 @@ private final class ChatSession {
   private var messages: [Chat.Message] = []
   private let hasTemplate: Bool
   /// What was asked last, and the answer that stands.
-  private var last: (prompt: Prompt, answer: String)?
+  private var last: (prompt: Content, answer: String)?
 
   init(
     file: ModelFile, store: FeedbackStore, directory: String, system: String?, drawing: GenerationOptions,
@@ -162,14 +162,14 @@ private final class ChatSession {
   // MARK: - Answers
 
   private func answer(to text: String) throws {
-    let prompt: Prompt = hasTemplate ? .chat(messages + [.user(text)]) : .text(text)
+    let prompt: Content = hasTemplate ? .chat(messages + [.user(text)]) : .text(text)
     let answer = try draw(prompt)
     if hasTemplate { messages += [.user(text), .assistant(answer)] }
     last = (prompt, answer)
   }
 
   /// Draws an answer and shows it as it comes. Ctrl-C ends it where it is.
-  private func draw(_ prompt: Prompt) throws -> String {
+  private func draw(_ prompt: Content) throws -> String {
     let tokens = try model.tokens(of: prompt)
     var decoder = try StreamingDecoder(model.tokenizer)
     var text = ""
@@ -201,7 +201,7 @@ private final class ChatSession {
     if hasTemplate, !messages.isEmpty { messages[messages.count - 1] = .assistant(answer) }
   }
 
-  private func lastAnswer() throws -> (prompt: Prompt, answer: String) {
+  private func lastAnswer() throws -> (prompt: Content, answer: String) {
     guard let last else { throw DPOError.argument("there is no answer yet: say something first") }
     guard !last.answer.isEmpty else { throw DPOError.argument("the last answer is empty; /again draws another one") }
     return last

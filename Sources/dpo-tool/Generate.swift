@@ -29,7 +29,7 @@ struct Generate: ParsableCommand {
     let options = generation.options
     let prompts: [PromptRow]
     if let prompt {
-      prompts = [PromptRow(chat ? [["role": "user", "content": .string(prompt)]] : .string(prompt))]
+      prompts = [PromptRow(chat ? .chat([.user(prompt)]) : .text(prompt))]
     } else {
       prompts = try PromptRow.read(data ?? "")
     }
@@ -46,7 +46,7 @@ struct Generate: ParsableCommand {
     for (prompt, completions) in zip(prompts, results) {
       let texts = try completions.map(model.text)
       rows.append([
-        "prompt": prompt.prompt, "completions": .array(texts.map(JSON.string)),
+        "prompt": prompt.prompt.json, "completions": .array(texts.map(JSON.string)),
         "token_ids": .array(completions.map { .array($0.tokens.map { .int(Int($0)) }) }),
         "finish_reasons": .array(completions.map { .string($0.finish.rawValue) }),
       ])

@@ -137,10 +137,12 @@ struct LabelServer {
   }
 
   /// Text with who says it, where that is known.
-  private func parts(_ content: JSON) -> JSON {
-    if let text = content.string { return [["role": "", "text": .string(text)]] }
-    return .array(
-      (content.array ?? []).map { ["role": $0["role"] ?? "", "text": .string($0["content"]?.string ?? "")] })
+  private func parts(_ content: Content) -> JSON {
+    switch content {
+    case .text(let text): [["role": "", "text": .string(text)]]
+    case .chat(let messages):
+      .array(messages.map { ["role": .string($0.role.rawValue), "text": .string($0.content)] })
+    }
   }
 }
 

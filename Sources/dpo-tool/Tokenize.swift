@@ -29,7 +29,7 @@ struct Tokenize: ParsableCommand {
     var rows: [JSON] = []
     if let text {
       let ids = try tokenizer.tokens(
-        of: PromptRow(chat ? [["role": "user", "content": .string(text)]] : .string(text)), file: model)
+        of: PromptRow(chat ? .chat([.user(text)]) : .text(text)), file: model)
       rows.append([
         "ids": list(ids), "tokens": .array(ids.map { .string(tokenizer.token($0) ?? "") }),
       ])

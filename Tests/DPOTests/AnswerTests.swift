@@ -52,7 +52,7 @@ import Testing
   @Test func messagesAreWrittenByTheTemplate() throws {
     let messages: [Chat.Message] = [.system("Be brief."), .user("Why?"), .assistant("So."), Chat.Message("tool", "1")]
     #expect(
-      Prompt.chat(messages).json.description
+      Content.chat(messages).json.description
         == #"[{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}, {"role": "tool", "content": "1"}]"#
     )
   }

@@ -1,35 +1,5 @@
 import DPOBase
 
-/// Text or chat messages.
-package enum Content: Equatable {
-  case text(String)
-  case messages([JSON])
-
-  var isText: Bool { if case .text = self { true } else { false } }
-
-  /// Messages that begin with the assistant's.
-  var isAnswer: Bool {
-    guard case .messages(let messages) = self else { return false }
-    return messages.first?["role"] == "assistant"
-  }
-
-  /// Whether it is a whole conversation that holds this prompt, rather than an answer to it.
-  func isConversation(after prompt: Content) -> Bool {
-    guard case .messages(let messages) = self else { return false }
-    switch prompt {
-    case .text: return messages.count > 1
-    case .messages(let prompt): return messages.count > prompt.count && Array(messages.prefix(prompt.count)) == prompt
-    }
-  }
-
-  var json: JSON {
-    switch self {
-    case .text(let text): .string(text)
-    case .messages(let messages): .array(messages)
-    }
-  }
-}
-
 /// What the rows of a data set hold; the first row decides for all.
 public enum RowKind: String, Sendable {
   /// {"prompt", "chosen", "rejected"}, or {"chosen", "rejected"} that begin with their common prompt.
@@ -155,7 +125,7 @@ struct RowFormat {
     result.completions = try RowFormat.completions(row, kind, place: place)
     // Whole conversations hold their prompt, whatever the other rows have.
     let holdsPrompt =
-      kind == .pairs && result.completions.allSatisfy { $0.isConversation(after: .messages([])) && !$0.isAnswer }
+      kind == .pairs && result.completions.allSatisfy { $0.isConversation(after: .chat([])) && !$0.isAnswer }
     if kind == .pairs, !hasPrompt, !holdsPrompt, row["prompt"] != nil {
       throw DPOError.format(place, "has a \"prompt\", which the first row has not")
     }
@@ -250,7 +220,7 @@ struct RowFormat {
       for (index, message) in messages.enumerated() {
         try check(message, "\"\(key)\" message \(index + 1)", place: place)
       }
-      return .messages(messages)
+      return .chat(messages.compactMap(\.object).map(Chat.Message.init))
     case .some(let other):
       let expected =
         key == "messages" ? "a list of messages" : key == "text" ? "a string" : "a string or a list of messages"
@@ -366,11 +336,11 @@ extension DataRow {
       let length = chosen[..<i].utf8.count
       prompt = .text(String(chosen[..<i]))
       completions = [chosen, rejected].map { .text(String($0.utf8.dropFirst(length)) ?? "") }
-    case (.messages(let chosen), .messages(let rejected)):
+    case (.chat(let chosen), .chat(let rejected)):
       let shorter = min(chosen.count, rejected.count)
       let index = (0..<shorter).first { chosen[$0] != rejected[$0] } ?? shorter - 1
-      prompt = .messages(Array(chosen[..<index]))
-      completions = [.messages(Array(chosen[index...])), .messages(Array(rejected[index...]))]
+      prompt = .chat(Array(chosen[..<index]))
+      completions = [.chat(Array(chosen[index...])), .chat(Array(rejected[index...]))]
     default: throw DPOError.format(place, "one completion is text and the other chat messages")
     }
   }

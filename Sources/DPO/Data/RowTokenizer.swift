@@ -127,11 +127,11 @@ package struct RowTokenizer {
     let alone =
       switch prompt {
       case .text(let text): try encode(text, .prompt)
-      case .messages(let messages): try encode(render(messages, true, row), .plain)
+      case .chat(let messages): try encode(render(messages.map(\.json), true, row), .plain)
       }
     let joined: [[Int32]]
     if assistantOnly {
-      let messages: [JSON] = if case .messages(let messages) = prompt { messages } else { [] }
+      let messages = if case .chat(let messages) = prompt { messages } else { [Chat.Message]() }
       let (ids, marks) = try assistantTokens(row, prompt: messages, place: place)
       joined = [ids]
       result.learned = marks
@@ -145,11 +145,11 @@ package struct RowTokenizer {
     return result
   }
 
-  private func assistantTokens(_ row: DataRow, prompt: [JSON], place: String) throws -> ([Int32], [Bool]) {
-    guard case .messages(let messages)? = row.completions.first else {
+  private func assistantTokens(_ row: DataRow, prompt: [Chat.Message], place: String) throws -> ([Int32], [Bool]) {
+    guard case .chat(let messages)? = row.completions.first else {
       throw DPOError.format(place, "assistant_only_loss needs chat messages; found text")
     }
-    let (ids, marks) = try trace(prompt + messages, row)
+    let (ids, marks) = try trace((prompt + messages).map(\.json), row)
     guard marks.contains(true) else {
       throw DPOError.format(
         place,
@@ -166,10 +166,10 @@ package struct RowTokenizer {
       let before = if case .text(let text) = prompt { text } else { "" }
       let ends = text.utf8.count >= eos.utf8.count && text.utf8.suffix(eos.utf8.count).elementsEqual(eos.utf8)
       return try encode(before + text + (ends ? "" : eos), .whole)
-    case (.messages(let messages), .messages(let prompt)):
-      return try encode(render(prompt + messages, false, row), .plain)
-    case (.messages(let messages), _):
-      return try encode(render(messages, false, row), .plain)
+    case (.chat(let messages), .chat(let prompt)):
+      return try encode(render((prompt + messages).map(\.json), false, row), .plain)
+    case (.chat(let messages), _):
+      return try encode(render(messages.map(\.json), false, row), .plain)
     }
   }
 }

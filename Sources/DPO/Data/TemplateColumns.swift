@@ -6,9 +6,9 @@ public struct TemplateColumns: Sendable, Equatable {
   static let names: Set<String> = ["tools", "chat_template_kwargs"]
 
   /// A list of tools; nil where the row has none.
-  public let tools: JSON?
+  package let tools: JSON?
   /// `chat_template_kwargs`; nil where the row has none.
-  public let keywords: JSONObject?
+  private let keywords: JSONObject?
 
   /// No columns.
   public static let none = TemplateColumns(tools: nil, keywords: nil)
@@ -18,9 +18,27 @@ public struct TemplateColumns: Sendable, Equatable {
     self.keywords = keywords
   }
 
+  /// Columns as JSON text by their names, `tools` and `chat_template_kwargs`.
+  ///
+  /// - Throws: `.format` for text that is no JSON, or columns that are something else.
+  public init(_ texts: [String: String]) throws {
+    var row = JSONObject()
+    for (name, text) in texts { row[name] = try JSON.parse(text, file: "\"\(DPOError.printable(name))\"") }
+    if let other = texts.keys.first(where: { !TemplateColumns.names.contains($0) }) {
+      throw DPOError.argument(
+        "\(DPOError.printable(other)) is no column of a chat template, expected tools or chat_template_kwargs")
+    }
+    try self.init(row, place: "the columns")
+  }
+
+  /// The columns as JSON text by their names.
+  public var texts: [String: String] {
+    Dictionary(uniqueKeysWithValues: columns.members.map { ($0.key, $0.value.description) })
+  }
+
   /// Those of a row whose prompt is chat messages; text has none.
-  init(_ row: JSONObject, beside prompt: JSON, place: String) throws {
-    self = prompt.array == nil ? .none : try TemplateColumns(row, place: place)
+  init(_ row: JSONObject, beside prompt: Content, place: String) throws {
+    self = prompt.isText ? .none : try TemplateColumns(row, place: place)
   }
 
   /// - Throws: `.format` for columns that are something else.

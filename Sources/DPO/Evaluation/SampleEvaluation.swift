@@ -42,11 +42,11 @@ public struct SampleEvaluation: Sendable {
 public struct ChosenAnswers: Sendable, Equatable {
   /// What was asked.
   let asked: PromptRow
-  /// Text, or chat messages; each once.
-  public internal(set) var answers: [JSON]
+  /// Each once.
+  public internal(set) var answers: [Content]
 
-  /// Text, or chat messages.
-  public var prompt: JSON { asked.prompt }
+  /// What was asked, without what else the chat template reads.
+  public var prompt: Content { asked.prompt }
 }
 
 extension ChosenAnswers {
@@ -64,7 +64,7 @@ extension ChosenAnswers {
       format = rows
       var row = try rows.read(object, place: place)
       try row.extractPrompt(place: place)
-      guard let prompt = row.prompt?.json, let answer = row.completions.first?.json else { return }
+      guard let prompt = row.prompt, let answer = row.completions.first else { return }
       let asked = PromptRow(prompt, template: row.template)
       let key = JSON.object(asked.columns).description
       if let index = places[key] {
@@ -153,7 +153,7 @@ private struct Contests {
   mutating func add(_ row: ChosenAnswers, _ index: Int, samples: [String], judge: Judge) throws {
     var (won, sampleScores, chosenScores): ([Double], [Double], [Double]) = ([], [], [])
     var random = CounterRandom(stream: [seed, 0x4A75_6467, UInt64(index)])
-    for sample in samples.map({ LabelRow.answer(.string($0), to: row.prompt) }) {
+    for sample in samples.map({ Content.text($0).answering(row.prompt) }) {
       for chosen in row.answers {
         // A judge may prefer what it sees first.
         let isFirst = random.next() & 1 == 0

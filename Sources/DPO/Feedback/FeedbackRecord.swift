@@ -19,8 +19,12 @@ public struct FeedbackRecord: Sendable, Equatable {
   public let id: Int
   /// Whether it is a thumb or a choice.
   public let kind: Kind
+  /// What was asked.
+  public let prompt: Content
+  /// The answer; of a choice the chosen one and the rejected one.
+  public let answers: [Content]
   /// The line's members, with `"id"` and `"time"` where the line has them.
-  public let row: JSONObject
+  package let row: JSONObject
   /// Factor on the record's loss. 0 takes back what was said of the same answers before.
   public let weight: Double
   /// Whether prompt and answers are text, or else chat messages.
@@ -49,6 +53,8 @@ public struct FeedbackRecord: Sendable, Equatable {
     } else {
       id = next
     }
+    prompt = read.prompt ?? ""
+    answers = read.completions
     self.row = row
     weight = read.weight ?? 1
     isText = format.isText

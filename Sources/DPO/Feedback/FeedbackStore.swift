@@ -44,7 +44,7 @@ public final class FeedbackStore: Sendable {
   /// - Returns: the record's number.
   @discardableResult
   public func record(
-    prompt: Prompt, answer: String, thumbUp: Bool, weight: Double = 1, time: Int? = nil
+    prompt: Content, answer: String, thumbUp: Bool, weight: Double = 1, time: Int? = nil
   ) throws -> Int {
     try record(prompt: prompt.json, answer: .string(answer), thumbUp: thumbUp, weight: weight, time: time)
   }
@@ -52,7 +52,7 @@ public final class FeedbackStore: Sendable {
   /// Records that one answer was liked better than another.
   @discardableResult
   public func record(
-    prompt: Prompt, chosen: String, rejected: String, weight: Double = 1, time: Int? = nil
+    prompt: Content, chosen: String, rejected: String, weight: Double = 1, time: Int? = nil
   ) throws -> Int {
     try record(
       prompt: prompt.json, chosen: .string(chosen), rejected: .string(rejected), weight: weight, time: time)
@@ -84,12 +84,16 @@ public final class FeedbackStore: Sendable {
 
   /// Records a row: what a line of the file holds. The file gives it its `"id"`, and the time where it has none.
   @discardableResult
-  public func record(_ given: JSONObject) throws -> Int {
+  package func record(_ given: JSONObject) throws -> Int {
     guard given["id"] == nil else { throw DPOError.argument("the record has an \"id\"; the file gives it one") }
     var row: JSONObject = ["time": given["time"] ?? .int(DPOPlatform.time(nil))]
     for (key, value) in given.members where key != "time" {
       let isAnswer = ["completion", "chosen", "rejected"].contains(key)
-      row[key] = isAnswer ? LabelRow.answer(value, to: given["prompt"] ?? .null) : value
+      if isAnswer, let answer = Content(value), let prompt = Content(given["prompt"]) {
+        row[key] = answer.answering(prompt).json
+      } else {
+        row[key] = value
+      }
     }
     do {
       _ = try FeedbackRecord(row.withoutNulls, id: 1, place: "the record")

@@ -19,7 +19,7 @@ extension Judge {
     }
     let child = Guarded<ChildProcess?>(nil)
     return Judge(identity: "command \(command)") { prompt, completions in
-      let request = JSON.object(["prompt": prompt, "completions": .array(completions)]).description
+      let request = JSON.object(["prompt": prompt.json, "completions": .array(completions.map(\.json))]).description
       return try child.use { child in
         let current = try child ?? ChildProcess(command)
         child = nil  // kept only if the row ends well

@@ -4,10 +4,10 @@ import DPOText
 
 /// An answer to be judged.
 public struct Answer: Sendable {
-  /// Text, or chat messages; null where only tokens are known.
-  public var prompt: JSON
-  /// Text, or chat messages; null where only tokens are known.
-  public var completion: JSON
+  /// What was asked; nil where only tokens are known.
+  public var prompt: Content?
+  /// What was answered; nil where only tokens are known.
+  public var completion: Content?
   /// What a reward model's chat template reads besides messages.
   public var template = TemplateColumns.none
   /// What the policy read and drew, of answers that it gave itself: the tokens, and whether the last one ends the answer.
@@ -22,7 +22,7 @@ public struct Answer: Sendable {
   public var isEvaluation = false
 
   /// An answer of which the tokens are not known.
-  public init(prompt: JSON, completion: JSON) {
+  public init(prompt: Content?, completion: Content?) {
     self.prompt = prompt
     self.completion = completion
   }
@@ -62,14 +62,14 @@ public struct Judge: Sendable {
 
   /// A judge that sees the answers to one prompt at a time.
   public init(
-    identity: String, scores: @escaping @Sendable (_ prompt: JSON, _ completions: [JSON]) throws -> [Double]
+    identity: String, scores: @escaping @Sendable (_ prompt: Content, _ completions: [Content]) throws -> [Double]
   ) {
     self.init(identity: identity) { answers in
       var all: [Double] = []
       while all.count < answers.count {
         let prompt = answers[all.count].prompt
-        let group = answers[all.count...].prefix { $0.prompt == prompt }.map(\.completion)
-        let found = try scores(prompt, group)
+        let group = answers[all.count...].prefix { $0.prompt == prompt }.map { $0.completion ?? "" }
+        let found = try scores(prompt ?? "", group)
         try Judge.check(found, for: group.count)
         all += found
       }
@@ -88,7 +88,9 @@ public struct Judge: Sendable {
   }
 
   /// The same of completions of one prompt.
-  public func scores(_ prompt: JSON, _ completions: [JSON], template: TemplateColumns = .none) throws -> [Double] {
+  public func scores(
+    _ prompt: Content, _ completions: [Content], template: TemplateColumns = .none
+  ) throws -> [Double] {
     try scores(
       completions.map {
         var answer = Answer(prompt: prompt, completion: $0)
@@ -111,8 +113,9 @@ public struct Judge: Sendable {
   ///   completion are one text.
   public static func classifier(_ classifier: TextClassifier, completionOnly: Bool = false) -> Judge {
     Judge(identity: "classifier \(classifier.fingerprint)\(completionOnly ? " of completions" : "")") { answers in
-      answers.map {
-        classifier.logOdds((completionOnly ? "" : $0.prompt.string ?? "") + LabelRow.text($0.completion))
+      answers.map { answer in
+        let before = if !completionOnly, case .text(let text) = answer.prompt { text } else { "" }
+        return classifier.logOdds(before + (answer.completion?.text ?? ""))
       }
     }
   }
@@ -139,10 +142,9 @@ public struct Judge: Sendable {
       options.maxLength = nil
       options.templateTime = time
       let rows = answers.map { answer -> JSONObject in
-        let row: JSONObject = [
-          "prompt": answer.prompt, "completion": LabelRow.answer(answer.completion, to: answer.prompt),
-        ]
-        return row.with(answer.template.columns)
+        let prompt = answer.prompt ?? ""
+        let completion = (answer.completion ?? "").answering(prompt)
+        return (["prompt": prompt.json, "completion": completion.json] as JSONObject).with(answer.template.columns)
       }
       return try copy.use { model in
         let data = try model.file.dataset(.rows(rows), options: options)

@@ -8,29 +8,19 @@ public struct LabelRow: Sendable, Equatable {
   public let id: String
   /// Line of the file.
   public let line: Int
-  /// Text, or chat messages.
-  public let prompt: JSON
-  /// At least one; text, or chat messages.
-  public let completions: [JSON]
+  /// What was asked.
+  public let prompt: Content
+  /// At least one.
+  public let completions: [Content]
   /// What the chat template reads besides messages.
   public let template: TemplateColumns
 
-  func answer(_ index: Int) -> JSON { LabelRow.answer(completions[index], to: prompt) }
-
-  /// A completion as training takes it: where the prompt is chat messages, text becomes the assistant's message.
-  static func answer(_ completion: JSON, to prompt: JSON) -> JSON {
-    guard prompt.array != nil, completion.string != nil else { return completion }
-    return [["role": "assistant", "content": completion]]
-  }
+  /// A completion as training takes it.
+  func answer(_ index: Int) -> JSON { completions[index].answering(prompt).json }
 
   /// A row made of this one: its prompt with these columns.
   func made(_ columns: JSONObject) -> JSONObject {
-    (["prompt": prompt] as JSONObject).with(columns).with(template.columns)
-  }
-
-  /// What people and classifiers read.
-  public static func text(_ content: JSON) -> String {
-    content.string ?? (content.array ?? []).compactMap { $0["content"]?.string }.joined(separator: "\n\n")
+    (["prompt": prompt.json] as JSONObject).with(columns).with(template.columns)
   }
 }
 
@@ -42,12 +32,12 @@ extension LabelRow {
     var rows: [LabelRow] = []
     var copies: [String: Int] = [:]
     try RowFiles([path]).forEachRow { row, place in
-      func content(_ value: JSON?, _ name: String) throws -> JSON {
-        guard let value, value.string != nil || value.array?.allSatisfy({ $0["content"] != nil }) == true else {
+      func content(_ value: JSON?, _ name: String) throws -> Content {
+        guard let content = Content(value), value?.array?.allSatisfy({ $0["content"] != nil }) != false else {
           throw DPOError.format(
             place.description, "\"\(name)\" is \(value?.kind ?? "missing"), expected text or chat messages")
         }
-        return value
+        return content
       }
       guard let found = row["completions"]?.array, !found.isEmpty else {
         throw DPOError.format(
@@ -58,7 +48,9 @@ extension LabelRow {
       let completions = try found.map { try content($0, "completions") }
       let template = try TemplateColumns(row, beside: prompt, place: place.description)
       let columns = template.columns
-      let text = JSON.array([prompt] + completions + (columns.isEmpty ? [] : [.object(columns)])).description
+      let text = JSON.array(
+        ([prompt] + completions).map(\.json) + (columns.isEmpty ? [] : [.object(columns)])
+      ).description
       let hash = Array(text.utf8).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }
       let id = String(hash, radix: 16)
       let copy = copies[id, default: 0] + 1

@@ -91,7 +91,7 @@ public final class LabelSession {
   }
 
   private static func questions(_ row: LabelRow, mode: Mode, annotator: String) -> [Question] {
-    let different = distinct(row.completions.map(\.description))
+    let different = distinct(row.completions.map(\.json.description))
     // Orders are as good as random, but the same when the page is loaded again.
     func hash(_ text: String) -> UInt64 {
       Array((text + annotator).utf8).withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) }

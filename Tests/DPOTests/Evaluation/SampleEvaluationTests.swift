@@ -55,7 +55,7 @@ import Testing
   }
 
   @Test func winRatesAreFairToEveryJudge() throws {
-    func wins(_ scores: @escaping @Sendable (JSON, [JSON]) -> [Double]) throws -> SampleEvaluation.Wins {
+    func wins(_ scores: @escaping @Sendable (Content, [Content]) -> [Double]) throws -> SampleEvaluation.Wins {
       let judge = Judge(identity: "test") { scores($0, $1) }
       return try #require(
         policy.evaluateSamples(rows, reference: nil, options: options(8, tokens: 3), judge: judge).wins)
@@ -65,8 +65,8 @@ import Testing
     // A judge that takes the first answer, whatever it is, is met by the order.
     let first = try wins { _, _ in [1, 0] }
     #expect(first.ties == 0 && abs(first.rate.value - 0.5) < 0.2, "\(first.rate.value)")
-    let chosen = Set(rows.flatMap(\.answers).map(\.description))
-    let harsh = try wins { _, answers in answers.map { chosen.contains($0.description) ? 1 : 0 } }
+    let chosen = rows.flatMap(\.answers)
+    let harsh = try wins { _, answers in answers.map { chosen.contains($0) ? 1 : 0 } }
     #expect(harsh.rate.value == 0 && harsh.chosenScore.value == 1 && harsh.score.value == 0)
     #expect(throws: DPOError.self) { try wins { _, _ in [1] } }
     #expect(throws: DPOError.self) { try wins { _, _ in [1, .nan] } }
@@ -85,7 +85,8 @@ import Testing
     let text = try ChosenAnswers.read("\(folder.path)/text.jsonl")
     #expect(text.map(\.prompt) == ["a", "d"] && text[0].answers == [" b", " g"])
     let implicit = try ChosenAnswers.read(Fixtures.path("data/chat_implicit.jsonl"))
-    #expect(!implicit.isEmpty && implicit.allSatisfy { $0.prompt.array != nil && $0.answers[0].array?.count == 1 })
+    #expect(
+      !implicit.isEmpty && implicit.allSatisfy { $0.prompt.json.array != nil && $0.answers[0].json.array?.count == 1 })
     #expect(throws: DPOError.self) { try ChosenAnswers.read(Fixtures.path("data/unpaired.jsonl")) }
   }
 

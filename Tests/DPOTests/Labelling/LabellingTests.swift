@@ -36,11 +36,37 @@ struct LabelPlace {
     let other = try LabelPlace([#"{"prompt": "q", "completions": ["a"]}"#, one])
     #expect(try LabelRow.read(other.data)[1].id == rows[0].id)
   }
+
+  @Test func chatMessagesKeepWhatElseTheyHave() throws {
+    let row =
+      #"{"prompt": [{"role": "user", "content": "2+2?", "name": "Ann"}], "completions": ["4", "#
+      + #"[{"role": "assistant", "content": "Adding.", "tool_calls": [{"name": "sum"}]}, {"role": "tool", "content": "4"}]], "#
+      + #""tools": [{"name": "sum"}]}"#
+    let place = try LabelPlace([row])
+    let read = try LabelRow.read(place.data)[0]
+    guard case .chat(let asked) = read.prompt, case .chat(let answer) = read.completions[1] else {
+      Issue.record("expected chat messages")
+      return
+    }
+    #expect(
+      asked == [asked[0]] && asked[0].role == .user && asked[0].content == "2+2?" && asked[0]["name"] == "\"Ann\"")
+    #expect(answer.map(\.role) == [.assistant, .tool] && answer[0]["tool_calls"] == #"[{"name": "sum"}]"#)
+    #expect(read.completions[1].text == "Adding.\n\n4")
+    #expect(read.template.texts == ["tools": #"[{"name": "sum"}]"#])
+    #expect(try TemplateColumns(read.template.texts) == read.template)
+    #expect(throws: DPOError.self) { try TemplateColumns(["tools": "3"]) }
+    #expect(throws: DPOError.self) { try TemplateColumns(["label": "3"]) }
+    _ = try LabelRow.label(
+      [read], judge: Judge(identity: "second") { _, _ in [0, 1] }, options: LabelOptions(), to: place.output)
+    let made = try place.rows()[0]
+    #expect(made["prompt"] == read.prompt.json && made["chosen"] == read.completions[1].json)
+    #expect(made["rejected"] == [["role": "assistant", "content": "4"]] && made["tools"] == [["name": "sum"]])
+  }
 }
 
 @Suite(.timeLimit(.minutes(10))) struct LabellingTests {
   /// Scores are the lengths of the answers.
-  let judge = Judge(identity: "length") { _, completions in completions.map { Double(LabelRow.text($0).utf8.count) } }
+  let judge = Judge(identity: "length") { _, completions in completions.map { Double($0.text.utf8.count) } }
 
   @Test func scoresBecomeRowsAndAreNotAskedForAgain() throws {
     let place = try LabelPlace.numbered(4)
@@ -70,7 +96,7 @@ struct LabelPlace {
     let place = try LabelPlace.numbered(8)
     let rows = try LabelRow.read(place.data)
     final class Mood: @unchecked Sendable {
-      var fails: [JSON] = []
+      var fails: [Content] = []
       var asked = 0
     }
     let mood = Mood()
@@ -85,7 +111,7 @@ struct LabelPlace {
     mood.fails = []
     #expect(try LabelRow.label(rows, judge: judge, options: LabelOptions(), to: place.output).written == 8)
     #expect(mood.asked == 10)
-    mood.fails = (0..<8).map { .string("p\($0)") }
+    mood.fails = (0..<8).map { .text("p\($0)") }
     var options = LabelOptions()
     options.overwrite = true
     #expect(try LabelRow.label(rows, judge: judge, options: options, to: place.output).kept == 8)

@@ -93,8 +93,8 @@ struct BothRoads {
   /// Prefers answers that stay with the text: the share of their words that the prompt has. A person, a classifier or another
   /// program can stand here.
   var judge: Judge {
-    @Sendable func words(_ text: JSON) -> [Substring] {
-      LabelRow.text(text).lowercased().split { !$0.isLetter && !$0.isNumber }
+    @Sendable func words(_ content: Content) -> [Substring] {
+      content.text.lowercased().split { !$0.isLetter && !$0.isNumber }
     }
     return Judge(identity: "stays with the text") { prompt, answers in
       let known = Set(words(prompt))

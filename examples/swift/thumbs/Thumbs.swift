@@ -25,7 +25,7 @@ struct Thumbs {
     mkdir(directory, 0o755)
     let feedback = try FeedbackStore("\(directory)/feedback.jsonl")
     let messages: [Chat.Message] = [.user("How do I boil an egg?")]
-    let question = Prompt.chat(messages)
+    let question = Content.chat(messages)
     let (warm, curt) = ("With pleasure! Bring water to the boil first.", "Look it up.")
     // Any thread may record, and any process.
     try feedback.record(prompt: question, answer: warm, thumbUp: true)

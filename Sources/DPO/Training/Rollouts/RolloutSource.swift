@@ -160,12 +160,12 @@ final class RolloutSource: BatchSource {
     let tokenizer = try model.tokenizer
     for (row, completions) in zip(rows, completions) {
       let prompt = Array(prompts.prompt(row))
-      var text = try prompts.promptContent(row) ?? .null
-      if text.isNull, let tokenizer { text = .string(tokenizer.decode(prompt, skipSpecialTokens: true)) }
+      let asked =
+        try prompts.promptContent(row) ?? tokenizer.map { .text($0.decode(prompt, skipSpecialTokens: true)) }
       for completion in completions {
         var answer = Answer(
-          prompt: text,
-          completion: tokenizer.map { .string($0.decode(completion.tokens, skipSpecialTokens: true)) } ?? .null)
+          prompt: asked,
+          completion: tokenizer.map { .text($0.decode(completion.tokens, skipSpecialTokens: true)) })
         answer.promptTokens = prompt
         answer.completionTokens = completion.tokens
         answer.isFinished = completion.finish == .stop
