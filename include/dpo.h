@@ -92,7 +92,7 @@
  * What may change. This is version 0: functions may change between minor versions; DPO_ABI_VERSION and the soname then
  * change, too. Meant to stay as they are: sections 0 to 4 and export of section 5. Experimental, and likelier to change:
  * generation, classifiers, evaluation, tokenizers and new models of section 5, section 6, and of section 3 the rewards of a
- * trainer and dpo_trainer_set_reduce.
+ * trainer, dpo_trainer_set_reduce and communicators.
  *
  * Text and struct layouts of options are made of the tables in options/ (docs/options.md shows them as tables). The paper is
  * Rafailov et al., "Direct Preference Optimization", arXiv 2305.18290; names are those of TRL 1.16.
@@ -382,8 +382,8 @@ int32_t dpo_model_load(const char *path, const char *adapter, int32_t threads, d
 /* Computes with another engine from now on: the inner loops for one kind of processor. "auto": the best that this processor
  * has, which is what a model starts with; "avx512", "avx2", "neon", "portable" (any processor); "openblas": products through
  * OpenBLAS, which is loaded when it is first asked for and has its process-wide thread count set to 1. One engine gives the
- * same bits on every machine and for any number of threads; engines differ in the last bits. DPO_ERROR_INVALID_ARGUMENT: there
- * is no such engine; DPO_ERROR_UNSUPPORTED: the processor cannot run it, or OpenBLAS cannot be loaded. */
+ * same bits on every machine and for any number of threads; engines differ in the last bits.
+ * Errors: INVALID_ARGUMENT (there is no such engine), UNSUPPORTED (the processor cannot run it, OpenBLAS cannot be loaded). */
 int32_t dpo_model_set_engine(dpo_model *model, const char *engine);
 void dpo_model_release(dpo_model *model);
 
@@ -508,6 +508,7 @@ int32_t dpo_dataset_from_tokens(const int32_t *prompt_ids, const size_t *prompt_
                                 const size_t *rejected_lengths, size_t count, const dpo_train_options *options,
                                 dpo_dataset **dataset);
 
+/* Errors: none but the common ones. */
 int32_t dpo_dataset_get_info(const dpo_dataset *dataset, dpo_dataset_info *info);
 void dpo_dataset_release(dpo_dataset *dataset);
 
@@ -920,9 +921,11 @@ int32_t dpo_communicator_create(const dpo_collectives *collectives, dpo_communic
  * Errors: IO (no plug-in, or it cannot be loaded), UNSUPPORTED (a plug-in of another version), STATE (processes started by
  * another make of MPI than the plug-in's), INVALID_ARGUMENT. */
 int32_t dpo_communicator_open_mpi(const char *path, double timeout, dpo_communicator **communicator);
-/* This process's rank and the number of ranks. Either may be NULL. */
+/* This process's rank and the number of ranks. Either may be NULL.
+ * Errors: none but the common ones. */
 int32_t dpo_communicator_ranks(dpo_communicator *communicator, int32_t *rank, int32_t *size);
-/* Ends every rank, this one too, where the engine can: for a host that cannot go on. Returns only if it cannot. */
+/* Ends every rank, this one too, where the engine can: for a host that cannot go on. Returns only if it cannot.
+ * Errors: none but the common ones. */
 int32_t dpo_communicator_abort(dpo_communicator *communicator, int32_t exit_status);
 /* Trainers that use it keep it. */
 void dpo_communicator_release(dpo_communicator *communicator);

@@ -1016,8 +1016,9 @@ extern "C" {
     /// OpenBLAS, which is loaded when it is first asked for and has its process-wide thread count set to 1. One
     /// engine gives the
     /// same bits on every machine and for any number of threads; engines differ in the last bits.
-    /// DPO_ERROR_INVALID_ARGUMENT: there
-    /// is no such engine; DPO_ERROR_UNSUPPORTED: the processor cannot run it, or OpenBLAS cannot be loaded.
+    ///
+    /// Errors: INVALID_ARGUMENT (there is no such engine), UNSUPPORTED (the processor cannot run it, OpenBLAS cannot
+    /// be loaded).
     pub fn dpo_model_set_engine(model: *mut dpo_model, engine: *const c_char) -> i32;
 
     pub fn dpo_model_release(model: *mut dpo_model);
@@ -1142,6 +1143,7 @@ extern "C" {
     /// Errors: INVALID_ARGUMENT.
     pub fn dpo_dataset_from_tokens(prompt_ids: *const i32, prompt_lengths: *const usize, chosen_ids: *const i32, chosen_lengths: *const usize, rejected_ids: *const i32, rejected_lengths: *const usize, count: usize, options: *const dpo_train_options, dataset: *mut *mut dpo_dataset) -> i32;
 
+    /// Errors: none but the common ones.
     pub fn dpo_dataset_get_info(dataset: *const dpo_dataset, info: *mut dpo_dataset_info) -> i32;
 
     pub fn dpo_dataset_release(dataset: *mut dpo_dataset);
@@ -1190,9 +1192,13 @@ extern "C" {
     pub fn dpo_communicator_open_mpi(path: *const c_char, timeout: f64, communicator: *mut *mut dpo_communicator) -> i32;
 
     /// This process's rank and the number of ranks. Either may be NULL.
+    ///
+    /// Errors: none but the common ones.
     pub fn dpo_communicator_ranks(communicator: *mut dpo_communicator, rank: *mut i32, size: *mut i32) -> i32;
 
     /// Ends every rank, this one too, where the engine can: for a host that cannot go on. Returns only if it cannot.
+    ///
+    /// Errors: none but the common ones.
     pub fn dpo_communicator_abort(communicator: *mut dpo_communicator, exit_status: i32) -> i32;
 
     /// Trainers that use it keep it.
