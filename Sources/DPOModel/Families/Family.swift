@@ -31,10 +31,14 @@ public struct Family: Sendable {
   var wholeModel: String?
   /// `tokenizer.ggml.model` of SentencePiece tokenizers.
   package var ggufTokenizer = "llama"
+  /// transformers' tokenizer class where the files name none; `always`: whatever they name.
+  package var tokenizerClass: (name: String, always: Bool)?
   /// llama.cpp computes the windows of such a model.
   package var llamaHasWindow: @Sendable (DecoderConfiguration) -> Bool = { _ in false }
   /// llama.cpp takes the scale of attention from the head size, or knows the model by its number of blocks, as GGUF has no key.
   package var llamaHasQueryScale: @Sendable (DecoderConfiguration) -> Bool = { _ in true }
+  /// GGUF files must have `rope_freqs` for blocks without a window.
+  package var needsRopeDivisorsInGGUF = false
   /// What PEFT adapts if no target is named.
   package let defaultLoRATargets: [String]
   let readHuggingFace: @Sendable (HuggingFaceReader) throws -> DecoderConfiguration
@@ -45,6 +49,10 @@ public struct Family: Sendable {
   let readGGUF: @Sendable (GGUFReader) throws -> DecoderConfiguration
   /// Metadata of a GGUF file, under the architecture, beside those that all families have.
   package var writeGGUF: @Sendable (DecoderConfiguration) -> [(key: String, value: GGUFValue)] = { _ in [] }
+  /// What a GGUF file tells by the tensors it has rather than by its metadata.
+  package var readGGUFTensors:
+    @Sendable (_ configuration: inout DecoderConfiguration, _ has: (String) -> Bool) -> Void =
+      { _, _ in }
   /// transformers has no class of its own for it; a model is the same under the name of this other family.
   var sameAs: (family: @Sendable () -> Family, keys: @Sendable (DecoderConfiguration) -> JSONObject)?
 

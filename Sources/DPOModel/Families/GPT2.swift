@@ -16,7 +16,8 @@ extension Family {
       (.finalNorm, "transformer.ln_f"),
       (.head, "lm_head"),
     ],
-    transposesLinear: true, scalesResidualLayers: true, defaultLoRATargets: ["c_attn"],
+    transposesLinear: true, scalesResidualLayers: true, tokenizerClass: ("GPT2Tokenizer", always: false),
+    defaultLoRATargets: ["c_attn"],
     readHuggingFace: { reader in
       let hiddenSize = try reader.integer("n_embd", Limits.hiddenSize)
       let headCount = try reader.integer("n_head", Limits.headCount)

@@ -20,6 +20,7 @@ extension Family {
       .perLayerNorm: "model.per_layer_projection_norm",
     ]),
     wholeModel: "gemma4", ggufTokenizer: "gemma4", llamaHasWindow: { _ in true },
+    needsRopeDivisorsInGGUF: true,
     defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       guard try !reader.bool("enable_moe_block", default: false) else {
@@ -107,6 +108,12 @@ extension Family {
       ]
       if let cap = configuration.logitSoftCap { out.append(("final_logit_softcapping", .double(cap))) }
       return out
+    },
+    readGGUFTensors: { configuration, has in
+      let own = configuration.layerCount - configuration.sharingLayers
+      configuration.valuesAreKeys = (0..<own).allSatisfy {
+        configuration.isWindowed($0) || !has("blk.\($0).attn_v.weight")
+      }
     })
 }
 

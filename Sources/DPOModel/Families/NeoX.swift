@@ -74,5 +74,9 @@ extension Family {
       _ = try reader.bool("use_parallel_residual", default: false)
       return try reader.rotary(stableLM, norm: .layer)
     },
-    writeGGUF: { [("use_parallel_residual", .bool($0.parallelBranches))] })
+    writeGGUF: { [("use_parallel_residual", .bool($0.parallelBranches))] },
+    readGGUFTensors: { configuration, has in
+      configuration.parallelBranches = !has("blk.0.ffn_norm.weight")
+      configuration.sharesNorm = configuration.parallelBranches
+    })
 }

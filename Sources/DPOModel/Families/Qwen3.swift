@@ -4,7 +4,7 @@ extension Family {
   /// Llama with an RMS norm on each head of q and k, and heads whose size is a setting of its own.
   static let qwen3: Family = Family(
     name: "qwen3", classes: ("Qwen3ForCausalLM", "Qwen3ForSequenceClassification"), ggufArchitecture: "qwen3",
-    modules: llamaModules, defaultLoRATargets: ["q_proj", "v_proj"],
+    modules: llamaModules, tokenizerClass: ("Qwen2Tokenizer", always: false), defaultLoRATargets: ["q_proj", "v_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(qwen3, RotaryDefaults(keyValueHeads: 32, headSize: 128))
       configuration.queryKeyNorm = .heads

@@ -54,13 +54,7 @@ extension DecoderConfiguration {
     mlpBias = has("blk.0.ffn_down.bias") || has("blk.0.ffn_down_exps.bias")
     headBias = has("output.bias")
     if norm == .layer { normBias = has("output_norm.bias") || has("blk.0.attn_norm.bias") }
-    if family == .gemma4 {
-      valuesAreKeys = (0..<layerCount - sharingLayers).allSatisfy { isWindowed($0) || !has("blk.\($0).attn_v.weight") }
-    }
-    if family.name == "stablelm" {
-      parallelBranches = !has("blk.0.ffn_norm.weight")
-      sharesNorm = parallelBranches
-    }
+    family.readGGUFTensors(&self, has)
     try readRopeDivisors(named, metadata)
     try Family.refuseAttentionFactor(gguf: metadata, of: rope?.scaling ?? .none)
     tensors.removeAll { ropeTensors.contains($0.name) }
@@ -79,7 +73,7 @@ extension DecoderConfiguration {
     } else if found[1] != nil || found[2] != nil {
       let missing = found[1] == nil ? ropeTensors[1] : ropeTensors[2]
       throw DPOError.format(metadata.file, "tensor \(missing) is missing, which goes with the other rope_factors")
-    } else if family == .gemma4, !(0..<layerCount).allSatisfy(isWindowed) {
+    } else if family.needsRopeDivisorsInGGUF, !(0..<layerCount).allSatisfy(isWindowed) {
       throw DPOError.format(
         metadata.file, "tensor \(ropeTensors[0]) is missing, which says what blocks without a window turn")
     }

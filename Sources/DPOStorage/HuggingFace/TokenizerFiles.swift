@@ -1,4 +1,5 @@
 import DPOBase
+import DPOModel
 import DPOText
 
 /// A model's tokenizer as two documents, whatever files its facts stand in.
@@ -114,10 +115,9 @@ extension HuggingFaceDirectory {
 
 /// What transformers' tokenizer classes call their special tokens where no file does.
 private func defaultTokens(_ name: JSON?, _ modelType: JSON?) -> [(name: String, token: String)] {
-  let byModel = ["gpt2": "GPT2Tokenizer", "qwen2": "Qwen2Tokenizer", "qwen3": "Qwen2Tokenizer"]
-  // transformers does not believe what folders of qwen2 say.
-  let given = modelType == "qwen2" ? nil : name?.string
-  var name = given ?? modelType?.string.flatMap { byModel[$0] } ?? ""
+  let ofFamily = Family.all.first { $0.name == modelType?.string }?.tokenizerClass
+  let given = ofFamily?.always == true ? nil : name?.string
+  var name = given ?? ofFamily?.name ?? ""
   if name.hasSuffix("Fast") { name.removeLast("Fast".count) }
   let end = "<|endoftext|>"
   return switch name {
