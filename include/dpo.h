@@ -230,23 +230,36 @@ typedef enum dpo_loss_type {
 } dpo_loss_type;
 
 typedef enum dpo_f_divergence {
-    DPO_F_REVERSE_KL = 0,
-    DPO_F_FORWARD_KL = 1,
-    DPO_F_JS_DIVERGENCE = 2,
-    DPO_F_ALPHA_DIVERGENCE = 3
+/* made by options/generate.py: dpo_f_divergence */
+    DPO_F_REVERSE_KL = 0, /* f(t) = t: the divergence of DPO itself */
+    DPO_F_FORWARD_KL = 1, /* f(t) = 1 − e^−t */
+    DPO_F_JS_DIVERGENCE = 2, /* f(t) = log 2 + log σ(t) */
+    DPO_F_ALPHA_DIVERGENCE = 3 /* f(t) = (e^((c−1)t) − 1)/(c − 1), c = f_alpha_divergence_coef; t itself where c is 1 */
 } dpo_f_divergence;
 
 typedef struct dpo_loss_options {
-    size_t struct_size;
-    double beta;                    /* 0.1; > 0 */
-    double label_smoothing;         /* 0; exo_pair needs (0, 1), robust [0, 0.5) */
-    double discopop_tau;            /* 0.05; > 0 */
-    double f_alpha_divergence_coef; /* 0.5 */
-    int32_t f_divergence;           /* DPO_F_REVERSE_KL */
-    int32_t reference_free;         /* 0; 1: reference log-probs count as 0 and may be NULL */
-    const int32_t *loss_types;      /* NULL: SIGMOID alone */
-    const double *loss_weights;     /* NULL: 1 each */
-    size_t loss_count;              /* length of both; 0 when loss_types is NULL */
+/* made by options/generate.py: dpo_loss_options */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* β, how strongly the policy is held to the reference model: the smaller, the further it may go. More than 0.
+     * Default 0.1. */
+    double beta;
+    /* ε, the share of labels that are assumed to be swapped. For the losses exo_pair, which needs (0, 1), robust,
+     * which needs [0, 0.5), aot, aot_unpaired and conservative. 0 to 1. Default 0. */
+    double label_smoothing;
+    /* Temperature of the discopop loss. More than 0. Default 0.05. */
+    double discopop_tau;
+    /* Coefficient of alpha_divergence. Default 0.5. */
+    double f_alpha_divergence_coef;
+    /* The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of
+     * dpo_f_divergence. Default DPO_F_REVERSE_KL. */
+    int32_t f_divergence;
+    /* Reference log-probs count as 0, and may be left out. Default 0. */
+    int32_t reference_free;
+    /* The losses, summed. Values of dpo_loss_type. Default NULL: DPO_LOSS_SIGMOID. */
+    const int32_t *loss_types;
+    /* Weight of each of the loss_types; empty: 1 each. Default NULL. */
+    const double *loss_weights;
+    size_t loss_count; /* length of both; 0 when loss_types is NULL */
 } dpo_loss_options;
 
 /* Every default. struct_size: sizeof(dpo_loss_options); DPO_ERROR_INVALID_ARGUMENT if it is smaller than in any version, or
@@ -321,10 +334,14 @@ int32_t dpo_gae(const double *rewards, const double *values, const size_t *count
                 double lam, double *advantages, double *returns);
 
 typedef struct dpo_ppo_options {
-    size_t struct_size;
-    double cliprange;       /* 0.2 */
-    double cliprange_value; /* 0.2 */
-    double vf_coef;         /* 0.1 */
+/* made by options/generate.py: dpo_ppo_options */
+    size_t struct_size; /* sizeof, set by the init function */
+    /* ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0. Default 0.2. */
+    double cliprange;
+    /* How far a value may move from the rollout's before the loss stops following. At least 0. Default 0.2. */
+    double cliprange_value;
+    /* Weight of the value function's loss. At least 0. Default 0.1. */
+    double vf_coef;
 } dpo_ppo_options;
 
 /* Every default. struct_size: sizeof(dpo_ppo_options).

@@ -8,7 +8,8 @@ A row of a table says:
     default       absent: the option may be unset
     unset         what unset means, in words; by_method: the value that each method then takes
     min, max      range; above: more than this
-    choices       values of a name; "methods" and "losses" are those of methods.toml and losses.toml
+    choices       values of a name; "methods", "losses", "pair_losses" and "divergences" are those of methods.toml and losses.toml
+    like          a row of training.toml, which gives type, default, range, choices and help unless they stand here
     help          one or two plain sentences
     source        paper and equation, or another name elsewhere
     group         heading (training.toml)
@@ -16,6 +17,9 @@ A row of a table says:
     resume        what may become of it when a run is resumed: fixed (the default), noted or free (training.toml)
     swift         path of the Swift property; enum: its type, whose raw values are the choices
     c             another C type than the usual one; c_unset: what stands for unset there (usually NaN, 0 or NULL)
+    c_enum        the C enum whose numbers the field holds instead of names
+    count         C field with the length of a list; beside: another list of the same length
+    path          whether a text names a file or directory
     python, flag  another name there; surfaces: where the option exists (c, swift, python, flag; usually all)
 
 Python 3.11 or newer. Nothing else than this program needs it.
@@ -62,7 +66,9 @@ def load(name: str) -> dict:
 
 METHODS = load("methods")
 LOSSES = load("losses")
-LOSS_NAMES = [row["name"] for row in LOSSES["loss"]]
+DIVERGENCE_NAMES = [row["name"] for row in LOSSES["divergence"]]
+PAIR_LOSSES = [row["name"] for row in LOSSES["loss"]]
+LOSS_NAMES = list(PAIR_LOSSES)
 for _names in LOSSES["others"].values():
     LOSS_NAMES += [name for name in _names if name not in LOSS_NAMES]
 METHOD_NAMES = [row["name"] for row in METHODS["method"]]
@@ -90,8 +96,18 @@ def plain(value: float) -> str:
     return str(int(value)) if float(value).is_integer() and abs(value) < 1e9 else number(value)
 
 
+# What a row takes from the row of training.toml that it is like.
+SHARED = ("type", "default", "min", "max", "above", "choices", "enum", "help")
+TRAINING_ROWS = {row["name"]: row for row in load("training")["option"]}
+# Prefixes of the values of C enums.
+C_PREFIX = {"dpo_f_divergence": "DPO_F_", "dpo_loss_type": "DPO_LOSS_"}
+
+
 class Option:
     def __init__(self, row: dict, table: "Table") -> None:
+        if "like" in row:
+            shared = TRAINING_ROWS[row["like"]]
+            row = {key: shared[key] for key in SHARED if key in shared} | row
         self.name = row["name"]
         self.type = row["type"]
         self.group = row.get("group", "")
@@ -105,9 +121,12 @@ class Option:
         self.optional = bool("unset" in row or self.by_method) and self.type not in ("training", "texts")
         self.default = row.get("default")
         self.choices = row.get("choices", [])
-        self.choices = {"methods": METHOD_NAMES, "losses": LOSS_NAMES}.get(self.choices, self.choices) if isinstance(
-            self.choices, str) else self.choices
-        self.surfaces = row.get("surfaces", ["c", "swift", "python", "flag"])
+        if isinstance(self.choices, str):
+            self.choices = {"methods": METHOD_NAMES, "losses": LOSS_NAMES, "pair_losses": PAIR_LOSSES,
+                            "divergences": DIVERGENCE_NAMES}[self.choices]
+        #: Choices that help lists; losses have a table of their own.
+        self.told_choices = [] if self.choices is LOSS_NAMES or self.choices is PAIR_LOSSES else self.choices
+        self.surfaces = row.get("surfaces", table.data.get("surfaces", ["c", "swift", "python", "flag"]))
         self.swift = row.get("swift", "")
         self.python = row.get("python", self.name)
         self.flag = row.get("flag", self.name.replace("_", "-"))
@@ -177,6 +196,10 @@ class Option:
             return "[" + ", ".join(f'"{item}"' if isinstance(item, str) else number(item) for item in value) + "]"
         return number(float(value)) if self.type == "real" else number(value)
 
+    @staticmethod
+    def swift_literal_of(name: str) -> str:
+        return "." + SWIFT_CASES.get(name, camel(name))
+
     def swift_name(self) -> str:
         return self.swift.split(".")[-1]
 
@@ -198,6 +221,8 @@ class Option:
     def c_type(self) -> str:
         if "c" in self.row:
             return self.row["c"]
+        if "c_enum" in self.row:
+            return "int32_t" if self.type == "name" else "const int32_t *"
         return {
             "bool": "int32_t", "int": "int32_t", "real": "double", "name": "const char *", "names": "const char *",
             "reals": "const double *", "text": "const char *", "texts": "const char *const *",
@@ -207,7 +232,7 @@ class Option:
     def c_fields(self) -> "list[tuple[str, str]]":
         fields = [(self.c_type(), self.name)]
         if self.type in ("reals", "texts"):
-            fields.append(("size_t", self.name.removesuffix("s") + "_count"))
+            fields.append(("size_t", self.row.get("count", self.name.removesuffix("s") + "_count")))
         return fields
 
     def c_unset(self) -> str:
@@ -216,7 +241,12 @@ class Option:
         return "NaN" if self.type == "real" else "NULL"
 
     def c_words(self) -> str:
-        if self.type == "bool":
+        if "c_enum" in self.row:
+            value = C_PREFIX[self.row["c_enum"]]
+            if self.type == "names":
+                return f"Default NULL: {', '.join(value + name.upper() for name in self.default)}."
+            default = f"Default {value}{self.default.upper()}."
+        elif self.type == "bool":
             default = f"Default {int(self.default)}."
         elif self.optional and self.default is not None:
             default = f"Default {self.default_words(chr(34))}; {self.c_unset()}: {self.unset()}."
@@ -236,7 +266,7 @@ class Option:
         c = self.c_type()
         return {
             "const char *": "c_char_p", "const double *": "POINTER(c_double)", "const char *const *": "POINTER(c_char_p)",
-            "const dpo_train_options *": "POINTER(TrainOptions)",
+            "const dpo_train_options *": "POINTER(TrainOptions)", "const int32_t *": "POINTER(c_int32)",
         }.get(c, "c_" + c.removesuffix("_t"))
 
     def python_type(self) -> str:
@@ -261,10 +291,10 @@ class Option:
 
 KEYS = {
     "name", "basic", "type", "default", "unset", "by_method", "min", "max", "above", "choices", "help", "source", "group", "resume",
-    "swift", "enum", "c", "c_unset", "python", "flag", "surfaces",
+    "swift", "enum", "c", "c_unset", "python", "flag", "surfaces", "like", "c_enum", "count", "beside", "path",
 }
 # Cases of Swift enums that are not their raw value in camel case.
-SWIFT_CASES = {"reverse_kl": "reverseKL"}
+SWIFT_CASES = {row["name"]: row["case"] for row in LOSSES["divergence"]}
 
 
 class Table:
@@ -276,7 +306,8 @@ class Table:
         self.summary = data.get("summary", "")
         self.data = data
         self.options = [Option(row, self) for row in data["option"]]
-        self.python = "".join(part.capitalize() for part in self.struct.removeprefix("dpo_").split("_"))
+        self.python = data.get("python") or "".join(
+            part.capitalize() for part in self.struct.removeprefix("dpo_").split("_"))
 
     def on(self, surface: str) -> "list[Option]":
         return [option for option in self.options if surface in option.surfaces]
@@ -334,22 +365,25 @@ def c_struct(table: Table) -> "list[str]":
         text = sentences(option.help, option.source_words())
         if option.name == "method":
             text = sentences(text, "; ".join(f'"{row["name"]}" {row["summary"]}' for row in METHODS["method"]) + ".")
-        elif option.choices and option.choices is not LOSS_NAMES:
+        elif "c_enum" in option.row:
+            text = sentences(text, f"{'Values' if option.type == 'names' else 'One'} of {option.row['c_enum']}.")
+        elif option.told_choices:
             text = sentences(text, "One of " + ", ".join(f'"{name}"' for name in option.choices) + ".")
-        if option.type == "names":
+        if option.type == "names" and "c_enum" not in option.row:
             text += " Names are joined by commas."
         methods = f"For {joined(option.methods)}." if option.methods else ""
         lines += c_comment(sentences(text, option.range_words(), option.c_words(), methods))
         for kind, name in option.c_fields():
-            lines.append(f"    {kind}{'' if kind.endswith('*') else ' '}{name};")
+            note = f" /* length of both; 0 when {option.row['beside']} is NULL */" if name == option.row.get("count") else ""
+            lines.append(f"    {kind}{'' if kind.endswith('*') else ' '}{name};{note}")
     return lines
 
 
-def c_losses() -> "list[str]":
+def c_enum(rows: "list[dict]", name: str) -> "list[str]":
     lines = []
-    for index, row in enumerate(LOSSES["loss"]):
-        comma = "," if index + 1 < len(LOSSES["loss"]) else ""
-        lines.append(f"    DPO_LOSS_{row['name'].upper()} = {row['number']}{comma} /* {row['help'].rstrip('.')} */")
+    for index, row in enumerate(rows):
+        comma = "," if index + 1 < len(rows) else ""
+        lines.append(f"    {C_PREFIX[name]}{row['name'].upper()} = {row['number']}{comma} /* {row['help'].rstrip('.')} */")
     return lines
 
 
@@ -389,6 +423,13 @@ def swift_losses() -> str:
     fact("takesTokenCounts", "Whether the completions' numbers of tokens are in the loss's formula.", taking("token_counts"))
     fact("sortsBatch", "Whether a pair's loss depends on the other pairs of its micro-batch by sorting, so that no single "
          "pair can be weighted.", [row["name"] for row in LOSSES["loss"] if row.get("sorts_batch")])
+    lines += ["}", "", "/// f-DPO (Wang et al. 2023): what is applied to the log-ratios t = log π/π_ref before the loss compares them.",
+              "public enum FDivergence: String, CaseIterable, Sendable {"]
+    for row in LOSSES["divergence"]:
+        lines += [*wrap(row["help"], "  /// "), f'  case {row["case"]} = "{row["name"]}"']
+    lines += ["", "  /// The number in the C ABI, which never changes.", "  public var number: Int32 {", "    switch self {"]
+    lines += [f"    case .{row['case']}: {row['number']}" for row in LOSSES["divergence"]]
+    lines += ["    }", "  }"]
     return SWIFT_HEAD + "\n".join(lines) + "\n}\n"
 
 
@@ -679,6 +720,9 @@ def abi_default(option: Option, value: object = ...) -> str:
         if "c_unset" in option.row:
             return plain(option.row["c_unset"])
         return ".nan" if option.type == "real" else ""
+    if "c_enum" in option.row:
+        rows = LOSSES["divergence"] if option.row["c_enum"] == "dpo_f_divergence" else LOSSES["loss"]
+        return next(str(row["number"]) for row in rows if row["name"] == value) if option.type == "name" else ""
     if option.type in ("names", "texts", "reals"):
         return f'staticText("{",".join(value)}")' if value else ""
     if option.type in ("name", "text"):
@@ -733,6 +777,16 @@ def abi_field(option: Option) -> "list[str]":
     arguments = [f'"{option.name}"', f"\\.{option.name}"]
     if option.type in ("reals", "texts"):
         arguments.append(f"count: \\.{option.c_fields()[1][1]}")
+    if "beside" in option.row:
+        arguments.append(f'beside: "{option.row["beside"]}"')
+    if "c_enum" in option.row:
+        if option.type == "names":
+            beside = next(other for other in option.table.options if other.row.get("beside") == option.name)
+            arguments.append(f"count: \\.{beside.row['count']}")
+            arguments.append("none: [" + ", ".join(option.swift_literal_of(name) for name in option.default) + "]")
+        kind = {"name": "number", "names": "numbers"}[option.type]
+        arguments.append(f"of: {option.row['enum']}.self")
+        return ["    fields.append(", f"      .{kind}(", f"        {', '.join(arguments)},", *swift_string(option.help, "        ", "))")]
     if option.type in ("int", "real") and option.optional:
         arguments.append(f"unset: {abi_default(option, None)}")
     if option.table.name == "training":
@@ -755,7 +809,8 @@ def abi_named(table: Table) -> "list[str]":
             lines += abi_field(option)
     check = {"training": "_ = try trainingOptions()", "generation": "try generationOptions().validate()",
              "feedback": "try feedbackOptions().validate()", "tokenizer": "try trainerOptions().validate()",
-             "shape": "try modelShape().validate()", "export": ""}[table.name]
+             "shape": "try modelShape().validate()", "export": "", "loss": "_ = try lossOptions()",
+             "ppo": "try lossOptions().validate()"}[table.name]
     return lines + ["    return fields", "  }", "", f"  func check() throws {{{' ' + check + ' ' if check else ''}}}", "}"]
 
 
@@ -807,7 +862,7 @@ def abi(tables: "list[Table]") -> str:
 
 def flag_help(option: Option) -> str:
     text = option.help
-    if option.choices and option.choices is not LOSS_NAMES:
+    if option.told_choices:
         if option.name == "method":
             text = sentences(text, "; ".join(f"{row['name']}: {row['summary']}" for row in METHODS["method"]) + ".")
         else:
@@ -857,9 +912,9 @@ def flags(tables: "list[Table]") -> str:
             lines.append(f'      ("{option.name}", {value}),')
         lines += ["    ]", "    return all.compactMap { name, value in value.map { (name, $0) } }", "  }", "}"]
     for table in tables:
-        if table.name == "training" or not table.swift_type:
+        if table.name == "training" or not table.on("flag"):
             continue
-        name = {"generation": "Generation", "feedback": "FeedbackTraining", "tokenizer": "Tokenizer", "shape": "Shape"}[
+        name = {"export": "Export", "generation": "Generation", "feedback": "FeedbackTraining", "tokenizer": "Tokenizer", "shape": "Shape"}[
             table.name] + "OptionFlags"
         groups = sorted({option.group for option in table.on("flag") if option.group})
         for group in groups:
@@ -877,6 +932,8 @@ def flag_struct(table: Table, name: str, group: str, inner: "list[str]") -> "lis
         lines += flag_declaration(option, dynamic=False)
     if not inner:
         del lines[lines.index(f"struct {name}: ParsableArguments {{") + 1]
+    if not table.swift_type:
+        return lines + ["}"]
     lines += ["", "  /// Sets the options.", f"  func apply(to options: inout {table.swift_type}) {{"]
     lines += [f"    {each}.apply(to: &options)" for each in inner]
     for option in options:
@@ -900,7 +957,7 @@ def flag_declaration(option: Option, dynamic: bool) -> "list[str]":
     inversion = ", inversion: .prefixedNo" if dynamic or option.default else ""
     # A name of any kind is a directory's.
     is_directory = option.type == "name" and not option.choices
-    value = "DIR" if is_directory else VALUE_NAMES[option.type]
+    value = "DIR" if is_directory else "PATH" if option.row.get("path") else VALUE_NAMES[option.type]
     text = flag_help(option)
     if not dynamic and not option.optional:
         text = re.sub(r" \(default: [^)]*\)$", "", text)  # ArgumentParser adds it
@@ -926,8 +983,10 @@ def flag_declaration(option: Option, dynamic: bool) -> "list[str]":
         lines += ["  @Option(", f"    {name},", "    help: ArgumentHelp("]
         lines += swift_string(text, "      ", ",")
         names = f", completion: .list([{', '.join(quoted(name) for name in option.choices)}])" if option.type == "name" and option.choices else ""
-        names = ", completion: .directory" if is_directory else names
-        lines += [f'      valueName: "{value}"){names}' + (f', transform: optionValue("{option.name}"))' if dynamic else ")")]
+        names = ", completion: .directory" if is_directory else ", completion: .file()" if option.row.get("path") else names
+        lines += [f'      valueName: "{value}"){names}' + (
+            f', transform: optionValue("{option.name}"))' if dynamic else
+            f", transform: oneOf([{', '.join(quoted(name) for name in option.choices)}]))" if option.told_choices and "enum" not in option.row else ")")]
     return lines + [declared]
 
 
@@ -964,9 +1023,12 @@ def python(tables: "list[Table]") -> str:
     lines += ["", "", "#: What stands for None in TrainOptions.", f"UNSET = {unset}", "",
               "#: Numbers of dpo_loss_type.", "LOSS_NUMBERS = {"]
     lines += wrap(", ".join(f'"{row["name"]}": {row["number"]}' for row in LOSSES["loss"]) + ",", "    ")
+    lines += ["}", "", "#: Numbers of dpo_f_divergence.", "DIVERGENCE_NUMBERS = {"]
+    lines += wrap(", ".join(f'"{row["name"]}": {row["number"]}' for row in LOSSES["divergence"]) + ",", "    ")
     lines += ["}"]
     for table in tables:
-        if table.name == "training":
+        # dpo_loss and ppo_loss take theirs beside the numbers: libdpo/losses.py.
+        if table.name in ("training", "loss", "ppo"):
             continue
         lines += ["", "", "def " + {
             "generation": "generation", "feedback": "feedback", "tokenizer": "tokenizer", "shape": "shape", "export": "export",
@@ -1061,7 +1123,7 @@ def python_words(option: Option, method: "dict | None" = None) -> str:
         value = option.by_method.get(method["name"]) if method else None
         unset = f"None: {plain(value) if value is not None else option.unset()}."
     choices = ""
-    if option.choices and option.choices is not LOSS_NAMES:
+    if option.told_choices:
         choices = "One of " + ", ".join(f'"{name}"' for name in option.choices) + "."
     return sentences(option.help.replace("\\", "\\\\"), choices, option.range_words(), unset, option.source_words())
 
@@ -1090,7 +1152,7 @@ def docstring(text: str, indent: str, options: "list[Option] | None" = None) -> 
 # Kinds of dpo_options_create, and the names of their structs in other languages.
 HOST_STRUCTS = {
     "training": "TrainOptions", "generation": "GenerationOptions", "feedback": "FeedbackOptions", "tokenizer": "TokenizerOptions",
-    "shape": "ModelShape", "export": "ExportOptions",
+    "shape": "ModelShape", "export": "ExportOptions", "loss": "LossOptions", "ppo": "PpoOptions",
 }
 
 
@@ -1099,7 +1161,7 @@ def host_words(option: Option, default: str, not_a_number: str) -> str:
     text = option.help
     if option.name == "method":
         text = sentences(text, "; ".join(f'"{row["name"]}" {row["summary"]}' for row in METHODS["method"]) + ".")
-    elif option.choices and option.choices is not LOSS_NAMES:
+    elif option.told_choices:
         text = sentences(text, "One of " + ", ".join(f'"{name}"' for name in option.choices) + ".")
     if option.type == "training":
         return "Options of the runs, with feedback's own defaults. The records decide the method."
@@ -1269,7 +1331,7 @@ def documentation(tables: "list[Table]") -> str:
     for table in tables:
         if table.name != "training":
             title = {"generation": "Generation", "feedback": "Feedback", "tokenizer": "Tokenizers", "shape": "New models",
-                     "export": "Export"}[table.name]
+                     "export": "Export"}.get(table.name) or table.data["title"]
             lines += ["", f"## {title}", "", f"`{table.struct}`. {table.summary}", "", "| option | default | range | what |",
                       "|---|---|---|---|"]
             for option in table.on("c"):
@@ -1279,26 +1341,13 @@ def documentation(tables: "list[Table]") -> str:
 
 def documentation_row(option: Option, with_methods: bool) -> str:
     default = option.default_words("") or (f"unset: {option.unset()}" if option.optional else "")
-    choices = "" if option.choices in (LOSS_NAMES, METHOD_NAMES) else ", ".join(f"`{name}`" for name in option.choices)
+    choices = "" if option.choices in (LOSS_NAMES, PAIR_LOSSES, METHOD_NAMES) else ", ".join(f"`{name}`" for name in option.choices)
     methods = f" {', '.join(option.methods) or 'all'} |" if with_methods else ""
     source = f" ({option.source})" if option.source else ""
     return f"| `{option.name}` | {cell(default)} | {option.range() or choices} |{methods} {cell(option.help)}{source} |"
 
 
 # ----------------------------------------------------------------------------------------------------------- Node and Java
-
-# Fields of the structs that have no table; `f_divergence` is a name here.
-LOSS_OPTIONS = {
-    "beta": ("number", "How strongly the policy is held to the reference model. More than 0. Left out: 0.1."),
-    "label_smoothing": ("number", "The share of labels that are assumed to be swapped. Left out: 0."),
-    "discopop_tau": ("number", "Temperature of discopop. More than 0. Left out: 0.05."),
-    "f_alpha_divergence_coef": ("number", "Coefficient of alpha_divergence. Left out: 0.5."),
-    "f_divergence": ("'reverse_kl' | 'forward_kl' | 'js_divergence' | 'alpha_divergence'", "Left out: 'reverse_kl'."),
-    "reference_free": ("boolean", "Reference log-probs count as 0. Left out: false."),
-    "loss_types": ("LossType[]", "Summed. Left out: ['sigmoid']."),
-    "loss_weights": ("number[]", "Weight of each loss in loss_types. Left out: 1 each."),
-}
-
 
 def jsdoc(text: str, indent: str) -> "list[str]":
     """A comment of JavaScript or Java."""
@@ -1310,7 +1359,7 @@ def jsdoc(text: str, indent: str) -> "list[str]":
 
 def typescript_type(option: Option) -> str:
     base = {
-        "bool": "boolean", "int": "number", "real": "number", "names": "string[]", "reals": "number[]", "text": "string",
+        "bool": "boolean", "int": "number", "real": "number", "names": "LossType[]" if option.choices is PAIR_LOSSES else "string[]", "reals": "number[]", "text": "string",
         "texts": "string[]", "training": "TrainOptions",
     }.get(option.type) or " | ".join(f"'{name}'" for name in option.choices) or "string"
     return base + (" | null" if option.optional and option.type in ("int", "real") else "")
@@ -1320,11 +1369,7 @@ def typescript(tables: "list[Table]") -> str:
     """Options as plain objects, by the names of the tables: they are given to C as JSON."""
     names = [f"'{row['name']}'" for row in LOSSES["loss"]]
     lines = [f"// Made by {BY} from the tables beside it.", "", "/** What the losses of dpo.h are called: docs/losses.md. */",
-             "export type LossType =", *wrap(" | ".join(["", *names]).strip() + ";", "  "), "",
-             "/** How `loss` computes. */", "export interface LossOptions {"]
-    for name, (kind, words) in LOSS_OPTIONS.items():
-        lines += [*jsdoc(words, "  "), f"  {name}?: {kind};"]
-    lines.append("}")
+             "export type LossType =", *wrap(" | ".join(["", *names]).strip() + ";", "  ")]
     for table in tables:
         lines += ["", *jsdoc(table.summary or "How a model is trained.", ""), f"export interface {HOST_STRUCTS[table.name]} {{"]
         for option in table.on("c"):
@@ -1373,10 +1418,15 @@ def regions(text: str, parts: "dict[str, list[str]]", file: str) -> str:
 
 
 def outputs() -> "dict[str, str]":
-    tables = [Table(name) for name in ("training", "generation", "feedback", "tokenizer", "shape", "export")]
+    tables = [Table(name) for name in ("loss", "ppo", "training", "generation", "feedback", "tokenizer", "shape", "export")]
     by_name = {table.name: table for table in tables}
+    # Rust and Go write the structs of losses in their own types.
+    hosts = [table for table in tables if table.name not in ("loss", "ppo")]
     header = (ROOT / "include/dpo.h").read_text()
-    parts = {table.struct: c_struct(table) for table in tables} | {"dpo_loss_type": c_losses()}
+    parts = {table.struct: c_struct(table) for table in tables} | {
+        "dpo_loss_type": c_enum(LOSSES["loss"], "dpo_loss_type"),
+        "dpo_f_divergence": c_enum(LOSSES["divergence"], "dpo_f_divergence"),
+    }
     header = regions(header, parts, "include/dpo.h")
     items = declarations.parse(header)
     return {
@@ -1395,8 +1445,8 @@ def outputs() -> "dict[str, str]":
         "bindings/python/libdpo/trainers.py": python_trainers(),
         "bindings/rust/libdpo-sys/src/declarations.rs": declarations.rust(items, BY),
         "bindings/rust/libdpo-sys/tests/layout/table.rs": declarations.rust_layout(items, BY),
-        "bindings/rust/libdpo/src/options.rs": rust_options(tables),
-        "bindings/go/options.go": go_options(tables),
+        "bindings/rust/libdpo/src/options.rs": rust_options(hosts),
+        "bindings/go/options.go": go_options(hosts),
         "docs/options.md": documentation(tables),
         "bindings/node/options.d.ts": typescript(tables),
     } | {f"bindings/java/src/libdpo/{HOST_STRUCTS[table.name]}.java": java(table) for table in tables}

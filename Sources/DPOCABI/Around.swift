@@ -129,10 +129,7 @@ public func dpo_export(
 ) -> Int32 {
   withStatus {
     let options = try dpo_export_options.read(options, defaults: .defaults)
-    let dtypeName = try optionalText(options.dtype, "dtype") ?? "f32"
-    guard let dtype = DType(rawValue: dtypeName.uppercased()), ["f32", "f16", "bf16", "q8_0"].contains(dtypeName) else {
-      throw DPOError.argument("dtype is \(DPOError.printable(dtypeName)); expected f32, f16, bf16 or q8_0")
-    }
+    let dtype = try optionalText(options.dtype, "dtype").map(DType.init(exportNamed:)) ?? .f32
     let (input, adapter) = try options.source(text(input, "input"))
     try Machine.requireRoom()
     try ModelFile.export(

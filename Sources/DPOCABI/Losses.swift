@@ -5,17 +5,6 @@ import DPOBase
 // Section 1 of dpo.h: losses.
 
 extension dpo_loss_options {
-  static var defaults: dpo_loss_options {
-    let values = DPOLossOptions()
-    var options = dpo_loss_options()
-    options.struct_size = MemoryLayout<dpo_loss_options>.stride
-    options.beta = values.beta
-    options.label_smoothing = values.labelSmoothing
-    options.discopop_tau = values.discopopTau
-    options.f_alpha_divergence_coef = values.alphaCoefficient
-    return options
-  }
-
   func lossOptions() throws -> DPOLossOptions {
     var options = DPOLossOptions()
     options.beta = beta
@@ -39,70 +28,18 @@ extension dpo_loss_options {
   }
 }
 
-extension dpo_loss_options: NamedStruct {
-  static var fields: [NamedField<dpo_loss_options>] {
-    [
-      .real("beta", \.beta, "β, how strongly the policy is held to the reference model. More than 0."),
-      .real("label_smoothing", \.label_smoothing, "ε; exo_pair needs (0, 1), robust [0, 0.5)."),
-      .real("discopop_tau", \.discopop_tau, "Temperature of the discopop loss. More than 0."),
-      .real("f_alpha_divergence_coef", \.f_alpha_divergence_coef, "Coefficient of alpha_divergence."),
-      NamedField(
-        "f_divergence", .string, choices: FDivergence.allCases.map(\.rawValue),
-        "The divergence from the reference model that the loss assumes.",
-        read: { .string((try? divergence($0.f_divergence))?.rawValue ?? "") },
-        write: { options, value, _ in
-          guard let index = FDivergence.allCases.firstIndex(where: { $0.rawValue == value.string }) else {
-            throw DPOError.argument(
-              "f_divergence is \(value), expected one of "
-                + FDivergence.allCases.map(\.rawValue).joined(separator: ", "))
-          }
-          options.f_divergence = Int32(index)
-        }),
-      .bool("reference_free", \.reference_free, "Reference log-probs count as 0."),
-      NamedField(
-        "loss_types", .strings, choices: LossType.allCases.map(\.rawValue), "The losses, summed; empty: sigmoid.",
-        read: { options in
-          .array(((try? options.lossOptions()) ?? DPOLossOptions()).losses.map { .string($0.type.rawValue) })
-        },
-        write: { options, value, memory in
-          let names = value.string.map { [$0] } ?? value.array?.map { $0.string ?? $0.description } ?? []
-          let numbers = try names.map { try LossType(named: $0).number }
-          options.loss_types = memory.array(numbers)
-          options.loss_count = numbers.count
-        }),
-      NamedField(
-        "loss_weights", .reals, "Weight of each loss in loss_types; empty: 1 each.",
-        read: { options in
-          .array(((try? options.lossOptions()) ?? DPOLossOptions()).losses.map { .real($0.weight) })
-        },
-        write: { options, value, memory in
-          let weights = value.array?.compactMap(\.double) ?? []
-          guard weights.count == value.array?.count, weights.isEmpty || weights.count == options.loss_count else {
-            throw DPOError.argument("loss_weights is \(value), expected a number for each of the loss_types")
-          }
-          options.loss_weights = memory.array(weights)
-        }),
-    ]
-  }
-
-  func check() throws { _ = try lossOptions() }
-}
-
 private func lossType(_ number: Int32) throws -> LossType {
-  guard let type = LossType.allCases.first(where: { $0.number == number }) else {
+  guard let type = LossType(number: number) else {
     throw DPOError.argument("loss type \(number) is unknown; expected one of dpo_loss_type")
   }
   return type
 }
 
 private func divergence(_ number: Int32) throws -> FDivergence {
-  switch number {
-  case Int32(DPO_F_REVERSE_KL.rawValue): return .reverseKL
-  case Int32(DPO_F_FORWARD_KL.rawValue): return .forwardKL
-  case Int32(DPO_F_JS_DIVERGENCE.rawValue): return .jensenShannon
-  case Int32(DPO_F_ALPHA_DIVERGENCE.rawValue): return .alpha
-  default: throw DPOError.argument("f_divergence \(number) is unknown; expected 0 to 3")
+  guard let divergence = FDivergence(number: number) else {
+    throw DPOError.argument("f_divergence \(number) is unknown; expected 0 to 3")
   }
+  return divergence
 }
 
 @_cdecl("dpo_loss_options_init") @implementation

@@ -151,19 +151,80 @@ struct NamedField<Struct> {
       })
   }
 
-  static func reals(_ name: String, _ path: Path<UnsafePointer<Double>?>, count: Path<Int>, _ help: String) -> Self {
+  /// `beside`: the field whose list has the same length.
+  static func reals(
+    _ name: String, _ path: Path<UnsafePointer<Double>?>, count: Path<Int>, beside other: String? = nil, _ help: String
+  ) -> Self {
     Self(
       name, .reals, help,
       read: { values in
-        .array((0..<values[keyPath: count]).map { .real(values[keyPath: path]?[$0] ?? .nan) })
+        guard let numbers = values[keyPath: path] else { return [] }
+        return .array((0..<values[keyPath: count]).map { .real(numbers[$0]) })
       },
       write: { values, value, memory in
         let items = try OptionField.reals(value, name)
+        if let other, !items.isEmpty, items.count != values[keyPath: count] {
+          throw DPOError.argument("\(name) is \(value), expected a number for each of the \(other)")
+        }
         values[keyPath: path] = memory.array(items)
-        values[keyPath: count] = items.count
+        if other == nil { values[keyPath: count] = items.count }
+      })
+  }
+
+  /// A name for which the struct has a number.
+  static func number<Value: NumberedName>(
+    _ name: String, _ path: Path<Int32>, of _: Value.Type, _ help: String
+  ) -> Self {
+    Self(
+      name, .string, choices: Value.allCases.map(\.rawValue), help,
+      read: { .string(Value(number: $0[keyPath: path])?.rawValue ?? "") },
+      write: { values, value, _ in values[keyPath: path] = try Value.named(value.string ?? value.description, name) })
+  }
+
+  /// Names for which the struct has numbers; NULL stands for `none`.
+  static func numbers<Value: NumberedName>(
+    _ name: String, _ path: Path<UnsafePointer<Int32>?>, count: Path<Int>, none: [Value], of _: Value.Type,
+    _ help: String
+  ) -> Self {
+    Self(
+      name, .strings, choices: Value.allCases.map(\.rawValue), help,
+      read: { values in
+        let found = values[keyPath: path].map { numbers in
+          (0..<values[keyPath: count]).map { Value(number: numbers[$0])?.rawValue ?? "" }
+        }
+        return .array((found ?? none.map(\.rawValue)).map(JSON.string))
+      },
+      write: { values, value, memory in
+        let numbers = try OptionField.strings(value, name).map { try Value.named($0, name) }
+        values[keyPath: path] = memory.array(numbers)
+        values[keyPath: count] = numbers.count
       })
   }
 }
+
+/// Names that are numbers of an enum in dpo.h.
+protocol NumberedName: RawRepresentable<String>, CaseIterable {
+  var number: Int32 { get }
+}
+
+extension NumberedName {
+  init?(number: Int32) {
+    guard let value = Self.allCases.first(where: { $0.number == number }) else { return nil }
+    self = value
+  }
+
+  /// The number of a name.
+  fileprivate static func named(_ text: String, _ option: String) throws -> Int32 {
+    guard let value = Self(rawValue: text) else {
+      let known = allCases.map(\.rawValue).joined(separator: ", ")
+      throw DPOError.argument("\(option): \(DPOError.printable(text)) is unknown, expected one of \(known)")
+    }
+    return value.number
+  }
+}
+
+extension LossType: NumberedName {}
+extension FDivergence: NumberedName {}
 
 /// A struct of options with its fields by name.
 protocol NamedStruct: SizedStruct {

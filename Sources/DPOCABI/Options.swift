@@ -5,6 +5,98 @@ import CDPO
 import DPO
 import DPOBase
 
+extension dpo_loss_options: SizedStruct {
+  static var name: String { "dpo_loss_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_loss_options {
+    var options = dpo_loss_options()
+    options.struct_size = MemoryLayout<dpo_loss_options>.stride
+    options.beta = 0.1
+    options.label_smoothing = 0.0
+    options.discopop_tau = 0.05
+    options.f_alpha_divergence_coef = 0.5
+    return options
+  }
+}
+
+extension dpo_loss_options: NamedStruct {
+  static var fields: [NamedField<dpo_loss_options>] {
+    var fields: [NamedField<dpo_loss_options>] = []
+    fields.append(
+      .real(
+        "beta", \.beta,
+        "β, how strongly the policy is held to the reference model: the smaller, the further it may go."))
+    fields.append(
+      .real(
+        "label_smoothing", \.label_smoothing,
+        "ε, the share of labels that are assumed to be swapped. For the losses exo_pair, which needs (0, 1), "
+          + "robust, which needs [0, 0.5), aot, aot_unpaired and conservative."))
+    fields.append(
+      .real(
+        "discopop_tau", \.discopop_tau,
+        "Temperature of the discopop loss."))
+    fields.append(
+      .real(
+        "f_alpha_divergence_coef", \.f_alpha_divergence_coef,
+        "Coefficient of alpha_divergence."))
+    fields.append(
+      .number(
+        "f_divergence", \.f_divergence, of: FDivergence.self,
+        "The divergence from the reference model that the loss assumes. The paper's is reverse_kl."))
+    fields.append(
+      .bool(
+        "reference_free", \.reference_free,
+        "Reference log-probs count as 0, and may be left out."))
+    fields.append(
+      .numbers(
+        "loss_types", \.loss_types, count: \.loss_count, none: [.sigmoid], of: LossType.self,
+        "The losses, summed."))
+    fields.append(
+      .reals(
+        "loss_weights", \.loss_weights, count: \.loss_count, beside: "loss_types",
+        "Weight of each of the loss_types; empty: 1 each."))
+    return fields
+  }
+
+  func check() throws { _ = try lossOptions() }
+}
+
+extension dpo_ppo_options: SizedStruct {
+  static var name: String { "dpo_ppo_options" }
+  static var firstSize: Int { MemoryLayout<Self>.stride }
+
+  static var defaults: dpo_ppo_options {
+    var options = dpo_ppo_options()
+    options.struct_size = MemoryLayout<dpo_ppo_options>.stride
+    options.cliprange = 0.2
+    options.cliprange_value = 0.2
+    options.vf_coef = 0.1
+    return options
+  }
+}
+
+extension dpo_ppo_options: NamedStruct {
+  static var fields: [NamedField<dpo_ppo_options>] {
+    var fields: [NamedField<dpo_ppo_options>] = []
+    fields.append(
+      .real(
+        "cliprange", \.cliprange,
+        "ε of PPO's clipped objective: how far the ratio π/π_old counts."))
+    fields.append(
+      .real(
+        "cliprange_value", \.cliprange_value,
+        "How far a value may move from the rollout's before the loss stops following."))
+    fields.append(
+      .real(
+        "vf_coef", \.vf_coef,
+        "Weight of the value function's loss."))
+    return fields
+  }
+
+  func check() throws { try lossOptions().validate() }
+}
+
 extension dpo_train_options: SizedStruct {
   static var name: String { "dpo_train_options" }
   static var firstSize: Int { MemoryLayout<Self>.stride }

@@ -5,26 +5,7 @@ import DPOBase
 // Section 1 of dpo.h: advantages and the loss of PPO.
 
 extension dpo_ppo_options {
-  static var defaults: dpo_ppo_options {
-    let values = PPOLossOptions()
-    return dpo_ppo_options(
-      struct_size: MemoryLayout<dpo_ppo_options>.stride, cliprange: values.clipRange,
-      cliprange_value: values.valueClipRange, vf_coef: values.valueCoefficient)
-  }
-}
-
-extension dpo_ppo_options: NamedStruct {
-  static var fields: [NamedField<dpo_ppo_options>] {
-    [
-      .real("cliprange", \.cliprange, "How far the ratio to the old policy counts. At least 0."),
-      .real("cliprange_value", \.cliprange_value, "How far a value may move before the loss stops following."),
-      .real("vf_coef", \.vf_coef, "Weight of the value function's loss. At least 0."),
-    ]
-  }
-
-  func check() throws { try lossOptions.validate() }
-
-  fileprivate var lossOptions: PPOLossOptions {
+  func lossOptions() -> PPOLossOptions {
     var options = PPOLossOptions()
     options.clipRange = cliprange
     options.valueClipRange = cliprange_value
@@ -72,7 +53,7 @@ public func dpo_ppo_loss(
   withStatus {
     let given = try dpo_ppo_options.read(options, defaults: .defaults)
     let output = try required(loss, "loss")
-    let options = given.lossOptions
+    let options = given.lossOptions()
     let hasValues = values != nil || old_values != nil || returns != nil
     func column(_ pointer: UnsafePointer<Float>?, _ name: String) throws -> [Float] {
       Array(try array(pointer, tokens, name))

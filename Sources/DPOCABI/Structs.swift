@@ -61,14 +61,6 @@ extension SizedStruct {
   }
 }
 
-extension dpo_loss_options: SizedStruct {
-  static var name: String { "dpo_loss_options" }
-  static var firstSize: Int { MemoryLayout<Self>.stride }
-}
-extension dpo_ppo_options: SizedStruct {
-  static var name: String { "dpo_ppo_options" }
-  static var firstSize: Int { MemoryLayout<Self>.stride }
-}
 extension dpo_model_info: SizedStruct {
   static var name: String { "dpo_model_info" }
   static var firstSize: Int { MemoryLayout<Self>.stride }

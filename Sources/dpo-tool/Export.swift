@@ -19,20 +19,10 @@ struct Export: ParsableCommand {
   @Option(help: "Format to write.")
   var to: ExportFormat
 
-  @Option(help: "Adapter to put on the model; needs --merge.", completion: .file())
-  var adapter: String?
-
-  @Flag(help: "Add the adapter into the weights.")
-  var merge = false
-
-  @Option(help: "Number format of the weights: f32, f16, bf16, or q8_0 (gguf only); hdf5 is f32.")
-  var dtype = "f32"
+  @OptionGroup var options: ExportOptionFlags
 
   @Option(name: [.short, .customLong("output")], help: "File or directory to write.", completion: .file())
   var output: String
-
-  @Flag(help: "Replace what stands there.")
-  var overwrite = false
 
   @Option(help: "Pairs: does what was learnt survive?", completion: .file())
   var check: String?
@@ -55,16 +45,15 @@ struct Export: ParsableCommand {
   }
 
   func run() throws {
-    guard let type = DType(rawValue: dtype.uppercased()) else {
-      throw ValidationError("--dtype is \(dtype), expected f32, f16, bf16 or q8_0")
-    }
+    let type = try DType(exportNamed: options.dtype)
     // What is wrong with the pairs shows before anything is written.
     let check = try check.map {
       try ExportCheck(
-        input: input, adapter: adapter, referenceModel: refModel, data: $0, beta: beta, threads: threads)
+        input: input, adapter: options.adapter, referenceModel: refModel, data: $0, beta: beta, threads: threads)
     }
     let notes = try ModelFile.export(
-      input: input, adapter: adapter, to: to, dtype: type, merge: merge, output: output, overwrite: overwrite)
+      input: input, adapter: options.adapter, to: to, dtype: type, merge: options.merge, output: output,
+      overwrite: options.overwrite)
     for note in notes { Terminal.tell("\(output): \(note)") }
     let result = try check?.measure(output)
     if json {

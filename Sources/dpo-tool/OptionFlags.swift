@@ -1058,7 +1058,7 @@ struct ShapeOptionFlags: ParsableArguments {
     name: .customLong("tokenizer"),
     help: ArgumentHelp(
       "A directory with tokenizer.json, or a model: the new model gets its tokenizer. (unset: none)",
-      valueName: "TEXT"))
+      valueName: "PATH"), completion: .file())
   var tokenizer: String?
 
   @Option(
@@ -1149,4 +1149,33 @@ struct ShapeOptionFlags: ParsableArguments {
     options.tiedHead = tie
     options.initializerRange = initializerRange
   }
+}
+
+/// How a model or adapter is converted.
+struct ExportOptionFlags: ParsableArguments {
+  @Option(
+    name: .customLong("adapter"),
+    help: ArgumentHelp(
+      "An adapter to put on the model. (unset: none)",
+      valueName: "PATH"), completion: .file())
+  var adapter: String?
+
+  @Option(
+    name: .customLong("dtype"),
+    help: ArgumentHelp(
+      "Number format of the weights. q8_0 is for GGUF models only; HDF5 is always f32. One of f32, f16, bf16, q8_0.",
+      valueName: "NAME"), completion: .list(["f32", "f16", "bf16", "q8_0"]), transform: oneOf(["f32", "f16", "bf16", "q8_0"]))
+  var dtype = "f32"
+
+  @Flag(
+    name: .customLong("merge"),
+    help: ArgumentHelp(
+      "Add the adapter into the weights."))
+  var merge = false
+
+  @Flag(
+    name: .customLong("overwrite"),
+    help: ArgumentHelp(
+      "Replace what stands there."))
+  var overwrite = false
 }

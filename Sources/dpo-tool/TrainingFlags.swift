@@ -19,6 +19,16 @@ extension TrainingFlags {
   }
 }
 
+/// Takes a name that is one of these.
+func oneOf(_ names: [String]) -> @Sendable (String) throws -> String {
+  { text in
+    guard names.contains(text) else {
+      throw ValidationError("\(text) is unknown, expected one of \(names.joined(separator: ", "))")
+    }
+    return text
+  }
+}
+
 /// Reads a flag's text as the option's kind; "none" unsets an option that may be unset.
 func optionValue(_ name: String) -> @Sendable (String) throws -> JSON {
   { text in

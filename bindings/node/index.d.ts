@@ -11,7 +11,7 @@
  */
 
 import {
-  ExportOptions, FeedbackOptions, GenerationOptions, LossOptions, ModelShape, TokenizerOptions, TrainOptions,
+  ExportOptions, FeedbackOptions, GenerationOptions, LossOptions, ModelShape, PpoOptions, TokenizerOptions, TrainOptions,
 } from './options';
 
 export * from './options';
@@ -353,7 +353,7 @@ export interface PpoTokens {
   returns?: Floats;
 }
 export function ppoLoss(
-  tokens: PpoTokens, options?: { cliprange?: number; cliprange_value?: number; vf_coef?: number },
+  tokens: PpoTokens, options?: PpoOptions,
 ): { loss: number; gradientLogps: Float64Array; gradientValues: Float64Array };
 
 /** What a model, adapter, checkpoint or data file holds. */

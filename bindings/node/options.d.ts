@@ -5,24 +5,43 @@ export type LossType =
   | 'sigmoid' | 'hinge' | 'ipo' | 'exo_pair' | 'nca_pair' | 'robust' | 'bco_pair' | 'sppo_hard' | 'aot' | 'aot_unpaired'
   | 'apo_zero' | 'apo_down' | 'discopop' | 'sft' | 'sigmoid_norm' | 'conservative';
 
-/** How `loss` computes. */
+/** How losses of pairs, and the closed form of what they maximise, are computed. */
 export interface LossOptions {
-  /** How strongly the policy is held to the reference model. More than 0. Left out: 0.1. */
+  /**
+   * β, how strongly the policy is held to the reference model: the smaller, the further it may go. More than 0. Left
+   * out: 0.1.
+   */
   beta?: number;
-  /** The share of labels that are assumed to be swapped. Left out: 0. */
+  /**
+   * ε, the share of labels that are assumed to be swapped. For the losses exo_pair, which needs (0, 1), robust, which
+   * needs [0, 0.5), aot, aot_unpaired and conservative. 0 to 1. Left out: 0.
+   */
   label_smoothing?: number;
-  /** Temperature of discopop. More than 0. Left out: 0.05. */
+  /** Temperature of the discopop loss. More than 0. Left out: 0.05. */
   discopop_tau?: number;
   /** Coefficient of alpha_divergence. Left out: 0.5. */
   f_alpha_divergence_coef?: number;
-  /** Left out: 'reverse_kl'. */
+  /**
+   * The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of "reverse_kl",
+   * "forward_kl", "js_divergence", "alpha_divergence". Left out: "reverse_kl".
+   */
   f_divergence?: 'reverse_kl' | 'forward_kl' | 'js_divergence' | 'alpha_divergence';
-  /** Reference log-probs count as 0. Left out: false. */
+  /** Reference log-probs count as 0, and may be left out. Left out: off. */
   reference_free?: boolean;
-  /** Summed. Left out: ['sigmoid']. */
+  /** The losses, summed. Left out: "sigmoid". */
   loss_types?: LossType[];
-  /** Weight of each loss in loss_types. Left out: 1 each. */
+  /** Weight of each of the loss_types; empty: 1 each. */
   loss_weights?: number[];
+}
+
+/** How PPO's loss of tokens is computed. */
+export interface PpoOptions {
+  /** ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0. Left out: 0.2. */
+  cliprange?: number;
+  /** How far a value may move from the rollout's before the loss stops following. At least 0. Left out: 0.2. */
+  cliprange_value?: number;
+  /** Weight of the value function's loss. At least 0. Left out: 0.1. */
+  vf_coef?: number;
 }
 
 /** How a model is trained. */

@@ -1,17 +1,7 @@
 import DPOBase
 import DPOPlatform
 
-/// f-DPO (Wang et al. 2023): what is applied to the log-ratios t = log π/π_ref before the loss compares them.
-public enum FDivergence: String, CaseIterable, Sendable {
-  /// f(t) = t: the divergence of DPO itself.
-  case reverseKL = "reverse_kl"
-  /// f(t) = 1 − e^−t.
-  case forwardKL = "forward_kl"
-  /// f(t) = log 2 + log σ(t).
-  case jensenShannon = "js_divergence"
-  /// f(t) = (e^((c−1)t) − 1)/(c−1), c = `f_alpha_divergence_coef`; t itself where c is 1.
-  case alpha = "alpha_divergence"
-
+extension FDivergence {
   /// The divergence of this name; the error lists the names there are.
   public init(named name: String) throws {
     guard let kind = FDivergence(rawValue: name) else {

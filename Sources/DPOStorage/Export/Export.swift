@@ -16,6 +16,17 @@ public enum ExportFormat: String, Sendable, CaseIterable {
   case ggufLoRA = "gguf-lora"
 }
 
+extension DType {
+  /// The number format of an export by its name in options/export.toml.
+  package init(exportNamed name: String) throws {
+    let known: [DType] = [.f32, .f16, .bf16, .q8_0]
+    guard let type = known.first(where: { $0.rawValue.lowercased() == name }) else {
+      throw DPOError.argument("dtype is \(DPOError.printable(name)), expected one of f32, f16, bf16, q8_0")
+    }
+    self = type
+  }
+}
+
 extension ModelFile {
   /// Writes a model or adapter in another format. The output appears whole or not at all.
   ///

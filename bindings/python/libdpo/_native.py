@@ -18,7 +18,8 @@ from ctypes import (
 
 from . import errors
 from ._options import (
-    ExportOptions, FeedbackOptions, GenerationOptions, ModelShape, SizedStructure, TokenizerOptions, TrainOptions,
+    ExportOptions, FeedbackOptions, GenerationOptions, LossOptions, ModelShape, PPOOptions, SizedStructure,
+    TokenizerOptions, TrainOptions,
 )
 
 ABI_VERSION = 0
@@ -49,20 +50,6 @@ lib = _load()
 
 
 # --------------------------------------------------------------------------------------------------------- structs
-
-
-class LossOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("beta", c_double), ("label_smoothing", c_double), ("discopop_tau", c_double),
-        ("f_alpha_divergence_coef", c_double), ("f_divergence", c_int32), ("reference_free", c_int32),
-        ("loss_types", POINTER(c_int32)), ("loss_weights", POINTER(c_double)), ("loss_count", c_size_t),
-    ]
-
-
-class PPOOptions(SizedStructure):
-    _fields_ = [
-        ("struct_size", c_size_t), ("cliprange", c_double), ("cliprange_value", c_double), ("vf_coef", c_double),
-    ]
 
 
 class ModelInfo(SizedStructure):

@@ -15,6 +15,30 @@ class SizedStructure(Structure):
         self.struct_size = sizeof(type(self))
 
 
+class LossOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("beta", c_double),
+        ("label_smoothing", c_double),
+        ("discopop_tau", c_double),
+        ("f_alpha_divergence_coef", c_double),
+        ("f_divergence", c_int32),
+        ("reference_free", c_int32),
+        ("loss_types", POINTER(c_int32)),
+        ("loss_weights", POINTER(c_double)),
+        ("loss_count", c_size_t),
+    ]
+
+
+class PPOOptions(SizedStructure):
+    _fields_ = [
+        ("struct_size", c_size_t),
+        ("cliprange", c_double),
+        ("cliprange_value", c_double),
+        ("vf_coef", c_double),
+    ]
+
+
 class TrainOptions(SizedStructure):
     _fields_ = [
         ("struct_size", c_size_t),
@@ -187,6 +211,11 @@ LOSS_NUMBERS = {
     "sigmoid": 0, "hinge": 1, "ipo": 2, "exo_pair": 3, "nca_pair": 4, "robust": 5, "bco_pair": 6, "sppo_hard": 7, "aot":
     8, "aot_unpaired": 9, "apo_zero": 10, "apo_down": 11, "discopop": 12, "sft": 13, "sigmoid_norm": 14, "conservative":
     15,
+}
+
+#: Numbers of dpo_f_divergence.
+DIVERGENCE_NUMBERS = {
+    "reverse_kl": 0, "forward_kl": 1, "js_divergence": 2, "alpha_divergence": 3,
 }
 
 

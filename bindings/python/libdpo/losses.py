@@ -9,25 +9,24 @@ from dataclasses import dataclass
 from typing import Any, Union
 
 from . import _arrays, _native, errors
-from ._options import LOSS_NUMBERS
+from ._options import DIVERGENCE_NUMBERS, LOSS_NUMBERS
 from .configs import DPOConfig, PPOConfig
 
 __all__ = ["DPOLoss", "LOSS_TYPES", "PPOLoss", "RankedLoss", "dpo_loss", "gae", "ppo_loss", "ranked_loss"]
 
 LOSS_TYPES = tuple(LOSS_NUMBERS)
 """TRL's names, in the order of ``dpo_loss_type`` in dpo.h."""
-_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence")
 
 
 def divergence_options(beta: float, f_divergence_type: str, f_alpha_divergence_coef: float) -> _native.LossOptions:
     """Loss options with what the closed form reads of them."""
-    if f_divergence_type not in _DIVERGENCES:
+    if f_divergence_type not in DIVERGENCE_NUMBERS:
         raise errors.InvalidArgumentError(
-            f"f_divergence_type is {f_divergence_type!r}; expected one of {', '.join(_DIVERGENCES)}"
+            f"f_divergence_type is {f_divergence_type!r}; expected one of {', '.join(DIVERGENCE_NUMBERS)}"
         )
     options = _native.initialised(_native.LossOptions, _native.lib.dpo_loss_options_init)
     options.beta = beta
-    options.f_divergence = _DIVERGENCES.index(f_divergence_type)
+    options.f_divergence = DIVERGENCE_NUMBERS[f_divergence_type]
     options.f_alpha_divergence_coef = f_alpha_divergence_coef
     return options
 

@@ -1,18 +1,19 @@
+// Made by options/generate.py from the tables beside it.
 package libdpo;
 
-/** How PPO's loss is computed. What is not set keeps its default. */
+/** How PPO's loss of tokens is computed. What is not set keeps its default. */
 public final class PpoOptions extends Options {
   public PpoOptions() {
     super("ppo");
   }
 
-  /** How far the ratio to the old policy counts. At least 0. Default: 0.2. */
+  /** ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0. Default: 0.2. */
   public PpoOptions cliprange(double value) {
     set("cliprange", value);
     return this;
   }
 
-  /** How far a value may move before the loss stops following. At least 0. Default: 0.2. */
+  /** How far a value may move from the rollout's before the loss stops following. At least 0. Default: 0.2. */
   public PpoOptions cliprangeValue(double value) {
     set("cliprange_value", value);
     return this;

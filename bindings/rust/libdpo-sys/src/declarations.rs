@@ -90,30 +90,38 @@ pub const DPO_LOSS_SIGMOID_NORM: i32 = 14;
 pub const DPO_LOSS_CONSERVATIVE: i32 = 15;
 
 pub type dpo_f_divergence = i32;
+/// f(t) = t: the divergence of DPO itself
 pub const DPO_F_REVERSE_KL: i32 = 0;
+/// f(t) = 1 − e^−t
 pub const DPO_F_FORWARD_KL: i32 = 1;
+/// f(t) = log 2 + log σ(t)
 pub const DPO_F_JS_DIVERGENCE: i32 = 2;
+/// f(t) = (e^((c−1)t) − 1)/(c − 1), c = f_alpha_divergence_coef; t itself where c is 1
 pub const DPO_F_ALPHA_DIVERGENCE: i32 = 3;
 
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct dpo_loss_options {
+    /// sizeof, set by the init function
     pub struct_size: usize,
-    /// 0.1; > 0
+    /// β, how strongly the policy is held to the reference model: the smaller, the further it may go. More than 0.
+    /// Default 0.1.
     pub beta: f64,
-    /// 0; exo_pair needs (0, 1), robust \[0, 0.5)
+    /// ε, the share of labels that are assumed to be swapped. For the losses exo_pair, which needs (0, 1), robust,
+    /// which needs \[0, 0.5), aot, aot_unpaired and conservative. 0 to 1. Default 0.
     pub label_smoothing: f64,
-    /// 0.05; > 0
+    /// Temperature of the discopop loss. More than 0. Default 0.05.
     pub discopop_tau: f64,
-    /// 0.5
+    /// Coefficient of alpha_divergence. Default 0.5.
     pub f_alpha_divergence_coef: f64,
-    /// DPO_F_REVERSE_KL
+    /// The divergence from the reference model that the loss assumes. The paper's is reverse_kl. One of
+    /// dpo_f_divergence. Default DPO_F_REVERSE_KL.
     pub f_divergence: i32,
-    /// 0; 1: reference log-probs count as 0 and may be NULL
+    /// Reference log-probs count as 0, and may be left out. Default 0.
     pub reference_free: i32,
-    /// NULL: SIGMOID alone
+    /// The losses, summed. Values of dpo_loss_type. Default NULL: DPO_LOSS_SIGMOID.
     pub loss_types: *const i32,
-    /// NULL: 1 each
+    /// Weight of each of the loss_types; empty: 1 each. Default NULL.
     pub loss_weights: *const f64,
     /// length of both; 0 when loss_types is NULL
     pub loss_count: usize,
@@ -122,12 +130,13 @@ pub struct dpo_loss_options {
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct dpo_ppo_options {
+    /// sizeof, set by the init function
     pub struct_size: usize,
-    /// 0.2
+    /// ε of PPO's clipped objective: how far the ratio π/π_old counts. At least 0. Default 0.2.
     pub cliprange: f64,
-    /// 0.2
+    /// How far a value may move from the rollout's before the loss stops following. At least 0. Default 0.2.
     pub cliprange_value: f64,
-    /// 0.1
+    /// Weight of the value function's loss. At least 0. Default 0.1.
     pub vf_coef: f64,
 }
 
