@@ -165,14 +165,28 @@ package struct ExpertShare: Sendable, Equatable {
   package let tensor: String
   package let expert, experts: Int
   /// Of an expert's rows those of the parameter are row `first` and every `step`-th behind it; an expert has `parts` times as many.
-  package var first = 0, step = 1, parts = 1
+  package let first, step, parts: Int
   /// The tensor is [experts, columns, rows].
-  package var isTransposed = false
+  package let isTransposed: Bool
+
+  package init(
+    tensor: String, expert: Int, experts: Int, first: Int = 0, step: Int = 1, parts: Int = 1, isTransposed: Bool = false
+  ) {
+    (self.tensor, self.expert, self.experts) = (tensor, expert, experts)
+    (self.first, self.step, self.parts, self.isTransposed) = (first, step, parts, isTransposed)
+  }
 
   /// Shape of the tensor that holds parameters of this shape.
   package func shape(holding shape: [Int]) -> [Int] {
     let whole = [parts * (shape.first ?? 0)] + shape.dropFirst()
     return [experts] + (isTransposed ? whole.reversed() : whole)
+  }
+
+  /// Where in the tensor an element of a parameter of this shape is.
+  package func place(row: Int, column: Int, in shape: [Int]) -> Int {
+    let (rows, columns) = (parts * (shape.first ?? 0), shape.dropFirst().reduce(1, *))
+    let inTensor = first + row * step
+    return expert * rows * columns + (isTransposed ? column * rows + inTensor : inTensor * columns + column)
   }
 }
 

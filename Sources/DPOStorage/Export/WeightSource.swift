@@ -127,16 +127,11 @@ extension OutputTensor {
   /// Puts its numbers where they belong in a tensor of all experts, which begins at `whole`.
   fileprivate func fill(_ share: ExpertShare, of whole: UnsafeMutablePointer<Float>) throws {
     let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
-    let all = share.parts * rows
     let own = try FloatBuffer(count: rows * columns)
     try fill(own.pointer)
-    let expert = whole + share.expert * all * columns
     for row in 0..<rows {
-      let place = share.first + row * share.step
-      if share.isTransposed {
-        for column in 0..<columns { expert[column * all + place] = own.pointer[row * columns + column] }
-      } else {
-        (expert + place * columns).update(from: own.pointer + row * columns, count: columns)
+      for column in 0..<columns {
+        whole[share.place(row: row, column: column, in: shape)] = own.pointer[row * columns + column]
       }
     }
   }

@@ -74,38 +74,45 @@ package struct FileTensor: Sendable {
   func part(_ share: ExpertShare, shape: [Int]) throws -> FileTensor {
     let dtype = try readable()
     let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
-    let all = share.parts * rows
     guard self.shape == share.shape(holding: shape), (0..<share.experts).contains(share.expert),
       let size = StoredTensor.byteCount(dtype: dtype, shape: self.shape), size == bytes.count,
       let rowBytes = StoredTensor.byteCount(dtype: dtype, shape: [columns])
     else { throw DPOError.format(file, "tensor \(name): cannot take \(shape) from \(dtypeName) \(self.shape)") }
+    if share.isTransposed {
+      return try elements(shape) { row, column in share.place(row: row, column: column, in: shape) }
+    }
     func made(_ bytes: UnsafeRawBufferPointer, _ owner: any AnyObject & Sendable) -> FileTensor {
       FileTensor(
         name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: bytes, owner: owner, file: file)
     }
-    let expert = UnsafeRawBufferPointer(
-      rebasing: bytes[share.expert * all * rowBytes..<(share.expert + 1) * all * rowBytes])
-    if share.step == 1, !share.isTransposed {
-      let first = share.first * rowBytes
-      return made(UnsafeRawBufferPointer(rebasing: expert[first..<first + rows * rowBytes]), owner)
+    func start(_ row: Int) -> Int { share.place(row: row, column: 0, in: shape) / max(1, columns) * rowBytes }
+    if share.step == 1 {
+      return made(UnsafeRawBufferPointer(rebasing: bytes[start(0)..<start(0) + rows * rowBytes]), owner)
     }
     let copy = try OwnedBytes(count: rows * rowBytes)
-    let element = dtype.blockBytes
-    guard let source = expert.baseAddress, let target = copy.bytes.baseAddress else { return made(expert, owner) }
-    guard !share.isTransposed || dtype.blockElements == 1 else {
-      throw DPOError.format(file, "tensor \(name): cannot transpose \(dtypeName) \(self.shape)")
-    }
-    for row in 0..<rows {
-      let from = share.first + row * share.step
-      guard share.isTransposed else {
-        memcpy(target + row * rowBytes, source + from * rowBytes, rowBytes)
-        continue
-      }
-      for column in 0..<columns {
-        memcpy(target + row * rowBytes + column * element, source + (column * all + from) * element, element)
-      }
-    }
+    guard let source = bytes.baseAddress, let target = copy.bytes.baseAddress else { return made(bytes, owner) }
+    for row in 0..<rows { memcpy(target + row * rowBytes, source + start(row), rowBytes) }
     return made(UnsafeRawBufferPointer(copy.bytes), copy)
+  }
+
+  /// A matrix of its elements, which stand at these places, in memory of its own.
+  func elements(_ shape: [Int], at place: (_ row: Int, _ column: Int) -> Int) throws -> FileTensor {
+    let dtype = try readable()
+    guard dtype.blockElements == 1, shape.count == 2 else {
+      throw DPOError.format(file, "tensor \(name): cannot rearrange \(dtypeName) \(self.shape)")
+    }
+    let (rows, columns, size) = (shape[0], shape[1], dtype.blockBytes)
+    let copy = try OwnedBytes(count: rows * columns * size)
+    if let source = bytes.baseAddress, let target = copy.bytes.baseAddress {
+      for row in 0..<rows {
+        for column in 0..<columns {
+          memcpy(target + (row * columns + column) * size, source + place(row, column) * size, size)
+        }
+      }
+    }
+    return FileTensor(
+      name: name, dtypeName: dtypeName, dtype: dtype, shape: shape, bytes: UnsafeRawBufferPointer(copy.bytes),
+      owner: copy, file: file)
   }
 
   /// Same encoding, shape and bytes.
