@@ -110,7 +110,7 @@ struct GoldenFamily {
       "\(directory)/adapter_model.safetensors", GoldenFamily.tensors(adapter["tensors"]))
   }
 
-  private static func writeSafetensors(_ path: String, _ tensors: [Tensor]) throws {
+  static func writeSafetensors(_ path: String, _ tensors: [Tensor]) throws {
     var header = JSONObject()
     var offset = 0
     for tensor in tensors {

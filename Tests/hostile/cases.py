@@ -655,7 +655,7 @@ def adapter_cases():
     yield from json_cases("adapter", files, name, [
         ("r", (name,), KeyError, 0, -1, 7, 10**9, "8", None), ("lora_alpha", (name,), "x", [], Raw(INFINITE)), ("target_modules", (name,), ["nope_proj"], [], 7, None, [7]),
         ("target_modules", None, "(a+)+$", "(", "all-linear"), ("peft_type", (name,), "IA3", 7, None, KeyError), ("use_dora", (name,), True), ("bias", (name,), "all"),
-        ("modules_to_save", (name,), ["lm_head"]), ("layer_replication", (name,), [[0, 1]]), ("rank_pattern", None, {"(a+)+$": 8}, 7),
+        ("modules_to_save", (name,), ["lm_head"]), ("target_parameters", KEY, ["x"], 7, [7], {}), ("layer_replication", (name,), [[0, 1]]), ("rank_pattern", None, {"(a+)+$": 8}, 7),
         ("base_model_name_or_path", None, "../../etc", CONTROL, 7)])
     yield from safetensors_cases("adapter", files, "adapter_model.safetensors")
     yield Case("adapter", "only pickled weights", replaced(replaced(files, "adapter_model.safetensors", None), "adapter_model.bin", b"\x80\x02."), expect=("adapter_model",))

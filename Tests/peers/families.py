@@ -175,7 +175,7 @@ def peft(name, which="adapter"):
 
 
 def experts(name):
-    """Adapters of experts: beside PEFT, or, where it has no modules for them, merged."""
+    """Adapters of experts: beside PEFT, or, where it has them of all experts at once, merged."""
     record = family(name).record
     if "expert_adapter" in record:
         return f"lora {lora(name, 'expert_adapter')}, peft {peft(name, 'expert_adapter')}"
@@ -193,7 +193,12 @@ def experts(name):
     found, unchanged = logps(plain, pairs(name), lora_file), logps(plain, pairs(name))
     shift = max(abs(a - b) for a, b in zip(chain(*found), chain(*unchanged)))
     assert shift > 0.1, f"the adapter changes nothing: {shift}"
-    return f"lora {compare(found, logps(merged, pairs(name)), LLAMA_CPP)}"
+    peft_directory, whole = (scratch() / "families" / f"{name}-own-{kind}" for kind in ("peft", "merged"))
+    dpo("export", own, to="peft", output=peft_directory)
+    dpo("export", base(name), "--adapter", own, "--merge", to="safetensors", output=whole)
+    adapted = PeftModel.from_pretrained(golden_model(name), peft_directory).eval()
+    off = compare(transformers_logps(adapted, name), transformers_logps(load(whole), name), TRANSFORMERS)
+    return f"lora {compare(found, logps(merged, pairs(name)), LLAMA_CPP)}, peft {off}"
 
 
 def safetensors(name):

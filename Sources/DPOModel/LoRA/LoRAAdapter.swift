@@ -105,8 +105,11 @@ public final class LoRAAdapter: Sendable {
   }
 
   /// PEFT's name of a matrix; `which` is "A" or "B".
-  package static func name(_ module: LinearModule, _ which: String) -> String {
-    "base_model.model.\(module.path).lora_\(which).weight"
+  package static func name(_ module: LinearModule, _ which: String) -> String { name(module.path, which) }
+
+  /// The same by the module's path.
+  package static func name(_ path: String, _ which: String) -> String {
+    "base_model.model.\(path).lora_\(which).weight"
   }
 
   /// PEFT's name of a model's scalar head, the model's own name of it, and its shape.

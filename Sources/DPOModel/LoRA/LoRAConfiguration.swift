@@ -92,16 +92,33 @@ public struct LoRAConfiguration: Sendable, Equatable {
       throw DPOError.argument(
         "target_modules: no module of the model matches (it has \(known.joined(separator: ", ")))")
     }
-    let ranks = try rankPattern.map { (try LoRAConfiguration.pattern($0.pattern, "rank_pattern"), $0.value) }
-    let alphas = try alphaPattern.map { (try LoRAConfiguration.pattern($0.pattern, "alpha_pattern"), $0.value) }
+    let strengths = try Strengths(self)
     return try chosen.map { module in
-      let rank = ranks.first { $0.0.matches(module.path) }?.1 ?? rank
-      let alpha = alphas.first { $0.0.matches(module.path) }?.1 ?? alpha
-      guard rank >= 1, rank <= 1 << 16, alpha.isFinite else {
-        throw DPOError.argument("rank_pattern, alpha_pattern: rank \(rank), alpha \(alpha) for \(module.path)")
-      }
+      let (rank, alpha) = try strengths.of(module.path)
       let scale = alpha / (useRSLoRA ? Double(rank).squareRoot() : Double(rank))
       return Place(module: module, rank: rank, scale: Float(scale))
+    }
+  }
+
+  /// Rank and α of modules by their paths.
+  package struct Strengths {
+    private let usual: (rank: Int, alpha: Double)
+    private let ranks: [(pattern: ModulePattern, value: Int)]
+    private let alphas: [(pattern: ModulePattern, value: Double)]
+
+    package init(_ configuration: LoRAConfiguration) throws {
+      usual = (configuration.rank, configuration.alpha)
+      ranks = try configuration.rankPattern.map { (try pattern($0.pattern, "rank_pattern"), $0.value) }
+      alphas = try configuration.alphaPattern.map { (try pattern($0.pattern, "alpha_pattern"), $0.value) }
+    }
+
+    package func of(_ path: String) throws -> (rank: Int, alpha: Double) {
+      let rank = ranks.first { $0.pattern.matches(path) }?.value ?? usual.rank
+      let alpha = alphas.first { $0.pattern.matches(path) }?.value ?? usual.alpha
+      guard rank >= 1, rank <= 1 << 16, alpha.isFinite else {
+        throw DPOError.argument("rank_pattern, alpha_pattern: rank \(rank), alpha \(alpha) for \(path)")
+      }
+      return (rank, alpha)
     }
   }
 

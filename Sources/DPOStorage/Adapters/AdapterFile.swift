@@ -44,10 +44,11 @@ public struct AdapterFile: Sendable {
   package static func open(_ path: String, for model: DecoderConfiguration) throws -> AdapterFile {
     if fileKind(path) == .directory {
       let adapter = try PEFTAdapter(path)
+      let (configuration, tensors) = try adapter.byExpert(model)
       return AdapterFile(
-        path: path, format: .peft, configuration: adapter.configuration,
+        path: path, format: .peft, configuration: configuration,
         tensors: try check(
-          inFileOrder(adapter.tensors, model), adapter.configuration,
+          inFileOrder(tensors, model), configuration,
           try model.with(heads: adapter.heads, adapter: path),
           file: adapter.weights, source: "adapter_config.json"),
         basePath: adapter.basePath, heads: adapter.heads)

@@ -4,10 +4,12 @@ import DPOModel
 /// The files of a PEFT directory: adapter_config.json and adapter_model.safetensors.
 struct PEFTAdapter {
   let configuration: LoRAConfiguration
+  /// Parameters that are adapted whole, each of which holds layers of all experts of a block.
+  let targetParameters: [String]
   let heads: Heads
   let basePath: String?
-  /// The file with the tensors.
-  let weights: String
+  /// The file with the tensors, and the other.
+  let weights, settingsFile: String
   let tensors: [FileTensor]
 
   init(_ path: String) throws {
@@ -17,7 +19,9 @@ struct PEFTAdapter {
     }
     let settings = PEFTSettings(
       json: try directory.json("adapter_config.json"), file: directory.file("adapter_config.json"))
-    configuration = try settings.configuration()
+    targetParameters = try settings.targetParameters()
+    configuration = try settings.configuration(hasOtherTargets: !targetParameters.isEmpty)
+    settingsFile = settings.file
     heads = try settings.heads()
     basePath = try settings.text("base_model_name_or_path")
     guard directory.has("adapter_model.safetensors") else {
@@ -42,14 +46,15 @@ struct PEFTSettings {
     "use_bdlora", "arrow_config", "velora_config", "monteclora_config", "kasa_config",
   ]
 
-  func configuration() throws -> LoRAConfiguration {
+  /// - Parameter hasOtherTargets: it may have target parameters, and no target modules.
+  func configuration(hasOtherTargets: Bool = false) throws -> LoRAConfiguration {
     guard json.object != nil else { throw DPOError.format(file, "expected an object, found \(json.kind)") }
     guard let type = json["peft_type"]?.string else { throw wrong("peft_type", expected: "\"LORA\"") }
     guard type == "LORA" else {
       throw DPOError.unsupported(
         "\(file): peft_type \"\(DPOError.printable(type))\" is not supported, expected \"LORA\"")
     }
-    for key in PEFTSettings.variants {
+    for key in PEFTSettings.variants where key != "target_parameters" || !hasOtherTargets {
       switch value(key) {
       case nil, .bool(false)?, .array([])?: continue
       case .object(let object)? where object.isEmpty: continue
@@ -72,7 +77,8 @@ struct PEFTSettings {
       throw wrong("lora_dropout", expected: "a number from 0 to below 1")
     }
     configuration.useRSLoRA = try flag("use_rslora")
-    configuration.targetModules = try targets()
+    let hasTargets = value("target_modules") != nil && value("target_modules") != []
+    configuration.targetModules = hasOtherTargets && !hasTargets ? .names([]) : try targets()
     configuration.rankPattern = try pattern("rank_pattern") { $0.int.flatMap { (1...65_536).contains($0) ? $0 : nil } }
     configuration.alphaPattern = try pattern("alpha_pattern") { $0.double.flatMap { $0.isFinite ? $0 : nil } }
     return configuration
@@ -86,6 +92,14 @@ struct PEFTSettings {
     let allowed: [JSON] = task == "SEQ_CLS" ? ["score", "classifier"] : [.string(AdapterFile.valueHead)]
     guard saved.allSatisfy(allowed.contains) else { throw unsupported("modules_to_save") }
     return task == "SEQ_CLS" ? .score : saved.isEmpty ? .language : .languageAndValue
+  }
+
+  func targetParameters() throws -> [String] {
+    guard let value = value("target_parameters") else { return [] }
+    guard let items = value.array, case let names = items.compactMap(\.string), names.count == items.count else {
+      throw wrong("target_parameters", expected: "a list of names")
+    }
+    return names
   }
 
   func text(_ key: String) throws -> String? {

@@ -3,20 +3,12 @@ import DPOModel
 import DPOTensor
 
 extension AdapterFile {
-  /// Names of the low-rank matrices, in the model's order.
-  fileprivate func matrices(
-    _ model: DecoderConfiguration
-  ) throws -> [(place: LoRAConfiguration.Place, which: String, name: String)] {
-    try configuration.resolve(model).flatMap { place in
-      ["A", "B"].map { (place, $0, LoRAAdapter.name(place.module, $0)) }
-    }
-  }
-
-  /// All tensors: the matrices, and a scalar head.
+  /// All tensors: the matrices of these places, and a scalar head.
   fileprivate func outputs(
-    _ model: DecoderConfiguration, dtype: DType = .f32, orders: MatrixOrders = [:], naming: (String) -> String = { $0 }
+    _ model: DecoderConfiguration, _ places: [LoRAConfiguration.Place], dtype: DType = .f32, orders: MatrixOrders = [:],
+    naming: (String) -> String = { $0 }
   ) throws -> [OutputTensor] {
-    let matrices = try matrices(model).map { place, which, name in
+    let matrices = try places.matrices.map { place, which, name in
       try output(name, name: naming(name), dtype: dtype, orders: orders.ofMatrix(which, place.module.path))
     }
     return try matrices
@@ -36,6 +28,13 @@ extension AdapterFile {
       if factor != 1 { for index in 0..<tensor.count { out[index] *= factor } }
       try reorder(out, shape: tensor.shape, rows: orders.rows, columns: orders.columns)
     }
+  }
+}
+
+extension [LoRAConfiguration.Place] {
+  /// Names of the low-rank matrices, in the model's order.
+  fileprivate var matrices: [(place: LoRAConfiguration.Place, which: String, name: String)] {
+    flatMap { place in ["A", "B"].map { (place, $0, LoRAAdapter.name(place.module, $0)) } }
   }
 }
 
@@ -69,14 +68,18 @@ func exportPEFT(
   _ adapter: AdapterFile, model: DecoderConfiguration, basePath: String?, to directory: String, dtype: DType,
   overwrite: Bool
 ) throws {
-  let hasExperts = try adapter.configuration.resolve(model).contains { $0.module.expert != nil }
-  guard !hasExperts || model.family.namesExpertsInFiles else {
-    throw DPOError.unsupported(
-      "\(adapter.path): PEFT knows no modules for the experts of a \(model.family.name) model; choose gguf_lora or hdf5, or merge the adapter"
-    )
-  }
+  let places = try adapter.configuration.resolve(model)
+  // Where files name each expert's layers, PEFT reads adapters of these.
+  let isFused = { (place: LoRAConfiguration.Place) in place.module.expert != nil && !model.family.namesExpertsInFiles }
+  let placeOf = Dictionary(places.filter(isFused).map { ($0.module.path, $0) }) { first, _ in first }
+  let fused = try model.fusedExperts.compactMap { try FusedAdapter($0, placeOf, adapter) }
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
-  let tensors = try adapter.outputs(model, dtype: dtype, orders: model.ordersInHuggingFace, naming: model.peftName)
+    .adapting(fused, places, adapter.configuration)
+  var tensors = try adapter.outputs(
+    model, places.filter { !isFused($0) }, dtype: dtype, orders: model.ordersInHuggingFace, naming: model.peftName)
+  for (fused, wrapped) in zip(fused, fused.map(\.fused).wrapped) {
+    tensors += fused.outputs(dtype: dtype, wraps: wrapped.wraps)
+  }
   try writeDirectory(
     directory, overwrite: overwrite, owned: ["adapter_model.bin"], last: "adapter_config.json",
     check: { _ = try AdapterFile.open($0, for: model) }
@@ -93,7 +96,7 @@ func exportHDF5(
   try checkOutputFile(path, overwrite: overwrite)
   let writer = try HDF5Writer(path)
   try header.write(to: writer)
-  for tensor in try adapter.outputs(model) {
+  for tensor in try adapter.outputs(model, adapter.configuration.resolve(model)) {
     try writer.dataset(
       "\(CheckpointFormat.adapter)/\(tensor.name)", shape: tensor.shape, element: .float32,
       source: .produced { buffer in
@@ -126,7 +129,8 @@ func exportGGUFLoRA(
   var tensors: [OutputTensor] = []
   var experts: [String: [OutputTensor]] = [:]
   let orders = model.ordersInGGUF
-  for (place, which, name) in try adapter.matrices(model) {
+  let places = try adapter.configuration.resolve(model)
+  for (place, which, name) in places.matrices {
     guard let parameter = parameters[place.module.path] else { continue }
     let suffix = which == "A" ? ".lora_a" : ".lora_b"
     let ratio = place.scale / (alpha / Float(place.rank))
@@ -157,7 +161,7 @@ func exportGGUFLoRA(
       ("adapter.lora.alpha", .double(Double(alpha))), ("general.file_type", .int(dtype.ggufFileType ?? 0)),
     ],
     tensors: tensors, check: { _ = try AdapterFile.open($0, for: model) })
-  guard try adapter.configuration.resolve(model).contains(where: { $0.module.part == .perLayerProjection }) else {
+  guard places.contains(where: { $0.module.part == .perLayerProjection }) else {
     return []
   }
   return ["llama.cpp applies no adapter to \(ModelPart.perLayerProjection.rawValue): its log-probs are others"]
