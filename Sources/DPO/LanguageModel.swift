@@ -10,7 +10,7 @@ public final class LanguageModel {
   /// What was opened.
   public let file: ModelFile
   /// The weights, as they are stored.
-  public let decoder: Decoder
+  package let decoder: Decoder
   /// The adapter's file and its weights, when one was put on the model.
   public let adapterFile: AdapterFile?
   /// Its weights; nil without an adapter.

@@ -67,7 +67,7 @@ struct DecoderBlock {
 }
 
 /// The weights of a model, for scoring, training and generation.
-public final class Decoder: @unchecked Sendable {
+package final class Decoder: @unchecked Sendable {
   /// What kind of model the weights belong to.
   public let configuration: DecoderConfiguration
   /// All weights as f32 under Hugging Face's names, when they are trainable; nil for a frozen model.
