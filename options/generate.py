@@ -30,6 +30,7 @@ import re
 import sys
 import textwrap
 import tomllib
+from collections.abc import Iterable
 
 import declarations
 
@@ -1407,6 +1408,43 @@ def java(table: Table) -> str:
 # ------------------------------------------------------------------------------------------------------------------ files
 
 
+TRL = load("trl")
+
+
+def python_trl() -> str:
+    lines = [
+        f'"""What becomes of settings under TRL\'s names: made of options/trl.toml by {BY}."""', "", "from __future__ import annotations", "",
+        '__all__ = ["ROWS"]', "",
+        "#: Name, methods (none: every one), what becomes of it, usual and noted values, why, the option that takes it, and how.",
+        'ROWS: "list[tuple[str, tuple[str, ...], str, tuple[object, ...], tuple[object, ...], str, str, str]]" = [',
+    ]
+    for row in TRL["field"]:
+        if "becomes" not in row:
+            continue
+        why = row.get("why", "")
+        parts = [
+            repr(row["name"]), tuple_of(map(repr, row.get("methods", []))), repr(row["becomes"]), tuple_of([row.get("usual", "")]),
+            tuple_of([row.get("noted", "")]), repr(TRL["words"].get(why, why)), repr(row.get("option", "")), repr(row.get("convert", "")),
+        ]
+        lines.append(f"    ({', '.join(parts)}),")
+    return "\n".join([*lines, "]"]) + "\n"
+
+
+def tuple_of(values: "Iterable[str]") -> str:
+    text = ", ".join(value for value in values if value)
+    return f"({text},)" if text else "()"
+
+
+def swift_trl() -> str:
+    rows = sorted((row["name"], row["file"]) for row in TRL["field"] if "file" in row)
+    return "\n".join([
+        f"// Made of options/trl.toml by {BY}.", "",
+        "/// Settings of TRL's config files that `dpo train` does not have: most say how something is done that is not done here.",
+        "enum TRLSettings {", "  /// What to set instead, or why there is nothing to set.", "  static let instead: [String: String] = [",
+        *(f'    "{name}": "{text}",' for name, text in rows), "  ]", "}", "",
+    ])
+
+
 def regions(text: str, parts: "dict[str, list[str]]", file: str) -> str:
     """Replaces what stands between "made of options: NAME" and the next "end"."""
     for name, lines in parts.items():
@@ -1447,6 +1485,8 @@ def outputs() -> "dict[str, str]":
         "bindings/rust/libdpo-sys/tests/layout/table.rs": declarations.rust_layout(items, BY),
         "bindings/rust/libdpo/src/options.rs": rust_options(hosts),
         "bindings/go/options.go": go_options(hosts),
+        "bindings/python/libdpo/_trl_table.py": python_trl(),
+        "Sources/dpo-tool/TRLSettings.swift": swift_trl(),
         "docs/options.md": documentation(tables),
         "bindings/node/options.d.ts": typescript(tables),
     } | {f"bindings/java/src/libdpo/{HOST_STRUCTS[table.name]}.java": java(table) for table in tables}
