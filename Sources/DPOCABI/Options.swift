@@ -166,6 +166,7 @@ extension dpo_train_options: SizedStruct {
     options.engine = staticText("auto")
     options.reproducible_sums = 1
     options.router_aux_loss_coef = .nan
+    options.use_bias_correction_kl = 1
     return options
   }
 
@@ -258,6 +259,7 @@ extension dpo_train_options: SizedStruct {
       ("engine", try textValue(engine, "engine")),
       ("reproducible_sums", .bool(reproducible_sums != 0)),
       ("router_aux_loss_coef", router_aux_loss_coef.isNaN ? .null : .real(router_aux_loss_coef)),
+      ("use_bias_correction_kl", .bool(use_bias_correction_kl != 0)),
     ]
     for (name, value) in values {
       if let value { try options.set(name, to: value) }
@@ -356,6 +358,7 @@ extension dpo_train_options: NamedStruct {
     fields.append(.text("engine", \.engine, choices: choices("engine"), help("engine")))
     fields.append(.bool("reproducible_sums", \.reproducible_sums, help("reproducible_sums")))
     fields.append(.real("router_aux_loss_coef", \.router_aux_loss_coef, unset: .nan, help("router_aux_loss_coef")))
+    fields.append(.bool("use_bias_correction_kl", \.use_bias_correction_kl, help("use_bias_correction_kl")))
     return fields
   }
 

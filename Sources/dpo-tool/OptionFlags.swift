@@ -427,6 +427,13 @@ struct RolloutFlags: ParsableArguments {
       valueName: "X"), transform: optionValue("missing_eos_penalty"))
   var missingEosPenalty: JSON?
 
+  @Flag(
+    name: .customLong("use-bias-correction-kl"), inversion: .prefixedNo,
+    help: ArgumentHelp(
+      "Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from "
+        + "the reference, without bias. For grpo. (default: on)"))
+  var useBiasCorrectionKl: Bool?
+
   var given: [(name: String, value: JSON)] {
     let all: [(String, JSON?)] = [
       ("kl_coef", klCoef),
@@ -446,6 +453,7 @@ struct RolloutFlags: ParsableArguments {
       ("max_completion_length", maxCompletionLength),
       ("temperature", temperature),
       ("missing_eos_penalty", missingEosPenalty),
+      ("use_bias_correction_kl", useBiasCorrectionKl.map(JSON.bool)),
     ]
     return all.compactMap { name, value in value.map { (name, $0) } }
   }

@@ -54,8 +54,6 @@ def fields():
         twice = sorted(set(table) & own)
         assert not twice, f"{kind.__name__}: {twice} are options, and stand in a table"
         for name, value in defaults.items():
-            if name == "use_bias_correction_kl":  # TRL's default is not what libdpo computes, and a note says so
-                continue
             with libdpo_warnings() as said:
                 kind(**{name: value})
             assert not said, f"{kind.__name__}({name}={value!r}), TRL's default: {said}"

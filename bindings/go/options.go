@@ -388,6 +388,10 @@ type TrainOptions struct {
 	// without it. Other models have none. At least 0. nil: what the model's config.json says, 0.01 or 0.001 without it.
 	// For dpo, sft, pretrain, kto, rloo and grpo.
 	RouterAuxLossCoef *float64
+
+	// Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+	// reference, without bias. Source: TRL; DeepSeek-V3.2. nil: on. For grpo.
+	UseBiasCorrectionKl *bool
 }
 
 func (o *TrainOptions) kind() string { return "training" }
@@ -479,6 +483,7 @@ func (o *TrainOptions) fields() fields {
 	f.text("engine", o.Engine)
 	f.boolean("reproducible_sums", o.ReproducibleSums)
 	f.real("router_aux_loss_coef", o.RouterAuxLossCoef)
+	f.boolean("use_bias_correction_kl", o.UseBiasCorrectionKl)
 	return f
 }
 

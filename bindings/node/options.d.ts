@@ -347,6 +347,11 @@ export interface TrainOptions {
    * it. For dpo, sft, pretrain, kto, rloo and grpo.
    */
   router_aux_loss_coef?: number | null;
+  /**
+   * Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+   * reference, without bias. Source: TRL; DeepSeek-V3.2. Left out: on. For grpo.
+   */
+  use_bias_correction_kl?: boolean;
 }
 
 /** How completions are drawn. Warpers apply in Hugging Face's order: temperature, top-k, top-p, min-p. */

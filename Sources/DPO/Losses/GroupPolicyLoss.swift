@@ -43,12 +43,14 @@ public struct GroupPolicyLossOptions: Sendable, Equatable {
   public var clipRange = TrainingOptions.Method.standard.cliprange
   /// β of k3(log π − log π_ref) at every token, added to the loss.
   public var klCoefficient = 0.0
+  /// Whether k3 is multiplied by the token's π/π_old (DeepSeek-V3.2): its gradient is then that of the KL itself.
+  public var correctsKL = TrainingOptions.Method.standard.useBiasCorrectionKl
 
   /// GRPO's: every option at its default.
   public init() {}
 }
 
-/// −min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) + β k3, summed over tokens or completions and divided by `normalizer`.
+/// −min(ρ A, clip(ρ, 1 − ε, 1 + ε) A) + β ρ k3 (or β k3), summed over tokens or completions and divided by `normalizer`.
 ///
 /// - Parameters:
 ///   - logProbs: log π of every token now, completion after completion.
@@ -88,9 +90,13 @@ public func groupPolicyLoss(
     result.approximateKL += 0.5 * logRatios[t] * logRatios[t] / Double(count)
     guard options.klCoefficient != 0 else { continue }
     let k = Double(logProbs[t]) - Double(old.referenceLogProbs[t])
-    result.referenceKL += KLEstimator.k3(k) / Double(count)
-    result.loss += options.klCoefficient * KLEstimator.k3(k) / normalizer
-    result.logProbGradients[t] += options.klCoefficient * KLEstimator.k3.derivative(k) / normalizer
+    let (k3, slope) = (KLEstimator.k3(k), KLEstimator.k3.derivative(k))
+    let ratio = options.correctsKL ? exp(logRatios[t]) : 1
+    result.referenceKL += ratio * k3 / Double(count)
+    result.loss += options.klCoefficient * ratio * k3 / normalizer
+    // d (ρ k3) / d log π is ρ (k3 + k3').
+    let derivative = options.correctsKL ? ratio * (k3 + slope) : slope
+    result.logProbGradients[t] += options.klCoefficient * derivative / normalizer
   }
   return result
 }

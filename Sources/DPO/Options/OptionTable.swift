@@ -549,5 +549,11 @@ extension TrainingOptions {
         unset: "what the model's config.json says, 0.01 or 0.001 without it", range: "at least 0",
         "Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the "
           + "experts; 0: without it. Other models have none.")),
+    .bool(
+      "use_bias_correction_kl", \.method.useBiasCorrectionKl,
+      OptionField.About(
+        .rollout, methods: ["grpo"], source: "TRL; DeepSeek-V3.2",
+        "Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from "
+          + "the reference, without bias.")),
   ]
 }

@@ -138,6 +138,9 @@ public struct TrainingOptions: Sendable, Equatable {
     /// Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
     /// without it. Other models have none.
     public package(set) var routerAuxLossCoef: Double? = nil
+    /// Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+    /// reference, without bias.
+    public package(set) var useBiasCorrectionKl: Bool = true
 
     /// A method with its defaults, by its name in the option table.
     package init(_ name: String = "dpo") { self.name = name }
@@ -514,10 +517,12 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - routerAuxLossCoef: weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly
     ///     they use the experts; 0: without it. Other models have none. At least 0. nil: what the model's config.json
     ///     says, 0.01 or 0.001 without it.
+    ///   - useBiasCorrectionKl: multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is
+    ///     that of the KL from the reference, without bias.
     public static func grpo(
       klCoef: Double? = nil, maxKl: Double? = 200.0, cliprange: Double = 0.2, numPpoEpochs: Int? = nil,
       numMiniBatches: Int = 1, numGenerations: Int? = nil, maxCompletionLength: Int? = nil, temperature: Double? = nil,
-      missingEosPenalty: Double? = nil, routerAuxLossCoef: Double? = nil
+      missingEosPenalty: Double? = nil, routerAuxLossCoef: Double? = nil, useBiasCorrectionKl: Bool = true
     ) -> Method {
       var method = Method("grpo")
       method.klCoef = klCoef
@@ -530,6 +535,7 @@ public struct TrainingOptions: Sendable, Equatable {
       method.temperature = temperature
       method.missingEosPenalty = missingEosPenalty
       method.routerAuxLossCoef = routerAuxLossCoef
+      method.useBiasCorrectionKl = useBiasCorrectionKl
       return method
     }
 

@@ -17,9 +17,8 @@ import Testing
     #expect(throws: DPOError.self) { try groupAdvantages(rewards, groupSize: 1, baseline: .standardized) }
   }
 
-  @Test(arguments: [GroupPolicyLossOptions.Unit.token, .completion]) func gradientsAreThoseOfCentralDifferences(
-    unit: GroupPolicyLossOptions.Unit
-  ) throws {
+  @Test(arguments: [GroupPolicyLossOptions.Unit.token, .completion], [false, true])
+  func gradientsAreThoseOfCentralDifferences(unit: GroupPolicyLossOptions.Unit, correctsKL: Bool) throws {
     var random = CounterRandom(stream: [4])
     func numbers(_ count: Int, _ scale: Double) -> [Float] {
       (0..<count).map { _ in Float(scale * (2 * random.uniform() - 1)) }
@@ -33,6 +32,7 @@ import Testing
     var options = GroupPolicyLossOptions()
     options.unit = unit
     options.klCoefficient = 0.3
+    options.correctsKL = correctsKL
     func loss(_ values: [Float]) throws -> PPOLossResult {
       try groupPolicyLoss(logProbs: values, counts: counts, rollout: old, normalizer: 7, options)
     }

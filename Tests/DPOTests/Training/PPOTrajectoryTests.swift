@@ -6,7 +6,10 @@ import Testing
 /// Runs of twelve steps beside a plain PyTorch loop that was given the same completions: metrics of every step, and where the
 /// weights end (Tests/Fixtures/scripts/make_ppo.py).
 @Suite(.timeLimit(.minutes(10))) struct PPOTrajectoryTests {
-  static let runs = ["ppo-llama-tied", "ppo-gpt2-k3", "ppo-qwen2-lora", "rloo-mistral", "grpo-llama-untied"]
+  static let runs = [
+    "ppo-llama-tied", "ppo-gpt2-k3", "ppo-qwen2-lora", "rloo-mistral", "grpo-llama-untied",
+    "grpo-mistral-corrected",
+  ]
 
   @Test(arguments: runs) func everyStepIsThatOfThePlainLoop(name: String) throws {
     let golden = try Fixtures.json("golden/ppo/\(name).json")

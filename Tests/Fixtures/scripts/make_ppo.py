@@ -31,7 +31,9 @@ RUNS = {
     "ppo-qwen2-lora": ("ppo", "qwen2", dict(num_ppo_epochs=3, vf_coef=0.5, temperature=0.7, cliprange=0.02, cliprange_value=0.01),
                        "qwen2-lora-ipo-start"),
     "rloo-mistral": ("rloo", "mistral", dict(num_generations=2, num_ppo_epochs=2, kl_coef=0.3, cliprange=0.02, learning_rate=5e-4), None),
-    "grpo-llama-untied": ("grpo", "llama-untied", dict(num_generations=4, num_ppo_epochs=2, num_mini_batches=2, kl_coef=0.2), None),
+    "grpo-llama-untied": ("grpo", "llama-untied", dict(num_generations=4, num_ppo_epochs=2, num_mini_batches=2, kl_coef=0.2,
+                                                       use_bias_correction_kl=False), None),
+    "grpo-mistral-corrected": ("grpo", "mistral", dict(num_generations=4, num_ppo_epochs=2, kl_coef=0.3, learning_rate=1e-3), None),
 }
 BASE = dict(per_device_train_batch_size=4, gradient_accumulation_steps=2, learning_rate=3e-3, max_completion_length=10, temperature=1.0,
             lr_scheduler_type="constant", shuffle=False)
@@ -140,6 +142,8 @@ def group_loss(method, logps, old, reference, advantages, counts, o, tokens, row
         ratio, weight = torch.exp(logps - old), advantages
     free, clipped = -weight * ratio, -weight * torch.clamp(ratio, 1 - o["cliprange"], 1 + o["cliprange"])
     kl = torch.exp(reference - logps) - (reference - logps) - 1
+    if method == "grpo" and o.get("use_bias_correction_kl", True):
+        kl = kl * ratio
     loss = torch.max(free, clipped).sum() / (rows if method == "rloo" else tokens) + (o["kl_coef"] * kl.sum() / tokens if method == "grpo" else 0)
     return loss, torch.max(free, clipped).mean(), ratio, (clipped > free).float().mean(), kl.mean()
 

@@ -128,6 +128,7 @@ class TrainOptions(SizedStructure):
         ("engine", c_char_p),
         ("reproducible_sums", c_int32),
         ("router_aux_loss_coef", c_double),
+        ("use_bias_correction_kl", c_int32),
     ]
 
 

@@ -476,6 +476,9 @@ class GRPOConfig(TrainingConfig, RewardedConfig):
     router_aux_loss_coef: Optional[float] = None
     """Weight of the auxiliary loss of a mixture's routers, which is the lower the more evenly they use the experts; 0:
     without it. Other models have none. At least 0. None: what the model's config.json says, 0.01 or 0.001 without it."""
+    use_bias_correction_kl: bool = True
+    """Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+    reference, without bias. Source: TRL; DeepSeek-V3.2."""
 
 
 @dataclass

@@ -75,6 +75,7 @@ extension TrainingOptions {
     var loss = GroupPolicyLossOptions()
     loss.clipRange = method.cliprange
     loss.klCoefficient = method.klCoef ?? method.defaultKlCoef
+    loss.correctsKL = method.useBiasCorrectionKl
     return .group(
       name: method.name, loss,
       rollout: groupRollouts { samples, beta in

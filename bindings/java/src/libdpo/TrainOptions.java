@@ -640,4 +640,13 @@ public final class TrainOptions extends Options {
     set("router_aux_loss_coef", value);
     return this;
   }
+
+  /**
+   * Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+   * reference, without bias. Source: TRL; DeepSeek-V3.2. Default: on. For grpo.
+   */
+  public TrainOptions useBiasCorrectionKl(boolean value) {
+    set("use_bias_correction_kl", value);
+    return this;
+  }
 }

@@ -441,6 +441,9 @@ pub struct dpo_train_options {
     /// 0: without it. Other models have none. At least 0. Default NaN: what the model's config.json says, 0.01 or
     /// 0.001 without it. For dpo, sft, pretrain, kto, rloo and grpo.
     pub router_aux_loss_coef: f64,
+    /// Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+    /// reference, without bias. Source: TRL; DeepSeek-V3.2. Default 1. For grpo.
+    pub use_bias_correction_kl: i32,
 }
 
 #[repr(C)]

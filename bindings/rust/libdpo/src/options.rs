@@ -293,6 +293,9 @@ pub struct TrainOptions {
     /// without it. Other models have none. At least 0. `None`: what the model's config.json says, 0.01 or 0.001 without
     /// it. For dpo, sft, pretrain, kto, rloo and grpo.
     pub router_aux_loss_coef: Option<f64>,
+    /// Multiply the KL penalty of each token by its ratio π/π_old, so that its gradient is that of the KL from the
+    /// reference, without bias. Source: TRL; DeepSeek-V3.2. `None`: on. For grpo.
+    pub use_bias_correction_kl: Option<bool>,
 }
 
 impl Options for TrainOptions {
@@ -384,6 +387,7 @@ impl Options for TrainOptions {
         object.field("engine", &self.engine);
         object.field("reproducible_sums", &self.reproducible_sums);
         object.field("router_aux_loss_coef", &self.router_aux_loss_coef);
+        object.field("use_bias_correction_kl", &self.use_bias_correction_kl);
     }
 }
 
