@@ -1,6 +1,8 @@
 """Coming from TRL: fields of its configs, its trainers' arguments, callbacks, kinds of rows, reward functions, names of the hub."""
 
+import csv
 import dataclasses
+import gzip
 import json
 import math
 import os
@@ -253,6 +255,10 @@ class Rows(Case):
             file = self.directory / "rows.jsonl"
             file.write_text(json.dumps(theirs) + "\n")
             self.assertEqual(self.info(file, kind), self.info([own], kind))
+            # As it is published: one array, and packed.
+            file = self.directory / "rows.json.gz"
+            file.write_bytes(gzip.compress(json.dumps([theirs, theirs], indent=1).encode()))
+            self.assertEqual(self.info(file, kind)[0], 2)
         # Stanford's prompt, for a model that knows no chat.
         plain = libdpo.columns.rows_of([{"instruction": "Add", "input": "1 1", "output": "2"}], has_chat_template=False)
         self.assertEqual(plain[0]["completion"], "2")
@@ -266,6 +272,24 @@ class Rows(Case):
         args = SFTConfig(dataset_text_field="story", **QUIET)
         found = libdpo.Dataset([{"story": "one two"}], libdpo.Model(CHAT), args).info
         self.assertEqual((found.rows, found.tokens), expected)
+        # Of files in every form that the library reads.
+        (self.directory / "rows").mkdir()
+        with gzip.open(self.directory / "rows" / "a.csv.gz", "wt", newline="") as file:
+            csv.writer(file).writerows([["a", "b", "weight"], ["one", 'two\n"2"', "0.5"], [], ["1", "2", ""]])
+        (self.directory / "rows" / "b.ndjson").write_text('{"a": "one"}\n\n{"a": "two"}\n')
+        (self.directory / "rows" / "c.json").write_text('\n[\n{"a": "three"}]')
+        seen: "list[dict]" = []
+        libdpo.Dataset(
+            self.directory / "rows", libdpo.Model(CHAT), SFTConfig(**QUIET), formatting_func=lambda row: seen.append(row) or row["a"])
+        self.assertEqual(
+            seen, [{"a": "one", "b": 'two\n"2"', "weight": 0.5}, {"a": "1", "b": "2"}, {"a": "one"}, {"a": "two"}, {"a": "three"}])
+        for name, text, says in (
+            ("short.csv", "a,b\n1,2\n3\n", r"short\.csv: line 3: 1 fields; expected 2"), ("open.csv", 'a\n"1', r"open\.csv: line 2: "),
+            ("bad.jsonl", '{"a": 1}\n{', r"bad\.jsonl: line 2: "), ("bad.json", '[{"a": 1} {"a": 2}]', r"bad\.json: row 1: expected a comma"), ("cut.json", '[{"a": 1}, {"a"', r"cut\.json: row 2: "),
+        ):
+            (self.directory / name).write_text(text)
+            with self.assertRaisesRegex(libdpo.errors.FormatError, says):
+                libdpo.Dataset(self.directory / name, libdpo.Model(CHAT), SFTConfig(**QUIET), formatting_func=lambda row: "x")
         with self.assertRaisesRegex(TypeError, "row 1: formatting_func returned list"):
             self.info([{"a": "one"}], SFTConfig, formatting_func=lambda row: [row["a"]])
 

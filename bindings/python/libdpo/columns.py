@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
+
+from . import errors
+from .row_files import rows_in
 
 __all__ = ["parts", "rows_of"]
 
@@ -52,7 +54,7 @@ def rows_of(
     if isinstance(data, (str, os.PathLike)):
         if formatting is None and text_field == "text" and not template and not _is_foreign(_first_row(data)):
             return None
-        rows: Iterable[Any] = _read(data)
+        rows: Iterable[Any] = (row for _, row in rows_in(data))
     elif hasattr(data, "to_dict") and hasattr(data, "columns"):  # pandas
         rows = map(_present, data.to_dict("records"))
     elif hasattr(data, "to_dicts"):  # polars
@@ -91,20 +93,11 @@ def rows_of(
     return found
 
 
-def _read(path: Any) -> "Iterable[Any]":
-    with open(path, encoding="utf-8") as file:
-        for line in file:
-            if line.strip():
-                yield json.loads(line)
-
-
 def _first_row(path: Any) -> Any:
     """None where the library will say better what is wrong."""
     try:
-        with open(path, encoding="utf-8") as file:
-            line = file.readline(1 << 24)
-        return json.loads(line)
-    except (OSError, ValueError):
+        return next(rows_in(path), (0, None))[1]
+    except (OSError, EOFError, ValueError, errors.DPOError):
         return None
 
 

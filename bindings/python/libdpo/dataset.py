@@ -15,6 +15,7 @@ from .config import RunConfig
 from .configs import DPOConfig
 from .model import Model
 from .progress import Reading
+from .row_files import rows_in
 
 __all__ = ["Dataset", "DatasetInfo"]
 
@@ -95,10 +96,11 @@ class Dataset(_native.Handle):
             )
 
     def rows(self) -> "list[dict[str, Any]]":
-        """The rows as they were given, of methods that answer prompts: what reward functions get as columns. Of a file, its lines."""
-        if self._path is not None and not self._kept:
-            with open(self._path, encoding="utf-8") as file:
-                self._kept = [json.loads(line) if line.strip() else {} for line in file]
+        """The rows as they were given, of methods that answer prompts: what reward functions get as columns. Of a file each stands
+        where its number says, with empty ones between. Of a directory there are none: numbers begin anew in each of its files."""
+        if self._path is not None and not self._kept and not os.path.isdir(self._path):
+            for number, row in rows_in(self._path):
+                self._kept += [{} for _ in range(number - len(self._kept) - 1)] + [row]
         return self._kept
 
     def _open(
