@@ -79,6 +79,9 @@ private final class ChatSession {
 
   private let base: LanguageModel
   private var tuned: LanguageModel?
+  /// What each of them has read so far.
+  private let baseTalk: Conversation
+  private var tunedTalk: Conversation?
   private var isAdapterOn = false
   private let store: FeedbackStore
   private let directory: String
@@ -97,6 +100,7 @@ private final class ChatSession {
     learning: FeedbackOptions, choosesEpochs: Bool, threads: Int
   ) throws {
     base = try LanguageModel(file, threads: threads)
+    baseTalk = base.conversation
     self.choosesEpochs = choosesEpochs
     (self.store, self.directory, self.system) = (store, directory, system)
     (self.drawing, self.learning, self.threads) = (drawing, learning, threads)
@@ -109,6 +113,7 @@ private final class ChatSession {
 
   private let isAtTerminal = isatty(STDIN_FILENO) == 1
   private var model: LanguageModel { isAdapterOn ? tuned ?? base : base }
+  private var talk: Conversation { isAdapterOn ? tunedTalk ?? baseTalk : baseTalk }
 
   func run() throws {
     let size = Terminal.short(Double(base.file.parameterCount) / 1e6)
@@ -177,8 +182,10 @@ private final class ChatSession {
       text += part
       write(part)
     }
+    var options = drawing
+    options.stopTokens = model.configuration.eosTokens.map { Int32(clamping: $0) }
     let result = try Interrupt.during {
-      try model.generate([tokens], options: drawing) { [model] _, _, token in
+      try talk.complete(tokens, options: options) { [model] token in
         if !model.isStop(token) { show(decoder.append(token)) }
         return !Interrupt.requested
       }
@@ -188,7 +195,7 @@ private final class ChatSession {
     drawing.seed &+= 1
     if Interrupt.requested {
       say("(stopped)")
-    } else if result.first?.first?.finish == .length {
+    } else if result.finish == .length {
       say("(cut after \(drawing.maxNewTokens) tokens: --max-new-tokens)")
     }
     return text
@@ -295,6 +302,7 @@ private final class ChatSession {
     guard let path = try store.status(directory: directory)["adapter"]?.string else { return }
     tuned = try LanguageModel(
       base.file, adapter: AdapterFile.open(path, for: base.configuration), threads: threads)
+    tunedTalk = tuned?.conversation
     isAdapterOn = true
     say("Adapter on: \(path). /adapter off compares with the model as it came.")
   }
@@ -328,6 +336,11 @@ private final class ChatSession {
   private func say(_ text: String) { write(text + "\n") }
 
   private func write(_ text: String) { Terminal.write(text, to: STDOUT_FILENO) }
+}
+
+extension LanguageModel {
+  /// A new one with this model.
+  fileprivate var conversation: Conversation { Conversation(decoder: decoder, adapter: adapter, team: team) }
 }
 
 extension String {

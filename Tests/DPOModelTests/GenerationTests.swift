@@ -179,4 +179,75 @@ import Testing
     #expect(throws: DPOError.self) { try generator.generate(prompts: [[]], options: GenerationOptions()) }
     #expect(throws: DPOError.self) { try generator.generate(prompts: [[9999]], options: GenerationOptions()) }
   }
+
+  /// Turns of a talk, each prompt with the one before and its completion at its beginning: as if each were read alone.
+  @Test(arguments: GoldenModel.names) func conversationsGoOnAsIfEachPromptWereReadAlone(name: String) throws {
+    let model = try GoldenModel(name)
+    let decoder = try model.decoder(trainable: false)
+    let adapter = try model.adapter()
+    let team = try ThreadTeam(threads: 2)
+    let conversation = Conversation(decoder: decoder, adapter: adapter, team: team)
+    let alone = Generator(decoder: decoder, adapter: adapter, team: team)
+    let recurs = !decoder.configuration.layersWithRecurrence.isEmpty
+    var options = GenerationOptions()
+    options.temperature = 0
+    options.maxNewTokens = 7
+    func turn(_ prompt: [Int32], keeps kept: Int) throws -> [Int32] {
+      var seen: [Int32] = []
+      let found = try conversation.complete(prompt, options: options) { token in
+        seen.append(token)
+        return true
+      }
+      let expected = try alone.generate(prompts: [prompt], options: options)[0][0]
+      #expect(found.tokens == expected.tokens && found.finish == expected.finish && seen == found.tokens)
+      #expect(difference(found.logProbs, expected.logProbs).error < 1e-4)
+      #expect(conversation.keptTokens == (recurs ? 0 : kept))
+      return found.tokens
+    }
+    func words(_ count: Int, _ first: Int32) -> [Int32] { (0..<Int32(count)).map { (first + 7 * $0) % 90 + 5 } }
+
+    let first = words(60, 3)  // twice so much has room
+    let second = try first + turn(first, keeps: 0) + words(5, 11)
+    // The last token that was drawn is not read yet.
+    let third = try second + turn(second, keeps: first.count + 6) + words(40, 1)
+    _ = try turn(third, keeps: second.count + 6)  // more than are forwarded together
+    _ = try turn(third, keeps: third.count - 1)  // the same again
+    _ = try turn(second, keeps: second.count - 1)  // a turn taken back
+    // Another answer in the place of the one that was drawn.
+    _ = try turn(Array(second.prefix(22)) + words(8, 2), keeps: 22)
+    _ = try turn(words(30, 50), keeps: 0)  // a new talk
+    options.precision = .bf16
+    _ = try conversation.complete(first, options: options)
+    #expect(conversation.keptTokens == 0)
+  }
+
+  @Test func conversationsOutgrowTheirRoomAndTheContext() throws {
+    let model = try GoldenModel("qwen2")
+    let decoder = try model.decoder(trainable: false)
+    let team = try ThreadTeam(threads: 2)
+    let conversation = Conversation(decoder: decoder, team: team)
+    let alone = Generator(decoder: decoder, team: team)
+    var options = GenerationOptions()
+    options.temperature = 0
+    options.maxNewTokens = 3
+    var prompt: [Int32] = [5, 6, 7]
+    while prompt.count < 200 {
+      let found = try conversation.complete(prompt, options: options)
+      #expect(try found.tokens == alone.generate(prompts: [prompt], options: options)[0][0].tokens)
+      prompt += found.tokens + [8, 9, 10, 11, 12]
+    }
+    #expect(conversation.keptTokens > 150)
+    let context = decoder.configuration.contextLength
+    let longest = (0..<Int32(context - 2)).map { $0 % 90 + 5 }
+    #expect(try conversation.complete(longest, options: options).tokens.count == 2)
+    #expect(throws: DPOError.self) { try conversation.complete(longest + [1, 2], options: options) }
+    #expect(throws: DPOError.self) { try conversation.complete([], options: options) }
+    // What was stopped is not lost.
+    decoder.stopRequested = { true }
+    #expect(throws: DPOError.self) { try conversation.complete([5, 6, 7], options: options) }
+    decoder.stopRequested = nil
+    #expect(
+      try conversation.complete(prompt, options: options).tokens
+        == alone.generate(prompts: [prompt], options: options)[0][0].tokens)
+  }
 }

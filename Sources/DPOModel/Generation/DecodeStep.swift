@@ -53,6 +53,8 @@ final class DecodeStep {
   private let scratchCount: Int
   private var rows = 0
   private var batch = UnsafeBufferPointer<Row>(start: nil, count: 0)
+  /// Rows of the batch follow each other: each attends to those before it.
+  private var followEachOther = false
 
   /// Of each row, in the tables of rotations.
   private var places: UnsafeMutablePointer<Int32> {
@@ -167,10 +169,11 @@ final class DecodeStep {
     scratch = try FloatBuffer(count: team.threads * scratchCount)
   }
 
-  /// Logits of each row's next token.
-  func run(_ batch: UnsafeBufferPointer<Row>) {
+  /// Logits of each row's next token; where the rows follow each other in one sequence, of the last row's alone.
+  func run(_ batch: UnsafeBufferPointer<Row>, ofOneSequence: Bool = false) {
     rows = batch.count
     self.batch = batch
+    followEachOther = ofOneSequence && batch.count > 1
     defer { self.batch = UnsafeBufferPointer(start: nil, count: 0) }
     for (index, row) in batch.enumerated() {
       places[index] = rotations.place(Int32(row.position), ofSequence: row.length)
@@ -179,6 +182,12 @@ final class DecodeStep {
     }
     makePerLayerInputs()
     for layer in blocks.indices { run(layer) }
+    if followEachOther {
+      for buffer in [x, output] {
+        buffer.pointer.update(from: buffer.pointer + (rows - 1) * c.hiddenSize, count: c.hiddenSize)
+      }
+      rows = 1
+    }
     vocabulary(adding: decoder.lastPlace, into: logits.pointer)
   }
 
@@ -321,19 +330,28 @@ extension DecodeStep: BlockExecutor {
           index, queries: 0..<shape.headCount, keys: 0..<keyHeads, in: scratch.pointer + member * scratchCount)
       }
     }
+    /// One key head of a row to the cache, with its queries.
+    func store(_ task: Int, in scratch: UnsafeMutablePointer<Float>) {
+      let (head, index) = (task / batch.count, task % batch.count)
+      let row = batch[index]
+      let x = queryKeyValue.pointer + index * width
+      if !together { prepare(index, queries: head * group..<(head + 1) * group, keys: head..<head + 1, in: scratch) }
+      guard shape.keySource == nil else { return }
+      cache.store(
+        layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: x + shape.keyColumn + head * size,
+        values: x + shape.valueColumn + head * size, with: kernels)
+    }
     team.measured("decode attention") {
+      if followEachOther {
+        team.run(batch.count * keyHeads) { task, member in store(task, in: scratch.pointer + member * scratchCount) }
+      }
       team.run(batch.count * keyHeads) { task, member in
         let (head, index) = (task / batch.count, task % batch.count)
         let row = batch[index]
         let x = queryKeyValue.pointer + index * width
         let q = x + head * group * size
         let scratch = scratch.pointer + member * scratchCount
-        if !together { prepare(index, queries: head * group..<(head + 1) * group, keys: head..<head + 1, in: scratch) }
-        if shape.keySource == nil {
-          cache.store(
-            layer, row: row.ownRow + row.ownCount, head: head, heads: 1, keys: x + shape.keyColumn + head * size,
-            values: x + shape.valueColumn + head * size, with: kernels)
-        }
+        if !followEachOther { store(task, in: scratch) }
         let total = row.promptCount + row.ownCount + 1
         var parts = (
           ck_cache_part(

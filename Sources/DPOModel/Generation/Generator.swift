@@ -70,7 +70,7 @@ package final class Generator {
 
   /// Where prompts that are completed together, and their completions, stand in the cache, and which of them are forwarded
   /// together.
-  private struct Layout {
+  struct Layout {
     /// Most tokens of each prompt's completions.
     var rooms: [Int] = []
     /// Positions of the longest prompt with its completion.
@@ -120,6 +120,17 @@ package final class Generator {
   package func generate(
     prompts: [[Int32]], options: GenerationOptions, onToken: ((Int, Int, Int32) -> Bool)? = nil
   ) throws -> [[Completion]] {
+    try check(prompts, options)
+    var results = prompts.map { _ in
+      [Growing](repeating: Growing(), count: options.completionsPerPrompt)
+    }
+    for group in Generator.groups(prompts.count, options) {
+      guard try generate(prompts, group, options, &results, onToken) else { break }
+    }
+    return results.map { $0.map { Completion(tokens: $0.tokens, finish: $0.finish ?? .length, logProbs: $0.logProbs) } }
+  }
+
+  func check(_ prompts: [[Int32]], _ options: GenerationOptions) throws {
     try options.validate()
     guard decoder.head != nil else { throw DPOError.unsupported("a reward model scores text; it generates none") }
     let context = decoder.configuration.contextLength
@@ -129,13 +140,6 @@ package final class Generator {
         throw DPOError.argument("prompt \(index): \(prompt.count) tokens leave no room in a context of \(context)")
       }
     }
-    var results = prompts.map { _ in
-      [Growing](repeating: Growing(), count: options.completionsPerPrompt)
-    }
-    for group in Generator.groups(prompts.count, options) {
-      guard try generate(prompts, group, options, &results, onToken) else { break }
-    }
-    return results.map { $0.map { Completion(tokens: $0.tokens, finish: $0.finish ?? .length, logProbs: $0.logProbs) } }
   }
 
   private struct Growing {
@@ -221,7 +225,7 @@ package final class Generator {
   }
 
   /// Keys and values of the prompts to the cache, logits of their last tokens to the step.
-  private func prefill(
+  func prefill(
     _ prompts: [[Int32]], room: Int, _ layout: Layout, _ runner: ModelRunner, _ cache: KeyValueCache,
     _ recurrent: RecurrentCache?, _ step: DecodeStep
   ) throws {

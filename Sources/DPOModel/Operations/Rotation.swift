@@ -98,8 +98,11 @@ final class Rotations {
 
   /// Where the tables have the angles of a position of a sequence that grows to `length` positions.
   func place(_ position: Int32, ofSequence length: Int) -> Int32 {
-    switchesBeyond.map { length > $0 } == true ? Int32(rows) + position : position
+    isFar(length) ? Int32(rows) + position : position
   }
+
+  /// Whether a sequence that grows to `length` positions has the other angles.
+  func isFar(_ length: Int) -> Bool { switchesBeyond.map { length > $0 } == true }
 }
 
 extension DecoderConfiguration {
