@@ -1,9 +1,12 @@
 """Runs that are killed or stopped anywhere, full disks, output directories that go away or are taken."""
 
+import ctypes
 import json
+import os
 import pathlib
 import random
 import resource
+import shlex
 import shutil
 import signal
 import subprocess
@@ -90,6 +93,65 @@ class Interrupted(Case):
         said = process.communicate(timeout=60)[1]
         self.assertEqual(process.returncode, 1, said)
         self.assertIn(str(place), said)
+
+    def test_a_directory_that_nothing_can_be_written_to_any_more(self) -> None:
+        """It becomes read-only, or its disk fills up: an error, no half of a file, and the run ends in the same bits later."""
+        steps, whole = "200", self.directory / "whole"
+
+        def command(place: pathlib.Path, *more: str) -> "list[str]":
+            command = self.run_command(place, *more)
+            command[command.index("--max-steps") + 1] = steps
+            return command
+
+        subprocess.run(command(whole), check=True, capture_output=True)
+        for fault in ("read-only", "full"):
+            place = self.directory / fault
+            if fault == "full":
+                if not (shutil.which("unshare") and os.geteuid() == 0):
+                    continue
+                # All in one namespace, whose disk is gone with it: what is looked at is copied.
+                kept = self.directory / "kept"
+                kept.mkdir()
+                place.mkdir()
+                first, then = shlex.join(command(place)), shlex.join(command(place, "--resume-from-checkpoint", "last"))
+                script = (
+                    f"mount -t tmpfs -o size=8M none {place} || exit 9; {first} 2> {kept}/said & run=$!; "
+                    f"while [ ! -e {place}/checkpoint-7.h5 ]; do sleep 0.02; done; head -c 9M /dev/zero > {place}/filler 2> {kept}/dd; "
+                    f"wait $run; echo $? > {kept}/code; ls -A {place} > {kept}/left; cp {place}/checkpoint-7.h5 {kept}/seven.h5; "
+                    f"rm {place}/filler; {then} 2> {kept}/again || exit 8; cp {place}/metrics.jsonl {place}/final.h5 {kept}")
+                done = subprocess.run(["unshare", "-m", "sh", "-c", script], capture_output=True, text=True, timeout=300)
+                self.assertEqual(done.returncode, 0, done.stderr)
+                said, left = (kept / "said").read_text(), (kept / "left").read_text().split()
+                self.assertEqual((kept / "code").read_text().strip(), "1", said)
+                self.assertIn("No space left", said)
+                seven, ended = kept / "seven.h5", kept
+            else:
+                process = subprocess.Popen(command(place), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, preexec_fn=as_others)
+                deadline = time.monotonic() + 60
+                while not (place / "checkpoint-7.h5").exists() and time.monotonic() < deadline:
+                    time.sleep(0.02)
+                place.chmod(0o555)
+                said = process.communicate(timeout=120)[1]
+                left = [path.name for path in place.iterdir()]
+                self.assertEqual(process.returncode, 1, said)
+                self.assertIn("Permission denied", said)
+                again = subprocess.run(command(place, "--resume-from-checkpoint", "last"), capture_output=True, text=True, preexec_fn=as_others)
+                self.assertEqual(again.returncode, 1, again.stderr)
+                self.assertIn(str(place), again.stderr)
+                place.chmod(0o755)
+                seven, ended = place / "checkpoint-7.h5", place
+                self.assertEqual(dpo("inspect", seven).returncode, 0)
+                subprocess.run(command(place, "--resume-from-checkpoint", "last"), check=True, capture_output=True)
+            self.assertIn(str(place), said.splitlines()[-1] or said.splitlines()[-2])
+            self.assertEqual([name for name in left if name.endswith(".tmp")], [], fault)
+            self.assertEqual(content(seven), content(whole / "checkpoint-7.h5"), fault)
+            self.assertEqual(log(ended), log(whole), fault)
+            self.assertEqual(content(ended / "final.h5"), content(whole / "final.h5"), fault)
+
+
+def as_others() -> None:
+    """Without root's right to write where the modes forbid it (CAP_DAC_OVERRIDE)."""
+    ctypes.CDLL(None).prctl(24, 1, 0, 0, 0)
 
 
 class FullDisk(Case):
