@@ -9,7 +9,7 @@ struct JudgeFlags: ParsableArguments {
   @Option(help: "Judge by a reward model.", completion: .file())
   var rewardModel: String?
 
-  @Option(help: "Judge by a program: a line {\"prompt\", \"completions\"} in, {\"scores\"} or {\"choice\"} out.")
+  @Option(help: "Judge by a program: a line {\"prompt\", \"completions\", …} in, {\"scores\"} or {\"choice\"} out.")
   var command: String?
 
   @Option(help: ArgumentHelp("Most seconds that a program may take for an answer.", valueName: "S"))

@@ -25,6 +25,11 @@ def rows(path: pathlib.Path) -> "list[dict]":
     return [json.loads(line) for line in path.read_text().splitlines() if line.strip()]
 
 
+def write_rows(path: pathlib.Path, *content: dict) -> pathlib.Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in content))
+    return path
+
+
 def run(*command: object, **options: object) -> "subprocess.CompletedProcess[str]":
     options["env"] = {**os.environ, **options.get("env", {})}  # type: ignore[dict-item]
     options.setdefault("cwd", ROOT)

@@ -7,7 +7,7 @@ import sys
 import time
 import unittest
 
-from support import FIXTURES, ROOT, Case, dpo, rows
+from support import FIXTURES, ROOT, Case, dpo, rows, write_rows
 
 sys.path[:0] = [str(ROOT / "Tests" / "reports"), str(ROOT / "Tests" / "hostile")]
 import reports  # noqa: E402
@@ -16,11 +16,6 @@ from cases import GGUF  # noqa: E402
 RIGHT = json.loads((ROOT / "Tests" / "reports" / "right.json").read_text())
 UNTIED = FIXTURES / "models" / "llama-untied"
 STRING, FLOAT, ARRAY = 8, 6, 9
-
-
-def write_rows(path: pathlib.Path, *content: dict) -> pathlib.Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in content))
-    return path
 
 
 class Report(Case):

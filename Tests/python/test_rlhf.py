@@ -1,11 +1,12 @@
 """The RLHF road through Python and the command: reward models, and policies trained against them."""
 
 import json
+import shutil
 import unittest
 
 import libdpo
 from libdpo import LoraConfig, Model, PPOConfig, PPOTrainer, RewardConfig, RewardTrainer
-from support import FIXTURES, MODEL, PAIRS, Case, dpo, golden, rows
+from support import FIXTURES, MODEL, PAIRS, Case, dpo, golden, rows, write_rows
 
 QUIET = {"disable_tqdm": True, "threads": 2}
 QWEN2 = FIXTURES / "models" / "qwen2"
@@ -173,6 +174,73 @@ class Policies(Case):
             metrics = json.loads(out.stdout)["metrics"]
             self.assertIn("objective/scores", metrics)
             self.assertTrue((folder / "report.html").exists())
+
+    TOOL = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {}}}}]
+
+    def test_a_program_sees_the_columns_of_the_row(self) -> None:
+        """As TRL's reward functions do: all but the prompt and what the policy answers."""
+        asked = [
+            {"prompt": [{"role": "user", "content": "How warm?"}], "tools": self.TOOL, "answer": 20, "completion": "unread"},
+            {"prompt": [{"role": "user", "content": "How cold?"}], "chat_template_kwargs": {"mood": "glad"}, "answer": None},
+            {"prompt": [{"role": "user", "content": "How warm?"}], "answer": [1, 2]},
+        ]
+        data = write_rows(self.directory / "prompts.jsonl", *asked)
+        log = self.directory / "log"
+        program = f"while read -r line; do printf '%s\\n' \"$line\" >> {log}; echo '{{\"scores\": [0.5, 1.5]}}'; done"
+        for method in ("rloo", "grpo", "online_dpo"):
+            log.unlink(missing_ok=True)
+            done = dpo(
+                "train", MODEL, "--method", method, "--data", data, "--eval-data", data, "--eval-steps", "3", "--command", program,
+                "--output-dir", self.directory / method, "--max-steps", "3", "--per-device-train-batch-size",
+                "1" if method == "online_dpo" else "2", "--num-generations", "2", "--max-completion-length", "4", "--lora-r", "2",
+                "--threads", "1", "--data-cache", self.directory / "cache")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("not read", done.stdout + done.stderr)
+            seen = [{name: value for name, value in row.items() if name != "completions"} for row in rows(log)]
+            expected = [{name: value for name, value in row.items() if name not in ("completion", "completions") and value is not None}
+                        for row in asked]
+            expected[0]["completion"] = "unread"
+            self.assertEqual(len(seen), 6)
+            for row in expected:
+                self.assertEqual(seen.count(row), 2, f"{method}: {row}")
+
+    def test_a_reward_model_sees_tools(self) -> None:
+        """Its score of the answers that were drawn is that of the same rows with their tools."""
+        base, adapter = FIXTURES / "models" / "llama-tied", FIXTURES / "adapters" / "llama-tied-lora-reward-chat-final"
+        model = self.directory / "model"
+        shutil.copytree(base, model, copy_function=shutil.copyfile)
+        (model / "chat_template.jinja").write_text(
+            "{{ tools | length if tools else 0 }}{{ mood }}" + (base / "chat_template.jinja").read_text())
+        columns = [{"tools": self.TOOL}, {"tools": json.dumps(self.TOOL), "chat_template_kwargs": {"mood": "glad"}}, {}]
+        asked = [{"prompt": [{"role": "user", "content": "Story is"}], **more} for more in columns]
+        data = write_rows(self.directory / "prompts.jsonl", *asked)
+        log = self.directory / "log"
+        program = f"while read -r line; do printf '%s\\n' \"$line\" >> {log}; echo '{{\"scores\": [1, 0]}}'; done"
+
+        def step(name: str, *judge: object) -> "dict":
+            done = dpo(
+                "train", model, "--method", "rloo", "--data", data, *judge, "--output-dir", self.directory / name, "--max-steps", "1",
+                "--gradient-accumulation-steps", "3", "--per-device-train-batch-size", "2", "--num-generations", "2",
+                "--max-completion-length", "6", "--lora-r", "2", "--threads", "1", "--json")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(done.stdout)["metrics"]
+
+        step("by-program", "--command", program)
+        drawn = rows(log)
+        self.assertEqual(sorted(len(row["completions"]) for row in drawn), [2, 2, 2])
+
+        def mean(*kept: str) -> float:
+            pairs = [{"prompt": row["prompt"], **{name: row[name] for name in kept if name in row},
+                      **{side: [{"role": "assistant", "content": text}] for side, text in zip(("chosen", "rejected"), row["completions"])}}
+                     for row in drawn]
+            found = dpo("score", model, "--adapter", adapter, "--data", write_rows(self.directory / "pairs.jsonl", *pairs), "--json")
+            scored = json.loads(found.stdout)["rows"]
+            return sum(row["chosen"] + row["rejected"] for row in scored) / 6
+
+        told = step("by-model", "--reward-model", model, "--reward-adapter", adapter)["objective/scores"]
+        self.assertAlmostEqual(told, mean("tools", "chat_template_kwargs"), 5)
+        for less in ((), ("tools",)):
+            self.assertGreater(abs(told - mean(*less)), 1e-3)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ public enum RowKind: String, Sendable {
   case text
   /// {"messages"}
   case messages
-  /// {"prompt"}; other columns are not looked at
+  /// {"prompt"}; other columns are there for judges.
   case prompts
 }
 
@@ -31,6 +31,8 @@ package struct DataRow {
   /// The reference's log-probs of chosen and rejected, as TRL's precomputed columns hold them.
   var reference: (chosen: Double, rejected: Double)?
   package var template = TemplateColumns.none
+  /// All columns of a row that is a prompt.
+  var columns: JSONObject?
 }
 
 /// How rows are read; from the first row.
@@ -154,6 +156,7 @@ struct RowFormat {
       )
     }
     if !isText { result.template = try TemplateColumns(row, place: place) }
+    if kind == .prompts { result.columns = row }
     return result
   }
 

@@ -96,10 +96,10 @@ struct DatasetBuilder {
     try add(row, columns, place)
   }
 
-  /// Counts in the columns that a row has.
+  /// Counts in the columns that a row has. Of prompts, judges read all.
   mutating func note(columns: [String]) {
     for column in columns {
-      if report.readableColumns.contains(column) {
+      if report.readableColumns.contains(column) || options.purpose == .prompts {
         report.readColumns.insert(column)
       } else if report.unreadColumns.count < DataReport.mostUnreadColumns, !report.unreadColumns.contains(column) {
         report.unreadColumns.append(column)
@@ -123,8 +123,8 @@ struct DatasetBuilder {
     if kind == .ranked { try columns.ranks.append(contentsOf: values.ranks ?? []) }
     if kind == .unpaired { try columns.labels.append(values.label ?? true) }
     if kind == .prompts {
-      try columns.promptText.append(contentsOf: Array((values.prompt?.json ?? .null).description.utf8))
-      try columns.promptEnds.append(columns.promptText.count)
+      try columns.promptRows.append(contentsOf: Array(JSON.object(values.columns ?? [:]).description.utf8))
+      try columns.promptEnds.append(columns.promptRows.count)
     }
     try columns.append(values, before: count)
     count += 1

@@ -78,11 +78,12 @@ public final class TokenizedDataset: Sendable {
   /// The same of the rejected completions.
   public var referenceRejected: Column<Double>? { columns.referenceRejected }
 
-  /// Of rows that are prompts: the text or messages. nil where a host gave token ids, and for other rows.
-  public func promptContent(_ row: Int) throws -> Content? {
-    guard let text = columns.promptText, let ends = columns.promptEnds else { return nil }
-    return try text[(row == 0 ? 0 : ends[row - 1])..<ends[row]].withElements {
-      Content(try JSON.parse(UnsafeRawBufferPointer($0), file: place(row)))
+  /// Of rows that are prompts: "prompt", text or messages, and all other columns; empty where a host gave token ids. nil for
+  /// other rows.
+  package func promptColumns(_ row: Int) throws -> JSONObject? {
+    guard let rows = columns.promptRows, let ends = columns.promptEnds else { return nil }
+    return try rows[(row == 0 ? 0 : ends[row - 1])..<ends[row]].withElements {
+      try JSON.parse(UnsafeRawBufferPointer($0), file: place(row)).object
     }
   }
 

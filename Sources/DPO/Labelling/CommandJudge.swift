@@ -2,9 +2,9 @@ import DPOBase
 @preconcurrency import DPOPlatform
 
 extension Judge {
-  /// A program as the judge, run by /bin/sh. It reads a line of JSON for every row, `{"prompt", "completions": […]}`, and answers
-  /// each with one line: `{"scores": […]}`, one number a completion, or `{"choice": i}` with the index of the better one, null
-  /// for a tie. It is started once and gets the next row when it has answered the last. What it writes to stderr is not
+  /// A program as the judge, run by /bin/sh. It reads a line of JSON for every row, `{"prompt", "completions": […]}` with the
+  /// row's other columns (`tools`, and of prompts that a policy answers all), and answers each with one line: `{"scores": […]}`,
+  /// one number a completion, or `{"choice": i}` with the index of the better one, null for a tie. It is started once and gets the next row when it has answered the last. What it writes to stderr is not
   /// touched.
   ///
   /// When it dies, prints something else or takes longer than `timeout` seconds, that row fails with a `DPOError`, what is
@@ -18,8 +18,10 @@ extension Judge {
       throw DPOError.argument("timeout is \(timeout); expected seconds > 0")
     }
     let child = Guarded<ChildProcess?>(nil)
-    return Judge(identity: "command \(command)") { prompt, completions in
-      let request = JSON.object(["prompt": prompt.json, "completions": .array(completions.map(\.json))]).description
+    return Judge(identity: "command \(command)") { prompt, columns, completions in
+      var row: JSONObject = ["prompt": prompt.json, "completions": .array(completions.map(\.json))]
+      for (name, value) in columns.members where row[name] == nil { row[name] = value }
+      let request = JSON.object(row).description
       return try child.use { child in
         let current = try child ?? ChildProcess(command)
         child = nil  // kept only if the row ends well

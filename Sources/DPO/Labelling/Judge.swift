@@ -10,6 +10,8 @@ public struct Answer: Sendable {
   public var completion: Content?
   /// What a reward model's chat template reads besides messages.
   public var template = TemplateColumns.none
+  /// All other columns of a prompt's row that a policy answered: what a program may want, such as the right answer.
+  package var columns: JSONObject = [:]
   /// What the policy read and drew, of answers that it gave itself: the tokens, and whether the last one ends the answer.
   public var promptTokens: [Int32] = []
   /// What the policy drew.
@@ -64,12 +66,23 @@ public struct Judge: Sendable {
   public init(
     identity: String, scores: @escaping @Sendable (_ prompt: Content, _ completions: [Content]) throws -> [Double]
   ) {
+    self.init(identity: identity, rows: { prompt, _, completions in try scores(prompt, completions) })
+  }
+
+  /// The same, which also sees what else stands in the prompt's row.
+  init(
+    identity: String,
+    rows scores:
+      @escaping @Sendable (_ prompt: Content, _ columns: JSONObject, _ completions: [Content]) throws -> [Double]
+  ) {
     self.init(identity: identity) { answers in
       var all: [Double] = []
       while all.count < answers.count {
-        let prompt = answers[all.count].prompt
-        let group = answers[all.count...].prefix { $0.prompt == prompt }.map { $0.completion ?? "" }
-        let found = try scores(prompt ?? "", group)
+        let first = answers[all.count]
+        let group = answers[all.count...].prefix {
+          $0.prompt == first.prompt && $0.columns == first.columns && $0.template == first.template
+        }.map { $0.completion ?? "" }
+        let found = try scores(first.prompt ?? "", first.template.columns.with(first.columns), group)
         try Judge.check(found, for: group.count)
         all += found
       }

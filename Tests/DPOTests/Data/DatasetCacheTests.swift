@@ -52,7 +52,7 @@ import Testing
     for row in 0..<min(a.count, b.count) {
       #expect(a.prompt(row) == b.prompt(row) && a.ranks(row) == b.ranks(row) && a.size(row) == b.size(row), "\(what)")
       #expect(a.place(row) == b.place(row), "\(what)")
-      #expect(try a.promptContent(row) == b.promptContent(row), "\(what)")
+      #expect(try a.promptColumns(row) == b.promptColumns(row), "\(what)")
       for (left, right) in zip(a.sequences(row), b.sequences(row)) {
         #expect(left.prompt == right.prompt && left.completion == right.completion && left.labels == right.labels)
       }

@@ -7,7 +7,7 @@ import DPOText
 /// from and how; what the files held is noted in it.
 struct DatasetCache {
   /// Of the form of the file; others are made anew.
-  private static let version = 1
+  private static let version = 2
   let path: String
   private let directory: String
   /// What the tokens depend on besides the contents of the files.

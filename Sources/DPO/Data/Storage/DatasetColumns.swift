@@ -18,8 +18,8 @@ struct DatasetColumns: Sendable {
   /// Of ranked rows: the place of each completion, row after row; lower is better.
   var ranks: Column<Double>?
   var weights, margins, referenceChosen, referenceRejected: Column<Double>?
-  /// Of rows that are prompts: the JSON of each, and where it ends.
-  var promptText: Column<UInt8>?
+  /// Of rows that are prompts: the JSON of each with all its columns, and where it ends.
+  var promptRows: Column<UInt8>?
   var promptEnds: Column<Int>?
 }
 
@@ -31,7 +31,7 @@ final class DatasetColumnWriters {
   let learned, labels: ColumnWriter<Bool>
   let ranks: ColumnWriter<Double>
   private(set) var weights, margins, referenceChosen, referenceRejected: ColumnWriter<Double>?
-  let promptText: ColumnWriter<UInt8>
+  let promptRows: ColumnWriter<UInt8>
   let promptEnds: ColumnWriter<Int>
   private let directory: String?
 
@@ -44,7 +44,7 @@ final class DatasetColumnWriters {
     )
     (learned, labels) = (ColumnWriter(spillingTo: directory), ColumnWriter(spillingTo: directory))
     ranks = ColumnWriter(spillingTo: directory)
-    (promptText, promptEnds) = (ColumnWriter(spillingTo: directory), ColumnWriter(spillingTo: directory))
+    (promptRows, promptEnds) = (ColumnWriter(spillingTo: directory), ColumnWriter(spillingTo: directory))
   }
 
   /// Adds the numbers that a row may have beside its tokens; `before` rows stand before it.
@@ -77,7 +77,7 @@ final class DatasetColumnWriters {
       tokens: tokens.column(), ends: ends.column(), firstSegments: firstSegments.column(), lines: lines.column(),
       fileOfRow: fileOfRow.column(), learned: optional(learned), labels: optional(labels), ranks: optional(ranks),
       weights: optional(weights), margins: optional(margins), referenceChosen: optional(referenceChosen),
-      referenceRejected: optional(referenceRejected), promptText: optional(promptText),
+      referenceRejected: optional(referenceRejected), promptRows: optional(promptRows),
       promptEnds: optional(promptEnds))
   }
 
@@ -99,7 +99,7 @@ final class DatasetColumnWriters {
     try add("margins", .float64, margins)
     try add("ref_chosen_logps", .float64, referenceChosen)
     try add("ref_rejected_logps", .float64, referenceRejected)
-    try add("prompt_text", .uint8, promptText)
+    try add("prompt_rows", .uint8, promptRows)
     try add("prompt_ends", .int64, promptEnds)
   }
 }
@@ -147,7 +147,7 @@ extension DatasetColumns {
     margins = try optional("margins", .float64, Double.self)
     referenceChosen = try optional("ref_chosen_logps", .float64, Double.self)
     referenceRejected = try optional("ref_rejected_logps", .float64, Double.self)
-    promptText = try optional("prompt_text", .uint8, UInt8.self)
+    promptRows = try optional("prompt_rows", .uint8, UInt8.self)
     promptEnds = try optional("prompt_ends", .int64, Int.self)
     try check(file.path, kind: kind, files: files)
   }
@@ -179,7 +179,7 @@ extension DatasetColumns {
     try require((labels?.count ?? 0) == (kind == .unpaired ? rows : 0), "labels")
     try require((ranks?.count ?? 0) == (kind == .ranked ? ends.count - rows : 0), "ranks")
     try require((promptEnds?.count ?? 0) == (kind == .prompts ? rows : 0), "prompt_ends")
-    try require(promptEnds.map { ascends($0, from: 0, to: promptText?.count ?? 0, by: 0) } ?? true, "prompt_ends")
+    try require(promptEnds.map { ascends($0, from: 0, to: promptRows?.count ?? 0, by: 0) } ?? true, "prompt_ends")
     for (column, name) in [
       (weights, "weights"), (margins, "margins"), (referenceChosen, "ref_chosen_logps"),
       (referenceRejected, "ref_rejected_logps"),

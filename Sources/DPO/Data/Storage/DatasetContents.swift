@@ -29,11 +29,14 @@ struct DatasetContents: Sendable {
     }
     func hash<Element>(_ values: [Element]) -> UInt64 { values.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }
     let limit = [options.maxLength ?? 0, options.truncation == .keepEnd ? 1 : 0, options.packs ? 1 : 0]
-    return hash([
+    var hashes = [
       hash(columns.tokens, "tokens"), hash(columns.ends, "ends"), hash(columns.firstSegments, "first_segments"),
       hash(limit), hash(columns.labels, "labels"), hash(columns.learned, "learned"), hash(columns.weights, "weights"),
       hash(columns.margins, "margins"), hash(columns.referenceChosen, "ref_chosen_logps"),
       hash(columns.referenceRejected, "ref_rejected_logps"), hash(columns.ranks, "ranks"),
-    ])
+    ]
+    // Judges read them.
+    if columns.promptRows != nil { hashes.append(hash(columns.promptRows, "prompt_rows")) }
+    return hash(hashes)
   }
 }

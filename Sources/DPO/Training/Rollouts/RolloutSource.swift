@@ -160,12 +160,16 @@ final class RolloutSource: BatchSource {
     let tokenizer = try model.tokenizer
     for (row, completions) in zip(rows, completions) {
       let prompt = Array(prompts.prompt(row))
+      var columns = try prompts.promptColumns(row) ?? [:]
       let asked =
-        try prompts.promptContent(row) ?? tokenizer.map { .text($0.decode(prompt, skipSpecialTokens: true)) }
+        Content(columns["prompt"]) ?? tokenizer.map { .text($0.decode(prompt, skipSpecialTokens: true)) }
+      columns["prompt"] = nil
+      let template = try asked.map { try TemplateColumns(columns, beside: $0, place: prompts.place(row)) }
       for completion in completions {
         var answer = Answer(
           prompt: asked,
           completion: tokenizer.map { .text($0.decode(completion.tokens, skipSpecialTokens: true)) })
+        (answer.template, answer.columns) = (template ?? .none, columns)
         answer.promptTokens = prompt
         answer.completionTokens = completion.tokens
         answer.isFinished = completion.finish == .stop
