@@ -351,8 +351,9 @@ class EvaluationReports(Report):
             for size in (1, 4, 9):
                 flags = ("--method", *method, "--per-device-eval-batch-size", size, "--json")
                 model = self.reward_model() if method == ("reward",) else UNTIED
-                found.append({name: value for name, value in json.loads(
-                    self.run_dpo("evaluate", model, "--data", data, *flags)).items() if name != "standard_errors"})
+                told = json.loads(self.run_dpo("evaluate", model, "--data", data, *flags))
+                errors = told.pop("standard_errors")
+                found.append({**told, **{f"standard error of {name}": value for name, value in errors.items()}})
             for other in found[1:]:
                 for name, value in found[0].items():
                     self.assertNear(other[name], value, 1e-5, f"{method} {name}")

@@ -126,15 +126,17 @@ extension TokenSums: RankMessage {
   }
 }
 
-extension LikelihoodSums: RankMessage {
+extension LikelihoodTerm: RankMessage {
   init(from reader: inout MessageReader) throws {
-    self.init(sum: try reader.double(), tokens: try reader.integer(), factor: try reader.double())
+    self.init(
+      sums: try reader.numbers(of: Double.self), counts: try reader.numbers(of: Int.self),
+      factors: try reader.numbers(of: Double.self))
   }
 
   func write(to writer: inout MessageWriter) {
-    writer.write(sum)
-    writer.write(tokens)
-    writer.write(factor)
+    writer.write(sums)
+    writer.write(counts)
+    writer.write(factors)
   }
 }
 
@@ -146,7 +148,7 @@ extension MethodLoss: RankMessage {
     state = try reader.optional { try [Double](from: &$0) }
     rowMetrics = try RowMetrics(from: &reader)
     tokenSums = try TokenSums(from: &reader)
-    likelihood = try reader.optional { try LikelihoodSums(from: &$0) }
+    likelihood = try reader.optional { try LikelihoodTerm(from: &$0) }
   }
 
   func write(to writer: inout MessageWriter) {

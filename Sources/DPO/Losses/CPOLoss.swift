@@ -110,47 +110,8 @@ public func cpoLoss(
 func addNLL(
   sums: [Double], counts: [Int], _ weights: [Double]?, factor: Double, to result: inout PairLossResult
 ) {
-  let term = LikelihoodTerm(sums: sums, counts: counts, weights)
-  if let term {
-    for pair in sums.indices {
-      result.losses[pair] += factor * term.nll
-      result.likelihoodDeviations[pair] += factor * term.deviations[pair]
-      result.likelihoodGradients[pair] -= factor * (weights?[pair] ?? 1) / term.tokens
-    }
-    result.likelihood = LikelihoodSums(sum: term.nll * term.tokens, tokens: Int(term.tokens), factor: factor)
-  }
+  let term = LikelihoodTerm(sums: sums, counts: counts, weights, factors: sums.map { _ in factor })
+  result.add(term, weights)
   result.loss = result.losses.mean
-  result.metrics[.nllLoss] = term?.nll ?? 0
-  result.rowMetrics += [.nllLoss: term?.values ?? sums.map { _ in 0 }]
-}
-
-/// What a loss has of its likelihood term: `factor` · `sum` / `tokens`. Over several batches the sums add up.
-struct LikelihoodSums: Sendable {
-  var sum: Double
-  var tokens: Int
-  let factor: Double
-
-  /// The term of the loss.
-  var loss: Double { tokens > 0 ? factor * sum / Double(tokens) : 0 }
-}
-
-/// NLL = −(Σ w_i sum_i) / (Σ n_i) of the completions of B pairs.
-struct LikelihoodTerm {
-  let nll, tokens: Double
-  /// d_i = (−w_i sum_i − NLL · n_i) · B / Σ n, by which NLL differs with one pair to first order (the delta method). Mean 0.
-  let deviations: [Double]
-  /// Numbers whose mean is NLL and whose spread is that between pairs.
-  var values: [Double] { deviations.map { nll + $0 } }
-
-  /// nil without tokens.
-  init?(sums: [Double], counts: [Int], _ weights: [Double]?) {
-    let tokens = Double(counts.reduce(0, +))
-    guard tokens > 0 else { return nil }
-    let weighted = sums.indices.map { sums[$0] * (weights?[$0] ?? 1) }
-    let nll = -weighted.sum / tokens
-    let scale = Double(sums.count) / tokens
-    deviations = sums.indices.map { (-weighted[$0] - nll * Double(counts[$0])) * scale }
-    self.nll = nll
-    self.tokens = tokens
-  }
+  result.metrics[.nllLoss] = term.nll
 }

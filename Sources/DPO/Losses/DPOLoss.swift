@@ -151,19 +151,11 @@ private func product(_ x: Double, _ y: Double) -> Double { x == 0 || y == 0 ? 0 
 private func addLikelihood(
   _ scores: PairScores, _ options: DPOLossOptions, weight: Double, to result: inout PairLossResult
 ) {
-  guard
-    let term = LikelihoodTerm(
-      sums: scores.chosenTotals ?? scores.chosen, counts: scores.chosenTargets ?? scores.chosenCounts, scores.weights)
-  else { return }
   let wpo = options.useWeighting ? scores.wpoWeights : nil
-  let meanWeight = wpo?.mean ?? 1
-  for pair in 0..<scores.count {
-    result.likelihoodDeviations[pair] += weight * meanWeight * term.deviations[pair]
-    result.losses[pair] += weight * term.nll * (wpo?[pair] ?? 1)
-    result.likelihoodGradients[pair] -= weight * meanWeight * (scores.weights?[pair] ?? 1) / term.tokens
-  }
-  result.likelihood = LikelihoodSums(
-    sum: term.nll * term.tokens, tokens: Int(term.tokens), factor: weight * meanWeight)
+  result.add(
+    LikelihoodTerm(
+      sums: scores.chosenTotals ?? scores.chosen, counts: scores.chosenTargets ?? scores.chosenCounts, scores.weights,
+      factors: (0..<scores.count).map { weight * (wpo?[$0] ?? 1) }), scores.weights)
 }
 
 private struct AOTColumns {

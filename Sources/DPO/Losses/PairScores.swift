@@ -74,11 +74,8 @@ public struct PairLossResult: Sendable {
   public var metrics: Metrics = [:]
   /// What `metrics` are the means of, one number a pair.
   var rowMetrics: RowMetrics = [:]
-  /// What each pair adds to the likelihood term beyond its mean: the term is a ratio of sums, the same for all pairs, and
-  /// this its linearisation at the batch (`LikelihoodTerm`), which standard errors need. Mean 0.
-  var likelihoodDeviations: [Double]
-  /// That term's sums, where there is one.
-  var likelihood: LikelihoodSums?
+  /// The likelihood term, where there is one, pair by pair.
+  var likelihood: LikelihoodTerm?
 
   init(pairs count: Int) {
     loss = 0
@@ -86,13 +83,15 @@ public struct PairLossResult: Sendable {
     chosenGradients = losses
     rejectedGradients = losses
     likelihoodGradients = losses
-    likelihoodDeviations = losses
     chosenRewards = losses
     rejectedRewards = losses
   }
 
-  /// Numbers whose mean is the loss and whose spread is that between pairs.
-  var rowLosses: [Double] { zip(losses, likelihoodDeviations).map { $0 + $1 } }
+  /// Each pair's loss without the likelihood term.
+  var lossesBesideLikelihood: [Double] {
+    guard let likelihood else { return losses }
+    return zip(losses, likelihood.factors).map { $0 - $1 * likelihood.nll }
+  }
 
   /// The first pair whose loss or gradient is NaN or infinite.
   public var firstNonFinitePair: Int? {

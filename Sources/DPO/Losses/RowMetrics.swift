@@ -34,6 +34,14 @@ struct RowMetrics: Sendable, ExpressibleByDictionaryLiteral {
     }
   }
 
+  /// Adds another part to the numbers of a metric, row by row.
+  mutating func add(_ values: [Double], toThoseOf name: Metrics.Name) {
+    guard let index = columns.firstIndex(where: { $0.name == name }), columns[index].values.count == values.count else {
+      return
+    }
+    for row in values.indices { columns[index].values[row] += values[row] }
+  }
+
   /// Of the metrics that any row has.
   var means: Metrics { Metrics(columns.filter { !$0.values.isEmpty }.map { ($0.name, $0.values.mean) }) }
 

@@ -111,7 +111,7 @@ extension Trainer {
     var means = MetricMeans()
     var rowMetrics = RowMetrics()
     var tokenSums: TokenSums = [:]
-    var likelihood: LikelihoodSums?
+    var likelihood: LikelihoodTerm?
     var loss = 0.0
     var weights = 0.0
     var rowNumbers: [Double] = []
@@ -137,10 +137,7 @@ extension Trainer {
       let weight = method.evaluationWeight(packs(batch).count, evaluated.targets)
       loss += (result.loss - (result.likelihood?.loss ?? 0)) * weight
       if let new = result.likelihood {
-        // Factors differ between batches with WPO alone, whose mean weight is in them.
-        let factor = ((likelihood?.factor ?? 0) * weights + new.factor * weight) / (weights + weight)
-        likelihood = LikelihoodSums(
-          sum: (likelihood?.sum ?? 0) + new.sum, tokens: (likelihood?.tokens ?? 0) + new.tokens, factor: factor)
+        if likelihood == nil { likelihood = new } else { likelihood? += new }
       }
       weights += weight
       means.add(result.metrics, weight: Double(evaluated.rows))
@@ -148,9 +145,14 @@ extension Trainer {
       rowNumbers += result.rowNumbers
       rowMetrics += result.rowMetrics
     }
+    let batchMeans = means.means
+    if let likelihood {
+      rowMetrics.add(likelihood.losses, toThoseOf: .loss)
+      if batchMeans[.nllLoss] != nil { rowMetrics += [.nllLoss: likelihood.values] }
+    }
     var rowMeans = rowMetrics.means
     rowMeans[.loss] = nil
-    var metrics = [.loss: loss / weights + (likelihood?.loss ?? 0)] + means.means + rowMeans + tokenSums.means
+    var metrics = [.loss: loss / weights + (likelihood?.loss ?? 0)] + batchMeans + rowMeans + tokenSums.means
     for difference in method.rowDifferences {
       guard let first = metrics[difference.of], let second = metrics[difference.and] else { continue }
       metrics[difference.name] = first - second

@@ -97,8 +97,9 @@ struct MethodLoss {
   var rowMetrics: RowMetrics = [:]
   /// What metrics of the same names are the means of, tokens of rows added up: an evaluation tells their means over all tokens.
   var tokenSums: TokenSums = [:]
-  /// The loss's mean over tokens, which an evaluation takes over all of them.
-  var likelihood: LikelihoodSums?
+  /// The part of the loss that is a mean over tokens, row by row: an evaluation takes it over all of them. The rows' losses in
+  /// `rowMetrics` are without it.
+  var likelihood: LikelihoodTerm?
 }
 
 extension TrainingMethod {

@@ -49,9 +49,6 @@ extension MethodLoss {
       metrics: pairMetrics(result, logps: logps, batch.policy) + result.metrics,
       nonFiniteRows: result.nonFiniteRows(batch.rows), rowMetrics: pairRowMetrics(result, logps: logps),
       tokenSums: pairTokenSums(batch.policy, sequences: logps.count), likelihood: result.likelihood)
-    if result.metrics[.nllLoss] != nil, let likelihood = result.likelihood {
-      tokenSums += [.nllLoss: (likelihood.sum, likelihood.tokens)]
-    }
   }
 }
 
@@ -77,7 +74,7 @@ func pairMetrics(_ pairs: PairLossResult, logps: [Double], _ scores: TokenScores
 
 /// What the loss and the metrics of pairs are the means of, one number a pair.
 func pairRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> RowMetrics {
-  [.loss: pairs.rowLosses] + rewardRowMetrics(pairs, logps: logps) + pairs.rowMetrics
+  [.loss: pairs.lossesBesideLikelihood] + rewardRowMetrics(pairs, logps: logps) + pairs.rowMetrics
 }
 
 private func rewardRowMetrics(_ pairs: PairLossResult, logps: [Double]) -> RowMetrics {
