@@ -72,12 +72,15 @@ import Testing
     let cases = try #require(Fixtures.json("golden/ends.json").object)
     #expect(cases.count == 120)
     for (number, item) in cases.members {
+      // The embedding has a row of each token.
+      let tokens = try #require(item["tokens"]?.array)
+      let rest = (tokens.count..<96).map { JSON.string("token \($0)") }
       let keys = (item["keys"]?.object?.members ?? []).map { JSON.array([.string("tokenizer.ggml.\($0)"), "u32", $1]) }
       try family.writeGGUF(
         path,
         metadata: [
           ["tokenizer.ggml.model", "string", item["model"] ?? .null],
-          ["tokenizer.ggml.tokens", "[string]", item["tokens"] ?? .null],
+          ["tokenizer.ggml.tokens", "[string]", .array(tokens + rest)],
         ] + keys.compactMap(\.array))
       let ends = try ModelFile.open(path).configuration.eosTokens.sorted()
       #expect(.array(ends.map(JSON.int)) == item["ends"], "case \(number)")

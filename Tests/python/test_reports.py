@@ -143,6 +143,34 @@ class GGUFReports(Report):
         self.assertEqual([token["text"] for token in found["ends"]], ["<|endoftext|>", "<|im_end|>"])
         self.assertNotIn("warnings", found)
 
+    def test_rows_of_the_embedding_are_those_of_the_tokens(self) -> None:
+        """As for llama.cpp, which loads the first four and refuses the others: the tokens count, and `vocab_size` where there are none."""
+        original = GGUF((FIXTURES / "gguf" / "llama-untied.gguf").read_bytes())
+        tokens, types = (original.keys[f"tokenizer.ggml.{key}"][1] for key in ("tokens", "token_type"))
+        data = write_rows(self.directory / "rows.jsonl", reports.PAIR)
+        path = self.directory / "m.gguf"
+        right = self.log_probs(UNTIED, data)
+        for size in (None, 380, 383, 377):
+            path.write_bytes(original.encode(keys={"llama.vocab_size": size and (4, size)}))
+            for found, expected in zip(self.log_probs(path, data), right, strict=True):
+                self.assertNear(found, expected, 1e-5, f"vocab_size {size}")
+        for size, count in ((None, 377), (380, 377), (None, 383), (383, 383)):
+            names = [*tokens[1], "[x]", "[y]", "[z]"][:count]
+            path.write_bytes(original.encode(keys={
+                "llama.vocab_size": size and (4, size), "tokenizer.ggml.tokens": (9, (tokens[0], names)),
+                "tokenizer.ggml.token_type": (9, (types[0], [*types[1], 1, 1, 1][:count]))}))
+            self.refuse("logps", path, "--data", data, says=("token_embd.weight has 380 rows", f"tokenizer.ggml.tokens is {count}"))
+
+    def test_vocab_size_and_the_embedding_of_a_directory_agree(self) -> None:
+        """transformers refuses both: "size mismatch for model.embed_tokens.weight"."""
+        data = write_rows(self.directory / "rows.jsonl", reports.PAIR)
+        for size in (377, 383):
+            model = self.directory / str(size)
+            shutil.copytree(UNTIED, model, copy_function=shutil.copyfile)
+            config = json.loads((model / "config.json").read_text())
+            (model / "config.json").write_text(json.dumps({**config, "vocab_size": size}))
+            self.refuse("logps", model, "--data", data, says=("model.embed_tokens.weight has 380 rows", f"vocab_size of config.json is {size}"))
+
 
 class ExportReports(Report):
     def test_tokens_beyond_the_embedding_stay_out_of_a_gguf(self) -> None:

@@ -124,14 +124,13 @@ struct GGUFReader {
     return hiddenSize / headCount
   }
 
-  /// The number of tokens, unless the architecture's own key tells another one (a padded embedding).
+  /// The number of tokens, as in llama.cpp; a file without any tells it by the architecture's own key.
   func vocabularySize() throws -> Int {
-    let tokens: Int? = if case .strings(let items) = value("tokenizer.ggml.tokens") { items.count } else { nil }
-    let size = try optionalInteger("vocab_size", Limits.vocabularySize) ?? tokens
-    guard let size, Limits.vocabularySize.contains(size), (tokens ?? 0) <= size else {
-      let expected = size.map { "at most \(architecture).vocab_size = \($0) strings" } ?? "an array of strings"
-      throw wrong("tokenizer.ggml.tokens", value("tokenizer.ggml.tokens"), expected: expected)
-    }
+    let key = "tokenizer.ggml.tokens"
+    let tokens: Int? = if case .strings(let items) = value(key) { items.count } else { nil }
+    guard let size = try tokens ?? optionalInteger("vocab_size", Limits.vocabularySize),
+      Limits.vocabularySize.contains(size)
+    else { throw wrong(key, value(key), expected: "an array of strings") }
     return size
   }
 

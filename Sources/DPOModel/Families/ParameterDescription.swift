@@ -68,6 +68,9 @@ package enum ModelPart: String, Sendable, CaseIterable {
     }
   }
 
+  /// Has a row of each token of the vocabulary.
+  package var isOfVocabulary: Bool { self == .tokenEmbedding || self == .head || self == .perLayerEmbedding }
+
   /// A linear layer from the last norm to one number.
   package var isScalarHead: Bool { self == .scoreHead || self == .valueHead }
 

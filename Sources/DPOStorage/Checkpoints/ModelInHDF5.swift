@@ -20,7 +20,7 @@ extension ModelFile {
       configuration.heads = .languageAndValue
     }
     let assembly = TensorAssembly(
-      file: path, source: "its attribute configuration",
+      file: path, source: "its attribute configuration", vocabulary: "vocab_size of its attribute configuration",
       parameters: configuration.family.parameters(configuration))
     let (tensors, _) = try assembly(found, format: .hdf5) { _ in nil }
     return ModelFile(

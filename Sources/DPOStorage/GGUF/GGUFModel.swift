@@ -11,8 +11,10 @@ extension ModelFile {
     var found = file.tensors
     try configuration.adapt(to: &found, metadata: file.metadata)
     let family = configuration.family
+    let hasTokens = file.metadata["tokenizer.ggml.tokens"] != nil
     let assembly = TensorAssembly(
       file: path, source: "its metadata (\(family.ggufArchitecture).block_count and others)",
+      vocabulary: hasTokens ? "the number of tokenizer.ggml.tokens" : "\(family.ggufArchitecture).vocab_size",
       parameters: family.parameters(configuration))
     let (tensors, passedOver) = try assembly(found, format: .gguf) { ggufCompanion($0, configuration) }
     let name = if case .string(let text) = file.metadata["general.name"] { JSON.string(text) } else { JSON.null }

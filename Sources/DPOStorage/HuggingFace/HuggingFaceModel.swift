@@ -13,7 +13,9 @@ extension ModelFile {
     configuration.eosTokens = try eosTokens(generation, configuration, file: directory.file("generation_config.json"))
     let family = configuration.family
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
-    let assembly = TensorAssembly(file: path, source: "config.json", parameters: family.parameters(configuration))
+    let assembly = TensorAssembly(
+      file: path, source: "config.json", vocabulary: "vocab_size of config.json",
+      parameters: family.parameters(configuration))
     let (tensors, passedOver) = try assembly(found, format: .huggingFace) { companion($0, configuration) }
     return ModelFile(
       path: path, format: .huggingFace, configuration: configuration, tensors: tensors,

@@ -18,6 +18,8 @@ struct TensorAssembly {
   let file: String
   /// Where the shapes are written down, for errors: "config.json" or "its metadata".
   let source: String
+  /// Where the number of tokens is written down, for errors.
+  let vocabulary: String
   let parameters: [ParameterDescription]
 
   /// Tensors by Hugging Face's names in our layout, and those that are none of the text model's. `companion` says what a tensor
@@ -45,6 +47,10 @@ struct TensorAssembly {
         case .hdf5: parameter.transposedInFile ? parameter.fileShape : parameter.shape
         }
       let expected = share?.shape(holding: own) ?? own
+      if parameter.part.isOfVocabulary, tensor.shape.dropFirst() == expected.dropFirst(), tensor.shape != expected {
+        throw DPOError.format(
+          tensor.file, "tensor \(name) has \(tensor.shape[0]) rows, but \(vocabulary) is \(expected[0])")
+      }
       guard tensor.shape == expected else {
         throw DPOError.format(
           tensor.file, "tensor \(name): shape \(tensor.shape), but \(source) asks for \(expected)")
