@@ -22,7 +22,7 @@ struct GGUFKind {
   let addsBOS: Bool
   /// It holds whatever the file says.
   var alwaysAddsBOS = false
-  /// Ids of special tokens that hold without a key.
+  /// Ids of special tokens that hold without a key, as llama.cpp has them.
   var defaultIDs: [String: Int] = [:]
   /// `tokenizer.ggml.pre`, where it tells how text is split.
   var pre: String?
@@ -62,11 +62,14 @@ extension Tokenizer {
       }
 
     var configuration: JSONObject = ["tokenizer_class": "PreTrainedTokenizerFast"]
+    func isMarked(_ id: Int) -> Bool {
+      types[id] == GGUFTokenType.control.rawValue || types[id] == GGUFTokenType.unknown.rawValue
+    }
     func token(_ key: String, _ name: String) throws -> Int? {
-      let standard = kind.defaultIDs[name].flatMap { tokens.indices.contains($0) ? $0 : nil }
-      guard let id = try source.int("\(key)_token_id") ?? standard else { return nil }
-      guard tokens.indices.contains(id) else { return nil }
-      configuration[name] = .string(tokens[id])
+      let given = try source.int("\(key)_token_id").flatMap { tokens.indices.contains($0) ? $0 : nil }
+      guard let id = given ?? kind.defaultIDs[name], tokens.indices.contains(id) else { return nil }
+      // One that the file neither names nor marks is an ordinary token of its texts, such as GPT-2's ",".
+      if given != nil || isMarked(id) || model == "llama" { configuration[name] = .string(tokens[id]) }
       return id
     }
     var special: [String: Int] = [:]
@@ -75,12 +78,11 @@ extension Tokenizer {
     for (key, name) in GGUFTokenizerSource.specialTokens { special[name] = try token(key, name) }
     configuration["chat_template"] = try GGUFTemplates.read(source)
 
-    let named = Set(special.values)
+    let named = Set(special.filter { configuration[$0.key] != .null }.values)
     let takesBlanks = try model == "llama" && source.isPhi3()
     var added: [JSON] = []
     for (id, type) in types.enumerated() {
-      let isSpecial =
-        type == GGUFTokenType.control.rawValue || type == GGUFTokenType.unknown.rawValue || named.contains(id)
+      let isSpecial = isMarked(id) || named.contains(id)
       guard isSpecial || type == GGUFTokenType.userDefined.rawValue, !tokens[id].isEmpty else { continue }
       added.append([
         "id": .int(id), "content": .string(tokens[id]), "single_word": false, "lstrip": false,
@@ -126,7 +128,9 @@ extension Tokenizer {
         "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
         "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
         "ignore_merges": .bool(pre.ignoresMerges),
-      ], addsBOS: pre.addsBOS, pre: name)
+      ], addsBOS: pre.addsBOS,
+      defaultIDs: ["chatglm-bpe", "glm4"].contains(name) ? ["eos_token": 11] : ["bos_token": 11, "eos_token": 11],
+      pre: name)
   }
 
   /// The post-processor that puts tokens around a text; null if it puts none.

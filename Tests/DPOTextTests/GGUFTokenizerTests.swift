@@ -105,6 +105,31 @@ import Testing
     #expect(try Tokenizer.fromGGUF(metadata).encode("ab", addSpecialTokens: true) == [0, 3])
   }
 
+  /// llama.cpp 0.3.36's own for "gpt2" (`llama_vocab::impl::load`): 11, where a key's id is none. An ordinary token splits no
+  /// text, and what ends rows has to be named.
+  @Test(arguments: [12, 4_294_967_295]) func withoutIdsSpecialTokensAreThoseOfLlamaCpp(key: Int) throws {
+    let words = ["<s>", "a", "b", "ab", ",", "d", "e", "f", "g", "h", "i"]
+    for (last, type, named) in [("ba", 1, nil), ("<|endoftext|>", 3, 11)] as [(String, Int, Int32?)] {
+      var metadata = tiny
+      metadata.set("tokenizer.ggml.tokens", .strings(words + [last]))
+      metadata.set("tokenizer.ggml.token_type", .ints([3] + words.dropFirst().map { _ in 1 } + [type]))
+      metadata.set("tokenizer.ggml.merges", .strings(type == 1 ? ["a b", "b a"] : ["a b"]))
+      metadata.set("tokenizer.ggml.add_bos_token", .bool(true))
+      for name in ["bos", "eos"] { metadata.set("tokenizer.ggml.\(name)_token_id", .int(key)) }
+      let tokenizer = try Tokenizer.fromGGUF(metadata)
+      #expect(tokenizer.bosToken?.id == named && tokenizer.eosToken?.id == named)
+      #expect(tokenizer.isSpecial(11) == (named != nil))
+      #expect(try tokenizer.encode("ab,", addSpecialTokens: true) == [11, 3, 4])
+      if named == nil {
+        // It stands at the start as text, and llama.cpp puts one before it.
+        #expect(try tokenizer.encode(whole: "baab") == [11, 11, 3])
+        #expect(tokenizer.decode([11, 3], skipSpecialTokens: true) == "baab")
+      } else {
+        #expect(try tokenizer.encode(whole: "<|endoftext|>b") == [11, 2])
+      }
+    }
+  }
+
   @Test(arguments: [
     ("model", GGUFValue.string("t5"), "unigram"), ("model", .string("nope"), "nope"),
     ("scores", .doubles([1]), "found 1"), ("scores", .doubles([1, 2, 3, 4, .nan]), "number 4 is nan"),

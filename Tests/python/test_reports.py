@@ -171,6 +171,18 @@ class GGUFReports(Report):
             (model / "config.json").write_text(json.dumps({**config, "vocab_size": size}))
             self.refuse("logps", model, "--data", data, says=("model.embed_tokens.weight has 380 rows", f"vocab_size of config.json is {size}"))
 
+    def test_a_gpt2_file_without_an_eos_ends_as_in_llama_cpp(self) -> None:
+        """llama-cpp-python 0.3.36 on these files: eos 11 (","), end-of-generation tokens 11 and "<|endoftext|>"."""
+        original = GGUF((FIXTURES / "gguf" / "gpt2.gguf").read_bytes())
+        none = {f"tokenizer.ggml.{name}_token_id": None for name in ("bos", "eos")}
+        path = self.directory / "m.gguf"
+        path.write_bytes(original.encode(keys=none))
+        found = json.loads(self.run_dpo("inspect", path, "--json"))["tokenizer"]
+        self.assertEqual(sorted(token["id"] for token in found["ends"]), [11, 380])
+        # What ends nothing as far as the file says splits no text, and rows of text need a name.
+        plain = write_rows(self.directory / "chat.jsonl", {"text": "a, b,, c."})
+        self.refuse("tokenize", path, "--data", plain, says=("names no EOS token",))
+
 
 class ExportReports(Report):
     def test_tokens_beyond_the_embedding_stay_out_of_a_gguf(self) -> None:

@@ -147,9 +147,14 @@ struct GGUFReader {
     let tokens: [String] = if case .strings(let items)? = value("tokenizer.ggml.tokens") { items } else { [] }
     var keys: [String: Int] = [:]
     for key in GGUFEnds.keys { keys[key] = try token(key, vocabularySize) }
-    if keys["eos_token_id"] == nil, value("tokenizer.ggml.model") == .string("llama"), tokens.count > 2 {
-      keys["eos_token_id"] = 2
-    }
+    // llama.cpp's own, of its first models: LLaMA and Falcon.
+    let standard: Int? =
+      switch value("tokenizer.ggml.model") {
+      case .string("llama"): 2
+      case .string("gpt2"): 11
+      default: nil
+      }
+    if keys["eos_token_id"] == nil, let standard, tokens.count > standard { keys["eos_token_id"] = standard }
     return GGUFEnds.find(tokens.prefix(vocabularySize), keys: keys)
   }
 

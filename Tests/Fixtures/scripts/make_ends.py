@@ -31,8 +31,8 @@ def case(source, original, path):
     types = [6 if token == "<0x0A>" else source.choice([1, 3, 3, 4]) if token in special else 1 for token in tokens]
     name = lambda: source.choice([source.randrange(len(tokens)), source.randrange(len(tokens)), 2**32 - 1])
     ids = {key: name() for key in KEYS if source.random() < 0.2}
-    if model == "gpt2" or source.random() < 0.5:
-        ids["eos_token_id"] = source.randrange(len(tokens))
+    if source.random() < 0.6:
+        ids["eos_token_id"] = name()
     keys = {
         **{key: None for key in original.keys if key.startswith("tokenizer.")}, "tokenizer.ggml.model": (STRING, model),
         "tokenizer.ggml.pre": (STRING, "gpt-2"), "tokenizer.ggml.tokens": (ARRAY, (STRING, tokens)),
