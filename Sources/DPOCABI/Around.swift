@@ -63,7 +63,10 @@ public func dpo_model_generate(
       for: min(max(0, answers), 1 << 32) * (1024 + 32 * min(max(0, Int(options.max_new_tokens)), 1 << 20)))
     try useCancellably(model) { model in
       let tokenizer = try model.tokenizer
-      let ids = try prompts.map { try tokenizer.encode($0, addSpecialTokens: options.add_special_tokens != 0) }
+      let ids = try prompts.map {
+        options.add_special_tokens != 0
+          ? try tokenizer.encode(prompt: $0) : try tokenizer.encode($0, addSpecialTokens: false)
+      }
       var streams: [Int: StreamingDecoder] = [:]
       var stopped = false
       let result = try model.generate(ids, options: options.generationOptions()) { prompt, completion, token in

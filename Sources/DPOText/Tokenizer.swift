@@ -147,8 +147,8 @@ public final class Tokenizer: Sendable {
   package func encode(whole text: String) throws -> [Int32] {
     let inner = try plainTokens(of: text)
     var ids = postProcessor.process(inner, addSpecialTokens: true)
-    if inner.starts(with: around.before) { ids.removeFirst(around.before.count) }
-    if inner.reversed().starts(with: around.after.reversed()) { ids.removeLast(around.after.count) }
+    if begins(inner, text) { ids.removeFirst(around.before.count) }
+    if ends(inner, text) { ids.removeLast(around.after.count) }
     return ids
   }
 
@@ -156,9 +156,28 @@ public final class Tokenizer: Sendable {
   package func encode(prompt text: String) throws -> [Int32] {
     let inner = try plainTokens(of: text)
     var ids = postProcessor.process(inner, addSpecialTokens: true)
-    if inner.starts(with: around.before) { ids.removeFirst(around.before.count) }
+    if begins(inner, text) { ids.removeFirst(around.before.count) }
     ids.removeLast(around.after.count)
     return ids
+  }
+
+  /// Whether a text begins with what goes before it, spelled out: the id alone may also be that of an unknown character or, in
+  /// GGUF files, of an ordinary token.
+  private func begins(_ ids: [Int32], _ text: String) -> Bool {
+    guard ids.starts(with: around.before), let first = around.before.first, let token = addedTokens.byID[first] else {
+      return false
+    }
+    let rest = token.lstrip ? text.drop(while: \.isWhitespace) : text[...]
+    return rest.utf8.starts(with: token.content.utf8)
+  }
+
+  /// The same of its end.
+  private func ends(_ ids: [Int32], _ text: String) -> Bool {
+    guard ids.reversed().starts(with: around.after.reversed()), let last = around.after.last,
+      let token = addedTokens.byID[last]
+    else { return false }
+    let rest = token.rstrip ? Substring(text.reversed().drop(while: \.isWhitespace).reversed()) : text[...]
+    return rest.utf8.reversed().starts(with: token.content.utf8.reversed())
   }
 
   /// Before the post-processor adds what it adds.

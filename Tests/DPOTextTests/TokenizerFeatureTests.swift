@@ -34,6 +34,46 @@ import Testing
     }
   }
 
+  /// `tokenizers` puts BOS and EOS around every text; what a text spells out itself is not there twice. Here an unknown character
+  /// has BOS's id, and blanks before BOS and behind EOS belong to them.
+  @Test(
+    arguments: [
+      ("ab", [0, 2, 3, 1], 0, 0), ("жa", [0, 0, 2, 1], 0, 0), ("<s>ab", [0, 0, 2, 3, 1], 1, 0),
+      (" <s>ab", [0, 0, 2, 3, 1], 1, 0), ("ab</s>", [0, 2, 3, 1, 1], 0, 1), ("ab</s> ", [0, 2, 3, 1, 1], 0, 1),
+      ("ж", [0, 0, 1], 0, 0), ("", [0, 1], 0, 0), ("<s>", [0, 0, 1], 1, 0), ("a<s>b", [0, 2, 0, 3, 1], 0, 0),
+      ("<s>ж", [0, 0, 0, 1], 1, 0), ("жж", [0, 0, 0, 1], 0, 0), ("<s></s>", [0, 0, 1, 1], 1, 1),
+    ] as [(String, [Int32], Int, Int)])
+  func specialTokensStandOnce(_ text: String, _ around: [Int32], _ before: Int, _ behind: Int) throws {
+    func token(_ id: Int, _ content: String, _ side: String) -> JSON {
+      [
+        "id": .int(id), "content": .string(content), "single_word": false, "lstrip": .bool(side == "left"),
+        "rstrip": .bool(side == "right"), "normalized": false, "special": true,
+      ]
+    }
+    func special(_ name: String) -> JSON { ["SpecialToken": ["id": .string(name), "type_id": 0]] }
+    let a: JSON = ["Sequence": ["id": "A", "type_id": 0]]
+    let document: JSON = [
+      "version": "1.0", "truncation": .null, "padding": .null, "normalizer": .null, "pre_tokenizer": .null,
+      "added_tokens": [token(0, "<s>", "left"), token(1, "</s>", "right")], "decoder": ["type": "Fuse"],
+      "post_processor": [
+        "type": "TemplateProcessing", "single": [special("<s>"), a, special("</s>")],
+        "pair": [special("<s>"), a, special("</s>"), ["Sequence": ["id": "B", "type_id": 1]]],
+        "special_tokens": [
+          "<s>": ["id": "<s>", "ids": [0], "tokens": ["<s>"]], "</s>": ["id": "</s>", "ids": [1], "tokens": ["</s>"]],
+        ],
+      ],
+      "model": [
+        "type": "BPE", "dropout": .null, "unk_token": "<s>", "continuing_subword_prefix": .null,
+        "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+        "vocab": ["<s>": 0, "</s>": 1, "a": 2, "b": 3, " ": 4], "merges": [],
+      ],
+    ]
+    let tokenizer = try Tokenizer(tokenizerJSON: document, configuration: nil, file: "tokenizer.json")
+    #expect(try tokenizer.encode(text, addSpecialTokens: true) == around)
+    #expect(try tokenizer.encode(whole: text) == Array(around.dropFirst(before).dropLast(behind)))
+    #expect(try tokenizer.encode(prompt: text) == Array(around.dropFirst(before).dropLast(1)))
+  }
+
   /// With a vocabulary of exactly the pieces, and words that are tokens taken whole, ids tell where the text was cut.
   @Test(arguments: [("gpt2", "gpt-2"), ("llama3", "llama-bpe"), ("qwen2", "qwen2"), ("smollm", "smollm")])
   func llamaCppsNamesCutTextWhereTheOriginalsDo(_ kind: String, _ pre: String) throws {

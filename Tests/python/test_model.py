@@ -143,6 +143,15 @@ class Generation(Case):
                 )[0][0]
                 self.assertEqual(made.token_ids, expected["token_ids"][: len(made.token_ids)])
 
+    def test_a_prompt_keeps_the_bos_that_it_begins_with(self) -> None:
+        """One, as in training and in `dpo generate`; `encode` puts another one, as `tokenizers` does."""
+        model = libdpo.Model(FIXTURES / "models" / "llama-tied", threads=2)
+        bos = "<|begin_of_text|>"
+        self.assertEqual(model.encode(bos + "Name"), [380, *model.encode("Name")])
+        made = [model.generate(prompt, temperature=0, max_new_tokens=8) for prompt in ("Name a river", bos + "Name a river")]
+        plain = model.generate(bos + "Name a river", temperature=0, max_new_tokens=8, add_special_tokens=False)
+        self.assertEqual(made, [plain, plain])
+
     def test_seeded_streamed_and_stopped(self) -> None:
         model = libdpo.Model(MODEL, threads=2)
         options = {"max_new_tokens": 8, "num_return_sequences": 2, "seed": 7}
