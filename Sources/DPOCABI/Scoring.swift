@@ -132,7 +132,9 @@ public func dpo_model_decode(
 ) -> Int32 {
   withStatus(model) {
     let text = try required(text, "text")
-    let ids = Array(try array(ids, count, "ids"))
+    let given = try array(ids, count, "ids")
+    try requireRoom(rows: 0, bytes: count)
+    let ids = Array(given)
     try HandleKind.model.use(model) { model in
       let most = max(model.configuration.vocabularySize, try model.tokenizer.vocabularySize)
       if let bad = ids.firstIndex(where: { !(0..<most).contains(Int($0)) }) {
@@ -167,6 +169,7 @@ public func dpo_model_apply_chat_template(
 /// UTF-8 of a given length, which may hold any character.
 private func utf8Text(_ pointer: UnsafePointer<CChar>?, _ size: Int, _ name: String) throws -> String {
   let bytes = UnsafeRawBufferPointer(try array(pointer, size, name))
+  try requireRoom(rows: 0, bytes: size)
   guard let text = String(validating: bytes, as: UTF8.self) else {
     throw DPOError.argument("\(name) is not valid UTF-8")
   }
@@ -236,14 +239,18 @@ public func dpo_model_reward_texts(
 func lists(
   _ ids: UnsafePointer<Int32>?, _ lengths: UnsafePointer<Int>?, _ count: Int, _ idsName: String, _ lengthsName: String
 ) throws -> [[Int32]] {
-  var start = 0
   let lengths = try array(lengths, count, lengthsName)
-  try requireRoom(rows: count, bytes: 0)
-  return try lengths.map { length in
-    guard length >= 0, length <= maximumCount - start else {
+  var total = 0
+  for length in lengths {
+    guard length >= 0, length <= maximumCount - total else {
       throw DPOError.argument("\(lengthsName): a length of \(UInt(bitPattern: length))")
     }
     guard ids != nil || length == 0 else { throw DPOError.argument("\(idsName) is NULL") }
+    total += length
+  }
+  try requireRoom(rows: count, bytes: total / 4)
+  var start = 0
+  return lengths.map { length in
     defer { start += length }
     return Array(UnsafeBufferPointer(start: ids.map { $0 + start }, count: length))
   }

@@ -40,6 +40,17 @@ public struct TokenForest: Sendable {
   /// No tokens.
   public init() {}
 
+  /// More than the lists of a pass take for a token, and for a target: those of the forest, which grow, of `PreparedForest`, of the
+  /// scores and of a loss. The numbers of the pass itself take kilobytes.
+  private static let bytesOfTables = 256
+
+  /// Refuses a forest whose lists, and those of a pass over it, would not find memory: an array cannot tell that there is none.
+  ///
+  /// - Throws: `.memory`
+  package static func requireRoom(tokens: Int, targets: Int) throws {
+    try Machine.requireRoom(for: bytesOfTables * (min(tokens, 1 << 40) + min(targets, 1 << 40)))
+  }
+
   /// Adds a segment that children may continue, and returns its index. nil if `ids` is empty.
   @discardableResult
   public mutating func addPrompt(_ ids: some Collection<Int32>, parent: Int? = nil) -> Int? {

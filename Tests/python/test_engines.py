@@ -118,6 +118,27 @@ class OpenBLAS(Case):
             self.assertEqual(found.returncode, 0, found.stderr)
             self.assertEqual(len(found.stdout.split()), 1 + len(HERE))
 
+    def test_tables_of_a_large_batch_without_room_are_an_error(self) -> None:
+        """Lists of half a million tokens: an array that finds no memory would end the host."""
+        data = self.directory / "rows.jsonl"
+        row = {"prompt": "We have seen", "chosen": " worth seeing twice" * 3, "rejected": " bad" * 8}
+        data.write_text((json.dumps(row) + "\n") * 16_000)
+        for road in ("evaluate(ROWS, args=args)", "score(['We'] * 16000, [' worth seeing twice' * 3] * 16000)", "encode('worth ' * 2000000)"):
+            for room in (100, 180, 220, 240, 250, 260, 280, 320):
+                found = host("""
+                    import resource, sys, libdpo
+                    model = libdpo.Model(sys.argv[1], threads=1)
+                    args = libdpo.DPOConfig(per_device_eval_batch_size=16000, threads=1, disable_tqdm=True)
+                    size = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize"))) << 10
+                    resource.setrlimit(resource.RLIMIT_AS, (size + (ROOM << 20), -1))
+                    try:
+                        model.ROAD
+                        print("done")
+                    except MemoryError:
+                        print("MemoryError")
+                """.replace("ROOM", str(room)).replace("ROAD", road).replace("ROWS", repr(str(data))))
+                self.assertEqual(found.returncode, 0, f"{road} with {room} MiB: {found.stderr}")
+
     def test_small_stacks_of_the_host_start(self) -> None:
         found = host("""
             import sys, threading, libdpo

@@ -108,7 +108,7 @@ struct DatasetBuilder {
   }
 
   private mutating func add(_ row: RowTokenizer.Tokens, _ values: DataRow, _ place: RowPlace) throws {
-    note(row, values.ranks ?? row.completions.indices.map { Double($0 + 1) })
+    try note(row, values.ranks ?? row.completions.indices.map { Double($0 + 1) })
     try columns.firstSegments.append(columns.ends.count)
     try columns.learned.append(contentsOf: row.learned ?? [])
     for part in [row.prompt] + row.completions {
@@ -131,7 +131,7 @@ struct DatasetBuilder {
   }
 
   /// Counts what the data doctor tells.
-  private mutating func note(_ row: RowTokenizer.Tokens, _ ranks: [Double]) {
+  private mutating func note(_ row: RowTokenizer.Tokens, _ ranks: [Double]) throws {
     let completions = row.completions.map(hash)
     let prompt = hash(row.prompt)
     lengths.prompts.add(row.prompt.count)
@@ -146,6 +146,8 @@ struct DatasetBuilder {
     let order = kind == .ranked ? ranks.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } : 0
     let whole = combine([prompt, order] + completions)
     let isNew = !seen.contains(whole)
+    try DatasetBuilder.requireRoom(for: 1, in: seen)
+    try DatasetBuilder.requireRoom(for: completions.count * completions.count, in: preferences)
     if !isNew { report.duplicateRows += 1 }
     if seen.count < DatasetBuilder.mostSeen { seen.insert(whole) }
     guard completions.count > 1 else { return }
@@ -171,6 +173,12 @@ struct DatasetBuilder {
         preferences.insert(combine([prompt, better, worse]))
       }
     }
+  }
+
+  /// A set that is full takes twice its room anew, beside what it has: 48 bytes an element at most.
+  private static func requireRoom(for more: Int, in set: Set<UInt64>) throws {
+    guard set.capacity >= 1 << 16, set.count + more > set.capacity else { return }
+    try Machine.requireRoom(for: 48 * (set.capacity + more))
   }
 
   private func hash(_ ids: [Int32]) -> UInt64 { ids.withUnsafeBytes { ck_xxh3($0.baseAddress, $0.count) } }

@@ -126,7 +126,7 @@ public struct ExportCheck {
         kept += margins(try exported.rewards(data, rows: rows))
         continue
       }
-      let forest = data.forest(rows: rows)
+      let forest = try data.forest(rows: rows)
       let compared = try trained.compare(forest, with: exported)
       let before = margins(try reference.score(forest).sums)
       learnt += zip(margins(compared.scores.sums), before).map { $0 - $1 }

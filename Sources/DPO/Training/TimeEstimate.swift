@@ -101,7 +101,7 @@ extension EpochSource {
     let known = min(totalSteps, 2000)
     let all = (0..<known).flatMap { order.step($0).microBatches }.filter { !$0.isEmpty }
     let batches = stride(from: 0, to: all.count, by: all.count / 256 + 1).map { all[$0] }
-    let forests = batches.map { models.method.forest(data, $0) }.sorted { $0.tokens.count < $1.tokens.count }
+    let forests = try batches.map { try models.method.forest(data, $0) }.sorted { $0.tokens.count < $1.tokens.count }
     guard !forests.isEmpty else { return 0 }
     let usual = forests[forests.count / 2]
     let times = try MicroBatchTimes(usual, models)

@@ -281,7 +281,8 @@ public final class Trainer: @unchecked Sendable {
   }
 
   func nextStep() throws -> StepRecord {
-    try Machine.requireRoom()
+    // An epoch's order of the rows, and the one before.
+    try Machine.requireRoom(for: 16 * data.count)
     _ = try prepareStep()
     let start = clock.now
     let planned = try source.batches(step)
@@ -368,7 +369,7 @@ public final class Trainer: @unchecked Sendable {
   ) throws -> MicroBatch {
     try checkCancelled()
     let (data, rows) = (planned.data, planned.microBatches[index])
-    let forest = method.forest(data, rows)
+    let forest = try method.forest(data, rows)
     let referenceSums = try referenceSums(planned, rows: rows, forest: forest)
     let scores = try runner.forward(
       forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: index))
@@ -514,7 +515,7 @@ public final class Trainer: @unchecked Sendable {
       }
       try checkCancelled()
       pending = nil
-      let forest = data.forest(rows: rows)
+      let forest = try data.forest(rows: rows)
       let sums = try reference?.sums(rows: rows, forest: forest, method: method)
       let scores = try runner.forward(
         forest, adapter: adapter, extras: method.extras, dropout: dropout(microBatch: accumulated))
@@ -590,7 +591,7 @@ public final class Trainer: @unchecked Sendable {
   public func countedOperations(step: Int) -> Double {
     guard let planned = try? source.batches(step) else { return 0 }
     let forward = planned.microBatches.reduce(0.0) {
-      $0 + method.forest(planned.data, $1).forwardOperations(policy.configuration)
+      $0 + ((try? method.forest(planned.data, $1))?.forwardOperations(policy.configuration) ?? 0)
     }
     return forward * ((adapter == nil ? 3 : 2) + (reference == nil || planned.rollout != nil ? 0 : 1))
   }

@@ -32,7 +32,7 @@ extension Trainer {
         guard method.heads != .score else {
           return try models.runner.score(method.forest(data, rows), adapter: adapter).values.map(Double.init)
         }
-        let forest = data.forest(rows: rows)
+        let forest = try data.forest(rows: rows)
         return try models.runner.score(forest, adapter: adapter).sums
           + (reference.map { try $0.runner.score(forest, adapter: $0.adapter).sums } ?? [])
       } take: { _, sums in
@@ -120,7 +120,7 @@ extension Trainer {
     try ranks.map(batches) { batch in
       try beforeBatch()
       let rows = data.rows(ofPacks: packs(batch))
-      let forest = method.forest(data, rows)
+      let forest = try method.forest(data, rows)
       let known = rows.compactMap(data.referenceLogProbs)
       let sums =
         known.count == rows.count

@@ -18,8 +18,8 @@ struct TrainingMethod: Sendable {
   /// Rows come in the order of the file: the loss compares neighbours.
   var isSequential = false
   /// Scored sequences of a micro-batch, without the tokens behind the last predicted one unless it keeps them.
-  var makeForest: @Sendable (TokenizedDataset, [Int], _ keepsLast: Bool) -> TokenForest = {
-    $0.forest(rows: $1, keepsLast: $2)
+  var makeForest: @Sendable (TokenizedDataset, [Int], _ keepsLast: Bool) throws -> TokenForest = {
+    try $0.forest(rows: $1, keepsLast: $2)
   }
   /// Distinct tokens and targets that a row brings into a micro-batch.
   var size: @Sendable (TokenizedDataset, Int) -> (tokens: Int, targets: Int) = { $0.size($1) }
@@ -138,8 +138,8 @@ extension TrainingMethod {
   }
 
   /// Scored sequences of a micro-batch. The routers' loss counts all tokens of the rows' own, as TRL's attention mask has them.
-  func forest(_ data: TokenizedDataset, _ rows: [Int]) -> TokenForest {
-    var forest = makeForest(data, rows, hasRouterLoss)
+  func forest(_ data: TokenizedDataset, _ rows: [Int]) throws -> TokenForest {
+    var forest = try makeForest(data, rows, hasRouterLoss)
     if hasRouterLoss { forest.balancedSequences = forest.sequenceCount - mismatchedSequences * rows.count }
     return forest
   }

@@ -147,6 +147,7 @@ package final class ModelRunner {
       throw DPOError.unsupported(
         "a hidden size of \(configuration.hiddenSize), expected at most \(HeadShape.mostWidth)")
     }
+    try TokenForest.requireRoom(tokens: forest.tokens.count, targets: forest.targets.count)
     let prepared = try PreparedForest(forest, configuration, room: room)
     let rate = dropout == nil ? 0 : adapter?.configuration.dropout ?? 0
     let layout = ActivationLayout(

@@ -190,7 +190,7 @@ import Testing
     #expect(data.sequenceCount(0) == 3 && data.sequenceCount(1) == 2)
     #expect(data.ranks(0) == [2, 3, 1] && data.ranks(1) == [-0.5, -7])
     #expect(data.sequenceNames(1) == ["completion_1", "completion_2"])
-    let forest = data.forest(rows: [1, 0])
+    let forest = try data.forest(rows: [1, 0])
     #expect(try forest.tokens == [1] + ids("x") + ["5", "z", "1", "23", "4"].flatMap { try ids($0) })
     #expect(data.size(0) == (2 + 2 + 3 + 2, 7) && data.attendedTokens(0) == 4 + 5 + 4)
     #expect(message { try data.check(vocabularySize: 222) }.contains("line 2: token id 222"))
@@ -297,7 +297,7 @@ import Testing
       {"prompt": "x", "chosen": "1", "rejected": "2"}
       {"prompt": "x", "chosen": "3", "rejected": "45"}
       """)
-    let forest = data.forest(rows: [1, 0])
+    let forest = try data.forest(rows: [1, 0])
     #expect(try forest.tokens == [1] + ["x", "3", "45", "1", "2"].flatMap { try ids($0) })
     #expect(try forest.targets.map(\.token) == [ids("3"), ids("45"), ids("1"), ids("2")].flatMap { $0 + [2] })
     #expect(data.size(1) == (7, 5) && data.attendedTokens(1) == 9)

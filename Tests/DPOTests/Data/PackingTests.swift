@@ -122,7 +122,7 @@ import Testing
     #expect(try Array(sequence.completion) == ids("<u>x;<a>y;<u>z;"))
     #expect(sequence.labels.map(Array.init) == [0, 1, 0].flatMap { Array(repeating: $0 == 1, count: 5) })
     #expect(sequence.targetCount == 5 && data.size(0).targets == 5)
-    let forest = data.forest(rows: [0])
+    let forest = try data.forest(rows: [0])
     #expect(forest.targets.map { $0.row } == [4, 5, 6, 7, 8])
     // What comes after the last learned token is not forwarded, nor is that token.
     #expect(forest.tokens.count == 9)

@@ -57,7 +57,7 @@ import Testing
       try LanguageModel(path: Self.base), try LanguageModel(path: Self.base, adapter: Self.random)
     )
     let data = try policy.file.dataset(.file(Self.pairs), options: DatasetOptions(.preference))
-    let forest = data.forest(rows: Array(0..<data.count))
+    let forest = try data.forest(rows: Array(0..<data.count))
     let ratios = zip(try policy.score(forest).sums, try reference.score(forest).sums).map { $0 - $1 }
     let margins = (0..<data.count).map { ratios[2 * $0] - ratios[2 * $0 + 1] }
     #expect(abs(found.trained.margin - 0.1 * margins.reduce(0, +) / 12) < 1e-5)

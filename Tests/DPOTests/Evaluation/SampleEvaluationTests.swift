@@ -93,7 +93,7 @@ import Testing
   @Test func standardErrorsAreThoseOfRows() throws {
     let data = try policy.file.dataset(.file(Fixtures.path("data/pairs.jsonl")), options: TrainingOptions().dataset())
     let found = try policy.evaluate([Fixtures.path("data/pairs.jsonl")], options: TrainingOptions())
-    let forest = data.forest(rows: Array(0..<data.count))
+    let forest = try data.forest(rows: Array(0..<data.count))
     let ratios = zip(try policy.score(forest).sums, try reference.score(forest).sums).map { 0.1 * ($0 - $1) }
     let margins = (0..<data.count).map { ratios[2 * $0] - ratios[2 * $0 + 1] }
     let mean = margins.reduce(0, +) / 12

@@ -23,7 +23,7 @@ extension TrainingMethod {
     method.isSequential = true
     method.mismatchedSequences = 1
     method.makeForest = { data, rows, keepsLast in
-      data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group), keepsLast: keepsLast)
+      try data.forest(of: rows.map(data.sequence) + data.mismatched(rows, group: group), keepsLast: keepsLast)
     }
     method.ownRemarks = { data in
       guard data.count % group == 1 else { return [] }

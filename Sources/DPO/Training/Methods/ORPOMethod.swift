@@ -10,7 +10,7 @@ extension TrainingMethod {
       name: "orpo", purpose: .preference, usesReference: false,
       extras: [.entropy, .meanLogit, .top1],
       makeForest: { data, rows, _ in
-        data.forest(of: rows.flatMap(data.sequences), scoring: rows.map { data.pair($0).chosen.prompt })
+        try data.forest(of: rows.flatMap(data.sequences), scoring: rows.map { data.pair($0).chosen.prompt })
       },
       size: { data, row in
         let size = data.size(row)

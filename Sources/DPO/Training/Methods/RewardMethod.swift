@@ -11,7 +11,7 @@ extension TrainingMethod {
   static func reward(centerCoefficient: Double?) -> TrainingMethod {
     TrainingMethod(
       name: "reward", purpose: .preference, usesReference: false, extras: [], heads: .score,
-      dropsLongRows: true, makeForest: { data, rows, _ in data.scoringForest(rows: rows) },
+      dropsLongRows: true, makeForest: { data, rows, _ in try data.scoringForest(rows: rows) },
       size: { ($0.size($1).tokens, 2) },
       referenceSums: { $0.sums },
       loss: { batch in

@@ -231,7 +231,7 @@ final class RolloutSource: BatchSource {
         let prompt = rows[answer / method.completionsPerPrompt]
         return TokenizedRow(prompt: prompt, completion: [Int32](repeating: prompt.last ?? 0, count: length))
       })
-    let forest = data.forest(rows: Array(0..<data.count))
+    let forest = try data.forest(rows: Array(0..<data.count))
     let times = try MicroBatchTimes(forest, models)
     let size = forest.passSize(models.runner.decoder.configuration)
     let (forward, backward) = (times.forward.seconds(size), times.backward.seconds(size))
