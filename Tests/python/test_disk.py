@@ -143,7 +143,9 @@ class Interrupted(Case):
                 self.assertEqual(dpo("inspect", seven).returncode, 0)
                 subprocess.run(command(place, "--resume-from-checkpoint", "last"), check=True, capture_output=True)
             self.assertIn(str(place), said.splitlines()[-1] or said.splitlines()[-2])
-            self.assertEqual([name for name in left if name.endswith(".tmp")], [], fault)
+            # Where nothing can be removed either, the file that was being written stays, under no result's name.
+            halves = [name for name in left if name.endswith(".tmp")]
+            self.assertTrue(all(name.startswith(".") for name in halves) if fault == "read-only" else not halves, left)
             self.assertEqual(content(seven), content(whole / "checkpoint-7.h5"), fault)
             self.assertEqual(log(ended), log(whole), fault)
             self.assertEqual(content(ended / "final.h5"), content(whole / "final.h5"), fault)
