@@ -1,4 +1,6 @@
 import DPOBase
+import DPOKernels
+import DPOPlatform
 
 /// Reproducible numbers in −1 … 1, exact in f32.
 struct Numbers {
@@ -6,6 +8,21 @@ struct Numbers {
   init(_ seed: UInt64) { random = CounterRandom(key: seed) }
   mutating func next(_ count: Int, scale: Double = 1) -> [Double] {
     (0..<count).map { _ in Double(Float((2 * random.uniform() - 1) * scale)) }
+  }
+}
+
+extension Numbers {
+  /// With keys and queries about as long as a model has them, and decays of which one in seven forgets nearly all.
+  mutating func deltaRows(keys: Int, values: Int, before: [Int]) -> Reference.DeltaRows {
+    let (rows, length) = (before.count, 1.7 / Double(keys).squareRoot())
+    func exact(_ x: Double) -> Double { Double(Float(x)) }
+    return Reference.DeltaRows(
+      keys: keys, values: values, before: before, q: next(rows * keys, scale: length),
+      k: next(rows * keys, scale: length), v: next(rows * values),
+      decay: next(rows).enumerated().map {
+        exact($0.offset % 7 == 5 ? exp(-40 * abs($0.element)) : exp(-0.1 * abs($0.element)))
+      },
+      beta: next(rows).map { exact(1 / (1 + exp(-2 * $0))) }, state: next(keys * values))
   }
 }
 

@@ -52,6 +52,24 @@ import Testing
     #expect(relativeError(found.dv, differences(v) { dot(g, Reference.attention(q, k, $0, shape, sees: sees)) }) < 1e-7)
   }
 
+  @Test func theDeltaRule() {
+    var numbers = Numbers(6)
+    let x = numbers.deltaRows(keys: 3, values: 4, before: [-1, 0, 1, 1, 3])
+    let (g, last) = (numbers.next(5 * 4), numbers.next(3 * 4))
+    let found = Reference.deltaBackward(g, last: last, x)
+    func slopes(_ part: WritableKeyPath<Reference.DeltaRows, [Double]>) -> [Double] {
+      differences(x[keyPath: part]) { changed in
+        var some = x
+        some[keyPath: part] = changed
+        let (outputs, states) = Reference.delta(some)
+        return dot(g, outputs) + dot(last, states[4])
+      }
+    }
+    for part in [\Reference.DeltaRows.q, \.k, \.v, \.decay, \.beta, \.state] {
+      #expect(relativeError(found[keyPath: part], slopes(part)) < 1e-7)
+    }
+  }
+
   @Test func logProb() {
     var numbers = Numbers(5)
     let z = numbers.next(9, scale: 4)

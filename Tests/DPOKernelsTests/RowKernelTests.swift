@@ -298,97 +298,97 @@ import Testing
     #expect(relativeError(capped, top.map { -0.7 * exp($0 - sum) * 4 * (1 - ($0 / 4) * ($0 / 4)) }) < 3e-6)
   }
 
-  /// Against the equations in double precision, and the slopes of what they give.
-  @Test(arguments: Engine.available) func theDeltaRule(engine: Engine) {
+  /// Row by row and in chunks against the equations in double precision: a root of so many rows and two branches.
+  @Test(arguments: Engine.available, [1, 63, 64, 65, 224]) func theDeltaRule(engine: Engine, count: Int) throws {
     let kernels = engine.kernels
+    let (keys, values, chunk) = (12, 21, 64)
+    let (ld, size) = (2 * keys + values, keys * values)
+    var before: [Int] = []
+    var chunks: [(rows: Range<Int>, before: Int)] = []
+    for (rows, parent) in [(count, -1), (5, count - 1), (70, count - 1)] {
+      for start in stride(from: before.count, to: before.count + rows, by: chunk) {
+        let row = start == before.count ? parent : start - 1
+        let end = min(start + chunk, before.count + rows)
+        chunks.append((start..<end, chunks.firstIndex { $0.rows.last == row } ?? -1))
+      }
+      before.append(parent)
+      for _ in 0..<rows - 1 { before.append(before.count - 1) }
+    }
     var numbers = Numbers(9)
-    let (rows, keys, values) = (5, 6, 11)
-    let sizes = [rows * keys, rows * keys, rows * values, rows, rows, keys * values]
-    var x = sizes.map { numbers.next($0) }
-    x[3] = x[3].map { exp(-abs($0)) }  // decays
-    x[4] = x[4].map { 1 / (1 + exp(-$0)) }
-    let (dout, dstate) = (numbers.next(rows * values), numbers.next(keys * values))
-    func forward(_ x: [[Double]]) -> (outputs: [Double], state: [Double]) {
-      var (state, outputs) = (x[5], [Double]())
-      for t in 0..<rows {
-        let (some, own) = (t * keys..<(t + 1) * keys, t * values..<(t + 1) * values)
-        let (q, k, v) = (x[0][some], x[1][some], x[2][own])
-        state = state.map { $0 * x[3][t] }
-        func read(_ by: ArraySlice<Double>) -> [Double] {
-          (0..<values).map { j in
-            var sum = 0.0
-            for (i, factor) in by.enumerated() { sum += factor * state[i * values + j] }
-            return sum
-          }
-        }
-        let delta = zip(v, read(k)).map { x[4][t] * ($0 - $1) }
-        for (i, key) in k.enumerated() { for j in 0..<values { state[i * values + j] += key * delta[j] } }
-        outputs += read(q)
-      }
-      return (outputs, state)
+    let x = numbers.deltaRows(keys: keys, values: values, before: before)
+    let (dout, last) = (numbers.next(before.count * values), numbers.next(size))
+    let (outputs, states) = Reference.delta(x)
+    let expected = Reference.deltaBackward(dout, last: last, x)
+
+    func buffer(_ numbers: [Double]) throws -> FloatBuffer {
+      let buffer = try FloatBuffer(count: numbers.count)
+      for (index, number) in numbers.enumerated() { buffer.pointer[index] = Float(number) }
+      return buffer
     }
-    let expected = forward(x)
-    let f = x.map(floats)
-    var (state, states, out) = (f[5], [Float](repeating: 0, count: rows * keys * values), floats(dout))
-    var scratch = [Float](repeating: 0, count: 3 * values)
-    var gradients = sizes.map { [Float](repeating: 0, count: $0) }
-    gradients[5] = floats(dstate)
-    f[0].withUnsafeBufferPointer { q in
-      // The kernels take one distance for q, k and v.
-      let ld = keys + keys + values
-      var side: [Float] = []
-      for t in 0..<rows {
-        let (some, own) = (t * keys..<(t + 1) * keys, t * values..<(t + 1) * values)
-        side.append(contentsOf: q[some])
-        side.append(contentsOf: f[1][some])
-        side.append(contentsOf: f[2][own])
-      }
-      var dside = [Float](repeating: 0, count: side.count)
-      let (decay, beta) = (f[3], f[4])
-      side.withUnsafeBufferPointer { side in
-        dside.withUnsafeMutableBufferPointer { dside in
-          decay.withUnsafeBufferPointer { decay in
-            beta.withUnsafeBufferPointer { beta in
-              guard let base = side.baseAddress, let dbase = dside.baseAddress, let decay = decay.baseAddress,
-                let beta = beta.baseAddress
-              else { return }
-              var rule = ck_delta(
-                q: base, k: base + keys, v: base + 2 * keys, ld: ld, decay: decay, beta: beta, ldc: 1, keys: keys,
-                values: values)
-              kernels.pointee.delta_forward(&rule, rows, &state, &states, &out, values, &scratch)
-              var (ddecay, dbeta) = (gradients[3], gradients[4])
-              ddecay.withUnsafeMutableBufferPointer { ddecay in
-                dbeta.withUnsafeMutableBufferPointer { dbeta in
-                  guard let ddecay = ddecay.baseAddress, let dbeta = dbeta.baseAddress else { return }
-                  var gradient = ck_delta_gradient(
-                    q: dbase, k: dbase + keys, v: dbase + 2 * keys, ld: ld, decay: ddecay, beta: dbeta, ldc: 1)
-                  kernels.pointee.delta_backward(
-                    &rule, rows, states, floats(dout), values, &gradients[5], &gradient, &scratch)
-                }
-              }
-              (gradients[3], gradients[4]) = (ddecay, dbeta)
-            }
-          }
-        }
-      }
-      for t in 0..<rows {
-        for i in 0..<keys {
-          gradients[0][t * keys + i] = dside[t * ld + i]
-          gradients[1][t * keys + i] = dside[t * ld + keys + i]
-        }
-        for j in 0..<values { gradients[2][t * values + j] = dside[t * ld + 2 * keys + j] }
+    var rows: [Double] = []
+    for t in before.indices {
+      rows += x.q[t * keys..<(t + 1) * keys]
+      rows += x.k[t * keys..<(t + 1) * keys]
+      rows += x.v[t * values..<(t + 1) * values]
+    }
+    let side = try buffer(rows)
+    let (decay, beta, d) = (try buffer(x.decay), try buffer(x.beta), try buffer(dout))
+    let scratch = try buffer([Double](repeating: .nan, count: ck_delta_scratch(chunk, keys, values)))
+    func rule(_ row: Int) -> ck_delta {
+      let own = side.pointer + row * ld
+      return ck_delta(
+        q: own, k: own + keys, v: own + 2 * keys, ld: ld, decay: decay.pointer + row, beta: beta.pointer + row, ldc: 1,
+        keys: keys, values: values)
+    }
+    // A tree has no order of rows that a recurrence could go through, but its root has.
+    let (state, out) = (try buffer(x.state), try FloatBuffer(count: before.count * values))
+    var whole = rule(0)
+    kernels.pointee.delta_forward(&whole, count, state.pointer, out.pointer, values, scratch.pointer)
+    #expect(relativeError(Array(out.buffer.prefix(count * values)), Array(outputs.prefix(count * values))) < 2e-6)
+    #expect(relativeError(Array(state.buffer), states[count - 1]) < 2e-6)
+
+    // States before the chunks and behind them, with outputs and without.
+    let first = try buffer(x.state)
+    let behind = try chunks.map { _ in try FloatBuffer(count: size) }
+    func start(_ index: Int) -> FloatBuffer { chunks[index].before < 0 ? first : behind[chunks[index].before] }
+    for makesOutputs in [false, true] {
+      for (index, part) in chunks.enumerated() {
+        behind[index].pointer.update(from: start(index).pointer, count: size)
+        var own = rule(part.rows.lowerBound)
+        kernels.pointee.delta_chunk_forward(
+          &own, part.rows.count, behind[index].pointer,
+          makesOutputs ? out.pointer + part.rows.lowerBound * values : nil, values, scratch.pointer)
+        #expect(relativeError(Array(behind[index].buffer), states[part.rows.upperBound - 1]) < 2e-6)
       }
     }
-    #expect(relativeError(out, expected.outputs) < 2e-6)
-    #expect(relativeError(state, expected.state) < 2e-6)
-    for part in x.indices {
-      let slopes = differences(x[part]) { changed in
-        var some = x
-        some[part] = changed
-        let found = forward(some)
-        return dot(found.outputs, dout) + dot(found.state, dstate)
-      }
-      #expect(relativeError(gradients[part], slopes) < 1e-5, "\(part)")
+    #expect(relativeError(Array(out.buffer), outputs) < 2e-6)
+
+    let zeros = [Double](repeating: 0, count: size)
+    let dstates = try chunks.indices.map { try buffer($0 == chunks.count - 1 ? last : zeros) }
+    let dfirst = try buffer(zeros)
+    let dside = try buffer([Double](repeating: 0, count: before.count * ld))
+    let (dlog, dbeta) = (try FloatBuffer(count: before.count), try FloatBuffer(count: before.count))
+    for (index, part) in chunks.enumerated().reversed() {
+      let row = part.rows.lowerBound
+      let g = dside.pointer + row * ld
+      var gradient = ck_delta_gradient(
+        q: g, k: g + keys, v: g + 2 * keys, ld: ld, log_decay: dlog.pointer + row, beta: dbeta.pointer + row,
+        ldc: 1)
+      var own = rule(row)
+      kernels.pointee.delta_chunk_backward(
+        &own, part.rows.count, start(index).pointer, d.pointer + row * values, values, dstates[index].pointer,
+        &gradient, scratch.pointer)
+      let sum = part.before < 0 ? dfirst : dstates[part.before]
+      kernels.pointee.accumulate(sum.pointer, dstates[index].pointer, size)
     }
+    func columns(_ range: Range<Int>) -> [Float] {
+      before.indices.flatMap { t in range.map { dside.pointer[t * ld + $0] } }
+    }
+    #expect(relativeError(columns(0..<keys), expected.q) < 3e-6)
+    #expect(relativeError(columns(keys..<2 * keys), expected.k) < 3e-6)
+    #expect(relativeError(columns(2 * keys..<ld), expected.v) < 3e-6)
+    #expect(relativeError(Array(dlog.buffer), zip(expected.decay, x.decay).map { $0 * $1 }) < 3e-6)
+    #expect(relativeError(Array(dbeta.buffer), expected.beta) < 3e-6)
+    #expect(relativeError(Array(dfirst.buffer), expected.state) < 3e-6)
   }
 }

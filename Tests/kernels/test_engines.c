@@ -347,26 +347,31 @@ static void rows(const ck_engine *e, const ck_engine *p) {
 }
 
 static void recurrences(const ck_engine *e, const ck_engine *p) {
-    enum { ROWS = 7, KEYS = 20, VALUES = 37, LD = 2 * KEYS + VALUES, STATE = KEYS * VALUES };
+    enum { ROWS = 37, KEYS = 20, VALUES = 37, LD = 2 * KEYS + VALUES, STATE = KEYS * VALUES };
     float *x = numbers(ROWS * LD, 1), *c = numbers(2 * ROWS, 1), *dout = numbers(ROWS * VALUES, 1),
-          *s1 = numbers(STATE, 1);
-    float *s2 = room(STATE), *states = room(ROWS * STATE), *other = room(ROWS * STATE), *d1 = room(ROWS * LD),
-          *d2 = room(ROWS * LD);
-    float o1[ROWS * VALUES], o2[ROWS * VALUES], g1[2 * ROWS], g2[2 * ROWS], scratch[3 * VALUES];
+          *first = numbers(STATE, 1);
+    float *s1 = room(STATE), *s2 = room(STATE), *d1 = room(ROWS * LD), *d2 = room(ROWS * LD);
+    float o1[ROWS * VALUES], o2[ROWS * VALUES], g1[2 * ROWS], g2[2 * ROWS];
+    size_t count = ck_delta_scratch(ROWS, KEYS, VALUES);
+    float *scratch = room(count + 1);
     for (int i = 0; i < 2 * ROWS; i++) c[i] = 0.1f + 0.8f * fabsf(c[i]) / (1 + fabsf(c[i]));
-    memcpy(s2, s1, 4 * STATE), memset(d1, 0, 4 * ROWS * LD), memset(d2, 0, 4 * ROWS * LD);
     for (int i = 0; i < ROWS * LD; i++) x[i] *= 0.3f;
     ck_delta rule = {x, x + KEYS, x + 2 * KEYS, LD, c, c + ROWS, 1, KEYS, VALUES};
-    BOTH(e->delta_forward(&rule, ROWS, s1, states, o1, VALUES, scratch),
-         p->delta_forward(&rule, ROWS, s2, other, o2, VALUES, scratch), o1, o2, ROWS * VALUES, 1e-5);
+    memcpy(s1, first, 4 * STATE), memcpy(s2, first, 4 * STATE);
+    BOTH(e->delta_forward(&rule, ROWS, s1, o1, VALUES, scratch), p->delta_forward(&rule, ROWS, s2, o2, VALUES, scratch),
+         o1, o2, ROWS * VALUES, 1e-5);
     CHECK(distance(s1, s2, STATE) < 1e-5, "the state");
+    memcpy(s1, first, 4 * STATE);
+    BOTH(e->delta_chunk_forward(&rule, ROWS, s1, o1, VALUES, scratch), (void)0, o1, o2, ROWS * VALUES, 1e-5);
+    CHECK(distance(s1, s2, STATE) < 1e-5, "the state behind a chunk");
     ck_delta_gradient f1 = {d1, d1 + KEYS, d1 + 2 * KEYS, LD, g1, g1 + ROWS, 1};
     ck_delta_gradient f2 = {d2, d2 + KEYS, d2 + 2 * KEYS, LD, g2, g2 + ROWS, 1};
-    memcpy(s1, s2, 4 * STATE);
-    BOTH(e->delta_backward(&rule, ROWS, other, dout, VALUES, s1, &f1, scratch),
-         p->delta_backward(&rule, ROWS, other, dout, VALUES, s2, &f2, scratch), d1, d2, ROWS * LD, 1e-5);
+    memcpy(s1, s2, 4 * STATE), memset(d1, 0, 4 * ROWS * LD), memset(d2, 0, 4 * ROWS * LD);
+    BOTH(e->delta_chunk_backward(&rule, ROWS, first, dout, VALUES, s1, &f1, scratch),
+         p->delta_chunk_backward(&rule, ROWS, first, dout, VALUES, s2, &f2, scratch), d1, d2, ROWS * LD, 1e-5);
     CHECK(distance(s1, s2, STATE) < 1e-5 && distance(g1, g2, 2 * ROWS) < 1e-5, "gradients of states and coefficients");
-    free(x), free(c), free(dout), free(s1), free(s2), free(states), free(other), free(d1), free(d2);
+    CHECK(isnan(scratch[count]), "scratch memory");
+    free(x), free(c), free(dout), free(first), free(s1), free(s2), free(d1), free(d2), free(scratch);
 }
 
 static void generation(const ck_engine *e, const ck_engine *p) {

@@ -1,10 +1,13 @@
 #include "engines.h"
 #include "../kernels/bf16.h"
+#include "../kernels/chunk.h"
 #include <pthread.h>
 #include <stddef.h>
 
 // Four rows' scales, then a tile of twelve at most (kernels/weights.h).
 size_t ck_weights_scratch(size_t k) { return (k + 31) / 32 * 16 + 16 + 12 * ((k + 31) / 32 * 32 + 16); }
+
+size_t ck_delta_scratch(size_t rows, size_t keys, size_t values) { return chunk_count(rows, keys, values); }
 
 size_t ck_cached_attention_scratch(size_t keys, size_t part_count) { return 4 * (keys + 16 * part_count); }
 

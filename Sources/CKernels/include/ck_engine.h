@@ -184,14 +184,17 @@ typedef struct {
 
     // MARK: Recurrences (kernels/delta.h)
 
-    /// Rows one after another: S, [keys, values], becomes the state behind them, o[row · ldo] their outputs. The states
-    /// before each row also go to `states`, which may be NULL. `scratch`: `values` numbers.
-    void (*_Nonnull delta_forward)(const ck_delta *x, size_t rows, float *S, float *states, float *o, size_t ldo,
-                                   float *scratch);
-    /// From d o and dS of the state behind the rows to the gradients of all that they are made of; dS becomes that of
-    /// the state before them. `scratch`: 3 · `values` numbers.
-    void (*_Nonnull delta_backward)(const ck_delta *x, size_t rows, const float *states, const float *dout, size_t ldo,
-                                    float *dS, const ck_delta_gradient *d, float *scratch);
+    /// Rows one after another: S, [keys, values], becomes the state behind them, o[row · ldo] their outputs. `scratch`:
+    /// `values` numbers.
+    void (*_Nonnull delta_forward)(const ck_delta *x, size_t rows, float *S, float *o, size_t ldo, float *scratch);
+    /// The same of all rows at once: the more there are, the more of the work is products within the chunk. Without `o`
+    /// the state alone is made. `scratch`: ck_delta_scratch numbers.
+    void (*_Nonnull delta_chunk_forward)(const ck_delta *x, size_t rows, float *S, float *_Nullable o, size_t ldo,
+                                         float *scratch);
+    /// From S before the rows, d o and dS of the state behind them to the gradients of all that they are made of; dS
+    /// becomes that of the state before them.
+    void (*_Nonnull delta_chunk_backward)(const ck_delta *x, size_t rows, const float *S, const float *dout, size_t ldo,
+                                          float *dS, const ck_delta_gradient *d, float *scratch);
 
     // MARK: Optimisers (kernels/optimizers.h); the same bits in every engine
 
@@ -251,6 +254,9 @@ static inline size_t ck_gemm_packed(const ck_engine *_Nonnull e, ck_gemm_precisi
 
 /// Numbers of scratch memory of `weights_product`, in any engine.
 size_t ck_weights_scratch(size_t k);
+
+/// Numbers of `scratch` of chunks of at most so many rows, in any engine.
+size_t ck_delta_scratch(size_t rows, size_t keys, size_t values);
 
 /// Numbers of `scores` for so many keys.
 size_t ck_cached_attention_scratch(size_t keys, size_t part_count);

@@ -56,11 +56,11 @@ typedef struct {
     size_t keys, values;
 } ck_delta;
 
-/// Gradients of the same: those of q, k and v are added to.
+/// Gradients of the same and of log decay: those of q, k and v are added to.
 typedef struct {
     float *q, *k, *v;
     size_t ld;
-    float *decay, *beta;
+    float *log_decay, *beta;
     size_t ldc;
 } ck_delta_gradient;
 

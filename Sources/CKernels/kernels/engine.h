@@ -10,6 +10,7 @@
 #include "norms.h"
 #include "rows.h"
 #include "softmax.h"
+#include "chunk.h"
 #include "delta.h"
 #include "optimizers.h"
 
@@ -78,7 +79,8 @@ const ck_engine CK_TABLE = {
     .logits_backward = logits_backward,
     .soft_cap = soft_cap,
     .delta_forward = delta_forward,
-    .delta_backward = delta_backward,
+    .delta_chunk_forward = delta_chunk_forward,
+    .delta_chunk_backward = delta_chunk_backward,
     .adamw = adamw,
     .sgd = sgd,
     .lion = lion,

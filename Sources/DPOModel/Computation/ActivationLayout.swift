@@ -1,3 +1,4 @@
+import CKernels
 import DPOBase
 
 /// Where everything that a run computes stands in two blocks of memory, and what each part of it takes: what it keeps for its
@@ -299,24 +300,24 @@ struct RecurrenceWidths {
   let coefficients: Int
   /// Of all the convolution's weights.
   let weights: Int
-  /// Of one state and of a head's rows.
-  private let state, head: Int
+  /// Of one state and of what a chunk is made in.
+  private let state, chunk: Int
 
   init(_ recurrence: Recurrence, hidden: Int) {
     switch recurrence {
     case .convolution(let kernel):
       (inputs, outputs, mixed, convolved, rows, coefficients) = (3 * hidden, 0, hidden, 0, hidden, 0)
-      (weights, state, head) = (kernel * hidden, 0, 0)
+      (weights, state, chunk) = (kernel * hidden, 0, 0)
     case .deltaNet(let net):
       (inputs, outputs, mixed) = (net.inputWidth, net.valueWidth, net.valueWidth)
       (convolved, rows, coefficients) = (net.convolved, net.convolved, 2 * net.valueHeads)
-      (weights, state, head) = (net.kernel * net.convolved, net.keySize * net.valueSize, net.valueSize)
+      (weights, state) = (net.kernel * net.convolved, net.keySize * net.valueSize)
+      chunk = ck_delta_scratch(PreparedForest.queryBlock, net.keySize, net.valueSize)
     }
   }
 
-  /// Of a thread: states before all blocks of a tree, and for the way back their gradients and the states before a block's rows.
+  /// Of a thread: states behind all blocks of a tree, and for the way back their gradients and the state before a block.
   func scratch(blocks: Int, trains: Bool) -> Int {
-    let states = trains ? 2 * blocks + PreparedForest.queryBlock + 1 : blocks
-    return (states * state + 4 * head + 15) / 16 * 16
+    ((trains ? 2 * blocks + 1 : blocks) * state + chunk + 15) / 16 * 16
   }
 }

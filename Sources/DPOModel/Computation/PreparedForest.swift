@@ -37,6 +37,8 @@ struct PreparedForest {
   /// The block with the positions before those of a block, −1 at the start; and a block's place among those of its tree.
   let blockBefore: [Int]
   let placeInTree: [Int]
+  /// Whether a block is the one before another.
+  let isContinued: [Bool]
   /// The row of the position before each row, −1 at the start.
   let previous: [Int32]
   let longest: Int
@@ -132,6 +134,9 @@ struct PreparedForest {
     mostTreeBlocks = trees.reduce(0) { max($0, $1.count) }
     self.blockBefore = blockBefore
     self.placeInTree = placeInTree
+    var isContinued = [Bool](repeating: false, count: blocks.count)
+    for block in blockBefore where block >= 0 { isContinued[block] = true }
+    self.isContinued = isContinued
     self.previous = previous
     self.treeBlocks = treeBlocks
     var place = [Int32](repeating: -1, count: forest.tokens.count)

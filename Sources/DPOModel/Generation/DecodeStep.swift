@@ -430,7 +430,7 @@ extension DecodeStep: BlockExecutor {
         for value in net.values(ofKeyHead: key) {
           var rule = delta.rule(x + index * net.convolved, factors + index * 2 * heads, key: key, value: value)
           kernels.pointee.delta_forward(
-            &rule, 1, recurrent.state(layer, batch[index].slot, head: value), nil,
+            &rule, 1, recurrent.state(layer, batch[index].slot, head: value),
             o + index * net.valueWidth + value * net.valueSize, net.valueWidth,
             scratch.pointer + member * scratchCount)
         }

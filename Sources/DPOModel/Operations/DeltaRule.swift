@@ -70,29 +70,28 @@ struct DeltaRows {
     }
   }
 
-  /// From d of them to d of the inputs that they are made of.
+  /// From d log decay and d β to d of the inputs that they are made of.
   func coefficientsBackward(
     _ input: UnsafePointer<Float>, _ coefficients: UnsafePointer<Float>, _ d: UnsafePointer<Float>, into dinput: Pointer
   ) {
     for head in 0..<net.valueHeads {
-      let (decay, beta) = (coefficients[head], coefficients[net.valueHeads + head])
+      let beta = coefficients[net.valueHeads + head]
       let slope = DeltaRows.sigmoid(input[alphaColumn + head] + timeBias.values[head])
-      dinput[alphaColumn + head] = -d[head] * decay * exp(speed.values[head]) * slope
+      dinput[alphaColumn + head] = -d[head] * exp(speed.values[head]) * slope
       dinput[betaColumn + head] = d[net.valueHeads + head] * beta * (1 - beta)
     }
   }
 
   /// d A and d b, from the coefficients' gradients of all rows in their order.
   func weightGradients(
-    rows: Int, _ input: (Int) -> UnsafePointer<Float>, _ coefficients: (Int) -> UnsafePointer<Float>,
-    _ d: (Int) -> UnsafePointer<Float>
+    rows: Int, _ input: (Int) -> UnsafePointer<Float>, _ d: (Int) -> UnsafePointer<Float>
   ) {
     guard let dspeed = speed.gradient, let dbias = timeBias.gradient else { return }
     for row in 0..<rows {
-      let (x, c, g) = (input(row), coefficients(row), d(row))
+      let (x, g) = (input(row), d(row))
       for head in 0..<net.valueHeads {
         let time = x[alphaColumn + head] + timeBias.values[head]
-        let each = -g[head] * c[head] * exp(speed.values[head])
+        let each = -g[head] * exp(speed.values[head])
         dbias[head] += each * DeltaRows.sigmoid(time)
         dspeed[head] += each * DeltaRows.softplus(time)
       }
@@ -119,7 +118,8 @@ struct DeltaRows {
   }
 }
 
-/// The rule over the rows of a forest: the state behind a prompt goes on into each of its completions.
+/// The rule over the rows of a forest, a block of them as one chunk: the state behind a prompt goes on into each of its
+/// completions.
 extension ModelRun {
   private func rows(_ net: DeltaNet, _ place: BranchPlace) -> (rows: DeltaRows, convolution: CausalConvolution)? {
     let branch = decoder.branch(place)
@@ -159,7 +159,7 @@ extension ModelRun {
     )
     let (o, mixed) = (at(layout.recurrentOutputs, place.layer), at(layout.recurrentMixed))
     let size = net.keySize * net.valueSize
-    team.measured("delta rule", operations: 8 * Double(count * net.valueHeads * size)) {
+    team.measured("delta rule", operations: operations(net, states: 6, keys: 2, values: 2)) {
       team.run(forest.trees.count * net.keyHeads) { task, member in
         let (tree, key) = (forest.trees[task / net.keyHeads], task % net.keyHeads)
         let states = at(layout.recurrentScratch) + member * layout.recurrentScratchCount
@@ -173,8 +173,8 @@ extension ModelRun {
               x + forest.blocks[block].row * net.convolved,
               coefficients + forest.blocks[block].row * 2 * net.valueHeads,
               key: key, value: value)
-            kernels.pointee.delta_forward(
-              &rule, forest.blocks[block].count, state, nil,
+            kernels.pointee.delta_chunk_forward(
+              &rule, forest.blocks[block].count, state,
               o + forest.blocks[block].row * net.valueWidth + value * net.valueSize, net.valueWidth, scratch)
           }
           // Of a prompt whose completions are to be generated.
@@ -191,6 +191,14 @@ extension ModelRun {
           o + row * net.valueWidth, inputs + row * net.inputWidth, into: mixed + row * net.valueWidth,
           normed: normed + row * net.valueWidth, statistics: statistics + row * net.valueHeads)
       }
+    }
+  }
+
+  /// Of products of rows with states, and of those within blocks over keys and over values.
+  private func operations(_ net: DeltaNet, states: Int, keys: Int, values: Int) -> Double {
+    forest.blocks.reduce(0) {
+      $0 + Double($1.count * net.valueHeads)
+        * Double(states * net.keySize * net.valueSize + $1.count * (keys * net.keySize + values * net.valueSize))
     }
   }
 
@@ -238,15 +246,13 @@ extension ModelRun {
         net.valueSize)
     }
     let size = net.keySize * net.valueSize
-    team.measured("delta rule backward", operations: 24 * Double(count * heads * size)) {
+    team.measured("delta rule backward", operations: operations(net, states: 18, keys: 7, values: 6)) {
       team.run(forest.trees.count * net.keyHeads) { task, member in
         let (tree, key) = (forest.trees[task / net.keyHeads], task % net.keyHeads)
         let states = at(layout.recurrentScratch) + member * layout.recurrentScratchCount
         let dstates = states + forest.mostTreeBlocks * size
-        let within = dstates + forest.mostTreeBlocks * size
-        let (state, scratch) = (
-          within + PreparedForest.queryBlock * size, within + (PreparedForest.queryBlock + 1) * size
-        )
+        let state = dstates + forest.mostTreeBlocks * size
+        let scratch = state + size
         for value in net.values(ofKeyHead: key) {
           func rule(_ block: Int) -> ck_delta {
             delta.rule(
@@ -254,28 +260,28 @@ extension ModelRun {
               key: key,
               value: value)
           }
-          // The states before all blocks; then from the last block to the first the states before its rows.
+          // The states behind all blocks that others continue; then from the last block to the first.
           for (index, entry) in tree.enumerated() {
             let block = forest.treeBlocks[entry]
+            (dstates + index * size).update(repeating: 0, count: size)
+            guard forest.isContinued[block] else { continue }
             begin(states + index * size, block, states, tree, size)
             var own = rule(block)
-            kernels.pointee.delta_forward(
-              &own, forest.blocks[block].count, states + index * size, nil, scratch, 0, scratch + net.valueSize)
-            (dstates + index * size).update(repeating: 0, count: size)
+            kernels.pointee.delta_chunk_forward(
+              &own, forest.blocks[block].count, states + index * size, nil, 0, scratch)
           }
           for (index, entry) in tree.enumerated().reversed() {
             let block = forest.treeBlocks[entry]
             let (row, count) = (forest.blocks[block].row, forest.blocks[block].count)
             begin(state, block, states, tree, size)
             var own = rule(block)
-            kernels.pointee.delta_forward(&own, count, state, within, scratch, 0, scratch + net.valueSize)
             let (g, gc) = (dx + row * net.convolved, dcoefficients + row * 2 * heads)
             var gradient = ck_delta_gradient(
               q: g + key * net.keySize, k: g + net.keyWidth + key * net.keySize,
-              v: g + 2 * net.keyWidth + value * net.valueSize, ld: net.convolved, decay: gc + value,
+              v: g + 2 * net.keyWidth + value * net.valueSize, ld: net.convolved, log_decay: gc + value,
               beta: gc + heads + value, ldc: 2 * heads)
-            kernels.pointee.delta_backward(
-              &own, count, within, normed + row * width + value * net.valueSize, width, dstates + index * size,
+            kernels.pointee.delta_chunk_backward(
+              &own, count, state, normed + row * width + value * net.valueSize, width, dstates + index * size,
               &gradient,
               scratch)
             let before = forest.blockBefore[block]
@@ -298,7 +304,7 @@ extension ModelRun {
     }
     if trainsModel {
       delta.weightGradients(
-        rows: count, { UnsafePointer(inputs + $0 * net.inputWidth) }, { UnsafePointer(coefficients + $0 * 2 * heads) },
+        rows: count, { UnsafePointer(inputs + $0 * net.inputWidth) },
         { UnsafePointer(dcoefficients + $0 * 2 * heads) })
     }
     let dw = trainsModel ? branch.vectors[.deltaConvolution]?.gradient : nil
