@@ -388,6 +388,10 @@ import Testing
     #expect(relativeError(columns(keys..<2 * keys), expected.k) < 3e-6)
     #expect(relativeError(columns(2 * keys..<ld), expected.v) < 3e-6)
     #expect(relativeError(Array(dlog.buffer), zip(expected.decay, x.decay).map { $0 * $1 }) < 3e-6)
+    // Of rows that forget nearly all there is little left to be summed.
+    for t in before.indices where x.decay[t] < 1e-5 {
+      #expect(relativeError([dlog.pointer[t]], [expected.decay[t] * x.decay[t]]) < 1e-3)
+    }
     #expect(relativeError(Array(dbeta.buffer), expected.beta) < 3e-6)
     #expect(relativeError(Array(dfirst.buffer), expected.state) < 3e-6)
   }

@@ -10,7 +10,7 @@ typedef struct {
     float *delta, *d;                     // Δ; dΔ, then dR, then dX
     float *scaled;                        // rows, each times a number
     float *dq, *dk, *dk_behind;           // dQ, dK⁺, dK⁻
-    float *gamma;
+    float *gamma, *sums;                  // γ; d log decay
 } chunk;
 
 static inline size_t chunk_padded(size_t count) { return (count + 15) / 16 * 16; }
@@ -31,7 +31,7 @@ static inline chunk chunk_in(float *scratch, size_t rows, size_t keys, size_t va
     c.E = c.right2 + side, c.A = c.E + square, c.P = c.A + square, c.dA = c.P + square, c.dP = c.dA + square;
     c.delta = c.dP + square, c.d = c.delta + of_values, c.scaled = c.d + of_values;
     c.dq = c.scaled + chunk_padded(rows * widest), c.dk = c.dq + of_keys, c.dk_behind = c.dk + of_keys;
-    c.gamma = c.dk_behind + of_keys;
+    c.gamma = c.dk_behind + of_keys, c.sums = c.gamma + chunk_padded(rows);
     return c;
 }
 
@@ -39,6 +39,6 @@ static inline chunk chunk_in(float *scratch, size_t rows, size_t keys, size_t va
 static inline size_t chunk_count(size_t rows, size_t keys, size_t values) {
     size_t widest = chunk_widest(rows, keys, values);
     return 4 * chunk_side(widest) + 5 * chunk_padded(rows * rows) + 2 * chunk_padded(rows * values) +
-           chunk_padded(rows * widest) + 3 * chunk_padded(rows * keys) + chunk_padded(rows);
+           chunk_padded(rows * widest) + 3 * chunk_padded(rows * keys) + 2 * chunk_padded(rows);
 }
 #endif

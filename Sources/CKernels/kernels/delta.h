@@ -44,8 +44,12 @@ static void delta_forward(const ck_delta *x, size_t rows, float *restrict S, flo
 //     dQ = γ dO Sᵀ + P̄ K
 //     dK = (dX Sᵀ + Ā K) + (e Δ dSᵀ + Āᵀ K + P̄ᵀ Q) = dK⁺ + dK⁻
 //     dS ← γ_last dS + (γ Q)ᵀ dO + Kᵀ dX
-// A decay's logarithm is in every E, γ and e that it is a factor of. With c_t = q_t·dQ_t + k_t·(dK⁺_t − dK⁻_t), to
-// which the last row adds γ_last Σ S dS and Σ_s e_s k_s·(dS δ_s), d log decay_t = Σ_{s ≥ t} c_s.
+// A decay's logarithm is in every E, γ and e that it is a factor of: d log decay_t is the sum of
+//     (dO_i·δ_j) P[i, j] − (dR_i·δ_j) A[i, j]    over i ≥ t > j
+//     q_i·γ S dO_i + k_i·S dX_i                  over i ≥ t
+//     e_j k_j·dS δ_j                             over j < t
+// and γ_last Σ S dS. The sums are made as they stand here: differences of sums over whole rows would lose most of their
+// bits where decays forget much.
 
 // Sides of C = A Bᵀ, as the table's `pack` makes them.
 static const float *left_side(const float *x, size_t ld, int transposed, size_t rows, size_t k, float *packed) {
@@ -192,8 +196,11 @@ static void delta_chunk_backward(const ck_delta *x, size_t n, const float *S, co
     left_side(c.scaled, values, 0, n, values, c.left);
     right_side(dS, values, 0, keys, values, c.right);
     product(c.left, c.right, n, keys, values, c.dk_behind, keys, 0);
-    float last = c.gamma[n - 1] * dot(S, dS, keys * values);
-    for (size_t t = 0; t < n; t++) last += dot(x->k + t * x->ld, c.dk_behind + t * keys, keys);
+    float kept = c.gamma[n - 1] * dot(S, dS, keys * values);
+    for (size_t t = 0; t < n; t++) {
+        c.sums[t] = kept;
+        kept += dot(x->k + t * x->ld, c.dk_behind + t * keys, keys);
+    }
 
     // dR, from the last row to the first
     for (size_t t = n; t-- > 0;)
@@ -210,6 +217,8 @@ static void delta_chunk_backward(const ck_delta *x, size_t n, const float *S, co
         float beta = x->beta[t * x->ldc], gamma = c.gamma[t];
         float *restrict a = c.dA + t * n, *restrict p = c.dP + t * n, *restrict dr = c.d + t * values;
         float *restrict dv = d->v + t * d->ld;
+        float reached = 0;
+        for (size_t s = 0; s < t; s++) c.sums[s + 1] += reached += p[s] * c.P[t * n + s] - a[s] * c.A[t * n + s];
         for (size_t s = 0; s < t; s++) a[s] *= -beta * E[s];
         for (size_t s = t; s < n; s++) a[s] = 0;
         for (size_t s = 0; s <= t; s++) p[s] *= E[s];
@@ -230,6 +239,11 @@ static void delta_chunk_backward(const ck_delta *x, size_t n, const float *S, co
     right_side(S, values, 0, keys, values, c.right);
     product(c.left, c.right, n, keys, values, c.dk, keys, 0);
     product(c.left2, c.right, n, keys, values, c.dq, keys, 0);
+    float behind = 0;
+    for (size_t t = n; t-- > 0;) {
+        behind += dot(x->q + t * x->ld, c.dq + t * keys, keys) + dot(x->k + t * x->ld, c.dk + t * keys, keys);
+        c.sums[t] += behind;
+    }
     right_side(x->k, x->ld, 1, keys, n, c.right);
     lower_times(left_side(c.dP, n, 0, n, n, c.left), c.right, n, keys, c.dq, keys, 1);
     lower_times(left_side(c.dA, n, 0, n, n, c.left), c.right, n, keys, c.dk, keys, 1);
@@ -244,15 +258,13 @@ static void delta_chunk_backward(const ck_delta *x, size_t n, const float *S, co
     right_side(c.d, values, 1, values, n, c.right);
     product(left_side(x->k, x->ld, 1, keys, n, c.left), c.right, keys, values, n, dS, values, 1);
 
-    for (size_t t = n; t-- > 0;) {
-        const float *q = x->q + t * x->ld, *k = x->k + t * x->ld, *dq = c.dq + t * keys, *dk = c.dk + t * keys,
-                    *behind = c.dk_behind + t * keys;
+    for (size_t t = 0; t < n; t++) {
+        const float *dq = c.dq + t * keys, *dk = c.dk + t * keys, *dk_behind = c.dk_behind + t * keys;
         float *restrict q_sum = d->q + t * d->ld, *restrict k_sum = d->k + t * d->ld;
-        last += dot(q, dq, keys) + (dot(k, dk, keys) - dot(k, behind, keys));
-        d->log_decay[t * d->ldc] = last;
+        d->log_decay[t * d->ldc] = c.sums[t];
         for (size_t i = 0; i < keys; i++) {
             q_sum[i] += dq[i];
-            k_sum[i] += dk[i] + behind[i];
+            k_sum[i] += dk[i] + dk_behind[i];
         }
     }
 }
