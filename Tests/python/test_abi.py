@@ -7,8 +7,9 @@ import unittest
 
 from support import ROOT, Case, run
 
-OPTION = "    double cliprange_value; /* 0.2 */\n"
-LAST = "    double vf_coef;         /* 0.1 */\n"
+COMMENT = "Default 0.2. */\n"  # of the field in dpo_ppo_options alone
+OPTION = f"{COMMENT}    double cliprange_value;\n"
+END = "} dpo_ppo_options;\n"
 FUNCTION = "int32_t dpo_abi_version(void);\n"
 
 
@@ -59,9 +60,9 @@ class Interface(Case):
     def test_every_kind_of_change_is_noticed(self) -> None:
         header = (self.directory / "include/dpo.h").read_text(encoding="utf-8")
         for before, after in (
-            (OPTION, ""),  # a field less
+            (OPTION, COMMENT),  # a field less
             (OPTION, OPTION.replace("double", "float")),
-            (LAST, f"{LAST}    double more;\n"),
+            (END, f"    double more;\n{END}"),
             ("DPO_ERROR_IO = -2,", "DPO_ERROR_IO = -20,"),
             ("DPO_ERROR_IO = -2,", "DPO_ERROR_IO = -2, DPO_ERROR_MORE = -20,"),
             ("DPO_LOSS_HINGE = 1,", "DPO_LOSS_HINGE = 17,"),
@@ -84,7 +85,7 @@ class Interface(Case):
     def test_after_a_release_an_addition_takes_a_minor_version(self) -> None:
         self.release()
         self.add_function()
-        self.declare(LAST, f"{LAST}    double more;\n")
+        self.declare(END, f"    double more;\n{END}")
         self.abi(says="0.4.0 is released: raise the version")
         self.abi("--write", says="raise the version")
         self.version("0", "4", "1", abi="0")
@@ -99,7 +100,7 @@ class Interface(Case):
 
     def test_what_breaks_programs_takes_another_abi_version(self) -> None:
         self.release()
-        self.declare(OPTION, f"    double first;\n{OPTION}")
+        self.declare(OPTION, OPTION.replace(COMMENT, f"{COMMENT}    double first;\n"))
         self.version("0", "5", "0", abi="0")
         self.abi("--write", says="Programs made for 0.4.0 would break")
         self.version("0", "5", "0", abi="1")
