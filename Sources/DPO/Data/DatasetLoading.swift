@@ -18,7 +18,7 @@ extension TokenizedDataset {
     try options.validate()
     var options = options
     let readsClock =
-      try tokenizer != nil && source.needsTokenizer && options.purpose != .pretraining
+      tokenizer != nil && source.needsTokenizer && options.purpose != .pretraining
       && (try? tokenizer?.chatTemplate)??.readsClock == true
     let cache = try tokenizer.flatMap { try DatasetCache(source, $0, options) }
     if let tokenizer, let cache {
