@@ -222,18 +222,7 @@ impl Trainer {
         evaluation: Option<&Dataset>,
         options: &TrainOptions,
     ) -> Result<Trainer> {
-        let native = OptionsHandle::new(options)?;
-        let handle = Handle::new(sys::dpo_trainer_release, |out| unsafe {
-            sys::dpo_trainer_create(
-                model.0.get(),
-                reference.map_or(ptr::null_mut(), |model| model.0.get()),
-                dataset.0.get(),
-                evaluation.map_or(ptr::null_mut(), |dataset| dataset.0.get()),
-                native.get(),
-                out,
-            )
-        })?;
-        Ok(Trainer { handle: Arc::new(handle), reward: None, reduce: None })
+        Self::create(None, model, reference, dataset, evaluation, options)
     }
 
     /// The trainer of one of several ranks: all of them make it, and call its methods in the same order. An error of one is given
@@ -246,17 +235,34 @@ impl Trainer {
         evaluation: Option<&Dataset>,
         options: &TrainOptions,
     ) -> Result<Trainer> {
+        Self::create(Some(ranks), model, reference, dataset, evaluation, options)
+    }
+
+    fn create(
+        ranks: Option<&Communicator>,
+        model: &Model,
+        reference: Option<&Model>,
+        dataset: &Dataset,
+        evaluation: Option<&Dataset>,
+        options: &TrainOptions,
+    ) -> Result<Trainer> {
         let native = OptionsHandle::new(options)?;
+        let reference = reference.map_or(ptr::null_mut(), |model| model.0.get());
+        let evaluation = evaluation.map_or(ptr::null_mut(), |dataset| dataset.0.get());
+        let (model, dataset) = (model.0.get(), dataset.0.get());
         let handle = Handle::new(sys::dpo_trainer_release, |out| unsafe {
-            sys::dpo_trainer_create_distributed(
-                ranks.0.get(),
-                model.0.get(),
-                reference.map_or(ptr::null_mut(), |model| model.0.get()),
-                dataset.0.get(),
-                evaluation.map_or(ptr::null_mut(), |dataset| dataset.0.get()),
-                native.get(),
-                out,
-            )
+            match ranks {
+                None => sys::dpo_trainer_create(model, reference, dataset, evaluation, native.get(), out),
+                Some(ranks) => sys::dpo_trainer_create_distributed(
+                    ranks.0.get(),
+                    model,
+                    reference,
+                    dataset,
+                    evaluation,
+                    native.get(),
+                    out,
+                ),
+            }
         })?;
         Ok(Trainer { handle: Arc::new(handle), reward: None, reduce: None })
     }
