@@ -283,7 +283,8 @@ import Testing
       let path = "\(directory.path)/\(place)"
       try ModelFile.export(input: gguf, to: format, output: path)
       let again = try runner(ModelFile.open(path), trainable: false).score(forest).logProbs
-      #expect(difference(again, scores).error < 2e-5, "\(format)")
+      // One format holds the logarithm, or one less, of what the other holds.
+      #expect(difference(again, scores).error < 3e-5, "\(format)")
     }
     guard GoldenFamily.huggingFace.contains(name) else { return }
     let source = "\(directory.path)/source"

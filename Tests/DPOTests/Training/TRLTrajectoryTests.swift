@@ -46,10 +46,11 @@ import Testing
       let entry = try #require(trainer.parameters[tensor], "\(name) \(tensor)")
       let values = UnsafeBufferPointer(start: trainer.parameters.values.pointer + entry.offset, count: entry.count)
       let norm = values.reduce(0.0) { $0 + Double($1) * Double($1) }.squareRoot()
-      // A key's bias moves all scores of a row alike: its gradient is zero but for rounding, which AdamW makes whole steps of.
+      // A key's bias moves all scores of a row alike: its gradient is zero but for rounding, which AdamW and Adafactor make whole
+      // steps of.
       let isKeyBias = tensor.hasSuffix("c_attn.bias") || tensor.hasSuffix("k_proj.bias")
       #expect(
-        abs(norm - (expected["norm"]?.double ?? -1)) <= (isKeyBias ? 2e-3 : 2e-4) * norm + 1e-6, "\(name) \(tensor)")
+        abs(norm - (expected["norm"]?.double ?? -1)) <= (isKeyBias ? 1e-2 : 2e-4) * norm + 1e-6, "\(name) \(tensor)")
     }
   }
 
