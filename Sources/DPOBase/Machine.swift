@@ -47,6 +47,11 @@ package struct Machine {
     munmap(base, needed)
   }
 
+  /// The same before memory is taken whose size other things decide: what is small is not asked about.
+  package static func requireRoom(ifLarge bytes: Int) throws {
+    if bytes >= 4 << 20 { try requireRoom(for: bytes) }
+  }
+
   /// The local clock's date and time: seconds since 1970-01-01 00:00 by that clock.
   package static var localTime: Int {
     var seconds = time(nil)

@@ -10,7 +10,7 @@ package final class OwnedBytes: @unchecked Sendable {
       bytes = UnsafeMutableRawBufferPointer(start: nil, count: 0)
       return
     }
-    if count >= 4 << 20 { try Machine.requireRoom(for: count) }
+    try Machine.requireRoom(ifLarge: count)
     var pointer: UnsafeMutableRawPointer?
     guard posix_memalign(&pointer, 64, count) == 0, let pointer else {
       throw DPOError(.memory, "cannot allocate \(count) bytes for a tensor")

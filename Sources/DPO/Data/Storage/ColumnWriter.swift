@@ -57,8 +57,6 @@ private final class ColumnMemory: @unchecked Sendable {
   private var base: UnsafeMutableRawPointer?
   private var capacity = 0
   var used = 0
-  /// Bytes from which on room for other things has to be left.
-  private static let large = 4 << 20
 
   deinit { free(base) }
 
@@ -68,7 +66,7 @@ private final class ColumnMemory: @unchecked Sendable {
     guard let start = bytes.baseAddress, !bytes.isEmpty else { return }
     if bytes.count > capacity - used {
       let size = max(256, used + bytes.count, capacity + capacity / 2)
-      if size > ColumnMemory.large { try Machine.requireRoom(for: size) }
+      try Machine.requireRoom(ifLarge: size)
       guard let larger = realloc(base, size) else {
         throw DPOError(.memory, "the rows need more than the \(size >> 20) MiB that there is memory for")
       }
