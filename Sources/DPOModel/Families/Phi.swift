@@ -18,7 +18,9 @@ extension Family {
     ggufNames: [.fusedGateUp: "ffn_up"], defaultLoRATargets: ["qkv_proj"],
     readHuggingFace: { reader in
       var configuration = try reader.rotary(
-        phi3, RotaryDefaults(epsilon: 1e-5, contextLength: 4096, bosToken: 1, eosToken: 32_000))
+        phi3,
+        RotaryDefaults(
+          epsilon: 1e-5, contextLength: 4096, ropeTypes: ["yarn": "longrope"], bosToken: 1, eosToken: 32_000))
       (configuration.fusedQKV, configuration.fusedGateUp) = (true, true)
       configuration.slidingWindow = try reader.window(absent: nil)
       return configuration

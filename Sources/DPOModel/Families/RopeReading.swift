@@ -15,7 +15,7 @@ extension HuggingFaceReader {
       key += ".\(layerType)"
       guard settings.object != nil else { throw wrong(key, settings, expected: "an object") }
     }
-    let reader = RopeSettings(reader: self, key: key, settings: settings)
+    let reader = RopeSettings(reader: self, key: key, settings: settings, meanings: defaults.ropeTypes)
     let outer = try positive(defaults.baseKey, in: json, default: defaults.base)
     let base = try reader.base(default: outer)
     let turnedKey = settings["partial_rotary_factor"] == nil ? defaults.turnedKey : "\(key).partial_rotary_factor"
@@ -39,6 +39,8 @@ private struct RopeSettings {
   let reader: HuggingFaceReader
   let key: String
   let settings: JSON
+  /// See `RotaryDefaults.ropeTypes`.
+  let meanings: [String: String]
 
   private func wrong(_ name: String, expected: String) -> DPOError {
     reader.wrong("\(key).\(name)", settings[name], expected: expected)
@@ -75,7 +77,10 @@ private struct RopeSettings {
     return number
   }
 
-  private var kind: JSON { settings["rope_type"] ?? settings["type"] ?? "default" }
+  private var kind: JSON {
+    let written = settings["rope_type"] ?? settings["type"] ?? "default"
+    return written.string.flatMap { meanings[$0] }.map(JSON.string) ?? written
+  }
 
   /// The share is that of the pairs that are turned, which lie as far apart as if all were.
   var isProportional: Bool { kind == "proportional" }
@@ -93,8 +98,8 @@ private struct RopeSettings {
       // Within the context the frequencies are plain ones; a fixed alpha is another base.
       if let alpha = try optional("alpha"), rope.size > 2 { rope.base *= Rope.alphaFactor(alpha, size: rope.size) }
     case "llama3": rope.scaling = try llama3(contextLength)
-    case "yarn" where reader.json["model_type"] != "phi3": rope.scaling = .yarn(try yarn(contextLength))
-    case "longrope", "su", "yarn": rope.scaling = .longrope(try longrope(contextLength, count: rope.size / 2))
+    case "yarn": rope.scaling = .yarn(try yarn(contextLength))
+    case "longrope", "su": rope.scaling = .longrope(try longrope(contextLength, count: rope.size / 2))
     default:
       throw DPOError(
         kind.string == nil ? .format : .unsupported,

@@ -15,6 +15,8 @@ struct RotaryDefaults {
   var contextLength: Int?
   var baseKey = "rope_theta"
   var base = 10_000.0
+  /// `rope_type` of the family's older files, and what they mean by it.
+  var ropeTypes: [String: String] = [:]
   /// Share of a head's numbers that are turned.
   var turnedKey = "partial_rotary_factor"
   var turned = 1.0
