@@ -286,73 +286,17 @@ public final class Trainer: @unchecked Sendable {
     _ = try prepareStep()
     let start = clock.now
     let planned = try source.batches(step)
-    let (data, batches) = (planned.data, planned.microBatches)
-    guard !batches.isEmpty else { return passOver(planned, start) }
+    guard !planned.microBatches.isEmpty else { return passOver(planned, start) }
     do {
-      let targets = batches.joined().reduce(0) { $0 + method.size(data, $1).targets }
-      var loss = 0.0
-      var means = MetricMeans()
-      var state = methodState
-      var failed: (any Error)?
-      var updated: Double?
-      if backwardUpdate != nil, reduceGradients != nil {
-        throw DPOError.unsupported("optimizer_in_backward keeps no gradients that another process could be sent")
+      let sums = try accumulate(planned)
+      let rows = planned.microBatches.flatMap { $0 }
+      let norm = try update(rows: rows, of: planned.data, updated: sums.updated) {
+        if let failed = sums.failed { throw failed }
       }
-      try gradientSum.begin(microBatches: batches.count)
-      for round in 0..<gradientSum.rounds {
-        let first = round * ranks.count
-        let indices = first..<min(batches.count, first + ranks.count)
-        var own: MicroBatch?
-        var found: MethodLoss?
-        func score(_ index: Int) throws -> MicroBatch {
-          if let failed { throw failed }
-          return try scored(planned, microBatch: index, stepTargets: targets, state: state)
-        }
-        let seen = try method.state.map { handedOn in
-          try ranks.round(indices) { index in
-            let batch = try score(index)
-            own = batch
-            return handedOn.observation(batch)
-          }
-        }
-        let losses = try ranks.round(indices) { index in
-          var batch = try own ?? score(index)
-          if let handedOn = method.state, let seen {
-            batch.state = seen.prefix(index - first).reduce(state, handedOn.adding)
-          }
-          let result = try method.loss(batch)
-          try checkFinite(result, rows: batch.rows, of: data)
-          found = result
-          return result
-        }
-        for result in losses {
-          state = result.state ?? state
-          loss += result.loss
-          means.add(result.metrics)
-        }
-        do {
-          try gradientSum.add(
-            round: round,
-            found.map { found in
-              { [runner, backwardUpdate, schedule, step] layerDone in
-                func pass(_ layerDone: (Int) -> Void) throws {
-                  try runner.backward(
-                    logProbGradients: found.tokenGradients, valueGradients: found.valueGradients,
-                    routerLossGradient: found.routerLossGradient, layerDone: layerDone)
-                }
-                guard let backwardUpdate else { return try pass(layerDone) }
-                updated = try backwardUpdate.step(learningRate: schedule.rate(step: step), pass)
-              }
-            })
-        } catch {
-          failed = error
-        }
-      }
-      let norm = try update(rows: batches.flatMap { $0 }, of: data, updated: updated) { if let failed { throw failed } }
-      methodState = state
-      for row in batches.joined() { tokensSeen += data.attendedTokens(row) }
-      var metrics: Metrics = [.loss: loss, .gradNorm: norm, .learningRate: schedule.rate(step: step - 1)]
-      metrics += means.means + (planned.rollout?.metrics ?? [:])
+      methodState = sums.state
+      for row in rows { tokensSeen += planned.data.attendedTokens(row) }
+      var metrics: Metrics = [.loss: sums.loss, .gradNorm: norm, .learningRate: schedule.rate(step: step - 1)]
+      metrics += sums.means.means + (planned.rollout?.metrics ?? [:])
       metrics[.numTokens] = Double(tokensSeen)
       return StepRecord(
         step: step, totalSteps: source.totalSteps, epoch: planned.epochAfter, metrics: metrics,
@@ -361,6 +305,91 @@ public final class Trainer: @unchecked Sendable {
       optimizer.clearGradients()
       throw error
     }
+  }
+
+  /// What the micro-batches of a step add up to, beside their gradients.
+  private struct StepSums {
+    var loss = 0.0
+    var means = MetricMeans()
+    /// The method's state behind the last micro-batch.
+    var state: [Double]
+    /// The gradient's norm, if parameters were updated during the backward pass.
+    var updated: Double?
+    /// What stopped this rank. It takes part in the step's exchanges all the same, so that no other rank waits for it.
+    var failed: (any Error)?
+  }
+
+  /// Forward pass, loss and backward pass of every micro-batch of a step.
+  private func accumulate(_ planned: StepBatches) throws -> StepSums {
+    guard backwardUpdate == nil || reduceGradients == nil else {
+      throw DPOError.unsupported("optimizer_in_backward keeps no gradients that another process could be sent")
+    }
+    let batches = planned.microBatches
+    let targets = batches.joined().reduce(0) { $0 + method.size(planned.data, $1).targets }
+    var sums = StepSums(state: methodState)
+    try gradientSum.begin(microBatches: batches.count)
+    for round in 0..<gradientSum.rounds {
+      let first = round * ranks.count
+      let indices = first..<min(batches.count, first + ranks.count)
+      let (losses, own) = try losses(of: indices, planned, stepTargets: targets, behind: sums)
+      for result in losses {
+        sums.state = result.state ?? sums.state
+        sums.loss += result.loss
+        sums.means.add(result.metrics)
+      }
+      do {
+        try gradientSum.add(
+          round: round, own.map { own in { layerDone in sums.updated = try self.backward(own, layerDone: layerDone) } })
+      } catch {
+        sums.failed = error
+      }
+    }
+    return sums
+  }
+
+  /// Losses of micro-batches, at most one a rank, in their order; `own` is this rank's with its gradients. The state of a
+  /// method goes from each to the next.
+  private func losses(
+    of indices: Range<Int>, _ planned: StepBatches, stepTargets: Int, behind sums: StepSums
+  ) throws -> (all: [MethodLoss], own: MethodLoss?) {
+    func score(_ index: Int) throws -> MicroBatch {
+      if let failed = sums.failed { throw failed }
+      return try scored(planned, microBatch: index, stepTargets: stepTargets, state: sums.state)
+    }
+    var batch: MicroBatch?
+    let seen = try method.state.map { handedOn in
+      try ranks.round(indices) { index in
+        let own = try score(index)
+        batch = own
+        return handedOn.observation(own)
+      }
+    }
+    var own: MethodLoss?
+    let all = try ranks.round(indices) { index in
+      var batch = try batch ?? score(index)
+      if let handedOn = method.state, let seen {
+        batch.state = seen.prefix(index - indices.lowerBound).reduce(sums.state, handedOn.adding)
+      }
+      let result = try method.loss(batch)
+      try checkFinite(result, rows: batch.rows, of: planned.data)
+      own = result
+      return result
+    }
+    return (all, own)
+  }
+
+  /// Sends a micro-batch's gradients back. The norm of the whole gradient where the parameters are updated on the way.
+  private func backward(_ loss: MethodLoss, layerDone: (Int) -> Void) throws -> Double? {
+    func pass(_ layerDone: (Int) -> Void) throws {
+      try runner.backward(
+        logProbGradients: loss.tokenGradients, valueGradients: loss.valueGradients,
+        routerLossGradient: loss.routerLossGradient, layerDone: layerDone)
+    }
+    guard let backwardUpdate else {
+      try pass(layerDone)
+      return nil
+    }
+    return try backwardUpdate.step(learningRate: schedule.rate(step: step), pass)
   }
 
   /// Log-probs of a micro-batch of the step, kept for the backward pass.
