@@ -14,6 +14,8 @@ A row of a table says:
     source        paper and equation, or another name elsewhere
     group         heading (training.toml)
     basic         shown first in the command's help (training.toml)
+    needs         another option without which this one is not read, and its values that read it: a list (empty for a switch), or
+                  what losses.toml says that they take (training.toml)
     resume        what may become of it when a run is resumed: fixed (the default), noted or free (training.toml)
     swift         path of the Swift property; enum: its type, whose raw values are the choices
     c             another C type than the usual one; c_unset: what stands for unset there (usually NaN, 0 or NULL)
@@ -150,6 +152,16 @@ class Option:
                 parts.append((rest[0], ["the others"]))
             return ", ".join(f"{plain(value)} for {joined(names)}" for value, names in parts)
         return self.row.get("unset", "")
+
+    def needs(self) -> "tuple[str, list[str], dict[str, list[str]]] | None":
+        """The option that this one needs, the values that read it (none for a switch), and those of methods that have others."""
+        for name, values in self.row.get("needs", {}).items():
+            if isinstance(values, list):
+                return name, values, {}
+            told = [row["name"] for row in LOSSES["loss"] if values in row.get("takes", [])]
+            own = {row["name"]: row["losses"][values] for row in METHODS["method"] if values in row.get("losses", {})}
+            return name, told, own
+        return None
 
     def range(self) -> str:
         low, high, above = (self.row.get(key) for key in ("min", "max", "above"))
@@ -292,7 +304,7 @@ class Option:
 
 KEYS = {
     "name", "basic", "type", "default", "unset", "by_method", "min", "max", "above", "choices", "help", "source", "group", "resume",
-    "swift", "enum", "c", "c_unset", "python", "flag", "surfaces", "like", "c_enum", "count", "beside", "path",
+    "swift", "enum", "c", "c_unset", "python", "flag", "surfaces", "like", "c_enum", "count", "beside", "path", "needs",
 }
 # Cases of Swift enums that are not their raw value in camel case.
 SWIFT_CASES = {row["name"]: row["case"] for row in LOSSES["divergence"]}
@@ -606,6 +618,10 @@ def swift_string(text: str, indent: str, suffix: str = "") -> "list[str]":
     return lines
 
 
+def swift_strings(items: "list[str]") -> str:
+    return "[" + ", ".join(f'"{item}"' for item in items) + "]"
+
+
 def swift_field(option: Option) -> "list[str]":
     kind = {
         "bool": "bool", "int": "int", "real": "real", "name": "choice" if "enum" in option.row else "name",
@@ -632,6 +648,15 @@ def swift_field(option: Option) -> "list[str]":
         about.append("methods: [" + ", ".join(f'"{name}"' for name in option.methods) + "]")
     if option.row.get("resume", "fixed") != "fixed":
         about.append(f"onResume: .{option.row['resume']}")
+    if option.needs():
+        name, values, own = option.needs()
+        need = [f'"{name}"']
+        if values:
+            need.append(swift_strings(values))
+        if own:
+            need.append("of: [" + ", ".join(f'"{method}": {swift_strings(known)}' for method, known in own.items()) + "]")
+        text = f"needs: OptionField.Need({', '.join(need)})"
+        about.append(text if len(text) <= WIDTH - 10 else "needs: OptionField.Need(\n          " + ",\n          ".join(need) + ")")
     if option.optional:
         about.append(f'unset: "{option.unset()}"')
     if option.range():

@@ -92,21 +92,44 @@ public struct OptionField: Sendable {
     case free
   }
 
+  /// Another option without which one is not read.
+  struct Need: Sendable {
+    let option: String
+    /// Its values that read the one; none of a switch.
+    let values: [String]
+    /// The same of methods that have others.
+    let ofMethods: [String: [String]]
+
+    init(_ option: String, _ values: [String] = [], of methods: [String: [String]] = [:]) {
+      (self.option, self.values, ofMethods) = (option, values, methods)
+    }
+
+    /// What some options lack, in words; nil: nothing.
+    func lacking(in options: TrainingOptions) -> String? {
+      let value = TrainingOptions.field(option)?.value(in: options) ?? .null
+      if values.isEmpty { return value == true ? nil : option }
+      let known = ofMethods[options.method.name] ?? values
+      let chosen = value.array ?? [value]
+      return chosen.contains { known.contains($0.string ?? "") } ? nil : "\(option) \(known.joined(separator: " or "))"
+    }
+  }
+
   /// What a row says of its option beside name, type and value.
   struct About: Sendable {
     let group: Group
     let methods: [String]
     let onResume: OnResume
+    let needs: Need?
     let unset: String
     let range: String
     let source: String
     let help: String
 
     init(
-      _ group: Group, methods: [String] = [], onResume: OnResume = .fixed, unset: String = "", range: String = "",
-      source: String = "", _ help: String
+      _ group: Group, methods: [String] = [], onResume: OnResume = .fixed, needs: Need? = nil, unset: String = "",
+      range: String = "", source: String = "", _ help: String
     ) {
-      (self.group, self.methods, self.onResume) = (group, methods, onResume)
+      (self.group, self.methods, self.onResume, self.needs) = (group, methods, onResume, needs)
       (self.unset, self.range, self.source, self.help) = (unset, range, source, help)
     }
   }
@@ -186,33 +209,9 @@ extension TrainingOptions {
           "\(field.name) is \(value), but method \(method.name) has no such option; "
             + "it is one of \(field.methods.joined(separator: ", "))")
       }
-    }
-    let standard = Method()
-    let smoothed = LossType.allCases.filter(\.takesLabelSmoothing).map(\.rawValue)
-    for (name, isSet, isRead, need) in [
-      (
-        "label_smoothing", method.labelSmoothing != standard.labelSmoothing,
-        method.name != "dpo" || method.lossType.contains(where: smoothed.contains),
-        "one of the losses \(smoothed.joined(separator: ", "))"
-      ),
-      (
-        "discopop_tau", method.discopopTau != standard.discopopTau,
-        method.lossType.contains(LossType.discopop.rawValue), "loss_type discopop"
-      ),
-      (
-        "f_alpha_divergence_coef", method.fAlphaDivergenceCoef != standard.fAlphaDivergenceCoef,
-        method.fDivergenceType == .alpha, "f_divergence_type alpha_divergence"
-      ),
-      (
-        "ref_model_mixup_alpha", method.refModelMixupAlpha != standard.refModelMixupAlpha, method.syncRefModel,
-        "sync_ref_model"
-      ),
-      (
-        "ref_model_sync_steps", method.refModelSyncSteps != standard.refModelSyncSteps, method.syncRefModel,
-        "sync_ref_model"
-      ),
-    ] where isSet && !isRead {
-      throw DPOError.argument("\(name) needs \(need)")
+      if value != field.defaultValue, let lacking = field.about.needs?.lacking(in: self) {
+        throw DPOError.argument("\(field.name) needs \(lacking)")
+      }
     }
   }
 
@@ -391,7 +390,7 @@ extension OptionField {
   private static func checked(_ name: String, _ value: JSON, _ range: ClosedRange<Int>) throws -> Int {
     let number = try whole(value, name)
     guard range.contains(number) else {
-      let upper = range.upperBound == .max ? "" : " to \(range.upperBound)"
+      let upper = range.upperBound == most ? "" : " to \(range.upperBound)"
       throw DPOError.argument("\(name) is \(number), expected \(range.lowerBound)\(upper.isEmpty ? " or more" : upper)")
     }
     return number

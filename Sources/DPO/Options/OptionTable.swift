@@ -115,7 +115,12 @@ extension TrainingOptions {
     .real(
       "label_smoothing", \.method.labelSmoothing, 0...1,
       OptionField.About(
-        .method, methods: ["dpo", "cpo", "online_dpo"], range: "0 to 1",
+        .method, methods: ["dpo", "cpo", "online_dpo"],
+        needs: OptionField.Need(
+          "loss_type",
+          ["exo_pair", "robust", "aot", "aot_unpaired", "conservative"],
+          of: ["cpo": ["sigmoid", "simpo", "alphapo"]]),
+        range: "0 to 1",
         "ε, the share of labels that are assumed to be swapped. For the losses exo_pair, robust, aot, "
           + "aot_unpaired and conservative, and for cpo.")),
     .choice(
@@ -126,12 +131,13 @@ extension TrainingOptions {
     .real(
       "f_alpha_divergence_coef", \.method.fAlphaDivergenceCoef, -OptionField.any...OptionField.any,
       OptionField.About(
-        .method, methods: ["dpo", "online_dpo"],
+        .method, methods: ["dpo", "online_dpo"], needs: OptionField.Need("f_divergence_type", ["alpha_divergence"]),
         "Coefficient of alpha_divergence.")),
     .real(
       "discopop_tau", \.method.discopopTau, 0...OptionField.any, open: true,
       OptionField.About(
-        .method, methods: ["dpo", "online_dpo"], range: "more than 0",
+        .method, methods: ["dpo", "online_dpo"], needs: OptionField.Need("loss_type", ["discopop"]),
+        range: "more than 0",
         "Temperature of the discopop loss.")),
     .optionalReal(
       "ld_alpha", \.method.ldAlpha, 0...1,
@@ -212,12 +218,14 @@ extension TrainingOptions {
     .real(
       "ref_model_mixup_alpha", \.method.refModelMixupAlpha, 0...1,
       OptionField.About(
-        .reference, methods: ["dpo", "ranked", "kto", "bco"], range: "0 to 1",
+        .reference, methods: ["dpo", "ranked", "kto", "bco"], needs: OptionField.Need("sync_ref_model"),
+        range: "0 to 1",
         "TR-DPO: weight of the policy in the new reference model.")),
     .int(
       "ref_model_sync_steps", \.method.refModelSyncSteps, 1...OptionField.most,
       OptionField.About(
-        .reference, methods: ["dpo", "ranked", "kto", "bco"], range: "at least 1",
+        .reference, methods: ["dpo", "ranked", "kto", "bco"], needs: OptionField.Need("sync_ref_model"),
+        range: "at least 1",
         "TR-DPO: optimiser steps between two syncs.")),
     .optionalReal(
       "kl_coef", \.method.klCoef, 0...OptionField.any,

@@ -21,12 +21,12 @@ struct RunFacts {
     settings["reference_free"]?.bool ?? false || TrainingOptions.field("reference_free")?.belongs(to: method) != true
   }
 
-  /// Whether the method has the options of a suggestion. The losses that are suggested are DPO's.
+  /// Whether the method has the options of a suggestion.
   func applies(_ suggestion: Diagnosis.Suggestion) -> Bool {
     guard case .set(let settings) = suggestion.step else { return true }
     return settings.allSatisfy { setting in
       setting.option == "loss_type"
-        ? method == "dpo" : TrainingOptions.field(setting.option)?.belongs(to: method) == true
+        ? isDPO : TrainingOptions.field(setting.option)?.belongs(to: method) == true
     }
   }
 
@@ -36,8 +36,8 @@ struct RunFacts {
   var chosenTokens: Double? { data["chosen_tokens"]?["median"]?.double ?? data["completion_tokens"]?["median"]?.double }
 
   var isPreference: Bool { metrics[.rewardsMargins] != nil }
-  /// The options of DPO's losses apply.
-  var isDPO: Bool { (settings["method"]?.string ?? "dpo") == "dpo" }
+  /// The losses that are suggested are DPO's.
+  var isDPO: Bool { method == "dpo" }
   /// Suggests cDPO where labels are taken at their word.
   func softerLabels(_ reason: String, rate: Double = 0.1) -> [Diagnosis.Suggestion] {
     guard isDPO, labelSmoothing == 0 else { return [] }

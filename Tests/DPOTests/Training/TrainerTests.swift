@@ -10,6 +10,8 @@ import Testing
   @Test(
     arguments: [
       ("label_smoothing", ["label_smoothing": 0.1]),
+      ("label_smoothing", ["method": "cpo", "loss_type": ["hinge"], "label_smoothing": 0.1]),
+      ("label_smoothing", ["method": "online_dpo", "label_smoothing": 0.1]),
       ("discopop_tau", ["discopop_tau": 0.1]),
       ("f_alpha_divergence_coef", ["f_alpha_divergence_coef": 0.3]),
       ("ref_model_sync_steps", ["ref_model_sync_steps": 5]),
