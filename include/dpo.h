@@ -5,8 +5,8 @@
  * without a reward model: it raises the probability of the chosen answer against the rejected one, compared with a frozen
  * copy of the model, by the loss -log sigmoid(beta * (log-ratio of chosen - log-ratio of rejected)).
  *
- * This header is the manual. The library is used at six levels, which are its six sections; each works without the ones
- * after it. (`check` stands for your error handling.)
+ * This header is the manual. The library is used at six levels, sections 1 to 6 below; each works without the
+ * ones after it. Section 0 has errors and options by name. (`check` stands for your error handling.)
  *
  *   1. Losses    You have log-probabilities from any engine: get losses, their gradients and rewards.
  *
@@ -25,6 +25,7 @@
  *
  *   3. Steps     One optimiser step at a time, or forward, your own loss, backward, optimiser step.
  *
+ *                    check(dpo_train_options_init(&options, sizeof options));
  *                    check(dpo_dataset_open_jsonl(model, "pairs.jsonl", &options, &data));
  *                    check(dpo_trainer_create(model, NULL, data, NULL, &options, &trainer));
  *                    while (dpo_trainer_step(trainer, &metrics) == DPO_OK) printf("%f\n", metrics.loss);
@@ -61,7 +62,7 @@
  *              "Errors:", without the prefix DPO_ERROR_.
  *   Handles    dpo_model, dpo_dataset, dpo_trainer, dpo_completions and so on are opaque. Each is released with its
  *              _release function; NULL is fine there. Handles keep alive what they need: release in any order, even
- *              while another thread's call uses them (what they stand for goes when that call returns). NULL, a pointer
+ *              while another thread's call uses them (the object is freed when that call returns). NULL, a pointer
  *              that is no handle, or a handle of another kind gives DPO_ERROR_INVALID_ARGUMENT; a released handle, and
  *              one that was opened before fork(), DPO_ERROR_STATE. A further model handle on the same file shares its
  *              mapped weights and takes memory for its tokenizer alone, 2.4 MB (SmolLM2 135M) to 10 MB (Gemma 3), and when it
@@ -376,7 +377,7 @@ typedef struct dpo_model_info {
     int32_t bos_token;        /* -1: none */
     int32_t has_chat_template;
     int32_t has_adapter;
-    char architecture[32];    /* "llama", "mistral", "qwen2", "qwen3", "gpt2" */
+    char architecture[32];    /* the family: "llama", "qwen3", "gemma3", ... (docs/models.md) */
     char format[16];          /* "gguf", "huggingface", "hdf5" */
     int32_t is_reward_model;  /* it scores text (dpo_model_reward_…) and has no log-probs */
 } dpo_model_info;
@@ -487,8 +488,9 @@ typedef struct dpo_train_options dpo_train_options;
 /* Reads and tokenises rows for the options' method, max_length and truncation_mode (NULL: defaults). `path`: a file of JSON
  * lines, a JSON array (.json), comma- or tab-separated values (.csv, .tsv), each perhaps packed by gzip (.gz), or a directory
  * of such files, which are read by name. A row is
- * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}; ranked:
- * {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). For the method pretrain `path` may
+ * {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"}; kto and bco:
+ * {"prompt", "completion", "label"}; ranked: {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is
+ * better); methods that answer prompts: {"prompt"}. For the method pretrain `path` may
  * also be a text file, and the directory may hold .txt files.
  * Errors: IO, FORMAT (a row that is damaged or has another form than the method reads; the message names file and
  * line), INVALID_ARGUMENT (options), UNSUPPORTED (no tokenizer). */
@@ -1137,8 +1139,8 @@ int32_t dpo_trainer_evaluate_data(dpo_trainer *trainer, dpo_dataset *dataset, dp
 int32_t dpo_trainer_score_data(dpo_trainer *trainer, dpo_dataset *dataset, size_t count, double *policy_chosen,
                                double *policy_rejected, double *reference_chosen, double *reference_rejected);
 
-/* Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another model, data
- * set, loss or seed is refused with DPO_ERROR_MISMATCH.
+/* Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another model,
+ * reference or data set, or with another value of an option that decides the run, is refused with DPO_ERROR_MISMATCH.
  * Errors: IO. */
 int32_t dpo_trainer_save(dpo_trainer *trainer, const char *path);
 /* Errors: IO, FORMAT, MISMATCH; the trainer is then as it was. */

@@ -56,7 +56,7 @@ struct Train: ParsableCommand {
   @Option(help: ArgumentHelp("Checkpoint to go on from, or last.", valueName: "FILE|last"), completion: .file())
   var resumeFromCheckpoint: String?
 
-  @Flag(help: "Resume even from a checkpoint of other data, model, loss or seed.")
+  @Flag(help: "Resume even from a checkpoint of other data, another model or other options.")
   var allowMismatch = false
 
   @Flag(help: "Print the plan – steps, tokens, memory, time – and stop.")

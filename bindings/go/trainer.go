@@ -404,7 +404,7 @@ func (t *Trainer) Save(path string) error {
 	return t.file(path, func(path *C.char) C.int32_t { return C.dpo_trainer_save(t.native, path) })
 }
 
-// Load reads them back. A checkpoint of another model, data set, loss or seed is refused.
+// Load reads them back. A checkpoint of another run is refused.
 func (t *Trainer) Load(path string) error {
 	return t.file(path, func(path *C.char) C.int32_t { return C.dpo_trainer_load(t.native, path) })
 }

@@ -31,7 +31,7 @@ extension Trainer {
   /// same bits as one that was never stopped.
   ///
   /// - Parameters:
-  ///   - allowMismatch: resume even from a checkpoint of other data, model, loss or seed.
+  ///   - allowMismatch: resume even from a checkpoint of other data, another model or other options.
   ///   - onEvent: called on this thread, on every rank; false asks for a stop after a checkpoint.
   /// - Throws: `.cancelled` after a stop that was asked for.
   @discardableResult

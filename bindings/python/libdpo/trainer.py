@@ -546,7 +546,7 @@ class Trainer(_native.Handle):
         _native.check(_native.lib.dpo_trainer_save(self._handle, _native.path_bytes(path)))
 
     def load_checkpoint(self, path: Path) -> None:
-        """Takes up where ``save_checkpoint`` was called. Another model, data set, loss or seed is refused."""
+        """Takes up where ``save_checkpoint`` was called. A checkpoint of another model, reference or data set, or of other options that decide the run, is refused."""
         _native.check(_native.lib.dpo_trainer_load(self._handle, _native.path_bytes(path)))
 
     def save_state(self) -> None:

@@ -166,7 +166,7 @@ pub struct dpo_model_info {
     pub bos_token: i32,
     pub has_chat_template: i32,
     pub has_adapter: i32,
-    /// "llama", "mistral", "qwen2", "qwen3", "gpt2"
+    /// the family: "llama", "qwen3", "gemma3", ... (docs/models.md)
     pub architecture: [c_char; 32],
     /// "gguf", "huggingface", "hdf5"
     pub format: [c_char; 16],
@@ -1118,9 +1118,10 @@ extern "C" {
     /// or a directory
     /// of such files, which are read by name. A row is
     /// {"prompt", "chosen", "rejected"} as text or chat messages, {"prompt", "completion"}, {"text"} or {"messages"};
-    /// ranked:
-    /// {"prompt", "completions", "ranks"} (lower is better) or {…, "scores"} (higher is better). For the method
-    /// pretrain `path` may
+    /// kto and bco:
+    /// {"prompt", "completion", "label"}; ranked: {"prompt", "completions", "ranks"} (lower is better) or {…,
+    /// "scores"} (higher is
+    /// better); methods that answer prompts: {"prompt"}. For the method pretrain `path` may
     /// also be a text file, and the directory may hold .txt files.
     ///
     /// Errors: IO, FORMAT (a row that is damaged or has another form than the method reads; the message names file
@@ -1359,8 +1360,9 @@ extern "C" {
     pub fn dpo_trainer_score_data(trainer: *mut dpo_trainer, dataset: *mut dpo_dataset, count: usize, policy_chosen: *mut f64, policy_rejected: *mut f64, reference_chosen: *mut f64, reference_rejected: *mut f64) -> i32;
 
     /// Writes parameters, optimiser, position and options crash-safely; reads them back. A checkpoint of another
-    /// model, data
-    /// set, loss or seed is refused with DPO_ERROR_MISMATCH.
+    /// model,
+    /// reference or data set, or with another value of an option that decides the run, is refused with
+    /// DPO_ERROR_MISMATCH.
     ///
     /// Errors: IO.
     pub fn dpo_trainer_save(trainer: *mut dpo_trainer, path: *const c_char) -> i32;

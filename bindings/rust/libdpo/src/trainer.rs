@@ -512,7 +512,7 @@ impl Trainer {
         check(unsafe { sys::dpo_trainer_save(self.get(), path.as_ptr()) })
     }
 
-    /// Reads them back. A checkpoint of another model, data set, loss or seed is refused.
+    /// Reads them back. A checkpoint of another run is refused.
     pub fn load(&mut self, path: impl AsRef<Path>) -> Result<()> {
         let path = c_path(path.as_ref())?;
         check(unsafe { sys::dpo_trainer_load(self.get(), path.as_ptr()) })
