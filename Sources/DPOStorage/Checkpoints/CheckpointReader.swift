@@ -59,7 +59,7 @@ package final class CheckpointReader: Sendable {
     for section in sections {
       let found = Dictionary(file.datasets(in: section.group).map { (nameOf($0.path), $0) }) { first, _ in first }
       for entry in section.entries {
-        if let dataset = found[entry.name] { try entry.take(file.bytes(dataset)) }
+        if let dataset = found[entry.name] { entry.take(file.bytes(dataset)) }
       }
       section.passage?.take()
     }

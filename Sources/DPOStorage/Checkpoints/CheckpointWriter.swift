@@ -100,21 +100,12 @@ package enum CheckpointWriter {
   private static func write(
     _ entry: CheckpointSection.Entry, to path: String, filled: (() throws -> Void)?, _ writer: HDF5Writer
   ) throws {
-    let count = entry.shape.reduce(1, *)
-    switch entry.numbers {
-    case .float32(let numbers) where !entry.transposed && filled == nil:
-      try writer.dataset(path, shape: entry.shape, floats: numbers)
-    case .uint8(let codes):
-      try writer.dataset(
-        path, shape: entry.shape, element: .uint8, source: .memory(UnsafeRawBufferPointer(start: codes, count: count)))
-    case .float32, .bfloat16:
-      try writer.dataset(
-        path, shape: entry.fileShape, element: .float32,
-        source: .produced { buffer in
-          try filled?()
-          try entry.copy(into: buffer.assumingMemoryBound(to: Float.self))
-        })
-    }
+    try writer.dataset(
+      path, shape: entry.fileShape, element: entry.element,
+      source: .pieces { take in
+        try filled?()
+        try entry.give(take)
+      })
   }
 }
 
@@ -123,57 +114,63 @@ extension CheckpointSection.Entry {
 
   var element: HDF5Element { if case .uint8 = numbers { .uint8 } else { .float32 } }
 
-  /// The numbers as a file has them.
-  fileprivate func copy(into out: UnsafeMutableBufferPointer<Float>) throws {
+  /// Numbers that are converted at a time.
+  private static let pieceSize = 1 << 16
+
+  /// Hands on the numbers as a file has them, in pieces.
+  fileprivate func give(_ take: (UnsafeRawBufferPointer) throws -> Void) throws {
+    let count = shape.reduce(1, *)
     switch numbers {
-    case .float32(let floats) where transposed: transpose(floats, rows: shape[0], columns: shape[1], into: out)
-    case .bfloat16(let halves):
-      guard transposed else {
-        for index in out.indices { out[index] = Float(bitPattern: UInt32(halves[index]) << 16) }
-        return
-      }
-      let floats = try FloatBuffer(count: out.count)
-      for index in out.indices { floats.pointer[index] = Float(bitPattern: UInt32(halves[index]) << 16) }
-      transpose(floats.pointer, rows: shape[0], columns: shape[1], into: out)
-    case .float32(let floats): out.baseAddress?.update(from: floats, count: out.count)
-    case .uint8: throw DPOError(.internal, "\(name): nothing to convert")
+    case .uint8(let codes): try take(UnsafeRawBufferPointer(start: codes, count: count))
+    case .float32(let floats) where !transposed: try take(UnsafeRawBufferPointer(start: floats, count: 4 * count))
+    case .float32(let floats): try give(floats, take) { $0 }
+    case .bfloat16(let halves): try give(halves, take) { Float(bitPattern: UInt32($0) << 16) }
+    }
+  }
+
+  /// A piece is some columns of a matrix whose transpose files hold, otherwise some numbers.
+  private func give<Number>(
+    _ numbers: UnsafePointer<Number>, _ take: (UnsafeRawBufferPointer) throws -> Void, _ convert: (Number) -> Float
+  ) throws {
+    let (rows, columns) = transposed ? (shape[0], shape[1]) : (1, shape.reduce(1, *))
+    let width = min(columns, max(1, Self.pieceSize / rows))
+    let piece = try FloatBuffer(count: width * rows)
+    for first in stride(from: 0, to: columns, by: width) {
+      let part = first..<min(columns, first + width)
+      transpose(numbers, rows: rows, columns: columns, part: part, into: piece.pointer, convert)
+      try take(UnsafeRawBufferPointer(start: piece.pointer, count: 4 * rows * part.count))
     }
   }
 
   /// Takes the numbers of a dataset that has been checked.
-  func take(_ bytes: UnsafeRawBufferPointer) throws {
+  func take(_ bytes: UnsafeRawBufferPointer) {
     let count = shape.reduce(1, *)
+    guard let source = bytes.assumingMemoryBound(to: Float.self).baseAddress else { return }
+    // Of the file's matrix, whose columns are our rows.
+    let (rows, columns) = transposed ? (shape[1], shape[0]) : (1, count)
     switch numbers {
     case .uint8(let codes): UnsafeMutableRawBufferPointer(start: codes, count: count).copyMemory(from: bytes)
     case .float32(let floats) where !transposed:
       UnsafeMutableRawBufferPointer(start: floats, count: 4 * count).copyMemory(from: bytes)
-    case .float32(let floats):
-      turn(bytes, into: UnsafeMutableBufferPointer(start: floats, count: count))
+    case .float32(let floats): transpose(source, rows: rows, columns: columns, into: floats) { $0 }
     case .bfloat16(let halves):
-      let scratch = try FloatBuffer(count: transposed ? count : 0)
-      if transposed { turn(bytes, into: scratch.buffer) }
-      let source = transposed ? UnsafePointer(scratch.pointer) : bytes.assumingMemoryBound(to: Float.self).baseAddress
-      for index in 0..<count { halves[index] = UInt16((source?[index] ?? 0).bitPattern >> 16) }
+      transpose(source, rows: rows, columns: columns, into: halves) { UInt16($0.bitPattern >> 16) }
     }
-  }
-
-  private func turn(_ bytes: UnsafeRawBufferPointer, into out: UnsafeMutableBufferPointer<Float>) {
-    guard let source = bytes.assumingMemoryBound(to: Float.self).baseAddress else { return }
-    transpose(source, rows: shape[1], columns: shape[0], into: out)
   }
 }
 
-/// out[column, row] = matrix[row, column], in tiles that fit the cache.
-func transpose(
-  _ matrix: UnsafePointer<Float>, rows: Int, columns: Int, into out: UnsafeMutableBufferPointer<Float>
+/// out[column, row] = matrix[row, column] for some columns, all by default, in tiles that fit the cache.
+func transpose<From, To>(
+  _ matrix: UnsafePointer<From>, rows: Int, columns: Int, part: Range<Int>? = nil, into out: UnsafeMutablePointer<To>,
+  _ convert: (From) -> To
 ) {
-  guard let out = out.baseAddress else { return }
   let tile = 64
+  let part = part ?? 0..<columns
   for rowStart in stride(from: 0, to: rows, by: tile) {
-    for columnStart in stride(from: 0, to: columns, by: tile) {
+    for columnStart in stride(from: part.lowerBound, to: part.upperBound, by: tile) {
       for row in rowStart..<min(rows, rowStart + tile) {
-        for column in columnStart..<min(columns, columnStart + tile) {
-          out[column * rows + row] = matrix[row * columns + column]
+        for column in columnStart..<min(part.upperBound, columnStart + tile) {
+          out[(column - part.lowerBound) * rows + row] = convert(matrix[row * columns + column])
         }
       }
     }

@@ -108,9 +108,7 @@ struct WeightSource {
       return OutputTensor(name: name, dtype: dtype, shape: shape.reversed()) { out in
         let whole = try FloatBuffer(count: rows * columns)
         try values(parameter, rows: 0..<rows, into: whole.pointer)
-        transpose(
-          whole.pointer, rows: rows, columns: columns,
-          into: UnsafeMutableBufferPointer(start: out, count: rows * columns))
+        transpose(whole.pointer, rows: rows, columns: columns, into: out) { $0 }
       }
     }
     return OutputTensor(name: name, dtype: dtype, shape: fileShape ?? shape) { out in
