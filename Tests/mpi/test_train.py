@@ -6,11 +6,13 @@ import pathlib
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import unittest
 
 import h5py
+import numpy
 import ranks
 from support import BUILD, FIXTURES, MODEL, PAIRS, Case, dpo, rows
 
@@ -31,6 +33,31 @@ def tensors(path: pathlib.Path) -> "dict[str, bytes]":
     return found
 
 
+def wide_model(folder: pathlib.Path) -> pathlib.Path:
+    """A model like MODEL with 341,760 numbers, of which each of 5 ranks owns some, where MODEL has less than one rank's share. Its
+    parameters end anywhere between the blocks of 8-bit states."""
+    hidden, inner, keys = 96, 256, 48
+    shutil.copytree(MODEL, folder)
+    config = json.loads((folder / "config.json").read_text())
+    layers = config["num_hidden_layers"] = 3
+    config |= {"hidden_size": hidden, "intermediate_size": inner, "head_dim": hidden // config["num_attention_heads"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    shapes = {"model.embed_tokens": (config["vocab_size"], hidden), "model.norm": (hidden,)}
+    for layer in range(layers):
+        shapes |= {f"model.layers.{layer}.{name}": shape for name, shape in (
+            ("input_layernorm", (hidden,)), ("post_attention_layernorm", (hidden,)), ("self_attn.q_proj", (hidden, hidden)),
+            ("self_attn.k_proj", (keys, hidden)), ("self_attn.v_proj", (keys, hidden)), ("self_attn.o_proj", (hidden, hidden)),
+            ("mlp.gate_proj", (inner, hidden)), ("mlp.up_proj", (inner, hidden)), ("mlp.down_proj", (hidden, inner)))}
+    random, header, content = numpy.random.default_rng(0), {}, b""
+    for name, shape in shapes.items():
+        numbers = numpy.ones(shape, "<f4") if len(shape) == 1 else random.standard_normal(shape, "f4") * numpy.float32(0.1)
+        header[name + ".weight"] = {"dtype": "F32", "shape": shape, "data_offsets": [len(content), len(content) + numbers.nbytes]}
+        content += numbers.tobytes()
+    text = json.dumps(header).encode()
+    (folder / "model.safetensors").write_bytes(struct.pack("<Q", len(text)) + text + content)
+    return folder
+
+
 def metrics(folder: pathlib.Path) -> "list[dict]":
     return [{name: value for name, value in row.items() if "second" not in name and "runtime" not in name}
             for row in rows(folder / "metrics.jsonl")]
@@ -40,6 +67,7 @@ def metrics(folder: pathlib.Path) -> "list[dict]":
 class Train(Case):
     def setUp(self) -> None:
         super().setUp()
+        self.model = MODEL
         # Rows whose lengths differ, and a number of them that no batch divides.
         self.pairs = self.directory / "pairs.jsonl"
         varied = [
@@ -52,7 +80,7 @@ class Train(Case):
 
     def arguments(self, folder: str, *options: object, data: object = None) -> "tuple[object, ...]":
         return (
-            DPO, "train", MODEL, "--data", data or self.pairs, "--output-dir", self.directory / folder, "--max-steps", 4,
+            DPO, "train", self.model, "--data", data or self.pairs, "--output-dir", self.directory / folder, "--max-steps", 4,
             "--learning-rate", 1e-3, "--threads", 1, *options,
         )
 
@@ -116,6 +144,35 @@ class Train(Case):
             ("--optim", "sgd", "--optim-args", "momentum=0.9"), ("--optim-state-dtype", "bf16"), ("--offload", offload),
             ("--max-grad-norm", 0.5, "--weight-decay", 0.1))
 
+    #: Of each optimiser whose states are divided, some on every rank.
+    DIVIDED = (
+        ("--optim", "adamw_8bit"), ("--optim", "lion_8bit"), (), ("--optim-state-dtype", "bf16"), ("--optim", "lion_32bit"),
+        ("--optim", "sgd", "--optim-args", "momentum=0.9"))
+
+    def test_divided_states(self) -> None:
+        self.model = wide_model(self.directory / "wide")
+        self.every(*((*optimizer, "--max-grad-norm", 0.5) for optimizer in self.DIVIDED))
+
+    def test_memory_of_a_rank_is_planned(self) -> None:
+        """States are a share of those of one process, within the block by which shares differ; Adafactor's are whole."""
+        self.model = wide_model(self.directory / "wide")
+
+        def planned(count: int, *options: object) -> int:
+            words = self.arguments("planned", *options, "--dry-run", "--json")
+            output = dpo(*words[1:]).stdout if count == 1 else ranks.run(count, *words)[1]
+            plan = json.JSONDecoder().raw_decode(output[output.index("{") :])[0]
+            self.assertEqual(plan["ranks"], count)
+            return plan["memory_bytes"]["optimizer"]
+
+        for options in self.DIVIDED:
+            with self.subTest(" ".join(map(str, options))):
+                whole = planned(1, *options)
+                for count in (2, 3):
+                    self.assertGreaterEqual(planned(count, *options), whole // count)
+                    # 341,760 numbers are 5.2 blocks of 65,536.
+                    self.assertLess(planned(count, *options), whole * (-(-6 // count)) * 65800 // 341760)
+        self.assertEqual(planned(2, "--optim", "adafactor"), planned(1, "--optim", "adafactor"))
+
     def test_other_methods_on_pairs(self) -> None:
         self.every(*(("--method", method, *LORA) for method in ("cpo", "orpo", "unlikelihood", "reward", "ranked", "bco", "sft")))
         self.every(("--method", "kto", "--per-device-train-batch-size", 2, *LORA))
@@ -153,7 +210,7 @@ class Train(Case):
 
     def resumes(self, *pairs: "tuple[int, int]", options: "tuple[object, ...]") -> None:
         options = ("--per-device-train-batch-size", 2, *options)
-        whole = self.alone("whole", *options, "--gradient-accumulation-steps", 6)
+        whole = self.alone("whole", *options, "--gradient-accumulation-steps", 6, "--save-steps", 2)
         for before, after in pairs:
             with self.subTest(before=before, after=after):
                 folder = f"{before}-{after}"
@@ -164,13 +221,22 @@ class Train(Case):
                     (self.directory / folder / left).unlink()
                 more = (*options, "--gradient-accumulation-steps", 6 // after, "--save-steps", 2, "--resume-from-checkpoint", "last")
                 second = self.alone if after == 1 else lambda *words: self.together(after, *words)
+                middle = tensors(self.directory / folder / "checkpoint-2.h5")
                 self.assertSame(second(folder, *more), whole)
+                # The states of all ranks, as one process writes them.
+                self.assertEqual(middle, tensors(whole / "checkpoint-2.h5"))
+                self.assertEqual(tensors(self.directory / folder / "checkpoint-4.h5"), tensors(whole / "checkpoint-4.h5"))
 
     def test_resumed_on_other_numbers_of_ranks(self) -> None:
         self.resumes((2, 3), (3, 1), (1, 2), options=LORA)
 
     def test_divided_states_are_resumed_on_other_numbers_of_ranks(self) -> None:
-        self.resumes((2, 3), (3, 1), (1, 2), options=())
+        self.model = wide_model(self.directory / "wide")
+        for optimizer in self.DIVIDED[:4]:
+            with self.subTest(" ".join(optimizer)):
+                self.resumes((2, 3), (3, 1), (1, 2), options=optimizer)
+                for folder in ("whole", "2-3", "3-1", "1-2"):
+                    shutil.rmtree(self.directory / folder)
 
     def test_one_process_of_mpirun_and_none_at_all(self) -> None:
         self.assertSame(self.together(1, "one"), self.alone("none"))
@@ -210,6 +276,23 @@ class Train(Case):
                 self.assertIn(what, output)
                 self.assertEqual(len(re.findall("dpo: error:", output)), 1, output)
                 self.assertFalse((self.directory / "refused/final.h5").exists())
+
+    def test_ranks_of_different_models(self) -> None:
+        """Under the same path, as on two machines."""
+        model = self.directory / "model"
+        shutil.copytree(MODEL, model)
+        weights = bytearray((model / "model.safetensors").read_bytes())
+        weights[-1] ^= 1
+        other = self.directory / "other"
+        shutil.copytree(MODEL, other)
+        (other / "model.safetensors").write_bytes(weights)
+        script = self.directory / "rank.sh"
+        script.write_text(f'#!/bin/sh\nshift 3\n[ "$OMPI_COMM_WORLD_RANK" = 1 ] && exec {DPO} train {other} "$@"\nexec {DPO} train {model} "$@"\n')
+        script.chmod(0o755)
+        status, output = ranks.run(2, script, *self.arguments("refused"))
+        self.assertNotIn(status, (0, 124), output)
+        self.assertRegex(output, "the ranks are not of one run; what differs: .*the model [(]rank 0: [0-9a-f]+, rank 1: [0-9a-f]+[)]")
+        self.assertFalse((self.directory / "refused/final.h5").exists())
 
     def test_more_ranks_than_a_step_has_batches(self) -> None:
         self.assertIn("4 ranks, but a step has only 2 micro-batches", self.refused(4, "--per-device-train-batch-size", 16))
@@ -252,6 +335,7 @@ class Train(Case):
                 self.assertLess(time.monotonic() - start, 30)
                 self.assertEqual(status, 137, output)
                 self.assertEqual(running.pids(), [])
+                self.goes_on(folder)
 
     def test_a_rank_stops_answering(self) -> None:
         running = ranks.Ranks(2, *self.long("stopped", "--ddp-timeout", 2, *LORA))
@@ -300,6 +384,29 @@ class Train(Case):
         self.assertNotIn(status, (0, 124), output)
         self.assertIn("No space left", output)
         self.assertEqual(len(re.findall("dpo: error:", output)), 1, output)
+
+    @unittest.skipIf(os.getuid() != 0, "a full disk needs root")
+    def test_the_disk_is_full_while_states_are_gathered(self) -> None:
+        """There is room for one checkpoint of AdamW, and a few of 8 bits. The run goes on from it elsewhere, by itself, and ends as if nothing had been."""
+        self.model = wide_model(self.directory / "wide")
+        place = self.directory / "small"
+        place.mkdir()
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=7m", "none", str(place)], check=True)
+        self.addCleanup(subprocess.run, ["umount", "-l", str(place)])
+        for optimizer in ((), ("--optim", "adamw_8bit")):
+            with self.subTest(" ".join(optimizer)):
+                options = ("--save-steps", 1, "--per-device-train-batch-size", 2, *optimizer)
+                status, output = ranks.run(3, *self.arguments("small/run", *options, "--gradient-accumulation-steps", 1))
+                self.assertNotIn(status, (0, 124), output)
+                self.assertIn("No space left", output)
+                self.assertEqual(len(re.findall("dpo: error:", output)), 1, output)
+                self.assertTrue((place / "run/checkpoint-1.h5").exists())
+                shutil.copytree(place / "run", self.directory / "larger")
+                goes_on = self.alone("larger", *options, "--gradient-accumulation-steps", 3, "--resume-from-checkpoint", "last")
+                whole = self.alone("whole", *options, "--gradient-accumulation-steps", 3)
+                self.assertSame(goes_on, whole)
+                for folder in (place / "run", goes_on, whole):
+                    shutil.rmtree(folder)
 
     def test_no_such_file_on_one_rank(self) -> None:
         script = self.directory / "rank.sh"

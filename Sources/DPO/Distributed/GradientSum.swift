@@ -51,7 +51,7 @@ final class GradientSum {
     buckets = GradientSum.buckets(parameters, owners, layerCount: layerCount)
     outgoing = try FloatBuffer(count: buckets.map(\.count).max() ?? 0)
     let own = buckets.map { bucket in (0..<ranks.count).map { bucket.count(of: $0) }.max() ?? 0 }.max() ?? 0
-    incoming = try FloatBuffer(count: ranks.count * max(own, min(owners.blockSize, owners.count)))
+    incoming = try FloatBuffer(count: ranks.count * max(own, owners.largestBlock))
   }
 
   /// Bytes that all this takes at most, but for the unevenness of what a bucket has of each rank.
@@ -59,7 +59,7 @@ final class GradientSum {
     let isKept = reproducible && microBatches > owners.ranks
     guard owners.ranks > 1 else { return isKept ? 4 * owners.count : 0 }
     let bucket = min(owners.count, bucketSize)
-    let share = max(bucket / owners.ranks, min(owners.blockSize, owners.count))
+    let share = max(bucket / owners.ranks, owners.largestBlock)
     return 4 * ((isKept ? owners.most : 0) + bucket + owners.ranks * share)
   }
 
@@ -180,9 +180,10 @@ final class GradientSum {
   func gather(_ numbers: UnsafeMutablePointer<Float>, atRoot: Bool = false) throws {
     guard let communicator = ranks.communicator, let outgoing, let incoming else { return }
     // As many blocks of each rank as fit.
-    let most = max(1, min(outgoing.count, incoming.count / ranks.count) / owners.blockSize) * ranks.count
-    for first in stride(from: 0, to: owners.blocks, by: most) {
-      func ranges(_ rank: Int) -> [Range<Int>] { owners.ranges(of: rank, inBlocks: first..<first + most) }
+    let most = max(1, min(outgoing.count, incoming.count / ranks.count) / owners.largestBlock) * ranks.count
+    for first in stride(from: 0, to: owners.blocks.count, by: most) {
+      let part = first..<min(owners.blocks.count, first + most)
+      func ranges(_ rank: Int) -> [Range<Int>] { owners.ranges(of: rank, inBlocks: part) }
       var place = 0
       for range in ranges(ranks.rank) {
         (outgoing.pointer + place).update(from: numbers + range.lowerBound, count: range.count)
@@ -225,7 +226,7 @@ final class GradientSum {
   }
 }
 
-/// Which rank owns which numbers of a store: block b of `blockSize` belongs to rank b mod ranks.
+/// Which rank owns which numbers of a store: block b belongs to rank b mod ranks.
 struct Owners {
   /// A part of the store that has one owner.
   struct Piece {
@@ -233,44 +234,56 @@ struct Owners {
     let owner: Int
   }
 
+  let ranks: Int
+  let isSharded: Bool
+  let blocks: StoreBlocks
   /// Numbers of the store.
   let count: Int
-  let ranks: Int
-  let blockSize: Int
-  let isSharded: Bool
+  /// Numbers of a block at most.
+  let largestBlock: Int
+  /// Numbers that a rank owns at most, and such a rank.
+  let most, fullest: Int
+  /// Where each block begins among those of its owner.
+  private let places: [Int]
 
-  /// - Parameter isSharded: what an owner does with its numbers it does for all (ZeRO-1); the gradient's norm is then a sum of
-  ///   whole blocks of its own.
-  init(count: Int, ranks: Int, isSharded: Bool) {
-    (self.count, self.ranks, self.isSharded) = (count, ranks, isSharded)
-    blockSize = isSharded ? GradientNorm.blockSize : 1 << 12
+  /// - Parameters:
+  ///   - counts: numbers of the store's parameters, in order.
+  ///   - isSharded: what an owner does with its numbers it does for all (ZeRO-1); the gradient's norm is then a sum of whole
+  ///     blocks of its own.
+  init(counts: [Int], ranks: Int, isSharded: Bool) {
+    (self.ranks, self.isSharded) = (ranks, isSharded)
+    blocks = StoreBlocks(counts, size: isSharded ? GradientNorm.blockSize : 1 << 12)
+    count = counts.reduce(0, +)
+    largestBlock = blocks.ranges.map(\.count).max() ?? 0
+    var (places, owned) = ([Int](), [Int](repeating: 0, count: ranks))
+    for (block, range) in blocks.ranges.enumerated() {
+      places.append(owned[block % ranks])
+      owned[block % ranks] += range.count
+    }
+    self.places = places
+    let most = owned.max() ?? 0
+    (self.most, fullest) = (most, owned.firstIndex(of: most) ?? 0)
   }
 
-  var blocks: Int { (count + blockSize - 1) / blockSize }
-  /// Numbers that a rank owns at most.
-  var most: Int { min(count, (blocks + ranks - 1) / ranks * blockSize) }
-
   /// What a rank owns, in order.
-  func ranges(of rank: Int) -> [Range<Int>] { ranges(of: rank, inBlocks: 0..<blocks) }
+  func ranges(of rank: Int) -> [Range<Int>] { ranges(of: rank, inBlocks: 0..<blocks.count) }
 
   func ranges(of rank: Int, inBlocks part: Range<Int>) -> [Range<Int>] {
     let first = part.lowerBound + (rank - part.lowerBound % ranks + ranks) % ranks
-    return stride(from: first, to: min(blocks, part.upperBound), by: ranks).map {
-      $0 * blockSize..<min(($0 + 1) * blockSize, count)
-    }
+    return stride(from: first, to: part.upperBound, by: ranks).map { blocks[$0] }
   }
 
   /// Where an owned number stands among those of its owner.
   func place(_ offset: Int) -> Int {
-    let (block, inside) = offset.quotientAndRemainder(dividingBy: blockSize)
-    return block / ranks * blockSize + inside
+    let block = blocks.index(of: offset)
+    return places[block] + offset - blocks[block].lowerBound
   }
 
   /// A range, cut where the owner changes.
   func pieces(_ range: Range<Int>) -> [Piece] {
     guard !range.isEmpty else { return [] }
-    return (range.lowerBound / blockSize...(range.upperBound - 1) / blockSize).map { block in
-      Piece(range: (block * blockSize..<(block + 1) * blockSize).clamped(to: range), owner: block % ranks)
+    return (blocks.index(of: range.lowerBound)...blocks.index(of: range.upperBound - 1)).map { block in
+      Piece(range: blocks[block].clamped(to: range), owner: block % ranks)
     }
   }
 }

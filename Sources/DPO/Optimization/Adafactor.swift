@@ -56,8 +56,6 @@ package final class Adafactor: UpdateRule {
     4 * (shapes.reduce(0) { $0 + stateCount($1) } + (shapes.map(scratchCount).max() ?? 0))
   }
 
-  package let isElementwise = false
-
   package func sections(model: DecoderConfiguration) -> [CheckpointSection] {
     var rows = CheckpointSection(group: "/optimizer/exp_avg_sq_row", entries: [])
     var columns = CheckpointSection(group: "/optimizer/exp_avg_sq_col", entries: [])

@@ -41,6 +41,8 @@ package final class ElementwiseUpdate: UpdateRule {
     let range: Range<Int>
     let decays: Bool
     let place: StateMemory.Place
+    /// The parameter's first number.
+    let start: Int
   }
 
   /// Elements of a piece at most: a whole number of 8-bit blocks.
@@ -58,48 +60,54 @@ package final class ElementwiseUpdate: UpdateRule {
   private let places: [StateMemory.Place]
 
   /// - Parameter owned: sorted parts of the store that are updated here, and for which states are kept; they do not overlap.
-  ///   Only formats without blocks allow others than the whole store.
+  ///   8-bit states need whole blocks, as those of `StoreBlocks` are.
   package init(
     _ rule: any ElementRule, _ parameters: ParameterStore, format: StateFormat = .float32, owned: [Range<Int>]? = nil,
     offload: String? = nil
   ) throws {
     let owned = owned ?? [0..<parameters.count]
-    guard !format.hasBlocks || owned == [0..<parameters.count] else {
-      throw DPOError(.internal, "states in blocks of \(StateFormat.blockSize) are not divided")
-    }
     (self.rule, self.parameters, self.format, self.owned) = (rule, parameters, format, owned)
     var layout = StateLayout(format)
     var (pieces, places): ([Piece], [StateMemory.Place]) = ([], [])
-    var next = 0
-    for entry in parameters.entries {
-      let whole = entry.offset..<entry.offset + entry.count
-      while next < owned.count, owned[next].lowerBound < whole.upperBound {
-        let part = owned[next].clamped(to: whole)
-        if !part.isEmpty {
-          let start = layout.add(part.count)
-          places.append(start)
-          for from in stride(from: 0, to: part.count, by: ElementwiseUpdate.pieceSize) {
-            let end = min(part.upperBound, part.lowerBound + from + ElementwiseUpdate.pieceSize)
-            pieces.append(
-              Piece(range: part.lowerBound + from..<end, decays: entry.decays, place: start.advanced(by: from)))
-          }
-        }
-        guard owned[next].upperBound <= whole.upperBound else { break }
-        next += 1
+    for (index, part) in ElementwiseUpdate.parts(parameters.entries.map(\.count), owned) {
+      let entry = parameters.entries[index]
+      let place = layout.add(part.count, of: entry.count)
+      places.append(place)
+      for from in stride(from: 0, to: part.count, by: ElementwiseUpdate.pieceSize) {
+        let end = min(part.upperBound, part.lowerBound + from + ElementwiseUpdate.pieceSize)
+        pieces.append(
+          Piece(
+            range: part.lowerBound + from..<end, decays: entry.decays, place: place.advanced(by: from),
+            start: entry.offset))
       }
     }
     (self.pieces, self.places) = (pieces, places)
     memory = try rule.states.map { try StateMemory($0, layout, in: offload) }
   }
 
-  /// Bytes of the states of parameters with so many numbers each.
-  package static func bytes(_ rule: any ElementRule, counts: [Int], format: StateFormat) -> Int {
+  /// Bytes of the states of some parts of parameters with so many numbers each.
+  package static func bytes(_ rule: any ElementRule, counts: [Int], owned: [Range<Int>], format: StateFormat) -> Int {
     var layout = StateLayout(format)
-    for count in counts { _ = layout.add(count) }
+    for (index, part) in parts(counts, owned) { _ = layout.add(part.count, of: counts[index]) }
     return rule.states.count * layout.bytes
   }
 
-  package var isElementwise: Bool { !format.hasBlocks }
+  /// `owned`, cut where a parameter ends.
+  private static func parts(_ counts: [Int], _ owned: [Range<Int>]) -> [(parameter: Int, range: Range<Int>)] {
+    var parts: [(parameter: Int, range: Range<Int>)] = []
+    var (start, next) = (0, 0)
+    for (index, count) in counts.enumerated() {
+      let whole = start..<start + count
+      start = whole.upperBound
+      while next < owned.count, owned[next].lowerBound < whole.upperBound {
+        let part = owned[next].clamped(to: whole)
+        if !part.isEmpty { parts.append((index, part)) }
+        guard owned[next].upperBound <= whole.upperBound else { break }
+        next += 1
+      }
+    }
+    return parts
+  }
 
   package func apply(_ step: UpdateStep, to range: Range<Int>, team: ThreadTeam) {
     let first = pieces.partitioned { $0.range.upperBound > range.lowerBound }
@@ -146,30 +154,91 @@ package final class ElementwiseUpdate: UpdateRule {
     }
   }
 
-  // MARK: - Parts
+  // MARK: - States that are divided
 
-  /// Numbers kept a number that is trained; empty unless states are f32 or bf16.
-  package var stateNames: [String] { isElementwise ? rule.states.map(\.name) : [] }
+  /// What goes into a checkpoint through a passage, memory of one number for each of the store: of each state its numbers, and
+  /// where it has blocks, after the codes of these their largest numbers.
+  package var passages: Range<Int> { 0..<rule.states.count * kinds }
+  private var kinds: Int { format.hasBlocks ? 2 : 1 }
 
-  /// Copies a state of a part of the store that is updated here.
-  package func readState(_ index: Int, _ range: Range<Int>, into floats: UnsafeMutablePointer<Float>) {
-    forEachPlace(range) { place, part in
-      memory[index].decode(place, part.count, into: floats + part.lowerBound - range.lowerBound)
+  /// A passage's group in a checkpoint, whose numbers stand in the passage.
+  package func section(
+    _ passage: Int, in numbers: UnsafeMutablePointer<Float>, model: DecoderConfiguration
+  ) -> CheckpointSection {
+    let (state, isOfBlocks) = (rule.states[passage / kinds], passage % kinds == 1)
+    var section = CheckpointSection(group: "/optimizer/\(state.name)" + (isOfBlocks ? "_absmax" : ""), entries: [])
+    let turned = transposedNames(model)
+    for entry in parameters.entries {
+      let first = numbers + entry.offset
+      switch (format.hasBlocks(entry.count), isOfBlocks) {
+      case (true, true): section.add(entry, scales: first)
+      case (true, false): section.add(entry, codes: UnsafeMutableRawPointer(first).assumingMemoryBound(to: UInt8.self))
+      case (false, true): continue
+      case (false, false): section.add(entry, .float32(first), transposed: turned.contains(entry.name))
+      }
+    }
+    return section
+  }
+
+  /// Puts what is kept here of a part of the store where its owner's numbers stand in the passage: a code as a number, a block's
+  /// largest number in the place of its first.
+  package func give(_ passage: Int, _ range: Range<Int>, to numbers: UnsafeMutablePointer<Float>) {
+    let memory = memory[passage / kinds]
+    forEachPlace(range) { piece, part, place in
+      let out = numbers + part.lowerBound
+      guard case .dynamic8(let codes, let scales) = place else {
+        return memory.decode(place, part.count, into: out)
+      }
+      if passage % kinds == 0 {
+        for index in 0..<part.count { out[index] = Float(memory.codes[codes + index]) }
+      } else {
+        for block in 0..<StateFormat.blocks(part.count) {
+          out[block * StateFormat.blockSize] = memory.floats[scales + block]
+        }
+      }
     }
   }
 
-  /// Sets a state of a part of the store that is updated here. bf16: numbers are such that bf16 has.
-  package func writeState(_ index: Int, _ range: Range<Int>, from floats: UnsafePointer<Float>) {
-    forEachPlace(range) { place, part in
-      memory[index].encode(floats + part.lowerBound - range.lowerBound, place, part.count, chances: 0, first: 0)
+  /// Makes of what all owners gave what the section holds.
+  package func arrange(_ passage: Int, in numbers: UnsafeMutablePointer<Float>) {
+    for entry in parameters.entries where format.hasBlocks(entry.count) {
+      let first = UnsafeMutableRawPointer(numbers + entry.offset)
+      if passage % kinds == 0 {
+        for index in 0..<entry.count {
+          first.storeBytes(
+            of: UInt8(first.load(fromByteOffset: 4 * index, as: Float.self)), toByteOffset: index, as: UInt8.self)
+        }
+      } else {
+        for block in 0..<StateFormat.blocks(entry.count) {
+          numbers[entry.offset + block] = numbers[entry.offset + block * StateFormat.blockSize]
+        }
+      }
     }
   }
 
-  private func forEachPlace(_ range: Range<Int>, _ body: (StateMemory.Place, Range<Int>) -> Void) {
+  /// Takes a part of the store from what the section holds. bf16: numbers are such that bf16 has.
+  package func take(_ passage: Int, _ range: Range<Int>, from numbers: UnsafePointer<Float>) {
+    let memory = memory[passage / kinds]
+    forEachPlace(range) { piece, part, place in
+      guard case .dynamic8(let codes, let scales) = place else {
+        return memory.encode(numbers + part.lowerBound, place, part.count, chances: 0, first: 0)
+      }
+      let first = part.lowerBound - piece.start
+      if passage % kinds == 0 {
+        let found = UnsafeRawPointer(numbers + piece.start) + first
+        UnsafeMutableRawPointer(memory.codes + codes).copyMemory(from: found, byteCount: part.count)
+      } else {
+        let found = numbers + piece.start + first / StateFormat.blockSize
+        (memory.floats + scales).update(from: found, count: StateFormat.blocks(part.count))
+      }
+    }
+  }
+
+  private func forEachPlace(_ range: Range<Int>, _ body: (Piece, Range<Int>, StateMemory.Place) -> Void) {
     let first = pieces.partitioned { $0.range.upperBound > range.lowerBound }
     for piece in pieces[first...].prefix(while: { $0.range.lowerBound < range.upperBound }) {
       let part = piece.range.clamped(to: range)
-      body(piece.place.advanced(by: part.lowerBound - piece.range.lowerBound), part)
+      body(piece, part, piece.place.advanced(by: part.lowerBound - piece.range.lowerBound))
     }
   }
 }

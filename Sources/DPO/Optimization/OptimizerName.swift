@@ -73,18 +73,19 @@ package enum OptimizerChoice: Sendable {
   }
 
   /// Bytes that it takes for parameters of these shapes.
-  package func bytes(shapes: [[Int]]) -> Int {
+  ///
+  /// - Parameter owned: the parts of the store that are updated here; nil: all of it.
+  package func bytes(shapes: [[Int]], owned: [Range<Int>]? = nil) -> Int {
     switch self {
     case .elementwise(let rule, let format):
-      ElementwiseUpdate.bytes(rule, counts: shapes.map { $0.reduce(1, *) }, format: format)
-    case .adafactor: Adafactor.bytes(shapes: shapes)
+      let counts = shapes.map { $0.reduce(1, *) }
+      return ElementwiseUpdate.bytes(rule, counts: counts, owned: owned ?? [0..<counts.reduce(0, +)], format: format)
+    case .adafactor: return Adafactor.bytes(shapes: shapes)
     }
   }
 
-  /// It may be divided over processes: see `UpdateRule.isElementwise`.
-  package var isElementwise: Bool {
-    if case .elementwise(_, let format) = self { !format.hasBlocks } else { false }
-  }
+  /// Numbers are updated by their own gradients and states, and may be divided over processes as `StoreBlocks` are.
+  package var isElementwise: Bool { if case .elementwise = self { true } else { false } }
 
   /// - Parameters:
   ///   - owned: the parts of the store that are updated here; nil: all of it.

@@ -18,6 +18,11 @@ package enum StateFormat: Sendable, Equatable {
   package static let smallest = 4096
 
   package var hasBlocks: Bool { self == .dynamic8 }
+
+  /// Whether states of a parameter of so many numbers are in blocks.
+  func hasBlocks(_ count: Int) -> Bool { hasBlocks && count >= StateFormat.smallest }
+
+  static func blocks(_ count: Int) -> Int { (count + blockSize - 1) / blockSize }
 }
 
 /// Where the states of parameters lie in memory: f32 numbers first, then those of 2 bytes or 8 bits.
@@ -30,17 +35,17 @@ package struct StateLayout: Sendable {
 
   package init(_ format: StateFormat) { self.format = format }
 
-  /// Makes room for a parameter, or a part of one, of so many numbers.
-  mutating func add(_ count: Int) -> StateMemory.Place {
+  /// Makes room for a part of a parameter of `whole` numbers.
+  mutating func add(_ count: Int, of whole: Int) -> StateMemory.Place {
     switch format {
     case .float32: break
     case .bfloat16:
       defer { packed += count }
       return .bfloat16(packed)
-    case .dynamic8 where count >= StateFormat.smallest:
+    case .dynamic8 where format.hasBlocks(whole):
       defer {
         packed += count
-        floats += (count + StateFormat.blockSize - 1) / StateFormat.blockSize
+        floats += StateFormat.blocks(count)
       }
       return .dynamic8(codes: packed, scales: floats)
     case .dynamic8: break
@@ -86,7 +91,7 @@ final class StateMemory {
 
   var floats: UnsafeMutablePointer<Float> { buffer.pointer }
   private var halves: UnsafeMutablePointer<UInt16> { packed.assumingMemoryBound(to: UInt16.self) }
-  private var codes: UnsafeMutablePointer<UInt8> { packed.assumingMemoryBound(to: UInt8.self) }
+  var codes: UnsafeMutablePointer<UInt8> { packed.assumingMemoryBound(to: UInt8.self) }
 
   func decode(_ place: Place, _ count: Int, into out: UnsafeMutablePointer<Float>) {
     let kernels = Engine.best.kernels.pointee
@@ -130,11 +135,22 @@ final class StateMemory {
       case .bfloat16(let offset):
         numbers.add(entry, .bfloat16(halves + offset), transposed: turned.contains(entry.name))
       case .dynamic8(let first, let scale):
-        let blocks = (entry.count + StateFormat.blockSize - 1) / StateFormat.blockSize
-        numbers.entries.append(.init(name: entry.name, shape: [entry.count], numbers: .uint8(codes + first)))
-        scales.entries.append(.init(name: entry.name, shape: [blocks], numbers: .float32(floats + scale)))
+        numbers.add(entry, codes: codes + first)
+        scales.add(entry, scales: floats + scale)
       }
     }
     return scales.entries.isEmpty ? [numbers] : [numbers, scales]
+  }
+}
+
+extension CheckpointSection {
+  /// Adds a parameter's 8-bit codes.
+  mutating func add(_ entry: ParameterStore.Entry, codes: UnsafeMutablePointer<UInt8>) {
+    entries.append(.init(name: entry.name, shape: [entry.count], numbers: .uint8(codes)))
+  }
+
+  /// Adds the largest numbers of a parameter's blocks.
+  mutating func add(_ entry: ParameterStore.Entry, scales: UnsafeMutablePointer<Float>) {
+    entries.append(.init(name: entry.name, shape: [StateFormat.blocks(entry.count)], numbers: .float32(scales)))
   }
 }

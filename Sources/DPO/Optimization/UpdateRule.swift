@@ -18,12 +18,8 @@ package struct UpdateStep: Sendable {
 /// How gradients change weights, with everything that it remembers from step to step. The bits of a step do not depend on the
 /// number of threads.
 package protocol UpdateRule: AnyObject {
-  /// Every number is updated by its own gradient and its own states alone: the work may be divided anywhere, and states kept
-  /// for a part of the numbers only.
-  var isElementwise: Bool { get }
   /// What it remembers of each parameter, a section for each kind: /optimizer of a checkpoint.
   func sections(model: DecoderConfiguration) -> [CheckpointSection]
-  /// Updates the parameters in a range of the store, and zeroes their gradients. Unless the rule is elementwise, the range
-  /// holds whole parameters.
+  /// Updates the parameters in a range of the store, and zeroes their gradients. The range holds whole parameters.
   func apply(_ step: UpdateStep, to range: Range<Int>, team: ThreadTeam)
 }

@@ -8,6 +8,7 @@ final class Optimizer {
   /// Steps applied.
   var step = 0
   private let parameters: ParameterStore
+  private let blocks: StoreBlocks
   private let team: ThreadTeam
 
   /// - Parameters:
@@ -19,23 +20,20 @@ final class Optimizer {
   ) throws {
     self.parameters = parameters
     self.team = team
+    blocks = StoreBlocks(parameters.entries.map(\.count), size: GradientNorm.blockSize)
     rule = try choice.make(parameters, owned: owned, offload: offload)
   }
 
   /// The global norm of the gradients.
-  func gradientNorm() -> Double {
-    GradientNorm.norm(ofBlocks: sumsOfSquares(ofBlocks: Array(0..<GradientNorm.blockCount(parameters.count))))
-  }
+  func gradientNorm() -> Double { GradientNorm.norm(ofBlocks: sumsOfSquares(ofBlocks: blocks.ranges)) }
 
   /// Of some blocks of the gradients.
-  func sumsOfSquares(ofBlocks blocks: [Int]) -> [Double] {
+  func sumsOfSquares(ofBlocks blocks: [Range<Int>]) -> [Double] {
+    nonisolated(unsafe) let gradients = parameters.gradients.pointer
     var sums = [Double](repeating: 0, count: blocks.count)
     sums.withUnsafeMutableBufferPointer { sums in
       nonisolated(unsafe) let sums = sums
-      team.run(sums.count) { index, _ in
-        sums[index] = GradientNorm.sumOfSquares(
-          parameters.gradients.pointer, count: parameters.count, block: blocks[index])
-      }
+      team.run(sums.count) { index, _ in sums[index] = GradientNorm.sumOfSquares(gradients, blocks[index]) }
     }
     return sums
   }
@@ -56,14 +54,7 @@ final class Optimizer {
 
   /// Σ g² of a range, whatever the number of threads.
   func sumOfSquares(_ range: Range<Int>) -> Double {
-    let (count, gradients) = (range.count, parameters.gradients.pointer + range.lowerBound)
-    nonisolated(unsafe) let first = gradients
-    var sums = [Double](repeating: 0, count: GradientNorm.blockCount(count))
-    sums.withUnsafeMutableBufferPointer { sums in
-      nonisolated(unsafe) let sums = sums
-      team.run(sums.count) { block, _ in sums[block] = GradientNorm.sumOfSquares(first, count: count, block: block) }
-    }
-    return sums.reduce(0, +)
+    sumsOfSquares(ofBlocks: GradientNorm.blocks(range)).reduce(0, +)
   }
 
   func clearGradients() { parameters.gradients.release(0..<parameters.count) }

@@ -93,7 +93,7 @@ public final class Trainer: @unchecked Sendable {
   /// The forest of the last `forward`, until its gradients have come back.
   private var pending: TokenForest?
   private var accumulated = 0
-  /// The optimiser's state that stands in the gradients' memory while a checkpoint is written.
+  /// Of a sharded optimiser's states, the passage that stands in the gradients' memory while a checkpoint is written.
   private var heldState: Int?
   /// Seconds that went into what the next step learns from.
   private var preparation = 0.0
@@ -184,7 +184,7 @@ public final class Trainer: @unchecked Sendable {
     }
     let chosen = try OptimizerChoice(options.optimization)
     let isSharded = ranks.count > 1 && adapter == nil && chosen.isElementwise
-    let owners = Owners(count: parameters.count, ranks: ranks.count, isSharded: isSharded)
+    let owners = Owners(counts: parameters.entries.map(\.count), ranks: ranks.count, isSharded: isSharded)
     self.isSharded = isSharded
     optimizer = try Optimizer(
       parameters, chosen, owned: isSharded ? owners.ranges(of: ranks.rank) : nil, offload: options.machine.offload,
@@ -514,11 +514,9 @@ public final class Trainer: @unchecked Sendable {
   /// Each owner adds up its blocks; the sums are added in the order of blocks, as by one rank.
   private func gradientNorm() throws -> Double {
     guard isSharded else { return optimizer.gradientNorm() }
-    let blocks = gradientSum.owners.blocks
-    let sums = try ranks.gather {
-      optimizer.sumsOfSquares(ofBlocks: Array(stride(from: ranks.rank, to: blocks, by: ranks.count)))
-    }
-    return GradientNorm.norm(ofBlocks: (0..<blocks).map { sums[$0 % ranks.count][$0 / ranks.count] })
+    let owners = gradientSum.owners
+    let sums = try ranks.gather { optimizer.sumsOfSquares(ofBlocks: owners.ranges(of: ranks.rank)) }
+    return GradientNorm.norm(ofBlocks: (0..<owners.blocks.count).map { sums[$0 % ranks.count][$0 / ranks.count] })
   }
 
   // MARK: - A host's own loss
@@ -665,36 +663,32 @@ public final class Trainer: @unchecked Sendable {
     guard isSharded, let rule = optimizer.rule as? ElementwiseUpdate else {
       return optimizer.rule.sections(model: model.configuration)
     }
-    let passage = parameters.gradients.pointer
-    return rule.stateNames.enumerated().map { index, name in
-      var section = CheckpointSection(
-        group: "/optimizer/\(name)", store: parameters, values: passage, model: model.configuration)
+    let memory = parameters.gradients.pointer
+    return rule.passages.map { passage in
+      var section = rule.section(passage, in: memory, model: model.configuration)
       section.passage = CheckpointSection.Passage(
-        fill: { [self] in try askForState(index) },
+        fill: { [self] in try askForState(passage) },
         take: { [self] in
-          for range in gradientSum.owners.ranges(of: ranks.rank) {
-            rule.writeState(index, range, from: passage + range.lowerBound)
-          }
+          for range in gradientSum.owners.ranges(of: ranks.rank) { rule.take(passage, range, from: memory) }
         })
       return section
-    }
+    }.filter { !$0.entries.isEmpty }
   }
 
   /// Rank 0's way to a sharded state: the others wait in `serveStates`.
-  private func askForState(_ index: Int) throws {
-    guard heldState != index else { return }
-    _ = try ranks.fromRoot { [Double(index)] }
-    try gatherState(index)
-    heldState = index
+  private func askForState(_ passage: Int) throws {
+    guard heldState != passage else { return }
+    _ = try ranks.fromRoot { [Double(passage)] }
+    try gatherState(passage)
+    heldState = passage
   }
 
-  private func gatherState(_ index: Int) throws {
+  private func gatherState(_ passage: Int) throws {
     guard let rule = optimizer.rule as? ElementwiseUpdate else { return }
-    let passage = parameters.gradients.pointer
-    for range in gradientSum.owners.ranges(of: ranks.rank) {
-      rule.readState(index, range, into: passage + range.lowerBound)
-    }
-    try gradientSum.gather(passage, atRoot: true)
+    let memory = parameters.gradients.pointer
+    for range in gradientSum.owners.ranges(of: ranks.rank) { rule.give(passage, range, to: memory) }
+    try gradientSum.gather(memory, atRoot: true)
+    if ranks.isRoot { rule.arrange(passage, in: memory) }
   }
 
   /// Runs `write` on rank 0, which may ask for states of the sharded optimiser meanwhile.

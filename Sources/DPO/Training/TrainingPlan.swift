@@ -90,7 +90,8 @@ public struct TrainingPlan: Sendable {
     let shape = BatchShape(tokens: workload.tokens, targets: workload.targets, longest: workload.longest)
     let optimizer = try OptimizerChoice(options.optimization)
     let owners = Owners(
-      count: trainableParameters, ranks: ranks, isSharded: ranks > 1 && lora == nil && optimizer.isElementwise)
+      counts: try TrainingPlan.trainedShapes(configuration, lora).map { $0.reduce(1, *) }, ranks: ranks,
+      isSharded: ranks > 1 && lora == nil && optimizer.isElementwise)
     var memory = try TrainingPlan.step(
       model, lora, shape, optimizer: optimizer, owners: owners, threads: threads,
       separateReference: separateReference, recomputesBlocks: options.machine.gradientCheckpointing,
@@ -172,9 +173,8 @@ public struct TrainingPlan: Sendable {
     if lora != nil || separateReference { memory.add("mapped model file", bytes: model.mappedBytes) }
     if lora != nil { memory.add("adapter", bytes: 4 * trained) }
     memory.add("gradients", bytes: 4 * (updatesInBackward ? gradientsAtATime(model.configuration) : trained))
-    let isSharded = owners?.isSharded ?? false
-    memory.add(
-      "optimizer", bytes: optimizer.bytes(shapes: isSharded ? [[owners?.most ?? 0]] : shapes), offloaded: offloads)
+    let owned = owners.flatMap { $0.isSharded ? $0.ranges(of: $0.fullest) : nil }
+    memory.add("optimizer", bytes: optimizer.bytes(shapes: shapes, owned: owned), offloaded: offloads)
     func pass(_ mode: ComputationMode) throws {
       let plan = try ModelRunner.plan(
         model.configuration, tokens: batch.tokens, targets: batch.targets, maxLength: batch.longest, mode: mode,

@@ -273,9 +273,11 @@ import Testing
   /// Each process updates its own blocks; together they are one.
   @Test(arguments: choices.indices) func elementwiseRulesMayBeDivided(choice: Int) throws {
     let options = OptimizerTests.options(choice)
-    let whole = try OptimizerTests.store([700, 500], 7000)
-    let (block, count) = (GradientNorm.blockSize, whole.count)
-    let parts = [[0..<block, 3 * block..<5 * block], [block..<3 * block, 5 * block..<count]]
+    // Borders of 8-bit blocks are not those of the store.
+    let shapes = (matrix: [700, 501], vector: 7001)
+    let whole = try OptimizerTests.store(shapes.matrix, shapes.vector)
+    let (blocks, count) = (StoreBlocks(whole.entries.map(\.count), size: GradientNorm.blockSize), whole.count)
+    let parts = [[0, 3, 4], [1, 2, 5]].map { $0.map { blocks[$0] } }
     let made = try OptimizerChoice(options)
     guard made.isElementwise else {
       #expect(throws: DPOError.self) { try made.make(whole, owned: parts[0]) }
@@ -285,7 +287,7 @@ import Testing
     try OptimizerTests.apply(rule, whole)
     var bits = [UInt32](repeating: 0, count: count)
     for part in parts {
-      let store = try OptimizerTests.store([700, 500], 7000)
+      let store = try OptimizerTests.store(shapes.matrix, shapes.vector)
       let before = OptimizerTests.bits(store)
       let rule = try #require(try made.make(store, owned: part) as? ElementwiseUpdate)
       let team = try ThreadTeam(threads: 2, engine: .best)
@@ -293,12 +295,11 @@ import Testing
         OptimizerTests.fill(store, store.gradients, number)
         rule.apply(OptimizerTests.step(number, rate: 1e-2), to: 0..<count, team: team)
         // States of a part move to another process and back.
-        for state in rule.stateNames.indices {
-          for range in part {
-            let buffer = try FloatBuffer(count: range.count)
-            rule.readState(state, range, into: buffer.pointer)
-            rule.writeState(state, range, from: buffer.pointer)
-          }
+        for passage in rule.passages {
+          let memory = try FloatBuffer(count: count)
+          for range in part { rule.give(passage, range, to: memory.pointer) }
+          rule.arrange(passage, in: memory.pointer)
+          for range in part { rule.take(passage, range, from: memory.pointer) }
         }
       }
       let after = OptimizerTests.bits(store)
@@ -313,16 +314,40 @@ import Testing
     #expect(bits == OptimizerTests.bits(whole))
   }
 
+  /// A block of a store ends where an 8-bit block of one of its parameters does, and as near to its size as that allows.
+  @Test func blocksOfAStoreCutNo8BitBlock() {
+    for counts in [[1000], [300, 7, 5000, 31, 70001, 1, 1, 262_145], [65536, 65536], [65535, 3], [4096 * 3 + 1]] {
+      for size in [4096, 1 << 16] {
+        let blocks = StoreBlocks(counts, size: size)
+        #expect(blocks.ranges.first?.lowerBound == 0 && blocks.ranges.last?.upperBound == counts.reduce(0, +))
+        for (block, next) in zip(blocks.ranges, blocks.ranges.dropFirst()) {
+          #expect(block.upperBound == next.lowerBound)
+        }
+        for (index, block) in blocks.ranges.enumerated() {
+          #expect(!block.isEmpty && block.count < size + StateFormat.blockSize)
+          #expect(blocks.index(of: block.lowerBound) == index && blocks.index(of: block.upperBound - 1) == index)
+          var start = 0
+          for count in counts {
+            if (start..<start + count).contains(block.lowerBound) {
+              #expect((block.lowerBound - start) % StateFormat.blockSize == 0)
+            }
+            start += count
+          }
+        }
+      }
+    }
+  }
+
   /// Rounding to the nearest would leave 1: the decay of a step is less than half of what bf16 can tell apart there.
   @Test func roundingByChanceKeepsTheMean() throws {
     let store = try ParameterStore([("matrix", [64, 64], false)])
     let rule = try ElementwiseUpdate(AdamW(), store, format: .bfloat16)
     let (ones, found) = (try FloatBuffer(count: 4096), try FloatBuffer(count: 4096))
     for index in 0..<4096 { ones.pointer[index] = 1 }
-    rule.writeState(1, 0..<4096, from: ones.pointer)
+    rule.take(1, 0..<4096, from: ones.pointer)
     let team = try ThreadTeam(threads: 1, engine: .best)
     for number in 1...500 { rule.apply(OptimizerTests.step(number, rate: 0), to: 0..<4096, team: team) }
-    rule.readState(1, 0..<4096, into: found.pointer)
+    rule.give(1, 0..<4096, to: found.pointer)
     let mean = found.buffer.reduce(0.0) { $0 + Double($1) } / 4096
     // 0.999^500 = 0.6064; the mean of 4096 numbers strays by less than 0.002.
     #expect(abs(mean - 0.6064) < 0.002)
@@ -347,6 +372,12 @@ import Testing
     // Adafactor has room for one matrix' sums beside its states.
     let scratch = OptimizerTests.choices[choice].name == .adafactor ? 4 * (1200 + 11 * 500) : 0
     #expect(planned - scratch - kept >= 0 && planned - scratch - kept < 16)
+    guard made.isElementwise else { return }
+    // Shares are planned as parts of the whole.
+    let blocks = StoreBlocks(store.entries.map(\.count), size: GradientNorm.blockSize).ranges
+    let shares = [[0, 2, 4], [1, 3, 5]].map { $0.map { blocks[$0] } }
+    let divided = shares.reduce(0) { $0 + made.bytes(shapes: store.entries.map(\.shape), owned: $1) }
+    #expect(divided - kept >= 0 && divided - kept < 32)
   }
 
   @Test func settingsAreChecked() throws {
@@ -379,9 +410,7 @@ import Testing
     for i in 0..<count { sum += Double(memory.base[i]) * Double(memory.base[i]) }
     let norm = GradientNorm.norm(memory.base, count: count)
     #expect(abs(norm - sum.squareRoot()) < 1e-10 * norm)
-    let blocks = (0..<GradientNorm.blockCount(count)).reversed().map {
-      GradientNorm.sumOfSquares(memory.base, count: count, block: $0)
-    }
+    let blocks = GradientNorm.blocks(0..<count).reversed().map { GradientNorm.sumOfSquares(memory.base, $0) }
     #expect(GradientNorm.norm(ofBlocks: blocks.reversed()) == norm)
     memory.base[0] = .greatestFiniteMagnitude
     #expect(GradientNorm.norm(memory.base, count: count).isFinite)
