@@ -10,21 +10,27 @@ struct MachineShare {
   var ranksHere = 1
 }
 
-/// Where a rank runs.
+/// Where a rank runs, and what it would tell chat templates of the time.
 private struct Place: RankMessage {
   let host: String
   /// Processors that it may run on.
   let processors: [UInt8]
+  let date: Int?
 
-  init(host: String, processors: [UInt8]) { (self.host, self.processors) = (host, processors) }
+  init(host: String, processors: [UInt8], date: Int?) {
+    (self.host, self.processors, self.date) = (host, processors, date)
+  }
 
   init(from reader: inout MessageReader) throws {
-    self.init(host: try reader.text(), processors: try reader.numbers(of: UInt8.self))
+    self.init(
+      host: try reader.text(), processors: try reader.numbers(of: UInt8.self),
+      date: try reader.optional { try $0.integer() })
   }
 
   func write(to writer: inout MessageWriter) {
     writer.write(host)
     writer.write(processors)
+    writer.write(optional: date) { $0.write($1) }
   }
 
   /// Whether both would run on some of the same processors.
@@ -34,16 +40,18 @@ private struct Place: RankMessage {
 }
 
 extension Ranks {
-  /// Processors that mpirun bound the ranks to are theirs; those that several ranks may run on are divided.
-  func shareOfMachine(_ options: TrainingOptions.Machine) throws -> MachineShare {
+  /// Processors that mpirun bound the ranks to are theirs; those that several ranks may run on are divided. The date is rank
+  /// 0's.
+  func begin(_ options: TrainingOptions.Machine, date: Int?) throws -> (share: MachineShare, date: Int?) {
     let available = ThreadTeam.availableProcessors
-    guard count > 1 else { return MachineShare(threads: ThreadTeam.useful(options.threads)) }
-    let places = try gather { Place(host: Machine.hostName, processors: Machine.processorMask) }
+    guard count > 1 else { return (MachineShare(threads: ThreadTeam.useful(options.threads)), date) }
+    let places = try gather { Place(host: Machine.hostName, processors: Machine.processorMask, date: date) }
     let own = places[rank]
     let threads = max(1, available / max(1, places.count { $0.contends(with: own) }))
-    return MachineShare(
+    let share = MachineShare(
       threads: options.threads == 0 ? threads : ThreadTeam.useful(options.threads),
       ranksHere: places.count { $0.host == own.host })
+    return (share, places[0].date)
   }
 
   /// Refuses ranks that would never have anything to do.

@@ -114,19 +114,18 @@ public final class Trainer: @unchecked Sendable {
     communicator: Communicator? = nil
   ) throws {
     let ranks = Ranks(communicator)
-    let share = try ranks.shareOfMachine(options.machine)
     // A checkpoint keeps one date, and all ranks have the same.
-    let date = try ranks.fromRoot { DateOfRun(time: data.templateTime ?? evaluation?.templateTime) }.time
+    let (share, date) = try ranks.begin(options.machine, date: data.templateTime ?? evaluation?.templateTime)
     do {
       try self.init(
         model: model, adapter: start, referenceModel: referenceModel, data: date.map { try data.at($0) } ?? data,
         evaluation: date.map { try evaluation?.at($0) } ?? evaluation, reward: reward, options: options, ranks: ranks,
         share: share)
     } catch {
+      // The others hear of it where they compare what they are.
       try ranks.agree { throw error }
       throw error
     }
-    try ranks.agree {}
     try checkAgainstOtherRanks()
   }
 
@@ -718,15 +717,6 @@ public final class Trainer: @unchecked Sendable {
     preparation = 0
     optimizer.clearGradients()
   }
-}
-
-/// What chat templates are told.
-private struct DateOfRun: RankMessage {
-  let time: Int?
-
-  init(time: Int?) { self.time = time }
-  init(from reader: inout MessageReader) throws { time = try reader.optional { try $0.integer() } }
-  func write(to writer: inout MessageWriter) { writer.write(optional: time) { $0.write($1) } }
 }
 
 /// Rows with the time that their chat template was told, and how steps are made of them.
