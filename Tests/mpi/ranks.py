@@ -145,6 +145,11 @@ class Machines:
     def _ip(self, *words: str) -> str:
         return subprocess.run(["ip", *words], check=True, capture_output=True, text=True).stdout
 
+    def ranks(self, *names: str) -> "list[int]":
+        """The processes of dpo on some machines."""
+        pids = [pid for name in names for pid in subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True).stdout.split()]
+        return [int(pid) for pid in pids if pathlib.Path(f"/proc/{pid}/comm").exists() and pathlib.Path(f"/proc/{pid}/comm").read_text() == "dpo\n"]
+
     def cut(self) -> None:
         """Takes the cable out."""
         self._ip("-n", self.NAMES[0], "link", "set", "dpo-test", "down")

@@ -1,7 +1,9 @@
 """Two network namespaces as two machines: TCP between them, and what happens when the cable is taken out."""
 
+import os
 import pathlib
 import re
+import signal
 import tempfile
 import time
 import unittest
@@ -9,7 +11,7 @@ import unittest
 import ranks
 from support import BUILD, MODEL, PAIRS, dpo
 from test_plugin import compile_host, open_mpi_compiler
-from test_train import tensors
+from test_train import JUDGE, LORA, tensors
 
 if not ranks.MISSING:
     ranks.Machines.look()
@@ -36,18 +38,56 @@ class TwoMachines(unittest.TestCase):
         # 50 MB each way by either function.
         self.assertGreater(self.machines.sent() - before, 200_000_000)
 
+    def training(self, folder: str, *options: object, share: int) -> "tuple[object, ...]":
+        return ("train", MODEL, "--data", PAIRS, "--max-steps", 6, "--per-device-train-batch-size", 1, "--threads", 1, "--learning-rate", 1e-3,
+                "--gradient-accumulation-steps", share, "--output-dir", self.folder / folder, *options)
+
     def test_a_training_of_two_machines(self) -> None:
-        words = ("train", MODEL, "--data", PAIRS, "--max-steps", 6, "--per-device-train-batch-size", 1, "--threads", 1, "--learning-rate", 1e-3)
         before = self.machines.sent()
-        status, output = self.machines.start(
-            BUILD / "bin/dpo", *words, "--gradient-accumulation-steps", 2, "--output-dir", self.folder / "two").wait()
+        status, output = self.machines.start(BUILD / "bin/dpo", *self.training("two", share=2)).wait()
         self.assertEqual(status, 0, output)
         # 6 steps of 2 rounds, in which each sends the other half of the gradients, and of the parameters after each step.
         count = int(re.search(r"(\d+) parameters to train", output).group(1))  # type: ignore[union-attr]
         self.assertGreater(self.machines.sent() - before, 6 * 2 * 4 * count)
-        alone = dpo(*words, "--gradient-accumulation-steps", 4, "--output-dir", self.folder / "one")
+        alone = dpo(*self.training("one", share=4))
         self.assertEqual(alone.returncode, 0, alone.stderr)
         self.assertEqual(tensors(self.folder / "two/final.h5"), tensors(self.folder / "one/final.h5"))
+
+    def test_methods_and_optimizers_on_two_machines(self) -> None:
+        judge = self.folder / "judge.py"
+        judge.write_text(JUDGE)
+        for name, *options in (
+            ("lora", *LORA), ("sft", "--method", "sft"), ("kto", "--method", "kto", *LORA, "--per-device-train-batch-size", 2),
+            ("reward", "--method", "reward"), ("8bit", "--optim", "adamw_8bit"),
+            ("grpo", "--method", "grpo", *LORA, "--num-generations", 2, "--max-completion-length", 5, "--per-device-train-batch-size", 2,
+             "--command", f"python3 {judge}"),
+        ):
+            with self.subTest(name):
+                status, output = self.machines.start(BUILD / "bin/dpo", *self.training(f"{name}-two", *options, share=2)).wait()
+                self.assertEqual(status, 0, output)
+                alone = dpo(*self.training(f"{name}-one", *options, share=4))
+                self.assertEqual(alone.returncode, 0, alone.stderr)
+                self.assertEqual(tensors(self.folder / f"{name}-two/final.h5"), tensors(self.folder / f"{name}-one/final.h5"))
+
+    def test_a_rank_of_the_other_machine_is_killed(self) -> None:
+        running = self.machines.start(
+            BUILD / "bin/dpo", *self.training("killed", *LORA, "--max-steps", 100000, "--save-steps", 50, share=1))
+        lines = self.folder / "killed/metrics.jsonl"
+        for _ in range(1200):
+            if lines.exists() and len(lines.read_text().splitlines()) > 60:
+                break
+            time.sleep(0.1)
+        else:
+            running.end()
+            self.fail("no steps")
+        os.kill(self.machines.ranks(self.machines.NAMES[1])[0], signal.SIGKILL)
+        start = time.monotonic()
+        status, output = running.wait(60)
+        self.assertLess(time.monotonic() - start, 30)
+        self.assertNotIn(status, (0, 124), output)
+        self.assertEqual(self.machines.ranks(*self.machines.NAMES), [])
+        resumed = dpo(*self.training("killed", *LORA, "--max-steps", 200000, share=2), "--resume-from-checkpoint", "last", "--dry-run")
+        self.assertEqual(resumed.returncode, 0, resumed.stderr)
 
     def test_the_cable_is_taken_out(self) -> None:
         running = self.machines.start(self.host, ranks.PLUGIN, "until-lost")
