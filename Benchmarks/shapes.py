@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A GGUF file with the shape of a known model, random weights and SmolLM2's tokenizer, to measure time and memory on.
 
-    python Benchmarks/shapes.py SHAPE FILE          SHAPE: llama-1b, llama-3b, llama-8b, olmoe-7b
+    python Benchmarks/shapes.py SHAPE FILE [--layers N]          SHAPE: llama-1b, llama-3b, llama-8b, olmoe-7b
 
 Matrices are Q4_K, their columns padded to nothing: all of these shapes fill its blocks. Weights have the spread of fresh ones.
 """
@@ -120,7 +120,11 @@ def main():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("shape", choices=SHAPES)
     options.add_argument("file", type=Path)
+    options.add_argument("--layers", type=int, metavar="N", help="instead of the shape's own: long rows in less time")
     args = options.parse_args()
+    if args.layers:
+        architecture, hidden, _, *rest = SHAPES[args.shape]
+        SHAPES[args.shape] = (architecture, hidden, args.layers, *rest)
     write(args.shape, args.file)
     print(f"{args.file}: {args.file.stat().st_size / 1e9:.2f} GB")
 
