@@ -42,18 +42,25 @@ extension TokenizedDataset {
     var readAgain: (@Sendable (Int) throws -> TokenizedDataset)?
     if let tokenizer, readsClock {
       options.templateTime = options.templateTime ?? Machine.localTime
-      let (source, options) = (try source.kept(), options)
-      readAgain = { time in
-        var dated = options
-        dated.templateTime = time
-        guard let rows = try source.rows(dated) else { throw DPOError(.internal, "token ids have no chat template") }
-        return try TokenizedDataset(
-          DatasetBuilder(rows, RowTokenizer(tokenizer, time: time), dated, spillingTo: nil, nil).contents())
-      }
+      readAgain = TokenizedDataset.reading(try source.kept(), tokenizer, options)
     }
     try self.init(
       source, rowTokenizer: tokenizer.map { RowTokenizer($0, time: options.templateTime) }, options: options,
       readAgain: readAgain, progress: progress)
+  }
+
+  /// Reads rows once more at a time, after which they can be read at another one.
+  private static func reading(_ source: KeptSource, _ tokenizer: Tokenizer, _ options: DatasetOptions)
+    -> @Sendable (_ time: Int) throws -> TokenizedDataset
+  {
+    { time in
+      var dated = options
+      dated.templateTime = time
+      guard let rows = try source.rows(dated) else { throw DPOError(.internal, "token ids have no chat template") }
+      return try TokenizedDataset(
+        DatasetBuilder(rows, RowTokenizer(tokenizer, time: time), dated, spillingTo: nil, nil).contents(),
+        readAgain: reading(source, tokenizer, options))
+    }
   }
 
   package convenience init(

@@ -47,6 +47,9 @@ public struct Judge: Sendable {
   /// Whether its scores may depend on the time.
   var readsClock: Bool { dated != nil && (try? tokenizer?.chatTemplate)?.readsClock == true }
 
+  /// The time, where the judge's scores may depend on it.
+  var timeNow: Int? { readsClock ? Machine.localTime : nil }
+
   /// The judge as it is at a time, as `DatasetOptions.templateTime` tells it.
   func at(_ time: Int) -> Judge { dated?(time) ?? self }
 

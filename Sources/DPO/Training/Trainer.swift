@@ -55,6 +55,9 @@ public final class Trainer: @unchecked Sendable {
     set { shared.withLock { $0.spelling = newValue } }
   }
 
+  /// What `strftime_now` tells the chat templates of the rows and of the reward model; nil where none asks.
+  private(set) var templateTime: Int?
+
   /// Scores the completions that the policy draws; methods that learn from a data set need none. Any thread.
   public private(set) var reward: Judge? {
     get { shared.withLock { $0.reward } }
@@ -115,12 +118,14 @@ public final class Trainer: @unchecked Sendable {
   ) throws {
     let ranks = Ranks(communicator)
     // A checkpoint keeps one date, and all ranks have the same.
-    let (share, date) = try ranks.begin(options.machine, date: data.templateTime ?? evaluation?.templateTime)
+    let (share, date) = try ranks.begin(
+      options.machine, date: data.templateTime ?? evaluation?.templateTime ?? reward?.timeNow)
     do {
       try self.init(
         model: model, adapter: start, referenceModel: referenceModel, data: date.map { try data.at($0) } ?? data,
-        evaluation: date.map { try evaluation?.at($0) } ?? evaluation, reward: reward, options: options, ranks: ranks,
-        share: share)
+        evaluation: date.map { try evaluation?.at($0) } ?? evaluation,
+        reward: date.flatMap { reward?.at($0) } ?? reward,
+        date: date, options: options, ranks: ranks, share: share)
     } catch {
       // The others hear of it where they compare what they are.
       try ranks.agree { throw error }
@@ -131,8 +136,10 @@ public final class Trainer: @unchecked Sendable {
 
   private init(
     model: ModelFile, adapter start: AdapterFile?, referenceModel: ModelFile?, data: TokenizedDataset,
-    evaluation: TokenizedDataset?, reward: Judge?, options: TrainingOptions, ranks: Ranks, share: MachineShare
+    evaluation: TokenizedDataset?, reward: Judge?, date: Int?, options: TrainingOptions, ranks: Ranks,
+    share: MachineShare
   ) throws {
+    templateTime = date
     let method = try TrainingMethod(options, for: model)
     let model = try model.with(heads: method.heads, seed: UInt64(options.batches.seed))
     try Trainer.check(
@@ -206,7 +213,8 @@ public final class Trainer: @unchecked Sendable {
   public func setReward(_ reward: Judge?) throws {
     try exclusively {
       if let reward { try check(reward) }
-      self.reward = data.templateTime.map { time in reward?.at(time) } ?? reward
+      templateTime = templateTime ?? reward?.timeNow
+      self.reward = templateTime.flatMap { reward?.at($0) } ?? reward
     }
   }
 
@@ -240,13 +248,14 @@ public final class Trainer: @unchecked Sendable {
       data: data, evaluation: evaluation, source: source, microBatches: microBatches, ranks: ranks.count)
   }
 
-  /// Goes on with these rows, of which a checkpoint was made.
-  func take(_ rows: DatedRows) throws {
+  /// Goes on with these rows, of which a checkpoint was made, and with its time.
+  func take(_ rows: DatedRows, at time: Int?) throws {
     plan = try planOf(rows)
     schedule = try options.schedule(
       totalSteps: rows.source.totalSteps, defaultRate: options.method.defaultLearningRate)
     (data, evaluation, source, microBatches) = (rows.data, rows.evaluation, rows.source, rows.microBatches)
-    if let time = data.templateTime { reward = reward?.at(time) }
+    templateTime = time ?? templateTime
+    if let time { reward = reward?.at(time) }
   }
 
   /// Asks for a stop: the running step ends within one micro-batch with `.cancelled`, unapplied. Any thread; safe in a

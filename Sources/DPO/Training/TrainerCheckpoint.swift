@@ -20,7 +20,7 @@ extension Trainer {
     if reference != nil {
       header.trainer?["reference_fingerprint"] = .string(hexadecimal(referenceFingerprint))
     }
-    if let time = data.templateTime ?? evaluation?.templateTime { header.trainer?["template_time"] = .int(time) }
+    if let time = templateTime { header.trainer?["template_time"] = .int(time) }
     let state = source.state(before: step)
     for (name, value) in state.attributes.members { header.trainer?[name] = value }
     try CheckpointWriter.write(
@@ -151,7 +151,7 @@ extension Trainer {
     try reader.check(sections)
     try rows.source.restore(
       SourceState(attributes: state, columns: reader.columns(Trainer.rolloutGroup)), step: step, file: path)
-    try take(rows)
+    try take(rows, at: state["template_time"]?.int)
     try reader.load(sections)
     restore(step: step, tokensSeen: tokensSeen, methodState: methodState)
     return notes

@@ -45,7 +45,7 @@ extension Trainer {
   }
 
   private func checked(_ other: TokenizedDataset) throws -> TokenizedDataset {
-    let other = try data.templateTime.map { try other.at($0) } ?? other
+    let other = try templateTime.map { try other.at($0) } ?? other
     try Trainer.check(
       options, method: method, data: data, evaluation: other, start: nil, model: model, referenceModel: referenceFile)
     return other
