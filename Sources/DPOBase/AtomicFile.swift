@@ -31,10 +31,18 @@ package final class AtomicFile {
 
   /// Removes what killed processes left of their attempts to write the same file.
   private static func removeAbandoned(_ prefix: String) {
-    let directory = directoryOf(prefix)
-    let start = nameOf(prefix)
+    removeAbandoned(in: directoryOf(prefix), beginning: nameOf(prefix))
+  }
+
+  /// Removes what was left of attempts to write any of the files in a directory, by killed processes or where nothing could be
+  /// removed any more. What another process writes at the moment stays.
+  package static func removeAbandoned(in directory: String) { removeAbandoned(in: directory, beginning: ".") }
+
+  private static func removeAbandoned(in directory: String, beginning start: String) {
     for name in (try? directoryNames(directory)) ?? [] where name.hasPrefix(start) && name.hasSuffix(".tmp") {
-      guard name.dropFirst(start.count).dropLast(4).allSatisfy({ $0.isNumber || $0 == "-" }) else { continue }
+      let attempt =
+        start == "." ? name.dropLast(4).split(separator: ".").last ?? "" : name.dropFirst(start.count).dropLast(4)
+      guard attempt.contains("-"), attempt.allSatisfy({ $0.isNumber || $0 == "-" }) else { continue }
       let descriptor = open("\(directory)/\(name)", O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
       guard descriptor >= 0 else { continue }
       if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { unlink("\(directory)/\(name)") }
@@ -58,6 +66,9 @@ package final class AtomicFile {
   ///
   /// - Parameter check: reads the file where it was written; if it throws, the place is left as it was.
   package func commit(check: (_ path: String) throws -> Void = { _ in }) throws {
+    // The lock lasts until the file has its name.
+    let held = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
+    defer { if held >= 0 { close(held) } }
     guard fsync(descriptor) == 0, close(descriptor) == 0 else {
       descriptor = -1
       throw DPOError(.io, "\(path): cannot write: \(systemMessage())")

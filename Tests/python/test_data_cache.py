@@ -1,6 +1,7 @@
 """Tokens of rows that are kept in a file (data_cache): the same runs, little memory, several processes, full disks."""
 
 import json
+import os
 import pathlib
 import random
 import resource
@@ -110,6 +111,19 @@ class DataCache(Case):
             self.assertIn("cannot write", done.stderr)
             self.assertEqual([path for path in cache.glob("*") if path.stat().st_size > 0], [])
             self.assertEqual(dpo("inspect", data, "--model", MODEL, "--samples", 0, "--data-cache", cache).returncode, 0)
+
+    def test_rows_that_changed_under_an_old_time_are_noticed(self) -> None:
+        """Their size and the time of the last write are what they were; the time of the change is not."""
+        data, cache = make_rows(self.directory / "rows.jsonl", 50), self.directory / "cache"
+        time.sleep(3.1)    # an older file's stamp counts without its checksum
+        command = ("inspect", data, "--model", MODEL, "--samples", 0, "--data-cache", cache)
+        self.assertEqual(dpo(*command).returncode, 0)
+        self.assertIn("tokenised before", dpo(*command).stderr)
+        status, text = data.stat(), data.read_text()
+        data.write_text(text[:-8] + text[-8:].swapcase())
+        os.utime(data, ns=(status.st_atime_ns, status.st_mtime_ns))
+        self.assertEqual((data.stat().st_size, data.stat().st_mtime_ns), (status.st_size, status.st_mtime_ns))
+        self.assertNotIn("tokenised before", dpo(*command).stderr)
 
     def test_a_process_that_is_killed_leaves_nothing_in_the_way(self) -> None:
         data = make_rows(self.directory / "rows.jsonl", 20_000)

@@ -1,6 +1,7 @@
 """Runs that are killed or stopped anywhere, full disks, output directories that go away or are taken."""
 
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -30,6 +31,92 @@ def content(path: pathlib.Path) -> "dict[str, bytes]":
 
 def log(directory: pathlib.Path) -> "list[dict]":
     return [{key: value for key, value in line.items() if key != "seconds"} for line in rows(directory / "metrics.jsonl")]
+
+
+#: Ends the process as a crash does, at the call number $DIE_AT of the function $DIE_IN.
+CRASH = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+static atomic_int calls;
+static void count(const char *name) {
+    const char *in = getenv("DIE_IN");
+    if (in && strcmp(in, name) == 0 && atomic_fetch_add(&calls, 1) + 1 == atoi(getenv("DIE_AT"))) _exit(77);
+}
+int rename(const char *from, const char *to) {
+    count("rename");
+    return ((int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename"))(from, to);
+}
+int fsync(int file) {
+    count("fsync");
+    return ((int (*)(int))dlsym(RTLD_NEXT, "fsync"))(file);
+}
+ssize_t pwrite(int file, const void *bytes, size_t size, off_t at) {
+    count("pwrite");
+    return ((ssize_t (*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite"))(file, bytes, size, at);
+}
+"""
+
+
+class Crash(Case):
+    """A process that ends exactly at a call: between two files of a directory, before and behind a checkpoint's rename, in a line."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        source, self.library = self.directory / "crash.c", self.directory / "crash.so"
+        source.write_text(CRASH)
+        subprocess.run(["cc", "-shared", "-fPIC", "-o", self.library, source, "-ldl"], check=True)
+
+    def crash(self, function: str, call: int, command: "list[str]") -> int:
+        environment = {**os.environ, "LD_PRELOAD": str(self.library), "DIE_IN": function, "DIE_AT": str(call)}
+        return subprocess.run(command, capture_output=True, env=environment).returncode
+
+    def test_between_two_files_of_an_export(self) -> None:
+        """Whatever stood there before: the old model, the new one, or none that opens."""
+        other, out = FIXTURES / "models" / "qwen2", self.directory / "out"
+        data = self.directory / "rows.jsonl"
+        data.write_text('{"prompt": "Name a river.", "chosen": " Loire", "rejected": " tree"}\n')
+        export = [str(part) for part in (DPO, "export", MODEL, "--to", "safetensors", "-o", out, "--overwrite")]
+        score = [dpo("logps", model, "--data", data, "--json").stdout for model in (other, MODEL)]
+        seen = set()
+        for function in ("rename", "fsync"):
+            for call in range(1, 100):
+                shutil.rmtree(out, ignore_errors=True)
+                shutil.copytree(other, out, copy_function=shutil.copyfile)
+                code = self.crash(function, call, export)
+                found = dpo("logps", out, "--data", data, "--json")
+                if found.returncode == 0:
+                    self.assertIn(found.stdout, score, f"{function} {call}")
+                    seen.add(score.index(found.stdout))
+                else:
+                    self.assertEqual(found.returncode, 1, f"{function} {call}")
+                    seen.add(-1)
+                if code == 0:
+                    break
+                self.assertEqual(code, 77, f"{function} {call}")
+                self.assertEqual(subprocess.run(export, capture_output=True).returncode, 0)
+                self.assertEqual(dpo("logps", out, "--data", data, "--json").stdout, score[1], f"{function} {call}")
+                self.assertEqual([path.name for path in out.iterdir() if path.name.endswith(".tmp")], [], f"{function} {call}")
+            self.assertGreater(call, 3, function)
+        self.assertLessEqual({0, 1}, seen)
+
+    def test_at_every_kind_of_write_of_a_run(self) -> None:
+        whole = self.directory / "whole"
+        command = Interrupted.run_command(self, whole)
+        subprocess.run(command, check=True, capture_output=True)
+        for function, calls in (("rename", range(1, 9)), ("fsync", range(1, 17, 2)), ("pwrite", range(1, 80, 9))):
+            place = self.directory / function
+            command = Interrupted.run_command(self, place)
+            for call in calls:
+                more = ["--resume-from-checkpoint", "last"] if (place / "metrics.jsonl").exists() else []
+                self.assertIn(self.crash(function, call, [*command, *more]), (0, 77), f"{function} {call}")
+            subprocess.run([*command, "--resume-from-checkpoint", "last"], check=True, capture_output=True)
+            self.assertEqual(log(place), log(whole), function)
+            self.assertEqual(content(place / "final.h5"), content(whole / "final.h5"), function)
 
 
 class Interrupted(Case):
@@ -80,6 +167,18 @@ class Interrupted(Case):
         finally:
             first.kill()
             first.wait()
+
+    def test_what_was_left_of_a_write_goes_with_the_next_run(self) -> None:
+        place = self.directory / "run"
+        command = self.run_command(place)
+        subprocess.run(command, check=True, capture_output=True)
+        left, taken, other = (place / name for name in (".checkpoint-999.h5.4711-1.tmp", ".model.gguf.4712-1.tmp", ".notes.tmp"))
+        for path in (left, taken, other):
+            path.write_text("half")
+        with taken.open() as held:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            subprocess.run([*command, "--resume-from-checkpoint", "last"], check=True, capture_output=True)
+        self.assertEqual([path.exists() for path in (left, taken, other)], [False, True, True])
 
     def test_a_directory_that_goes_away_is_an_error(self) -> None:
         place = self.directory / "run"
@@ -146,6 +245,8 @@ class Interrupted(Case):
             # Where nothing can be removed either, the file that was being written stays, under no result's name.
             halves = [name for name in left if name.endswith(".tmp")]
             self.assertTrue(all(name.startswith(".") for name in halves) if fault == "read-only" else not halves, left)
+            if fault == "read-only":
+                self.assertEqual([path.name for path in place.iterdir() if path.name.endswith(".tmp")], [], "of the next run")
             self.assertEqual(content(seven), content(whole / "checkpoint-7.h5"), fault)
             self.assertEqual(log(ended), log(whole), fault)
             self.assertEqual(content(ended / "final.h5"), content(whole / "final.h5"), fault)

@@ -353,6 +353,13 @@ class Data(Case):
             ]
             self.assertEqual(len(libdpo.Dataset(given)), len(given))
 
+    def test_a_limit_of_the_run_is_that_of_its_rows(self) -> None:
+        model = libdpo.Model(MODEL, threads=2)
+        data = libdpo.Dataset(PAIRS, model, small(self.directory, max_length=64))
+        with self.assertRaisesRegex(ValueError, "max_length is 256, but .*pairs.jsonl was read with 64"):
+            DPOTrainer(model, args=small(self.directory), train_dataset=data)
+        DPOTrainer(model, args=small(self.directory, max_length=64), train_dataset=data).step()
+
     def test_statistics(self) -> None:
         row = {"prompt": "A", "chosen": " b", "rejected": " c"}
         data = [row, row, {**row, "chosen": " c", "rejected": " b"}, {**row, "chosen": " b", "rejected": " b"}]

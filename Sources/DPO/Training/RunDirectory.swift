@@ -72,6 +72,7 @@ struct MetricsLog {
       }
     }
     file = try OwnedAppendFile(path, keeping: kept)
+    AtomicFile.removeAbandoned(in: directoryOf(path))
   }
 
   mutating func append(_ record: JSON) throws {
