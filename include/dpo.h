@@ -1013,6 +1013,7 @@ typedef struct dpo_answers {
     const size_t *completion_lengths;
     const size_t *rows;    /* [count]: the prompt's row in the data, from 1; of a file its line */
     int32_t is_evaluation; /* 1 while the trainer evaluates: the rows are those of the evaluation data */
+    const char *const *columns; /* [count]: the other columns of the prompt's row, a JSON object */
 } dpo_answers;
 
 /* Writes a finite reward for each answer, [count]. Non-zero fails the step with DPO_ERROR_CANCELLED, unapplied; a reward

@@ -71,6 +71,7 @@ private func withCAnswers<Result>(
   value.completion_ids = try memory.array(answers.map { try memory.array($0.completionTokens) })
   value.completion_lengths = try memory.array(answers.map(\.completionTokens.count))
   value.rows = try memory.array(answers.map(\.row))
+  value.columns = try memory.array(answers.map { try memory.text(.text(JSON.object($0.columns).description)) })
   value.is_evaluation = answers.contains(where: \.isEvaluation) ? 1 : 0
   return withExtendedLifetime(memory) { body(&value) }
 }

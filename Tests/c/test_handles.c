@@ -889,6 +889,8 @@ static int32_t reward_even(const dpo_answers *answers, double *rewards, void *us
         CHECK(answers->prompts[i] && answers->completions[i] && answers->prompt_is_chat[i] == 0);
         CHECK(answers->prompt_lengths[i] > 0 && answers->completion_lengths[i] > 0 && answers->prompt_ids[i][0] >= 0);
         CHECK(answers->rows[i] >= 1 && answers->is_evaluation == 0);
+        CHECK(answers->columns[i][0] == '{' && strstr(answers->columns[i], "\"chosen\":"));
+        CHECK(!strstr(answers->columns[i], "\"prompt\":"));
         for (size_t t = 0; t < answers->completion_lengths[i]; t++) even += answers->completion_ids[i][t] % 2 == 0;
         rewards[i] = *mode == 1 ? NAN : (double)even / (double)answers->completion_lengths[i];
     }

@@ -103,6 +103,7 @@ class Answers(Structure):
         ("prompt_is_chat", POINTER(c_int32)), ("stopped", POINTER(c_int32)), ("prompt_ids", POINTER(POINTER(c_int32))),
         ("prompt_lengths", POINTER(c_size_t)), ("completion_ids", POINTER(POINTER(c_int32))),
         ("completion_lengths", POINTER(c_size_t)), ("rows", POINTER(c_size_t)), ("is_evaluation", c_int32),
+        ("columns", POINTER(c_char_p)),
     ]
 
 

@@ -586,6 +586,8 @@ pub struct dpo_answers {
     pub rows: *const usize,
     /// 1 while the trainer evaluates: the rows are those of the evaluation data
     pub is_evaluation: i32,
+    /// \[count\]: the other columns of the prompt's row, a JSON object
+    pub columns: *const *const c_char,
 }
 
 /// Writes a finite reward for each answer, \[count\]. Non-zero fails the step with DPO_ERROR_CANCELLED, unapplied; a
