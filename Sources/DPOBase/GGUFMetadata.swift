@@ -25,3 +25,17 @@ package struct GGUFMetadata: Sendable {
     if values.updateValue(value, forKey: key) == nil { keys.append(key) }
   }
 }
+
+extension GGUFMetadata {
+  /// Ids of special tokens that hold where the file has no key for them, by their names in tokenizer_config.json: llama.cpp's
+  /// own, of its first models, LLaMA and Falcon.
+  package var standardTokens: [String: Int] {
+    switch self["tokenizer.ggml.model"] {
+    case .string("llama"): return ["bos_token": 1, "eos_token": 2, "unk_token": 0]
+    case .string("gpt2"):
+      let isGLM = [.string("chatglm-bpe"), .string("glm4")].contains(self["tokenizer.ggml.pre"])
+      return isGLM ? ["eos_token": 11] : ["bos_token": 11, "eos_token": 11]
+    default: return [:]
+    }
+  }
+}

@@ -41,7 +41,6 @@ extension Tokenizer {
         "continuing_subword_prefix": .null, "end_of_word_suffix": .null, "fuse_unk": true, "byte_fallback": true,
         "ignore_merges": false,
       ], addsBOS: true, alwaysAddsBOS: isGemma4,
-      defaultIDs: isGemma4 ? [:] : ["bos_token": 1, "eos_token": 2, "unk_token": 0],
       rest: rest.isEmpty ? .null : .object(rest))
   }
 

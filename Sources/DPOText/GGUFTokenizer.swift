@@ -22,8 +22,6 @@ struct GGUFKind {
   let addsBOS: Bool
   /// It holds whatever the file says.
   var alwaysAddsBOS = false
-  /// Ids of special tokens that hold without a key, as llama.cpp has them.
-  var defaultIDs: [String: Int] = [:]
   /// `tokenizer.ggml.pre`, where it tells how text is split.
   var pre: String?
   /// What the kind has beside: see `Tokenizer.ggufKey`.
@@ -67,7 +65,7 @@ extension Tokenizer {
     }
     func token(_ key: String, _ name: String) throws -> Int? {
       let given = try source.int("\(key)_token_id").flatMap { tokens.indices.contains($0) ? $0 : nil }
-      guard let id = given ?? kind.defaultIDs[name], tokens.indices.contains(id) else { return nil }
+      guard let id = given ?? metadata.standardTokens[name], tokens.indices.contains(id) else { return nil }
       // One that the file neither names nor marks is an ordinary token of its texts, such as GPT-2's ",".
       if given != nil || isMarked(id) || model == "llama" { configuration[name] = .string(tokens[id]) }
       return id
@@ -128,9 +126,7 @@ extension Tokenizer {
         "type": "BPE", "dropout": .null, "unk_token": .null, "continuing_subword_prefix": .null,
         "end_of_word_suffix": .null, "fuse_unk": false, "byte_fallback": false,
         "ignore_merges": .bool(pre.ignoresMerges),
-      ], addsBOS: pre.addsBOS,
-      defaultIDs: ["chatglm-bpe", "glm4"].contains(name) ? ["eos_token": 11] : ["bos_token": 11, "eos_token": 11],
-      pre: name)
+      ], addsBOS: pre.addsBOS, pre: name)
   }
 
   /// The post-processor that puts tokens around a text; null if it puts none.
