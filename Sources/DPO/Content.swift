@@ -31,9 +31,12 @@ public enum Chat {
       get { Role(rawValue: members["role"]?.string ?? "") }
       set { members["role"] = .string(newValue.rawValue) }
     }
-    /// What is said; empty where a turn only calls tools.
+    /// What is said, of several parts one behind the other; empty where a turn only calls tools.
     public var content: String {
-      get { members["content"]?.string ?? "" }
+      get {
+        guard let parts = members["content"]?.array else { return members["content"]?.string ?? "" }
+        return parts.compactMap { $0["text"]?.string }.joined()
+      }
       set { members["content"] = .string(newValue) }
     }
 
@@ -58,7 +61,7 @@ public enum Chat {
     package var json: JSON { .object(members) }
 
     /// Whether it has words; a turn that only calls tools has none.
-    var speaks: Bool { members["content"]?.string != nil }
+    var speaks: Bool { members["content"]?.string != nil || members["content"]?.array != nil }
   }
 }
 

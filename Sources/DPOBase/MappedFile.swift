@@ -31,6 +31,7 @@ package final class MappedFile: @unchecked Sendable {
       throw DPOError(.io, "\(path): cannot map \(size) bytes: \(reason)")
     }
     bytes = UnsafeRawBufferPointer(start: base, count: size)
+    try refusePointer(bytes, path)
   }
 
   /// Throws `.io` if the file was written to or cut since it was opened: to read beyond its end would raise SIGBUS. One that
@@ -90,6 +91,12 @@ private func openRegularFile(_ path: String) throws -> Int32 {
     throw DPOError(.io, "\(path): expected a regular file")
   }
   return descriptor
+}
+
+/// - Throws: `.format` for what stands in the place of a large file where Git LFS has not fetched it.
+private func refusePointer(_ bytes: UnsafeRawBufferPointer, _ path: String) throws {
+  guard bytes.count < 1024, bytes.starts(with: "version https://git-lfs.github.com/spec/".utf8) else { return }
+  throw DPOError.format(path, "a pointer of Git LFS, not the file itself, which `git lfs pull` fetches")
 }
 
 /// The whole of a regular file of at most `limit` bytes.

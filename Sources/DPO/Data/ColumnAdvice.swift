@@ -43,6 +43,10 @@ enum ColumnAdvice {
   /// What a row with these keys, which no kind of rows has, could become; nil where nothing comes to mind.
   static func form(_ keys: [String]) -> String? {
     if let form = forms.first(where: { $0.keys.isSubset(of: keys) }) { return form.advice }
+    let separators: [(mark: Character, name: String)] = [(";", "semicolons"), ("\t", "tabs")]
+    if keys.count == 1, let separator = separators.first(where: { keys[0].contains($0.mark) }) {
+      return "the columns have \(separator.name) between them; expected commas, or tabs in a file named .tsv"
+    }
     let renamed = renames(keys, missingFrom: Set(keys))
     return renamed.isEmpty ? nil : renamed.map { "call \(quoted($0.key)) \(quoted($0.column))" }.joined(separator: ", ")
   }
@@ -50,9 +54,23 @@ enum ColumnAdvice {
   /// Columns of `keys` that would be read under another name, which the row lacks.
   static func renames(_ keys: [String], missingFrom present: Set<String>) -> [(key: String, column: String)] {
     otherNames.compactMap { column, names in
-      guard !present.contains(column), let key = keys.first(where: names.contains) else { return nil }
+      guard !present.contains(column), let key = keys.first(where: { isOther($0, names, column) }) else { return nil }
       return (key, column)
     }
+  }
+
+  /// Whether a column has one of the names, or is spelled otherwise: with capitals or blanks.
+  private static func isOther(_ key: String, _ names: Set<String>, _ column: String) -> Bool {
+    let plain = String(key.lowercased().filter { !$0.isWhitespace })
+    return names.contains(plain) || (plain == column && key != column)
+  }
+
+  /// What a row that lacks a column has instead.
+  static func missing(_ column: String, _ keys: [String]) -> String {
+    renames(keys, missingFrom: Set(keys)).first { $0.column == column }.map {
+      ": call \(quoted($0.key)) \(quoted(column))"
+    }
+      ?? ""
   }
 
   static func quoted(_ name: String) -> String { "\"\(DPOError.printable(name, limit: 30))\"" }

@@ -211,7 +211,10 @@ struct RowFormat {
   }
 
   private static func content(_ row: JSONObject, _ key: String, place: String) throws -> Content {
-    try content(row[key], key, place: place)
+    guard row[key] != nil else {
+      throw DPOError.format(place, "\"\(key)\" is missing\(ColumnAdvice.missing(key, row.keys))")
+    }
+    return try content(row[key], key, place: place)
   }
 
   private static func content(_ value: JSON?, _ key: String, place: String) throws -> Content {
@@ -236,10 +239,23 @@ struct RowFormat {
       throw DPOError.format(place, "\(what) is \(message.kind); expected an object with \"role\" and \"content\"")
     }
     guard message["role"]?.string != nil else {
-      throw DPOError.format(place, "\(what): \"role\" is \(message["role"]?.kind ?? "missing"); expected a string")
+      let found = message["role"]?.kind ?? "missing"
+      let advice =
+        message["from"] != nil && message["value"] != nil
+        ? ": call \"from\" \"role\", with \"user\" for \"human\" and \"assistant\" for \"gpt\", and \"value\" \"content\""
+        : ""
+      throw DPOError.format(place, "\(what): \"role\" is \(found); expected a string\(advice)")
     }
     let callsTools = message["tool_calls"]?.array?.isEmpty == false
     let content = message["content"] ?? .null
+    if let parts = content.array, !parts.isEmpty {
+      for part in parts where part["type"]?.string != "text" || part["text"]?.string == nil {
+        let kind = part["type"]?.string.map { "of type \"\(DPOError.printable($0, limit: 30))\"" } ?? "without a type"
+        throw DPOError.format(
+          place, "\(what): \"content\" holds a part \(kind); expected {\"type\": \"text\", \"text\": …}")
+      }
+      return
+    }
     guard content.string != nil || (content.isNull && callsTools) else {
       let found = message["content"]?.kind ?? "missing"
       throw DPOError.format(place, "\(what): \"content\" is \(found); expected a string")

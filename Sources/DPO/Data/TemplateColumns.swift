@@ -48,6 +48,9 @@ public struct TemplateColumns: Sendable, Equatable {
     if let tools, tools.array == nil, !tools.isNull {
       throw DPOError.format(place, "\"tools\" is \(tools.kind); expected a list")
     }
+    for (index, tool) in (tools?.array ?? []).enumerated() where tool.object == nil {
+      throw DPOError.format(place, "\"tools\"[\(index)] is \(tool.kind); expected an object")
+    }
     self.tools = tools?.array == nil ? nil : tools
     keywords = row["chat_template_kwargs"]?.object
     if let found = row["chat_template_kwargs"], !found.isNull, keywords == nil {

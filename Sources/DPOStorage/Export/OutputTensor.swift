@@ -36,7 +36,7 @@ struct OutputTensor {
     let bounds: [DType: Float] = [.f16: 65520, .bf16: 0x1.FFp127, .q8_0: 127 * 65520]
     guard let bound = bounds[dtype], let place = values.firstIndex(where: { !(abs($0) < bound) }) else { return }
     throw DPOError.unsupported(
-      "\(name): number \(place) is \(values[place]), which \(dtype.rawValue.lowercased()) cannot hold; write f32 or bf16"
+      "\(name): number \(place) is \(values[place]), which \(dtype.rawValue.lowercased()) cannot hold; write f32\(dtype == .bf16 ? "" : " or bf16")"
     )
   }
 }

@@ -79,7 +79,11 @@ extension Tokenizer {
     }
     let documents = try directory.tokenizerDocuments()
     guard let json = documents.json else {
-      throw DPOError.format(path, "no tokenizer: the directory holds no tokenizer.json")
+      let others = ["tokenizer.model", "vocab.json"].filter { fileKind("\(path)/\($0)") == .file }
+      let advice = others.first.map {
+        "; transformers makes one of \($0): AutoTokenizer.from_pretrained(\"\(path)\").save_pretrained(\"\(path)\")"
+      }
+      throw DPOError.format(path, "no tokenizer: the directory holds no tokenizer.json\(advice ?? "")")
     }
     return try Tokenizer(
       tokenizerJSON: json, configuration: documents.configuration, file: directory.file("tokenizer.json"),
