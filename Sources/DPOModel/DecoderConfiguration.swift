@@ -229,6 +229,8 @@ public struct DecoderConfiguration: Sendable, Equatable {
   public package(set) var bosToken: Int?
   /// Ids of the tokens that end a text.
   public package(set) var eosTokens: [Int]
+  /// Ids of the tokens that are never drawn.
+  public package(set) var suppressedTokens: [Int] = []
   /// Blocks of the file behind those of the decoder, which predict more than one token.
   public package(set) var predictingLayers = 0
   /// It is the text part of a model with more than text, in which Hugging Face's modules have longer names.

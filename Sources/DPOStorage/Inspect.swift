@@ -85,6 +85,13 @@ extension ModelFile {
       }
     } catch { warnings.append((error as? DPOError)?.message ?? "\(error)") }
     if configuration.eosTokens.isEmpty { warnings.append("no token ends a text: generation goes on to its limit") }
+    if (try? tokenizerDocuments())?.configuration?["split_special_tokens"] == .bool(true) {
+      warnings.append(
+        "split_special_tokens of tokenizer_config.json is not applied: special tokens in a text stay whole")
+    }
+    for name in unappliedGenerationSettings {
+      warnings.append("\(name) of generation_config.json is not applied when answers are drawn")
+    }
     if tokenizer.eosToken == nil {
       warnings.append("no EOS token: rows of text cannot be learned from, as nothing ends them")
     }

@@ -83,6 +83,12 @@ class GGUFReports(Report):
     def test_the_new_key_of_the_factor_wins(self) -> None:
         self.assertScaled("linear", rope__scaling__factor=(FLOAT, 4.0), rope__scale_linear=(FLOAT, 2.0))
 
+    def test_a_factor_counts_with_longrope_too(self) -> None:
+        """llama-cpp-python 0.3.36 computes with it as with linear scaling, and with divisors from tensors besides."""
+        self.assertScaled("linear", rope__scaling__type=(STRING, "longrope"), rope__scaling__factor=(FLOAT, 4.0))
+        self.assertScaled("none", rope__scaling__type=(STRING, "longrope"), rope__scaling__factor=(FLOAT, 1.0))
+        self.assertScaled("none", rope__scaling__type=(STRING, "longrope"))
+
     def test_no_factor_and_zero_scale_nothing(self) -> None:
         self.assertScaled("none", rope__scaling__type=(STRING, "linear"))
         self.assertScaled("none", rope__scaling__factor=(FLOAT, 0.0))
@@ -277,6 +283,49 @@ class ExportReports(Report):
         self.assertEqual(len(set(tokens)), len(tokens))
 
 
+class GenerationReports(Report):
+    """What generation_config.json asks of answers."""
+
+    def model(self, **settings: object) -> pathlib.Path:
+        model = self.directory / "m"
+        shutil.rmtree(model, ignore_errors=True)
+        shutil.copytree(UNTIED, model, copy_function=shutil.copyfile)
+        path = model / "generation_config.json"
+        path.write_text(json.dumps({**json.loads(path.read_text()), **settings}))
+        return model
+
+    def drawn(self, model: pathlib.Path, **options: object) -> "list[list[int]]":
+        flags = [part for name, value in options.items() for part in (f"--{name.replace('_', '-')}", value)]
+        out = self.run_dpo("generate", model, "--prompt", reports.SUPPRESSED["prompt"], "--json", *flags)
+        return json.loads(out)["rows"][0]["token_ids"]
+
+    def test_suppressed_tokens_are_never_drawn(self) -> None:
+        right = RIGHT["suppressed"]
+        model = self.model(suppress_tokens=[*right["suppress_tokens"], -1, 10**6])
+        greedy = {"temperature": 0, "max_new_tokens": reports.SUPPRESSED["new_tokens"]}
+        self.assertEqual(self.drawn(model, **greedy), [right["tokens"]])
+        for form, name in (("gguf", "m.gguf"), ("safetensors", "folder"), ("hdf5", "m.h5")):
+            out = self.directory / name
+            self.run_dpo("export", model, "--to", form, "-o", out)
+            self.assertEqual(self.drawn(out, **greedy), [right["tokens"]], form)
+        self.run_dpo("export", self.directory / "m.gguf", "--to", "safetensors", "-o", self.directory / "back")
+        self.assertEqual(self.drawn(self.directory / "back", **greedy), [right["tokens"]])
+        self.assertEqual(GGUF((self.directory / "m.gguf").read_bytes()).keys["tokenizer.ggml.suppress_tokens"],
+                         (ARRAY, (5, right["suppress_tokens"])))
+
+    def test_the_others_share_their_probability(self) -> None:
+        some = [40, 67, 364]
+        model = self.model(suppress_tokens=[token for token in range(380) if token not in some], eos_token_id=None)
+        for warpers in ({}, {"top_k": 5}, {"top_p": 0.999}, {"min_p": 0.001}):
+            drawn = self.drawn(model, temperature=50, max_new_tokens=4, num_return_sequences=64, **warpers)
+            self.assertEqual({token for answer in drawn for token in answer}, set(some), warpers)
+
+    def test_what_is_not_applied_is_named(self) -> None:
+        model = self.model(begin_suppress_tokens=[5], bad_words_ids=[[5]], forced_eos_token_id=2, repetition_penalty=1.0)
+        said = json.loads(self.run_dpo("inspect", model, "--json"))["tokenizer"]["warnings"]
+        self.assertEqual([text.split()[0] for text in said], ["begin_suppress_tokens", "bad_words_ids", "forced_eos_token_id"])
+
+
 class DateReports(Report):
     """A template that writes the time: what was begun at one time goes on at another."""
 
@@ -320,6 +369,36 @@ class DateReports(Report):
         logs = [[{k: v for k, v in line.items() if k != "seconds"} for line in rows(path / "metrics.jsonl")][1:] for path in (whole, resumed)]
         self.assertEqual(logs[0][-len(logs[1]):], logs[1])
         self.assertGreater(len(logs[1]), 2)
+
+    def test_a_run_that_is_resumed_twice_keeps_its_date(self) -> None:
+        options = ("--data", self.data, "--max-steps", 6, "--save-steps", 2, "--lora-r", 2, "--learning-rate", "1e-2")
+        whole, resumed = self.directory / "whole", self.directory / "resumed"
+        self.run_dpo("train", self.model, "--output-dir", whole, *options, env=self.FIRST)
+        resumed.mkdir()
+        shutil.copyfile(whole / "checkpoint-2.h5", resumed / "checkpoint-2.h5")
+        self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
+        for name in ("checkpoint-6.h5", "final.h5"):
+            (resumed / name).unlink(missing_ok=True)
+        self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env={"TZ": "Etc/GMT+9"})
+        self.assertEqual(*[{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)])
+
+    def test_so_does_the_reward_model_of_a_run(self) -> None:
+        """Whether the policy's template asks for the date, too, or the reward model's alone."""
+        base = FIXTURES / "models" / "llama-tied"
+        dated = self.directory / "dated"
+        shutil.copytree(base, dated, copy_function=shutil.copyfile)
+        (dated / "chat_template.jinja").write_text("{{ strftime_now('%d %b %Y %H:%M') }}" + (base / "chat_template.jinja").read_text())
+        self.run_dpo("train", dated, "--method", "reward", "--data", self.data, "--max-steps", 1, "--output-dir", self.directory / "judge")
+        prompts = write_rows(self.directory / "prompts.jsonl", *[{"prompt": [reports.chat("user", f"Name river {n}")]} for n in range(6)])
+        for policy in (base, dated):
+            options = ("--data", prompts, "--method", "grpo", "--reward-model", self.directory / "judge" / "final.h5", "--num-generations", 2,
+                       "--max-completion-length", 4, "--per-device-train-batch-size", 2, "--max-steps", 4, "--save-steps", 2, "--lora-r", 2)
+            whole, resumed = self.directory / f"{policy.name}-whole", self.directory / f"{policy.name}-resumed"
+            self.run_dpo("train", policy, "--output-dir", whole, *options, env=self.FIRST)
+            resumed.mkdir()
+            shutil.copyfile(whole / "checkpoint-2.h5", resumed / "checkpoint-2.h5")
+            self.run_dpo("train", policy, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
+            self.assertEqual(*[{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)])
 
     def test_samples_keep_their_date(self) -> None:
         prompts = write_rows(self.directory / "prompts.jsonl", *[{"prompt": [reports.chat("user", f"Name {n}")]} for n in range(90)])
@@ -531,6 +610,49 @@ class MessageReports(Report):
         said = self.run_dpo("inspect", path, "--model", UNTIED)
         self.assertIn('columns not read: "system", "question"', said)
         self.assertIn('"question" is not read; if it is meant, call it "prompt"', said)
+
+    def test_other_spellings_of_a_column_are_named(self) -> None:
+        for row, says in (({"Prompt": "a", "Chosen": "b", "Rejected": "c"}, 'call "Chosen" "chosen"'),
+                          ({"prompt": "a", " chosen": "b", "rejected": "c"}, 'call " chosen" "chosen"'),
+                          ({"chosen": [{"from": "human", "value": "a"}], "rejected": []}, 'call "from" "role"')):
+            self.refuse("inspect", write_rows(self.directory / "rows.jsonl", row), says=(says,))
+        for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+            path = self.directory / "rows.csv"
+            path.write_text("prompt,chosen,rejected\na,b,c\n".replace(",", mark))
+            self.refuse("inspect", path, says=(f"the columns have {name} between them",))
+
+    def test_parts_and_tools_of_another_kind_are_named(self) -> None:
+        picture = {**reports.CHAT, "prompt": [reports.chat("user", [{"type": "image", "image": "x"}])]}
+        self.refuse("inspect", write_rows(self.directory / "rows.jsonl", picture), says=('holds a part of type "image"',))
+        data = write_rows(self.directory / "rows.jsonl", {**reports.CHAT, "tools": [reports.TOOL, None]})
+        self.refuse("inspect", data, says=('"tools"[1] is null',))
+
+    def test_a_pointer_in_the_place_of_a_file(self) -> None:
+        """A clone without Git LFS: the safetensors header was said to have 2336927755350992246 bytes."""
+        pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:abc\nsize 123\n"
+        model = self.directory / "m"
+        shutil.copytree(UNTIED, model, copy_function=shutil.copyfile)
+        (model / "model.safetensors").write_text(pointer)
+        (self.directory / "m.gguf").write_text(pointer)
+        for path in (model, self.directory / "m.gguf"):
+            self.refuse("inspect", path, says=("git lfs pull",), silent=("cut off", "bytes"))
+
+    def test_a_tokenizer_in_another_form(self) -> None:
+        model = self.directory / "m"
+        shutil.copytree(UNTIED, model, copy_function=shutil.copyfile)
+        (model / "tokenizer.json").rename(model / "tokenizer.model")
+        self.refuse("tokenize", model, "--text", "x", says=("no tokenizer.json", "tokenizer.model", "save_pretrained"))
+
+    def test_a_number_that_does_not_fit_is_given_a_form_that_holds_it(self) -> None:
+        from safetensors.numpy import load_file, save_file
+
+        model = self.directory / "m"
+        shutil.copytree(UNTIED, model, copy_function=shutil.copyfile)
+        tensors = load_file(model / "model.safetensors")
+        tensors["model.norm.weight"][0] = 3.4e38
+        save_file(tensors, model / "model.safetensors")
+        self.refuse("export", model, "--to", "safetensors", "--dtype", "bf16", "-o", self.directory / "out",
+                    says=("bf16 cannot hold; write f32\n",))
 
     def test_columns_that_the_method_does_not_read_are_named(self) -> None:
         row = {"prompt": "Name a river.", "chosen": " Loire", "rejected": " tree"}

@@ -102,10 +102,25 @@ def evaluation() -> dict:
     }
 
 
+def suppressed() -> dict:
+    """Greedy tokens without those that greedy decoding gave in the rounds before."""
+    given = reports.SUPPRESSED
+    model, tokenizer = load(given["model"])
+    prompt = tokenizer(given["prompt"], return_tensors="pt")
+    model.generation_config.eos_token_id = None
+    drawn: list[int] = []
+    for _ in range(given["rounds"]):
+        out = model.generate(**prompt, do_sample=False, max_new_tokens=given["new_tokens"], suppress_tokens=drawn or None)
+        tokens = out[0, prompt["input_ids"].shape[1]:].tolist()
+        drawn += sorted(set(tokens) - set(drawn))
+    out = model.generate(**prompt, do_sample=False, max_new_tokens=given["new_tokens"], suppress_tokens=drawn)
+    return {"suppress_tokens": drawn, "tokens": out[0, prompt["input_ids"].shape[1]:].tolist()}
+
+
 if __name__ == "__main__":
     right = {
         "tokens": {report.name: tokens(report) for report in reports.REPORTS}, "rope": rope(), "adapter": adapter(),
-        "evaluation": evaluation(),
+        "evaluation": evaluation(), "suppressed": suppressed(),
     }
     path = pathlib.Path(__file__).with_name("right.json")
     path.write_text(json.dumps(right, indent=1) + "\n")

@@ -30,6 +30,10 @@ CHATML = (
 )
 SPECIALS = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}{{ unk_token }}{{ pad_token }}"
 TOOLS = "TOOLS {{ tools | length }} {% for m in messages %}{{ m.role }}:{{ m.content }};{% endfor %}"
+PARTS = (
+    "{% for m in messages %}{{ m.role }}:{% if m.content is string %}{{ m.content }}{% else %}{% for part in m.content %}"
+    "<{{ part.type }}{% if part.image is defined %} and image{% endif %}>{{ part.text }}{% endfor %}{% endif %};{% endfor %}"
+)
 CALLS = (
     "{% for m in messages %}{{ m.role }}{% if m.name is defined %} {{ m.name }}{% endif %}:{{ m.content }}"
     "{% for call in m.tool_calls or [] %}{{ call.function.name }}{{ call.function.arguments | tojson }}{% endfor %};{% endfor %}"
@@ -62,6 +66,8 @@ class Tokens:
     right_eos: "str | None" = None
     #: Whether every format that it can be written as gives the same ids.
     exports: bool = False
+    #: Whether tokenizer.json has a byte-level step that puts a blank before a text.
+    blank: bool = False
     #: Text of a processor that the tokenizer gets: specials around a text.
     around: "list[str] | None" = None
 
@@ -119,6 +125,11 @@ REPORTS = [
            [{**WHOLE, "prompt": None}], [CHAT]),
     Tokens("null-content", "A message that only calls tools has a null content; transformers leaves the key out.", "", "llama-untied",
            [{**CHAT, "chosen": [chat("assistant", None, tool_calls=call(city="Oslo"))]}], files={"chat_template.jinja": CALLS}),
+    Tokens("content-in-parts", "What a message says stands in parts, as in data for models that also see; tables of Arrow give every part all "
+           "keys. They were refused.", "Rows without the nulls.", "llama-untied",
+           [{**CHAT, "prompt": [chat("user", [{"type": "text", "text": "Name", "image": None}, {"type": "text", "text": " a river", "image": None}])]}],
+           [{**CHAT, "prompt": [chat("user", [{"type": "text", "text": "Name"}, {"type": "text", "text": " a river"}])]}],
+           files={"chat_template.jinja": PARTS}, exports=True),
     Tokens("prompt-beside-conversations", "A prompt as text stands beside whole conversations, as in UltraFeedback.",
            "TRL's rule: the messages in common are the prompt.", "llama-untied",
            [{**WHOLE, "prompt": "Name a river.", "score_chosen": 8.0, "score_rejected": 2.0}], [CHAT]),
@@ -149,6 +160,10 @@ REPORTS = [
            files={"tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast"}}),
     Tokens("class-in-config", "config.json may name the tokenizer's class.", "", "llama-untied", [PAIR],
            files={"tokenizer_config.json": {}}, config={"tokenizer_class": "GPT2Tokenizer"}),
+    Tokens("blank-before-a-text", "tokenizer_config.json asks a class that makes its pre-tokenizer itself for a blank before every text.", "", "gpt2",
+           [PAIR], files={"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}}),
+    Tokens("no-blank-before-a-text", "tokenizer.json puts a blank before every text, which such a class undoes.", "", "gpt2", [PAIR],
+           files={"tokenizer_config.json": {"tokenizer_class": "GPT2Tokenizer"}}, blank=True),
     Tokens("bos-without-a-name", "The post-processor puts a BOS that no file names: it stood twice in text, and not in a GGUF.",
            "The text without its BOS.", "llama-tied", [{**PAIR, "prompt": "<|begin_of_text|>Name a river."}], [PAIR],
            files={"tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": "<|end_of_text|>"}}, exports=True),
@@ -172,6 +187,10 @@ def build(report: Tokens, directory: pathlib.Path, around: bool = True) -> None:
     config = json.loads((model / "config.json").read_text())
     config = {**config, **report.config}
     (model / "config.json").write_text(json.dumps(config))
+    if report.blank:
+        tokenizer = json.loads((model / "tokenizer.json").read_text())
+        tokenizer["pre_tokenizer"]["add_prefix_space"] = True
+        (model / "tokenizer.json").write_text(json.dumps(tokenizer))
     if report.around and around:
         put_around(model / "tokenizer.json", report.around)
     (directory / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in report.rows))
@@ -196,3 +215,6 @@ EVALUATION = {
     "rows": [{"prompt": "Count", "chosen": " one two three four five", "rejected": " x y"}] * 8
     + [{"prompt": "Name a river.", "chosen": " Loire", "rejected": " tree"}],
 }
+
+#: generation_config.json names tokens that are never drawn: those that the model likes best behind this prompt.
+SUPPRESSED = {"model": "llama-untied", "prompt": "Name a river.", "rounds": 6, "new_tokens": 8}

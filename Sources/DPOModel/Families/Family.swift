@@ -149,7 +149,8 @@ public struct Family: Sendable {
     let architecture = try GGUFReader(metadata, architecture: "general").string("architecture")
     let family = try gguf(architecture: architecture, file: metadata.file)
     let reader = GGUFReader(metadata, architecture: architecture)
-    let configuration = try family.readGGUF(reader)
+    var configuration = try family.readGGUF(reader)
+    configuration.suppressedTokens = try reader.suppressedTokens(configuration.vocabularySize)
     try reader.refuseUnknownKeys()
     return configuration
   }

@@ -147,15 +147,17 @@ struct GGUFReader {
     let tokens: [String] = if case .strings(let items)? = value("tokenizer.ggml.tokens") { items } else { [] }
     var keys: [String: Int] = [:]
     for key in GGUFEnds.keys { keys[key] = try token(key, vocabularySize) }
-    // llama.cpp's own, of its first models: LLaMA and Falcon.
-    let standard: Int? =
-      switch value("tokenizer.ggml.model") {
-      case .string("llama"): 2
-      case .string("gpt2"): 11
-      default: nil
-      }
+    let standard = metadata.standardTokens["eos_token"]
     if keys["eos_token_id"] == nil, let standard, tokens.count > standard { keys["eos_token_id"] = standard }
     return GGUFEnds.find(tokens.prefix(vocabularySize), keys: keys)
+  }
+
+  /// Tokens that are never drawn; ids of no token are none, as in llama.cpp.
+  func suppressedTokens(_ vocabularySize: Int) throws -> [Int] {
+    let key = "tokenizer.ggml.suppress_tokens"
+    guard let value = value(key) else { return [] }
+    guard case .ints(let ids) = value else { throw wrong(key, value, expected: "an array of token ids") }
+    return ids.filter((0..<vocabularySize).contains)
   }
 
   // MARK: Keys that are not known

@@ -164,11 +164,11 @@ extension GGUFReader {
 
   private func scaling(_ contextLength: Int) throws -> RopeScaling {
     let kind = try optionalString("rope.scaling.type") ?? "linear"
-    let factor = try ropeFactor("rope.scaling.factor") ?? ropeFactor("rope.scale_linear") ?? 0
+    let factor = try ropeFactor()
     switch kind {
-    // Its divisors are tensors.
-    case "none", "longrope": return .none
-    case "linear": return factor == 0 || factor == 1 ? .none : .linear(factor: factor)
+    case "none": return .none
+    // Divisors of its own are tensors; the factor counts beside them.
+    case "linear", "longrope": return factor == 0 || factor == 1 ? .none : .linear(factor: factor)
     case "yarn":
       let factor = factor == 0 ? 1 : factor
       let all = try ropeFactor("rope.scaling.yarn_log_multiplier") ?? 0
@@ -193,6 +193,11 @@ extension GGUFReader {
   /// llama.cpp takes the other settings of YaRN from the file for this architecture alone.
   private var readsYaRN: Bool { architecture == "mistral3" }
 
+  /// Positions are divided by it; 0: by 1.
+  private func ropeFactor() throws -> Double {
+    try ropeFactor("rope.scaling.factor") ?? ropeFactor("rope.scale_linear") ?? 0
+  }
+
   private func ropeFactor(_ name: String) throws -> Double? {
     let key = "\(architecture).\(name)"
     guard let value = value(key) else { return nil }
@@ -203,8 +208,10 @@ extension GGUFReader {
   }
 
   fileprivate func longRoPE(short: [Float], long: [Float], contextLength: Int) throws -> LongRoPE {
-    LongRoPE(
-      short: short, long: long,
+    let factor = try Float(ropeFactor())
+    func divisors(_ numbers: [Float]) -> [Float] { factor == 0 ? numbers : numbers.map { $0 * factor } }
+    return LongRoPE(
+      short: divisors(short), long: divisors(long),
       originalContext: try optionalInteger("rope.scaling.original_context_length", Limits.contextLength)
         ?? contextLength,
       attentionFactor: try positive("rope.scaling.attn_factor", default: 1))

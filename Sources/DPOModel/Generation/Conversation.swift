@@ -58,7 +58,7 @@ package final class Conversation {
     let length = c.grown(prompt.count, by: options.maxNewTokens)
     let state = try read(prompt, length: length, options)
 
-    var sampler = Sampler(options, generator.team.engine)
+    var sampler = Sampler(options, generator.team.engine, c)
     var tokens: [Int32] = []
     var logProbs: [Float] = []
     while true {

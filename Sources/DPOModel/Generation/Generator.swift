@@ -187,7 +187,8 @@ package final class Generator {
 
     var logitRows = active.map { $0.prompt - range.lowerBound }
     var rows: [DecodeStep.Row] = []
-    var samplers = [Sampler](repeating: Sampler(options, team.engine), count: active.count)
+    var samplers = [Sampler](
+      repeating: Sampler(options, team.engine, decoder.configuration), count: active.count)
     while true {
       let drawn = sample(active, logitRows, step, options, &samplers, results)
       var goesOn = true

@@ -7,40 +7,51 @@ import HeapModule
 struct Sampler {
   let options: GenerationOptions
   private let kernels: UnsafePointer<ck_engine>
+  /// Tokens that are never drawn.
+  private let suppressed: [Int]
   private var probabilities: [Float] = []
   private var kept: [Int32] = []
 
-  init(_ options: GenerationOptions, _ engine: Engine) {
+  init(_ options: GenerationOptions, _ engine: Engine, _ configuration: DecoderConfiguration) {
     self.options = options
     kernels = engine.kernels
+    suppressed = configuration.suppressedTokens
   }
 
   /// The token and its log-prob under the model itself. The draw is a function of logits, options and `draw` alone.
   mutating func sample(_ logits: UnsafePointer<Float>, _ count: Int, draw: CounterRandom) -> (
     token: Int32, logProb: Float
   ) {
-    let best = Int(kernels.pointee.find_largest(logits, count).index)
-    let top = logits[best]
+    let top = logits[Int(kernels.pointee.find_largest(logits, count).index)]
     if probabilities.count < count {
       probabilities = [Float](repeating: 0, count: count)
       kept = [Int32](repeating: 0, count: count)
     }
-    let token = options.temperature == 0 ? Int32(best) : choose(logits, count, top, draw)
+    let token = suppressed.isEmpty ? choose(logits, count, draw) : chooseOfOthers(logits, count, draw)
     let sum = probabilities.withUnsafeMutableBufferPointer { p in
       p.baseAddress.map { kernels.pointee.shifted_exp_sum(logits, $0, count, top, 1) } ?? 1
     }
     return (token, Float(Double(logits[Int(token)]) - Double(top) - log(sum)))
   }
 
+  /// Chooses as if the suppressed tokens were not there.
+  private mutating func chooseOfOthers(_ logits: UnsafePointer<Float>, _ count: Int, _ draw: CounterRandom) -> Int32 {
+    var others = Array(UnsafeBufferPointer(start: logits, count: count))
+    for token in suppressed { others[token] = -.infinity }
+    return others.withUnsafeBufferPointer { $0.baseAddress.map { choose($0, count, draw) } ?? 0 }
+  }
+
   /// Temperature, top-k, top-p, min-p, in this order, then one draw.
-  private mutating func choose(_ logits: UnsafePointer<Float>, _ count: Int, _ top: Float, _ draw: CounterRandom)
-    -> Int32
-  {
+  private mutating func choose(_ logits: UnsafePointer<Float>, _ count: Int, _ draw: CounterRandom) -> Int32 {
+    let best = Int(kernels.pointee.find_largest(logits, count).index)
+    guard options.temperature > 0 else { return Int32(best) }
+    let top = logits[best]
     var draw = draw
     // Unnormalised: the largest is 1.
     var total = probabilities.withUnsafeMutableBufferPointer { p in
       p.baseAddress.map { kernels.pointee.shifted_exp_sum(logits, $0, count, top, Float(1 / options.temperature)) } ?? 0
     }
+    for token in suppressed { probabilities[token] = 0 }
     var least: Float = 0
     if options.topK > 0, options.topK < count { least = smallest(of: options.topK, count) }
     guard least > 0 || options.topP < 1 || options.minP > 0 else {

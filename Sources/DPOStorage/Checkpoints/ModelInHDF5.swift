@@ -12,8 +12,8 @@ extension ModelFile {
     }
     var configuration = try Family.configuration(
       huggingFace: header.configuration, file: "\(path): attribute configuration")
-    configuration.eosTokens = try eosTokens(
-      header.generationConfiguration, configuration, file: "\(path): attribute generation_config")
+    try configuration.read(
+      generation: header.generationConfiguration, file: "\(path): attribute generation_config")
     let found = try reader.fileTensors(CheckpointFormat.model)
     // A policy's value function is nothing that a config.json tells of.
     if configuration.heads == .language, found.contains(where: { $0.name == "\(AdapterFile.valueHead).weight" }) {

@@ -39,7 +39,8 @@ func ggufMetadata(
   return out
 }
 
-/// Keys of the tokens that end an answer beside the tokenizer's EOS and those that llama.cpp finds by their texts.
+/// Keys of the tokens that end an answer beside the tokenizer's EOS and those that llama.cpp finds by their texts, and of
+/// those that are never drawn.
 private func ends(
   _ model: ModelFile, _ tokenizer: [(key: String, value: GGUFValue)]
 ) throws -> [(key: String, value: GGUFValue)] {
@@ -55,7 +56,9 @@ private func ends(
     let known = GGUFEnds.find(tokens, keys: [:])
     rest.removeAll(where: known.contains)
   }
+  let suppressed = model.configuration.suppressedTokens
   return zip(keys, rest).map { ("tokenizer.ggml.\($0)", .int($1)) }
+    + (suppressed.isEmpty ? [] : [("tokenizer.ggml.suppress_tokens", .ints(suppressed))])
 }
 
 private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: GGUFValue)] {

@@ -45,10 +45,14 @@ extension ModelFile {
 
 private func generationDefaults(_ configuration: DecoderConfiguration) -> JSON {
   let ends = configuration.eosTokens
-  return [
+  var defaults: JSONObject = [
     "bos_token_id": configuration.bosToken.map(JSON.int) ?? .null,
     "eos_token_id": ends.count == 1 ? .int(ends[0]) : ends.isEmpty ? .null : .array(ends.map(JSON.int)),
   ]
+  if !configuration.suppressedTokens.isEmpty {
+    defaults["suppress_tokens"] = .array(configuration.suppressedTokens.map(JSON.int))
+  }
+  return .object(defaults)
 }
 
 /// A whole model as libdpo's own HDF5 file.

@@ -10,7 +10,7 @@ extension ModelFile {
     let place = directory.file("config.json") + (json == whole ? "" : " (text_config)")
     var configuration = try Family.configuration(huggingFace: json, file: place)
     let generation = try directory.optionalJSON("generation_config.json")
-    configuration.eosTokens = try eosTokens(generation, configuration, file: directory.file("generation_config.json"))
+    try configuration.read(generation: generation, file: directory.file("generation_config.json"))
     let family = configuration.family
     let found = try withHeadTied(try canonicalNames(directory.tensors(), family: family), configuration)
     let assembly = TensorAssembly(
@@ -36,23 +36,6 @@ extension ModelFile {
       huggingFaceConfiguration: huggingFaceConfiguration, generationConfiguration: generationConfiguration,
       metadata: metadata, provenance: provenance, embeddedTokenizer: embeddedTokenizer, source: source,
       tokenizerCache: tokenizerCache, passedOver: passedOver)
-  }
-
-  /// Generation stops at generation_config.json's tokens where it names some.
-  static func eosTokens(_ generation: JSON?, _ configuration: DecoderConfiguration, file: String) throws
-    -> [Int]
-  {
-    guard let value = generation?["eos_token_id"], !value.isNull else { return configuration.eosTokens }
-    let ids = value.array ?? [value]
-    return try ids.map { item in
-      guard let id = item.int, (0..<configuration.vocabularySize).contains(id) else {
-        throw DPOError.format(
-          file,
-          "eos_token_id: expected token ids below vocab_size (\(configuration.vocabularySize)), found \(DPOError.printable(item.description, limit: 60))"
-        )
-      }
-      return id
-    }
   }
 
   /// Files of bare models lack the prefix that the model with a head has ("wte.weight" for "transformer.wte.weight"); those of
@@ -104,5 +87,47 @@ extension ModelFile {
     guard parts.count > 3, parts[1] == "layers", let layer = Int(parts[2]) else { return nil }
     return configuration.companion(
       ofLayer: layer, isKey: parts.dropFirst(4).first.map { ["k_proj", "v_proj", "k_norm"].contains($0) } ?? false)
+  }
+}
+
+extension DecoderConfiguration {
+  /// Takes from generation_config.json the tokens at which generation stops, where it names some, and those that are never
+  /// drawn. Ids of no token are none of the latter, as in transformers.
+  mutating func read(generation: JSON?, file: String) throws {
+    func failure(_ key: String, _ found: JSON) -> DPOError {
+      DPOError.format(
+        file,
+        "\(key): expected token ids below vocab_size (\(vocabularySize)), found \(DPOError.printable(found.description, limit: 60))"
+      )
+    }
+    if let value = generation?["eos_token_id"], !value.isNull {
+      eosTokens = try (value.array ?? [value]).map { item in
+        guard let id = item.int, (0..<vocabularySize).contains(id) else { throw failure("eos_token_id", item) }
+        return id
+      }
+    }
+    if let value = generation?["suppress_tokens"], !value.isNull {
+      guard let items = value.array else { throw failure("suppress_tokens", value) }
+      suppressedTokens = try items.compactMap { item in
+        guard let id = item.int else { throw failure("suppress_tokens", item) }
+        return (0..<vocabularySize).contains(id) ? id : nil
+      }
+    }
+  }
+}
+
+extension ModelFile {
+  /// Settings of generation_config.json that change what transformers draws and that nothing here applies.
+  var unappliedGenerationSettings: [String] {
+    /// Of a setting that is there and does something: another value than these.
+    let neutral: [(key: String, values: [JSON])] = [
+      ("begin_suppress_tokens", [.array([])]), ("bad_words_ids", [.array([])]), ("sequence_bias", [.array([])]),
+      ("forced_bos_token_id", []), ("forced_eos_token_id", []), ("repetition_penalty", [.real(1), .int(1)]),
+      ("no_repeat_ngram_size", [.int(0)]), ("min_length", [.int(0)]), ("min_new_tokens", [.int(0)]),
+    ]
+    return neutral.compactMap { key, values in
+      guard let value = generationConfiguration?[key], !value.isNull, !values.contains(value) else { return nil }
+      return key
+    }
   }
 }

@@ -27,11 +27,12 @@ package struct TokenizerDocuments: Sendable {
 /// 4. EOS named nowhere: the first id of `eos_token_id` in generation_config.json or config.json, as llama.cpp's converter
 ///    does.
 ///
-/// A name that is null is no token, and looked for no further.
+/// A name that is null is no token, and looked for no further. `add_prefix_space` counts for the classes of 3, which make their
+/// pre-tokenizer themselves.
 extension HuggingFaceDirectory {
   package func tokenizerDocuments() throws -> TokenizerDocuments {
     let settings = try optionalJSON("tokenizer_config.json")
-    guard let json = try tokenizerJSON() else { return TokenizerDocuments(configuration: settings) }
+    guard var json = try tokenizerJSON() else { return TokenizerDocuments(configuration: settings) }
     guard var configuration = settings.map(\.object) ?? JSONObject() else {
       throw DPOError.format(file("tokenizer_config.json"), "expected an object, found \(settings?.kind ?? "nothing")")
     }
@@ -62,10 +63,15 @@ extension HuggingFaceDirectory {
     }
     try addTokens(to: &configuration)
     let model = try optionalJSON("config.json")
-    for (name, token) in defaultTokens(
+    let defaults = defaultTokens(
       configuration["tokenizer_class"] ?? model?["tokenizer_class"], model?["model_type"])
-    where configuration[name] == nil && tokens.has(token) {
+    for (name, token) in defaults where configuration[name] == nil && tokens.has(token) {
       configuration[name] = .string(token)
+    }
+    // The same classes make their pre-tokenizer themselves, by this setting.
+    if !defaults.isEmpty, let step = json["pre_tokenizer"], var object = json.object {
+      object["pre_tokenizer"] = puttingBlank(step, configuration["add_prefix_space"]?.bool ?? false)
+      json = .object(object)
     }
     if configuration["eos_token"] == nil {
       let ids = try [optionalJSON("generation_config.json"), model].map { $0?["eos_token_id"] ?? .null }
@@ -111,6 +117,18 @@ extension HuggingFaceDirectory {
       return (name, source, file)
     }
   }
+}
+
+/// A pre-tokenizer whose byte-level step puts a blank before a text, or does not.
+private func puttingBlank(_ step: JSON, _ adds: Bool) -> JSON {
+  guard var object = step.object else { return step }
+  switch object["type"]?.string {
+  case "ByteLevel": object["add_prefix_space"] = .bool(adds)
+  case "Sequence":
+    object["pretokenizers"] = (object["pretokenizers"]?.array).map { .array($0.map { puttingBlank($0, adds) }) }
+  default: break
+  }
+  return .object(object)
 }
 
 /// What transformers' tokenizer classes call their special tokens where no file does.
