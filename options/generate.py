@@ -501,8 +501,8 @@ def swift_method(method: dict, table: Table) -> "list[str]":
         if option.optional:
             value = option.by_method.get(method["name"])
             unset = f"nil: {plain(value) if value is not None else option.unset()}."
-        text = sentences(option.help[0].lower() + option.help[1:] if not option.help[1].isupper() else option.help,
-                         option.range_words(), unset)
+        name_first = any(letter.isupper() for letter in option.help.split()[0][1:])
+        text = sentences(option.help if name_first else option.help[0].lower() + option.help[1:], option.range_words(), unset)
         docs.append((name, text))
         parameters.append(parameter(option))
         body.append(f"method.{name} = {name}")

@@ -4,7 +4,8 @@
 #include <stdint.h>
 // What the engines' functions take and give.
 
-/// Encodings of stored tensors; the block formats are those of ggml.
+/// Encodings of stored tensors; the block formats are those of ggml. Their order is used: numbers without blocks come
+/// first, then blocks of 32 (and NVFP4's of 64), then those of 256.
 typedef enum {
     CK_F32,
     CK_F16,

@@ -344,7 +344,7 @@ public struct TrainingOptions: Sendable, Equatable {
     ///   - cpoAlpha: weight of the chosen completions' negative log-likelihood. SimPO as published has none: 0. At
     ///     least 0.
     ///   - simpoGamma: simpo's γ: the margin between the rewards that the loss asks for.
-    ///   - alpha: alphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob.
+    ///   - alpha: AlphaPO's shape of the reward, (1 − p^−alpha) / alpha; 0: the log-prob.
     public static func cpo(
       loss: CPOLossName = .sigmoid, beta: Double = 0.1, labelSmoothing: Double = 0.0, cpoAlpha: Double = 1.0,
       simpoGamma: Double = 0.5, alpha: Double = 0.0
