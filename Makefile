@@ -97,7 +97,7 @@ bench: build model ## every engine's times beside the limit and, where Tests/pee
 fuzz: build ## feed randomly damaged files to every reader for five minutes
 	@scripts/fuzz
 
-sanitize: build ## the Swift tests and the C hosts under the address sanitizer and valgrind, threads under theirs; an hour
+sanitize: build ## the Swift tests and the C hosts under the address sanitizer and valgrind, threads under theirs; some 20 minutes
 	@scripts/deps "$(PYTHON)" "$(VENV)" valgrind || echo "What needs valgrind is left out."
 	@CC="$(CC)" SWIFT="$(SWIFT)" scripts/sanitize
 
