@@ -6,7 +6,8 @@
 ///     x ← g · (x + after(O f(I before(x))))
 ///
 /// I and O are products with weights, f is attention or the MLP's activation, and either norm may be missing. Instead of the
-/// norm behind it a branch may have a constant factor. g is 1 but behind the last branch of some models' blocks.
+/// norm behind it a branch may have a constant factor, and σ of a number that one more product makes of each row. g is 1 but
+/// behind the last branch of some models' blocks.
 struct BlockDescription {
   struct Branch {
     let mixing: Mixing
@@ -15,6 +16,8 @@ struct BlockDescription {
     var router: ModelPart?
     /// I: layers side by side.
     let inputs: [ModelPart]
+    /// Makes the number of each row whose σ the output is multiplied by.
+    var rowGate: ModelPart?
     /// Norms of each head of q and k.
     let headNorms: [ModelPart]
     /// Vectors of a recurrence, or of attention beside its heads' norms.
@@ -22,13 +25,13 @@ struct BlockDescription {
     /// O
     let output: ModelPart
     let normAfter: ModelPart?
-    /// It reads x as the block got it, without what the branches before it have added.
+    /// It reads x as the branch before it did, without what that one adds.
     var isParallel = false
     /// g
     var scale: ModelPart?
 
     var parts: [ModelPart] {
-      [normBefore, normAfter, router, output, scale].compactMap(\.self) + inputs + headNorms + vectors
+      [normBefore, normAfter, router, rowGate, output, scale].compactMap(\.self) + inputs + headNorms + vectors
     }
   }
 
@@ -44,6 +47,14 @@ struct BlockDescription {
     case recurrence(Recurrence)
     /// f(gate) · the numbers that the block gets of the token.
     case perLayerInput
+
+    /// Its inputs are gate and up.
+    var activates: Bool {
+      switch self {
+      case .activation, .experts: true
+      case .attention, .recurrence, .perLayerInput: false
+      }
+    }
   }
 
   let branches: [Branch]
@@ -51,7 +62,7 @@ struct BlockDescription {
 
 extension DecoderConfiguration {
   func block(_ layer: Int) -> BlockDescription {
-    var branches = [mixer(layer), mlp]
+    var branches = [mixer(layer), mlp] + (sharedExpert.map { [$0] } ?? [])
     if perLayerInputSize > 0 {
       branches.append(
         BlockDescription.Branch(
@@ -106,6 +117,41 @@ extension DecoderConfiguration {
       output: .down, normAfter: after, isParallel: parallelBranches)
   }
 
+  /// The MLP that all rows go through beside the mixture.
+  private var sharedExpert: BlockDescription.Branch? {
+    guard let shared = experts?.shared else { return nil }
+    return BlockDescription.Branch(
+      mixing: .activation, normBefore: mlp.normBefore, inputs: [.sharedGate, .sharedUp],
+      rowGate: shared.isGated ? .sharedRowGate : nil, headNorms: [], output: .sharedDown, normAfter: mlp.normAfter,
+      isParallel: true)
+  }
+
+  /// Numbers of a row that the activation of a block's branch reads and makes, in a mixture of all experts of the row; 0: it has
+  /// none.
+  func activation(_ branch: BlockDescription.Branch, layer: Int) -> (input: Int, output: Int) {
+    let visits =
+      switch branch.mixing {
+      case .experts(let experts): experts.active
+      case .activation, .perLayerInput: 1
+      case .attention, .recurrence: 0
+      }
+    let inputs = branch.inputs + [branch.rowGate].compactMap(\.self)
+    return (
+      visits * inputs.reduce(0) { $0 + shape(of: $1, layer: layer)[0] },
+      visits * shape(of: branch.output, layer: layer)[1]
+    )
+  }
+
+  /// The most that any activation reads and makes.
+  var widestActivation: (input: Int, output: Int) {
+    (0..<layerCount).reduce((0, 0)) { most, layer in
+      block(layer).branches.reduce(most) { most, branch in
+        let own = activation(branch, layer: layer)
+        return (max(most.input, own.input), max(most.output, own.output))
+      }
+    }
+  }
+
   /// What all blocks have in common: where they have branches and norms.
   var branches: [BlockDescription.Branch] { block(0).branches }
 
@@ -119,22 +165,16 @@ struct BranchPlace {
 }
 
 extension DecoderBranch {
-  /// Its inputs are gate and up.
-  var activates: Bool {
-    switch mixing {
-    case .activation, .experts: true
-    case .attention, .recurrence, .perLayerInput: false
-    }
-  }
+  var activates: Bool { mixing.activates }
 
-  /// Layers that read the branch's input: a mixture's router.
-  var entries: [Linear] { experts.map { [$0.router] } ?? inputs }
+  /// Layers that read the branch's input side by side, the gate of rows last: a mixture's router.
+  var entries: [Linear] { experts.map { [$0.router] } ?? inputs + (rowGate.map { [$0] } ?? []) }
   var entryWidth: Int { experts == nil ? inputWidth : entries.reduce(0) { $0 + $1.weight.rows } }
 
-  /// Numbers of a row that f reads: of all inputs side by side, and of attention the values that are keys.
+  /// Numbers of a row that f reads: of all inputs side by side, with the gate of rows, and of attention the values that are keys.
   var inputWidth: Int {
     if case .attention(let shape) = mixing { return shape.width }
-    return (experts?.inputs.first ?? inputs).reduce(0) { $0 + $1.weight.rows }
+    return (experts?.inputs.first ?? entries).reduce(0) { $0 + $1.weight.rows }
   }
 
   /// The layer whose output is the branch's; none of a mixture.
@@ -144,7 +184,7 @@ extension DecoderBranch {
   var mixedWidth: Int { (output ?? experts?.outputs.first)?.weight.columns ?? 0 }
 
   /// Something stands between the output and the sum with x: it takes the bias along.
-  var finishes: Bool { normAfter != nil || factor != 1 }
+  var finishes: Bool { normAfter != nil || factor != 1 || rowGate != nil }
 
   /// The gradient of x behind the branch is that of its output.
   var passesGradient: Bool { !finishes && scale == nil }
@@ -165,6 +205,12 @@ extension DecoderBranch {
 
 extension Decoder {
   func branch(_ place: BranchPlace) -> DecoderBranch { blocks[place.layer].branches[place.branch] }
+
+  /// The branch behind it reads what it reads.
+  func isReadInParallel(_ place: BranchPlace) -> Bool {
+    let branches = blocks[place.layer].branches
+    return place.branch + 1 < branches.count && branches[place.branch + 1].isParallel
+  }
 
   func places(_ layer: Int) -> LazyMapCollection<Range<Int>, BranchPlace> {
     blocks[layer].branches.indices.lazy.map { BranchPlace(layer: layer, branch: $0) }
@@ -189,7 +235,7 @@ protocol BlockExecutor {
   var decoder: Decoder { get }
 
   /// x ← g · (x + the output of `before`), where there is one, and norm(x), or x without a norm; of a parallel branch norm(x)
-  /// of the x before.
+  /// of the x without that output.
   func enter(_ place: BranchPlace, _ norm: NormWeights?, adding before: BranchPlace?) -> Rows
   /// Attention of what `inputs` make of the rows: [rows, width of all queries].
   func attend(_ place: BranchPlace, _ input: Rows, _ shape: AttentionShape) -> Rows
@@ -205,8 +251,8 @@ protocol BlockExecutor {
   func project(_ place: BranchPlace, _ mixed: Rows)
   /// norm(output + bias) takes the output's place.
   func normOutput(_ place: BranchPlace, _ norm: NormWeights)
-  /// factor · (output + bias) takes the output's place.
-  func scaleOutput(_ place: BranchPlace, _ factor: Float)
+  /// factor · σ(gates of rows) · (output + bias) takes the output's place.
+  func scaleOutput(_ place: BranchPlace)
 }
 
 extension BlockExecutor {
@@ -222,8 +268,8 @@ extension BlockExecutor {
     }
     if let norm = branch.normAfter {
       normOutput(place, norm)
-    } else if branch.factor != 1 {
-      scaleOutput(place, branch.factor)
+    } else if branch.finishes {
+      scaleOutput(place)
     }
   }
 

@@ -48,6 +48,8 @@ struct DecoderBranch {
   let experts: DecoderExperts?
   /// q, k, v; or one layer of all three. Gate and up; or up alone.
   let inputs: [Linear]
+  /// Makes one number of each row, whose σ the output is multiplied by.
+  let rowGate: Linear?
   let queryNorm, keyNorm: WeightVector?
   /// Ones.
   let valueNorm: WeightVector?
@@ -223,6 +225,7 @@ package final class Decoder: @unchecked Sendable {
           return DecoderBranch(
             mixing: branch.mixing, normBefore: try branch.normBefore.map { try norm(layer, $0) }, experts: experts,
             inputs: experts == nil ? try branch.inputs.map { try linear(layer, $0) } : [],
+            rowGate: try branch.rowGate.map { try linear(layer, $0) },
             queryNorm: branch.headNorms.isEmpty ? nil : vector(layer, .queryNorm, ".weight"),
             keyNorm: branch.headNorms.isEmpty ? nil : vector(layer, .keyNorm, ".weight"), valueNorm: ones,
             vectors: Dictionary(

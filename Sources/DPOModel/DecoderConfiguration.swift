@@ -81,6 +81,16 @@ public struct Experts: Sendable, Equatable {
   public package(set) var weighsActiveOnly: Bool
   /// What the auxiliary loss of the routers is multiplied by in training, unless an option says something else.
   public package(set) var lossCoefficient = 0.001
+  /// An MLP beside the experts that all rows go through.
+  public package(set) var shared: SharedExpert?
+}
+
+/// An MLP beside a mixture of experts, which reads what the mixture reads.
+public struct SharedExpert: Sendable, Equatable {
+  /// Width between its two products.
+  public package(set) var width: Int
+  /// Its output is multiplied by σ of a number that a layer makes of each row.
+  public package(set) var isGated: Bool
 }
 
 /// RMS norms of q and k.
@@ -293,7 +303,7 @@ public struct DecoderConfiguration: Sendable, Equatable {
   package func mlpWidth(_ layer: Int) -> Int {
     widensSharingLayers && layer >= layerCount - sharingLayers ? 2 * intermediateSize : intermediateSize
   }
-  var widestMLP: Int { mlpWidth(layerCount - 1) }
+  var widestMLP: Int { max(mlpWidth(layerCount - 1), experts?.shared?.width ?? 0) }
   /// Rotary positions of a block; nil: it has none.
   package func rope(_ layer: Int) -> Rope? {
     layersWithoutRope.contains(layer) ? nil : isWindowed(layer) ? windowedRope ?? rope : rope

@@ -1,4 +1,5 @@
 import DPOBase
+import DPOKernels
 import DPOModel
 import DPOStorage
 import DPOTensor
@@ -108,6 +109,76 @@ import Testing
     #expect(try ModelFile.open(directory.path).inspection["passed_over"]?["vision"]?["tensors"]?.int ?? 0 > 10)
   }
 
+  // MARK: Mixtures
+
+  private func expectSameScores(
+    _ family: GoldenFamily, _ path: String, at location: SourceLocation = #_sourceLocation
+  ) throws {
+    let file = try ModelFile.open(path)
+    let runner = ModelRunner(
+      decoder: try Decoder(configuration: file.configuration, tensors: file.tensors, trainable: false),
+      team: try ThreadTeam(threads: 2))
+    let found = try runner.score(family.forest.forest).logProbs
+    #expect(difference(found, family.numbers(family.golden["logps"])).error < 2e-4, sourceLocation: location)
+  }
+
+  /// The first files have no keys of experts' widths, and vectors where later ones have matrices of one row.
+  @Test func theFirstFilesOfQwen2MoEAreRead() throws {
+    let (family, directory) = (try GoldenFamily("qwen2_moe"), try TemporaryDirectory())
+    let path = "\(directory.path)/model.gguf"
+    let gates = family.ggufTensors.filter { $0.name.hasSuffix("ffn_gate_inp_shexp.weight") }
+    #expect(gates.count == 3 && gates.allSatisfy { $0.shape == [1, 32] })
+    try family.writeGGUF(
+      path, adding: gates.map { Tensor(name: $0.name, shape: [32], values: $0.values) },
+      without: Set(gates.map(\.name)),
+      metadata: [["qwen2moe.expert_feed_forward_length"], ["qwen2moe.expert_shared_feed_forward_length"]])
+    try expectSameScores(family, path)
+    for shape in [[2, 16], [32, 1], [31], [33]] {
+      let values = [Float](repeating: 0, count: shape.reduce(1, *))
+      try family.writeGGUF(
+        path, adding: [Tensor(name: gates[1].name, shape: shape, values: values)], without: [gates[1].name])
+      expectError(path, .format, "\(gates[1].name): shape \(shape)")
+    }
+  }
+
+  @Test(
+    arguments: [
+      ("qwen2_moe", "norm_topk_prob", true), ("qwen3_moe", "norm_topk_prob", false), ("olmoe", "norm_topk_prob", true),
+      ("qwen2_moe-window", "norm_topk_prob", false),
+    ] as [(String, String, JSON)])
+  func whatGGUFHasNoKeyForIsNotWritten(name: String, key: String, value: JSON) throws {
+    let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
+    try family.writeModel(directory.path)
+    var json = try #require(family.golden["config"]?.object)
+    json[key] = value
+    try writeFile("\(directory.path)/config.json", JSON.object(json).pretty)
+    let error = #expect(throws: DPOError.self) {
+      try ModelFile.export(input: directory.path, to: .gguf, output: "\(directory.path)/model.gguf")
+    }
+    #expect(error?.code == .unsupported)
+    let what = name.hasSuffix("window") ? "windows" : "\(key) = \(value)"
+    #expect(error?.message.contains("no place for \(what)") == true, "\(error?.message ?? "")")
+  }
+
+  /// transformers writes each expert's layers, others write all in one tensor.
+  @Test func qwen35sExpertsMayStandInOneTensor() throws {
+    let (family, directory) = (try GoldenFamily("qwen3_5_moe"), try TemporaryDirectory())
+    var tensors = family.weights.filter { !$0.name.contains(".experts.") }
+    let named = Dictionary(family.weights.map { ($0.name, $0.values) }) { first, _ in first }
+    for layer in 0..<4 {
+      let module = "model.layers.\(layer).mlp.experts"
+      func values(_ parts: [String]) -> [Float] {
+        (0..<6).flatMap { expert in parts.flatMap { named["\(module).\(expert).\($0).weight"] ?? [] } }
+      }
+      tensors.append(
+        Tensor(name: "\(module).gate_up_proj", shape: [6, 48, 32], values: values(["gate_proj", "up_proj"])))
+      tensors.append(Tensor(name: "\(module).down_proj", shape: [6, 32, 24], values: values(["down_proj"])))
+    }
+    try family.writeModel(directory.path)
+    try GoldenFamily.writeSafetensors("\(directory.path)/model.safetensors", tensors)
+    try expectSameScores(family, directory.path)
+  }
+
   // MARK: What does not fit
 
   @Test func rotaryDivisorsHaveToFit() throws {
@@ -137,6 +208,8 @@ import Testing
       ("olmo2", "attention.layer_norm_rms_epsilon", "f32", 2), ("gemma4", "attention.shared_kv_layers", "u32", 7),
       ("gemma4", "attention.head_count_kv", "[i32]", [1, 2]), ("gemma4", "attention.key_length_swa", "u32", 0),
       ("gemma4", "feed_forward_length", "[i32]", [48, 48, 48, 48, 96, 96, 95]), ("gemma4", "expert_count", "u32", 8),
+      ("qwen2_moe", "expert_shared_feed_forward_length", "i32", -1),
+      ("granitemoeshared", "expert_shared_feed_forward_length", "string", "40"),
     ] as [(String, String, String, JSON)])
   func aWrongKeyOfAGGUFFileIsNamed(name: String, key: String, type: String, value: JSON) throws {
     let (family, directory) = (try GoldenFamily(name), try TemporaryDirectory())
@@ -159,6 +232,7 @@ import Testing
       ("nemotron", "hidden_act", "xielu"), ("seed_oss", "attention_out_bias", "no"),
       ("gemma4-text", "num_kv_shared_layers", 7), ("gemma4-text", "num_kv_shared_layers", 6),
       ("gemma4-text", "per_layer_config", ["0": ["head_dim": 16]]), ("gemma4-text", "enable_moe_block", true),
+      ("qwen2_moe", "shared_expert_intermediate_size", 0), ("granitemoeshared", "shared_intermediate_size", -1),
       ("gemma4-text", "vocab_size_per_layer_input", 97), ("gemma4-text", "layer_types", ["full_attention"]),
     ] as [(String, String, JSON)])
   func aWrongKeyOfAConfigurationIsNamed(name: String, key: String, value: JSON) throws {

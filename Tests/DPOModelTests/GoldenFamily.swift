@@ -47,7 +47,7 @@ struct GoldenFamily {
   static let gguf = withGGUF.filter { (try? GoldenFamily($0).golden["llama_cpp_config"] == nil) ?? false }
 
   var normsAddOne: Bool {
-    ["gemma", "gemma2", "gemma3_text", "nemotron", "qwen3_5_text"].contains(modelType)
+    ["gemma", "gemma2", "gemma3_text", "nemotron", "qwen3_5_text", "qwen3_5_moe_text"].contains(modelType)
   }
 
   /// nil: only as a GGUF file.

@@ -439,6 +439,8 @@ def family_gguf_cases():
         ("olmoe", "expert_count", [(4, 0), (4, 1), (4, 5), (4, 7), (4, some), (5, -6), (8, "6"), (6, 6.0), (9, (4, [6])), None]),
         ("olmoe", "expert_used_count", [(4, 0), (4, 7), (4, some), (5, -2), (8, "2"), (7, 1), None]),
         ("qwen3_moe", "expert_feed_forward_length", [(4, 0), (4, 23), (4, 48), (4, some), (5, -24), (8, "24"), None]),
+        ("qwen2_moe", "expert_shared_feed_forward_length", [(4, 47), (4, 49), (4, some), (5, -48), (8, "48"), (6, 48.0), (9, (4, [48]))]),
+        ("granitemoeshared", "expert_shared_feed_forward_length", [(4, 0), (4, 39), (4, some), (5, -40), (8, "40"), None]),
         ("gpt_oss", "expert_count", [(4, 5), (4, 0)]), ("granitemoe", "expert_shared_count", [(4, 1)]),
         ("granitemoe", "expert_weights_norm", [(7, 0)])):
         for value in values:
@@ -465,6 +467,8 @@ def family_gguf_cases():
                    "blk.6.proj.weight", "blk.3.post_norm.weight", "blk.2.layer_output_scale.weight", "blk.3.attn_k.weight", "rope_freqs.weight"),
         "gpt_neox": ("blk.0.attn_qkv.weight", "blk.1.attn_qkv.bias", "blk.2.attn_norm.bias", "output_norm.bias", "output.weight"),
         "olmoe": ("blk.0.ffn_gate_inp.weight", "blk.0.ffn_gate_exps.weight", "blk.2.ffn_down_exps.weight"),
+        "qwen2_moe": ("blk.0.ffn_gate_inp_shexp.weight", "blk.1.ffn_gate_shexp.weight", "blk.2.ffn_down_shexp.weight"),
+        "granitemoeshared": ("blk.0.ffn_up_shexp.weight",),
         "gpt_oss": ("blk.0.attn_sinks.weight", "blk.1.ffn_gate_inp.bias", "blk.1.ffn_up_exps.bias", "blk.2.ffn_down_exps.weight"),
         "phi3-long": ("blk.0.ffn_up.weight", "rope_factors_long.weight", "rope_factors_short.weight")}.items():
         for name in names:
@@ -629,10 +633,24 @@ def family_configuration_cases():
         ("decoder_sparse_step", KEY, 2, 0, "1"), ("mlp_only_layers", KEY, [0], [0, 1, 2])])
     yield from json_edits("export", GoldenFamily("granitemoe").model(), name, [
         ("num_local_experts", KEY, *numbers), ("num_local_experts", ("block_sparse_moe",), 5, 7), ("intermediate_size", ("block_sparse_moe",), 47)])
+    yield from json_edits("export", GoldenFamily("qwen2_moe").model(), name, [
+        ("shared_expert_intermediate_size", KEY, *numbers, KeyError), ("shared_expert_intermediate_size", ("shared_expert",), 47, 49),
+        ("qkv_bias", KEY, "x", 1), ("qkv_bias", ("q_proj.bias",), False), ("mlp_only_layers", KEY, [0])])
+    yield from json_edits("export", GoldenFamily("granitemoeshared").model(), name, [
+        ("shared_intermediate_size", KEY, *numbers[1:]), ("shared_intermediate_size", ("shared_mlp",), 0, 39, 41, KeyError)])
+    for family, part in (("qwen2_moe", "mlp.shared_expert.up_proj"), ("qwen2_moe", "mlp.shared_expert_gate"),
+                         ("granitemoeshared", "shared_mlp.input_linear"), ("granitemoeshared", "shared_mlp.output_linear")):
+        golden, key = GoldenFamily(family), f"model.layers.1.{part}.weight"
+        (rows, columns), values = golden.tensors[key]
+        for what, change in (("left out", None), ("without its last row", ([rows - 1, columns], values[:-columns])),
+                             ("turned", ([columns, rows], values)), ("a vector", ([rows * columns], values))):
+            tensors = {other: value for other, value in golden.tensors.items() if other != key}
+            yield Case("export", f"{family}: {key} {what}",
+                       replaced(golden.model(), "model.safetensors", safetensors_bytes({**tensors, **({key: change} if change else {})})), expect=(key,))
     yield from json_edits("export", GoldenFamily("gpt_oss").model(), name, [
         ("num_local_experts", ("experts", "router"), 5, 7), ("swiglu_limit", KEY, 0, 8.0, "7", []), ("swiglu_alpha", KEY, 1.7, -1),
         ("rope_parameters", ("rope_parameters",), [], None, KeyError)])
-    families = ("gemma3", "gemma3-nested", "phi3-long", "granite", "smollm3", "gpt_neox", "olmoe", "granitemoe")
+    families = ("gemma3", "gemma3-nested", "phi3-long", "granite", "smollm3", "gpt_neox", "olmoe", "granitemoe", "granitemoeshared")
     weights = {family: GoldenFamily(family).model() for family in families}
     for family in families:
         for other in families:

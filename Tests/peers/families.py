@@ -179,15 +179,23 @@ def experts(name):
     record = family(name).record
     if "expert_adapter" in record:
         return f"lora {lora(name, 'expert_adapter')}, peft {peft(name, 'expert_adapter')}"
-    config, path = record["config"], "block_sparse_moe" if name == "granitemoe" else "mlp"
-    record["own_adapter"] = {"r": 4, "lora_alpha": 8, "target_modules": ["down_proj", "gate_proj", "up_proj"], "tensors": [
-        row for layer in range(config["num_hidden_layers"]) for expert in range(config["num_local_experts"])
-        for part, sizes in (("gate_proj", SIZES), ("up_proj", SIZES), ("down_proj", SIZES[::-1]))
-        for stem in [f"base_model.model.model.layers.{layer}.{path}.experts.{expert}.{part}.lora_"]
-        for row in ([f"{stem}A.weight", [4, config[sizes[0]]], 0.0, 0.3], [f"{stem}B.weight", [config[sizes[1]], 4], 0.0, 0.2])]}
+    config, path = record["config"], "block_sparse_moe" if name.startswith("granitemoe") else "mlp"
+    count = config.get("num_local_experts") or config["num_experts"]
+    hidden, inner = config["hidden_size"], config.get("moe_intermediate_size") or config["intermediate_size"]
+    modules = [(f"{path}.experts.{expert}", inner, PARTS) for expert in range(count)]
+    # The same targets name those of the MLP beside them.
+    if name == "granitemoeshared":
+        modules.append(("shared_mlp", config["shared_intermediate_size"], PARTS[:2]))
+    elif "shared_expert_intermediate_size" in config:
+        modules.append(("mlp.shared_expert", config["shared_expert_intermediate_size"], PARTS))
+    record["own_adapter"] = {"r": 4, "lora_alpha": 8, "target_modules": sorted(PARTS), "tensors": [
+        row for layer in range(config["num_hidden_layers"]) for module, width, parts in modules for part in parts
+        for (ins, outs), stem in [((width, hidden) if part == "down_proj" else (hidden, width),
+                                   f"base_model.model.model.layers.{layer}.{module}.{part}.lora_")]
+        for row in ([f"{stem}A.weight", [4, ins], 0.0, 0.3], [f"{stem}B.weight", [outs, 4], 0.0, 0.2])]}
     own, plain, lora_file, merged = adapter(name, "own_adapter"), *(
         scratch() / "families" / f"{name}-{kind}.gguf" for kind in ("plain", "own", "merged"))
-    plain.write_bytes(family(name).gguf())
+    plain.write_bytes(gguf_file(name).read_bytes())
     dpo("export", own, to="gguf-lora", output=lora_file)
     dpo("export", plain, "--adapter", own, "--merge", to="gguf", dtype="f32", output=merged)
     found, unchanged = logps(plain, pairs(name), lora_file), logps(plain, pairs(name))
@@ -211,8 +219,8 @@ def safetensors(name):
     return compare(transformers_logps(load(target), name), wanted, TRANSFORMERS)
 
 
-SIZES = "hidden_size", "intermediate_size"
-EXPERTS = "olmoe", "qwen3_moe", "granitemoe", "gpt_oss"
+PARTS = "gate_proj", "up_proj", "down_proj"
+EXPERTS = "olmoe", "qwen2_moe", "qwen3_moe", "qwen3_5_moe", "granitemoe", "granitemoeshared", "gpt_oss"
 KINDS = {"gguf": gguf, "lora": lora, "peft": peft, "safetensors": safetensors}
 
 

@@ -2,6 +2,7 @@
 from functools import partial
 
 from make_golden import save_adapter
+from make_models import SHARED_MIXTURE
 from make_trl import BASE, METHODS, trajectory
 from peft import PeftModel
 from support import (AutoTokenizer, NAMES, SMOLLM2, close, dpo, metrics, model_of, our_sums, random_model, random_pairs, scratch, sums,
@@ -98,6 +99,8 @@ def checks(seed):
         for loss in ("sigmoid", "ipo"):
             for lora in (False, True):
                 yield f"train {name} {loss} {'lora' if lora else 'full'}", partial(tiny, name, seed, loss, lora)
+    for lora in (False, True):
+        yield f"train {SHARED_MIXTURE} sigmoid {'lora' if lora else 'full'}", partial(tiny, SHARED_MIXTURE, seed, "sigmoid", lora)
     for name in ("llama-untied", "mistral", "qwen3"):     # GPT-2's configuration has dropout, which SFTTrainer leaves on
         yield f"train {name} sft full", partial(supervised, name, seed, False)
     yield "train qwen2 sft lora", partial(supervised, "qwen2", seed, True)

@@ -29,8 +29,9 @@ struct ActivationLayout {
   private(set) var headNormStatistics = Slot()
   private(set) var attended = Slot()
   private(set) var attentionLSE = Slot()
-  /// Of the rows of each expert, one group of them after another, in a mixture of experts.
-  private(set) var gateUp = Slot()
+  /// What the activation of each branch reads: of the rows of each expert, one group of them after another, in a mixture of
+  /// experts.
+  private(set) var gateUps: [Slot] = []
   private(set) var perLayerGate = Slot()
   private(set) var perLayerInputs = 0
   private(set) var perLayerProjected = 0
@@ -109,7 +110,7 @@ struct ActivationLayout {
     let hidden = c.hiddenSize
     // Of a row of the residual stream, which goes through several experts.
     let visits = c.experts?.active ?? 1
-    let inner = visits * c.widestMLP
+    let inner = c.widestActivation.output
     let (qkvWidth, queryWidth) = (c.widest(\.width), c.widest(\.queryWidth))
     let statistics = c.norm == .layer ? 2 * tokens : tokens
     /// Of each block, or each with attention, or with a recurrence.
@@ -122,8 +123,8 @@ struct ActivationLayout {
     }
     let (branches, sources) = (c.branches, c.keySources)
     streams = [slot([Int](repeating: tokens * hidden, count: c.layerCount + 1)) { _ in trains }]
-    for _ in branches.dropFirst() {
-      streams.append(trains ? slot(each(tokens * hidden)) { _ in keeps } : streams[0])
+    for branch in branches.dropFirst() {
+      streams.append(trains ? slot(each(tokens * hidden)) { _ in keeps && !branch.isParallel } : streams[0])
     }
     for branch in branches {
       self.statistics.append(branch.normBefore == nil ? Slot() : slot(each(statistics)) { _ in keeps })
@@ -146,8 +147,9 @@ struct ActivationLayout {
       recurrentOutputs = slot(eachRecurrence(recurrence.outputs)) { _ in keeps }
     }
     let keptGateUps = keptGateUps
-    gateUp = slot((0..<c.layerCount).map { tokens * visits * (c.gatedMLP ? 2 : 1) * c.mlpWidth($0) }) {
-      $0 < keptGateUps
+    for branch in branches {
+      let widths = (0..<c.layerCount).map { tokens * c.activation(branch, layer: $0).input }
+      gateUps.append(branch.mixing.activates ? slot(widths) { $0 < keptGateUps } : Slot())
     }
     if let experts = c.experts { routerScores = slot(each(tokens * experts.count)) { _ in keeps } }
     let expertRanks = Dictionary(
@@ -202,7 +204,7 @@ struct ActivationLayout {
     let working = total
     normed = take("working memory", tokens * hidden)
     output = take("working memory", tokens * hidden)
-    activated = take("working memory", tokens * max(inner, c.perLayerInputSize))
+    activated = take("working memory", tokens * inner)
     if let experts = c.experts {
       expertInput = take("working memory", tokens * visits * hidden)
       expertOutput = take("working memory", tokens * visits * hidden)
@@ -212,17 +214,16 @@ struct ActivationLayout {
       }
     }
     if dropout {
-      let widest = max(visits * hidden, inner, queryWidth, c.perLayerInputSize, recurrence?.mixed ?? 0)
+      let widest = max(visits * hidden, inner, queryWidth, recurrence?.mixed ?? 0)
       dropped = take("working memory", tokens * widest)
     }
     if trains {
       gradient = take("working memory", tokens * hidden)
       gradientOfNormed = output
-      if c.parallelBranches { gradientOfParallel = take("working memory", tokens * hidden) }
+      if branches.contains(where: \.isParallel) { gradientOfParallel = take("working memory", tokens * hidden) }
       // The MLP's and the attention's gradients are never needed together.
       let recurring = recurrence.map { $0.inputs + $0.mixed } ?? 0
-      let shared = take(
-        "working memory", tokens * max(inner, c.perLayerInputSize, qkvWidth + queryWidth, recurring) + 32)
+      let shared = take("working memory", tokens * max(inner, qkvWidth + queryWidth, recurring) + 32)
       gradientOfActivated = shared
       gradientOfQueryKeyValue = shared
       gradientOfAttended = shared + (tokens * qkvWidth + 15) / 16 * 16

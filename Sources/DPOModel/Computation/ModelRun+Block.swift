@@ -11,8 +11,19 @@ extension ModelRun: BlockExecutor {
   /// x[t, hidden] at the input of a branch.
   private func stream(_ place: BranchPlace) -> Pointer { at(layout.streams[place.branch], place.layer) }
 
-  /// The same of the block that the branch is in.
-  private func blockInput(_ place: BranchPlace) -> Pointer { at(layout.streams[0], place.layer) }
+  /// What a branch reads: of a parallel one what the branch before it reads.
+  private func source(_ place: BranchPlace) -> Pointer {
+    at(layout.streams[decoder.branch(place).isParallel ? place.branch - 1 : place.branch], place.layer)
+  }
+
+  /// What the activation of a branch reads.
+  func gateUp(_ place: BranchPlace) -> Pointer { at(layout.gateUps[place.branch], place.layer) }
+
+  /// They stand behind gate and up.
+  private func rowGates(_ place: BranchPlace) -> RowGates? {
+    let branch = decoder.branch(place)
+    return branch.rowGate.map { _ in RowGates(gateUp(place), width: branch.inputWidth) }
+  }
 
   /// The output of a branch before the norm behind it, which the backward pass needs.
   private func unnormed(_ place: BranchPlace) -> Pointer { at(layout.outputs[place.branch], place.layer) }
@@ -34,7 +45,7 @@ extension ModelRun: BlockExecutor {
       added = nil
     }
     normForward(
-      norm, isParallel ? blockInput(place) : added.map(stream) ?? x, add: added.map { _ in at(layout.output) },
+      norm, isParallel ? source(place) : added.map(stream) ?? x, add: added.map { _ in at(layout.output) },
       bias: added.flatMap { decoder.branch($0).biasLeft }, sum: x, into: normed,
       statistics: at(layout.statistics[place.branch], place.layer), count, prepared)
     if isParallel, let before { add(before, into: x) }
@@ -45,7 +56,7 @@ extension ModelRun: BlockExecutor {
   func add(_ place: BranchPlace, into sum: Pointer) {
     let branch = decoder.branch(place)
     addForward(stream(place), at(layout.output), bias: branch.biasLeft, into: sum)
-    if let scale = branch.scale { scaleRows(sum, bias: nil, scale.values[0], into: sum, nil) }
+    if let scale = branch.scale { scaleRows(sum, scale.values[0], into: sum) }
   }
 
   func attend(_ place: BranchPlace, _ input: Rows, _ shape: AttentionShape) -> Rows {
@@ -83,8 +94,8 @@ extension ModelRun: BlockExecutor {
 
   func activate(_ place: BranchPlace, _ input: Rows) -> Rows {
     let branch = decoder.branch(place)
-    let (gateUp, activated) = (at(layout.gateUp, place.layer), at(layout.activated))
-    project(place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth)
+    let (gateUp, activated) = (gateUp(place), at(layout.activated))
+    project(place.layer, branch.entries, input, inputSize: hidden, into: gateUp, branch.inputWidth)
     let prepared = prepareInput(branch.outputs, inputSize: branch.mixedWidth)
     activationForward(branch, gateUp, count, into: activated, prepared)
     return Rows(x: activated, prepared: prepared)
@@ -117,9 +128,9 @@ extension ModelRun: BlockExecutor {
       statistics: at(layout.outputStatistics[place.branch], place.layer), count)
   }
 
-  func scaleOutput(_ place: BranchPlace, _ factor: Float) {
-    let output = at(layout.output)
-    scaleRows(output, bias: decoder.branch(place).output?.bias, factor, into: output, nil)
+  func scaleOutput(_ place: BranchPlace) {
+    let (branch, output) = (decoder.branch(place), at(layout.output))
+    scaleRows(output, bias: branch.output?.bias, branch.factor, gates: rowGates(place), into: output)
   }
 
   // MARK: Again
@@ -136,10 +147,11 @@ extension ModelRun: BlockExecutor {
       return true
     }
     for place in places {
-      // x of the first branch is kept.
-      let before = place.branch == 0 ? nil : decoder.place(before: place)
       let branch = decoder.branch(place)
-      if place.branch == places.count - 1, branch.activates, !branch.finishes {
+      // x of the first branch is kept, and that of a parallel one is there.
+      let before = place.branch == 0 || branch.isParallel ? nil : decoder.place(before: place)
+      let isRead = places.contains { $0.branch > place.branch && !decoder.branch($0).isParallel }
+      if !isRead, branch.activates, branch.normAfter == nil {
         gateUpAgain(place, adding: before, keepsAdapterHidden: false)
       } else {
         run(place, adding: before)
@@ -157,9 +169,9 @@ extension ModelRun: BlockExecutor {
       _ = expertInputs(place, input, experts, keepsAdapterHidden: keepsAdapterHidden)
       return
     }
-    let gateUp = at(layout.gateUp, place.layer)
+    let gateUp = gateUp(place)
     project(
-      place.layer, branch.inputs, input, inputSize: hidden, into: gateUp, branch.inputWidth,
+      place.layer, branch.entries, input, inputSize: hidden, into: gateUp, branch.inputWidth,
       keepsAdapterHidden: keepsAdapterHidden)
     addBiases(branch, gateUp)
   }
@@ -170,7 +182,7 @@ extension ModelRun: BlockExecutor {
   /// products; the result is the same for the branch before.
   func backward(_ place: BranchPlace, _ dx: Pointer, _ prepared: PreparedOperand?) -> PreparedOperand? {
     let branch = decoder.branch(place)
-    if let scale = branch.scale { scaleRows(dx, bias: nil, scale.values[0], into: dx, nil) }
+    if let scale = branch.scale { scaleRows(dx, scale.values[0], into: dx) }
     let doutput = branch.finishes ? finishBackward(place, dx) : Rows(x: dx, prepared: prepared)
     var routing: Routing?
     let dinputs: Rows
@@ -183,7 +195,7 @@ extension ModelRun: BlockExecutor {
     }
     let before = decoder.place(before: place).map(decoder.branch)
     let needsInput = trainsModel || before != nil
-    let (x, dnormed) = (branch.isParallel ? blockInput(place) : stream(place), at(layout.gradientOfNormed))
+    let (x, dnormed) = (source(place), at(layout.gradientOfNormed))
     let statistics = at(layout.statistics[place.branch], place.layer)
     inputGradient(
       place.layer, branch.entries, dy: dinputs, branch.entryWidth, inputSize: hidden, into: needsInput ? dnormed : nil)
@@ -202,7 +214,7 @@ extension ModelRun: BlockExecutor {
         norm, dy: dnormed, sum: x, statistics: statistics, dx: at(layout.gradientOfParallel), count, overwrites: true)
       return nil
     }
-    if place.branch == 0, c.parallelBranches { addBackward(at(layout.gradientOfParallel), into: dx, nil) }
+    if decoder.isReadInParallel(place) { addBackward(at(layout.gradientOfParallel), into: dx, nil) }
     let dbefore = before.flatMap { $0.passesGradient ? prepareGradient($0.outputs) : nil }
     if let norm = branch.normBefore {
       normBackward(norm, dy: dnormed, sum: x, statistics: statistics, dx: dx, count, dbefore)
@@ -212,12 +224,12 @@ extension ModelRun: BlockExecutor {
     return dbefore
   }
 
-  /// From dx to d of the output before its norm or factor.
+  /// From dx to d of the output before its norm, or its factor and gates.
   private func finishBackward(_ place: BranchPlace, _ dx: Pointer) -> Rows {
     let branch = decoder.branch(place)
     let doutput = Rows(x: at(layout.normed), prepared: prepareGradient(branch.outputs))
     guard let norm = branch.normAfter else {
-      scaleRows(dx, bias: nil, branch.factor, into: doutput.x, doutput.prepared)
+      scaleRows(dx, branch.factor, gates: rowGates(place), into: doutput.x, doutput.prepared)
       return doutput
     }
     normBackward(
@@ -285,13 +297,13 @@ extension ModelRun: BlockExecutor {
     return Rows(x: dinputs, prepared: nil)
   }
 
-  /// From d of the output to d gate and d up.
+  /// From d of the output to d gate, d up and d of rows' gates.
   private func activateBackward(_ place: BranchPlace, _ doutput: Rows) -> Rows {
     let (branch, layer) = (decoder.branch(place), place.layer)
     let inner = branch.mixedWidth
-    let (gateUp, activated) = (at(layout.gateUp, layer), at(layout.activated))
+    let (gateUp, activated) = (gateUp(place), at(layout.activated))
     inputGradient(layer, branch.outputs, dy: doutput, hidden, inputSize: inner, into: at(layout.gradientOfActivated))
-    let prepared = prepareGradient(branch.inputs)
+    let prepared = prepareGradient(branch.entries)
     activationBackward(branch, gateUp, count, dout: at(layout.gradientOfActivated), out: activated, prepared)
     weightGradients(
       layer, branch.outputs, dy: doutput.x, hidden, x: Rows(x: activated, prepared: nil), inputSize: inner,

@@ -23,8 +23,12 @@ public struct Family: Sendable {
   var ggufNames: [ModelPart: String] = [:]
   /// Hugging Face's files hold q, k and v of each head together.
   var fusesQKVByHead = false
-  /// Hugging Face's files hold all experts of a block in these tensors.
-  var expertTensors: [ModelPart: ExpertTensor] = [:]
+  /// Parts that stand in a tensor with others in Hugging Face's files: those of all experts of a block, or gate and up.
+  var jointTensors: [ModelPart: JointTensor] = [:]
+  /// The same where files may also have each part by itself, as we write them.
+  var jointTensorsOfSomeFiles: [ModelPart: JointTensor] = [:]
+  /// PEFT knows the layers of each expert, where files name them.
+  var peftNamesEachExpert = true
   /// Hugging Face's norms compute with 1 + w. w is what the files hold.
   var normsAddOne = false
   /// `model_type` of a model with more than text that the family is the text part of.
@@ -37,6 +41,10 @@ public struct Family: Sendable {
   package var llamaHasWindow: @Sendable (DecoderConfiguration) -> Bool = { _ in false }
   /// llama.cpp takes the scale of attention from the head size, or knows the model by its number of blocks, as GGUF has no key.
   package var llamaHasQueryScale: @Sendable (DecoderConfiguration) -> Bool = { _ in true }
+  /// llama.cpp computes experts' weights from the scores of a row's own, not of all; GGUF has no key for it.
+  package var llamaWeighsActiveOnly = true
+  /// A GGUF file of the family may have a window.
+  package var hasWindowInGGUF = true
   /// GGUF files must have `rope_freqs` for blocks without a window.
   package var needsRopeDivisorsInGGUF = false
   /// What PEFT adapts if no target is named.
@@ -59,8 +67,8 @@ public struct Family: Sendable {
   /// Blocks have experts instead of an MLP.
   var hasExperts: Bool { modules.contains { $0.part == .router } }
 
-  /// Hugging Face's files, and PEFT's, have modules for each expert.
-  package var namesExpertsInFiles: Bool { expertTensors.isEmpty }
+  /// PEFT reads adapters of each expert's layers; otherwise of the parameters that hold all of them.
+  package var namesExpertsInPEFT: Bool { peftNamesEachExpert && jointTensors[.expertGate] == nil }
 
   /// The same in all families: transformers' name of a reward model's head, and ours of a value head.
   private static let scalarHeads: [(part: ModelPart, path: String)] = [(.scoreHead, "score"), (.valueHead, "v_head")]
@@ -69,7 +77,9 @@ public struct Family: Sendable {
     llama, mistral, qwen2, qwen3, gpt2, gemma, gemma2, gemma3, gemma4, qwen3VL, ministral3, phi3, phi, granite, smolLM3,
     olmo2,
     olmo3, exaone4, hunyuan, glm, glm4, cohere, cohere2, ernie4_5, gptNeoX, stableLM, seedOSS, arcee, starcoder2,
-    nemotron, internLM2, internLM3, miniCPM, lfm2, qwen3_5, olmoe, qwen3MoE, graniteMoE, gptOSS,
+    nemotron, internLM2, internLM3, miniCPM, lfm2, qwen3_5, qwen3_5MoE, olmoe, qwen2MoE, qwen3MoE, graniteMoE,
+    graniteMoEShared,
+    gptOSS,
   ]
 
   /// The family of a `model_type`.
@@ -208,9 +218,10 @@ public struct Family: Sendable {
           columnOrderInFile: isBias ? .natural : orders.file.columns,
           offset: normsAddOne && (part.isNorm || isHeadNorm) && !isBias ? 1 : 0,
           ggufPart: ggufNames[part] ?? part.rawValue,
-          shareInFile: expert.flatMap { expert in
-            expertTensors[part]?.share(layer: layer, expert: expert, of: expertCount, isBias: isBias, rows: shape[0])
-          }))
+          shareInFile: jointTensors[part]?.share(
+            layer: layer, expert: expert, of: expertCount, isBias: isBias, rows: shape[0]),
+          shareInSomeFiles: jointTensorsOfSomeFiles[part]?.share(
+            layer: layer, expert: expert, of: expertCount, isBias: isBias, rows: shape[0])))
     }
   }
 
@@ -272,8 +283,8 @@ public struct Family: Sendable {
   }
 }
 
-/// A tensor of Hugging Face's files that holds a part of all experts of a block.
-struct ExpertTensor: Sendable {
+/// A tensor of Hugging Face's files that holds a part of all experts of a block, or one of no expert with others.
+struct JointTensor: Sendable {
   /// "#" stands for the number of the block. nil: the part has no bias.
   let weight: String
   var bias: String?
@@ -283,9 +294,9 @@ struct ExpertTensor: Sendable {
   /// [experts, columns, rows]
   var isTransposed = false
 
-  func share(layer: Int?, expert: Int, of experts: Int, isBias: Bool, rows: Int) -> ExpertShare? {
+  func share(layer: Int?, expert: Int?, of experts: Int, isBias: Bool, rows: Int) -> TensorShare? {
     guard let layer, let name = isBias ? bias : weight else { return nil }
-    return ExpertShare(
+    return TensorShare(
       tensor: Family.replace("#", in: name, with: layer), expert: expert, experts: experts,
       first: takesTurns ? part : part * rows, step: takesTurns ? parts : 1, parts: parts,
       isTransposed: isTransposed && !isBias)

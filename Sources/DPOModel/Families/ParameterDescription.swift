@@ -45,6 +45,11 @@ package enum ModelPart: String, Sendable, CaseIterable {
   case expertGate = "ffn_gate_exps"
   case expertUp = "ffn_up_exps"
   case expertDown = "ffn_down_exps"
+  /// The MLP beside a mixture, and what its rows' gates are made with.
+  case sharedGate = "ffn_gate_shexp"
+  case sharedUp = "ffn_up_shexp"
+  case sharedDown = "ffn_down_shexp"
+  case sharedRowGate = "ffn_gate_inp_shexp"
   case mlpPostNorm = "post_ffw_norm"
   /// The branch that takes a block's own numbers of each token.
   case inputGate = "inp_gate"
@@ -89,7 +94,7 @@ package enum ModelPart: String, Sendable, CaseIterable {
   package var isLinear: Bool {
     switch self {
     case .query, .key, .value, .fusedQueryKeyValue, .attentionOutput, .gate, .fusedGateUp, .up, .down: true
-    case .expertGate, .expertUp, .expertDown: true
+    case .expertGate, .expertUp, .expertDown, .sharedGate, .sharedUp, .sharedDown, .sharedRowGate: true
     case .convolutionInput, .convolutionOutput, .deltaQueryKeyValue, .deltaGate, .deltaBeta, .deltaAlpha, .deltaOutput:
       true
     case .perLayerProjection, .inputGate, .inputProjection: true
@@ -143,8 +148,10 @@ package struct ParameterDescription: Sendable, Equatable {
   package let offset: Float
   /// The part's name in GGUF files.
   let ggufPart: String
-  /// Where it stands in a tensor of all experts in Hugging Face's files; nil: it has one of its own.
-  package let shareInFile: ExpertShare?
+  /// Where it stands in a tensor with others in Hugging Face's files; nil: it has one of its own.
+  package let shareInFile: TensorShare?
+  /// The same in files that do not have it by itself.
+  package let shareInSomeFiles: TensorShare?
 
   /// Hugging Face's name of the parameter.
   package var name: String { module + (isBias ? ".bias" : part.suffix) }
@@ -153,8 +160,8 @@ package struct ParameterDescription: Sendable, Equatable {
     (layer.map { "blk.\($0)." } ?? "") + ggufPart + (isBias ? ".bias" : part.ggufSuffix)
   }
   /// The same as `shareInFile` in GGUF files.
-  package var shareInGGUF: ExpertShare? {
-    expert.map { ExpertShare(tensor: ggufName, expert: $0, experts: expertCount) }
+  package var shareInGGUF: TensorShare? {
+    expert.map { TensorShare(tensor: ggufName, expert: $0, experts: expertCount) }
   }
   /// The shape in Hugging Face's files.
   package var fileShape: [Int] {
@@ -162,18 +169,22 @@ package struct ParameterDescription: Sendable, Equatable {
   }
 }
 
-/// Where a parameter stands in a tensor of all experts: [experts, rows, columns], or [experts, rows] of biases.
-package struct ExpertShare: Sendable, Equatable {
+/// Where a parameter stands in a tensor of all experts, [experts, rows, columns], or [experts, rows] of biases, or in a matrix with
+/// others.
+package struct TensorShare: Sendable, Equatable {
   /// The tensor's name in the file.
   package let tensor: String
-  package let expert, experts: Int
-  /// Of an expert's rows those of the parameter are row `first` and every `step`-th behind it; an expert has `parts` times as many.
+  /// nil: it is no tensor of experts.
+  package let expert: Int?
+  package let experts: Int
+  /// Of an expert's, or of all, rows those of the parameter are row `first` and every `step`-th behind it; there are `parts` times as many.
   package let first, step, parts: Int
   /// The tensor is [experts, columns, rows].
   package let isTransposed: Bool
 
   package init(
-    tensor: String, expert: Int, experts: Int, first: Int = 0, step: Int = 1, parts: Int = 1, isTransposed: Bool = false
+    tensor: String, expert: Int?, experts: Int, first: Int = 0, step: Int = 1, parts: Int = 1,
+    isTransposed: Bool = false
   ) {
     (self.tensor, self.expert, self.experts) = (tensor, expert, experts)
     (self.first, self.step, self.parts, self.isTransposed) = (first, step, parts, isTransposed)
@@ -182,14 +193,14 @@ package struct ExpertShare: Sendable, Equatable {
   /// Shape of the tensor that holds parameters of this shape.
   package func shape(holding shape: [Int]) -> [Int] {
     let whole = [parts * (shape.first ?? 0)] + shape.dropFirst()
-    return [experts] + (isTransposed ? whole.reversed() : whole)
+    return (expert == nil ? [] : [experts]) + (isTransposed ? whole.reversed() : whole)
   }
 
   /// Where in the tensor an element of a parameter of this shape is.
   package func place(row: Int, column: Int, in shape: [Int]) -> Int {
     let (rows, columns) = (parts * (shape.first ?? 0), shape.dropFirst().reduce(1, *))
     let inTensor = first + row * step
-    return expert * rows * columns + (isTransposed ? column * rows + inTensor : inTensor * columns + column)
+    return (expert ?? 0) * rows * columns + (isTransposed ? column * rows + inTensor : inTensor * columns + column)
   }
 }
 
@@ -244,6 +255,9 @@ extension DecoderConfiguration {
     case .expertDown: [hiddenSize, intermediateSize]
     case .expertGate, .expertUp: [intermediateSize, hiddenSize]
     case .router: [experts?.count ?? 0, hiddenSize]
+    case .sharedGate, .sharedUp: [experts?.shared?.width ?? 0, hiddenSize]
+    case .sharedDown: [hiddenSize, experts?.shared?.width ?? 0]
+    case .sharedRowGate: [1, hiddenSize]
     case .attentionSinks: [headCount]
     }
   }

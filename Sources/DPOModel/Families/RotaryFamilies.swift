@@ -84,7 +84,10 @@ extension HuggingFaceReader {
 
   /// Qwen's window holds for layers from `max_window_layers` on, or for those that `layer_types` names, and only with
   /// `use_sliding_window`.
-  func readQwenWindow(into configuration: inout DecoderConfiguration) throws {
+  func readQwenWindow(
+    into configuration: inout DecoderConfiguration,
+    isFull: (_ layer: Int, _ maxWindowLayers: Int) -> Bool = { $0 < $1 }
+  ) throws {
     guard try bool("use_sliding_window", default: false), let window = try window(absent: 4096),
       window < configuration.contextLength
     else { return }
@@ -92,7 +95,8 @@ extension HuggingFaceReader {
     if let types = try layerTypes(configuration.layerCount) {
       full = types
     } else {
-      full = Set(0..<min(try optionalInteger("max_window_layers", 0...Int.max) ?? 28, configuration.layerCount))
+      let most = try optionalInteger("max_window_layers", 0...Int.max) ?? 28
+      full = Set((0..<configuration.layerCount).filter { isFull($0, most) })
     }
     configuration.setWindow(window, except: full)
   }

@@ -63,10 +63,10 @@ final class DecodeStep {
 
   /// What a step of `rows` sequences takes, at most.
   static func bytes(_ c: DecoderConfiguration, rows: Int, threads: Int, longest: Int) -> Int {
-    let visits = c.experts?.active ?? 1
+    let (visits, activation) = (c.experts?.active ?? 1, c.widestActivation)
     let perRow =
       2 * c.hiddenSize + 2 * max(c.hiddenSize, c.widest(\.queryWidth)) + c.widest(\.width)
-      + 4 * max(visits * c.widestMLP, c.perLayerInputSize) + c.layerCount * (2 * c.perLayerInputSize + 1) + 1024
+      + activation.input + 2 * activation.output + c.layerCount * (2 * c.perLayerInputSize + 1) + 1024
       + c.vocabularySize + (c.experts.map { $0.count + 3 * visits * c.hiddenSize } ?? 0)
     // The sampler keeps a probability and an id of every token.
     return 4 * (rows * (perRow + 2 * c.vocabularySize) + threads * scratchCount(c, longest: longest))
@@ -136,7 +136,7 @@ final class DecodeStep {
     x = try buffer(c.hiddenSize)
     let recurrence = c.recurrence.map { RecurrenceWidths($0, hidden: c.hiddenSize) }
     let mixed = max(c.hiddenSize, c.widest(\.queryWidth), recurrence?.mixed ?? 0)
-    let inner = max(c.widestMLP, c.perLayerInputSize)
+    let activation = c.widestActivation
     normed = try buffer(mixed)
     output = try buffer(c.hiddenSize)
     queryKeyValue = try buffer(max(c.widest(\.width), recurrence?.inputs ?? 0))
@@ -145,8 +145,8 @@ final class DecodeStep {
     recurrentOutputs = try buffer(max(1, recurrence?.outputs ?? 1))
     coefficients = try buffer(max(1, recurrence?.coefficients ?? 1))
     let visits = c.experts?.active ?? 1
-    gateUp = try buffer(visits * (c.gatedMLP ? 2 * inner : inner))
-    activated = try buffer(visits * inner)
+    gateUp = try buffer(activation.input)
+    activated = try buffer(activation.output)
     routerScores = try buffer(c.experts?.count ?? 1)
     expertInput = try buffer(c.experts == nil ? 1 : visits * c.hiddenSize)
     roundedExpertInput = try buffer(c.experts == nil || !rounds ? 1 : visits * c.hiddenSize)
@@ -155,7 +155,7 @@ final class DecodeStep {
     perLayerProjected = try buffer(max(1, c.layerCount * c.perLayerInputSize))
     perLayerStatistics = try buffer(c.layerCount)
     roundedNormed = try buffer(rounds ? mixed : 1)
-    roundedActivated = try buffer(rounds ? visits * inner : 1)
+    roundedActivated = try buffer(rounds ? activation.output : 1)
     statistics = try buffer(2)
     adapterHidden = try buffer(
       blocks.joined().reduce(max(1, perLayerProjection?.hiddenWidth ?? 0)) { most, branch in
@@ -469,10 +469,19 @@ extension DecodeStep: BlockExecutor {
       bytes: Double(projection.bytes)
     ) {
       projection.adapt(team, input, into: adapterHidden.pointer)
-      team.run(activePieces(projection)) { index, member in
-        activate(
-          projection, index, input, at: 0, hidden: adapterHidden.pointer, biases,
-          scratch: scratch.pointer + member * scratchCount)
+      let active = activePieces(projection)
+      // Rows' gates come last.
+      let others = projection.pieces.count - (c.gatedMLP ? 2 : 1) * active
+      team.run(active + others) { index, member in
+        let scratch = scratch.pointer + member * scratchCount
+        if index < active {
+          activate(
+            projection, index, input, at: 0, inner, hidden: adapterHidden.pointer, biases, scratch: scratch)
+        } else {
+          projection.compute(
+            projection.pieces.count - others + index - active, input, hidden: adapterHidden.pointer,
+            into: gateUp.pointer, scratch: scratch)
+        }
       }
     }
     return rows(activated, roundedActivated, inner)
@@ -480,17 +489,16 @@ extension DecodeStep: BlockExecutor {
 
   /// Pieces of gate with the same of up, or of up alone.
   private func activePieces(_ projection: Projection) -> Int {
-    c.gatedMLP ? projection.pieces.count / 2 : projection.pieces.count
+    c.gatedMLP ? projection.pairs : projection.pieces.count
   }
 
-  /// One of them, for rows of `gateUp` and `activated` from `first` on.
+  /// One of them, for rows of `gateUp` and `activated`, of `inner` numbers, from `first` on.
   private func activate(
-    _ projection: Projection, _ index: Int, _ input: ck_activations, at first: Int,
+    _ projection: Projection, _ index: Int, _ input: ck_activations, at first: Int, _ inner: Int,
     hidden: UnsafePointer<Float>, _ biases: (gate: UnsafePointer<Float>?, up: UnsafePointer<Float>?),
     scratch: UnsafeMutablePointer<Float>
   ) {
     let (width, gated, kind) = (projection.width, c.gatedMLP, c.activation.kernel)
-    let inner = gated ? width / 2 : width
     let (y, out) = (gateUp.pointer + first * width, activated.pointer + first * inner)
     let piece = projection.pieces[gated ? 2 * index : index]
     projection.compute(gated ? 2 * index : index, input, hidden: hidden, into: y, scratch: scratch)
@@ -557,7 +565,7 @@ extension DecodeStep: BlockExecutor {
         let (projection, layers) = (products.experts[expert].inputs, weights.inputs[expert])
         activate(
           projection, gateUps[task].piece, part(expertInput, roundedExpertInput, width, places),
-          at: places.lowerBound, hidden: hidden(places), (layers[0].bias?.values, layers[1].bias?.values),
+          at: places.lowerBound, inner, hidden: hidden(places), (layers[0].bias?.values, layers[1].bias?.values),
           scratch: scratch.pointer + member * scratchCount)
       }
     }
@@ -625,11 +633,16 @@ extension DecodeStep: BlockExecutor {
     normRows(norm, output.pointer, add: nil, bias: nil, into: output.pointer)
   }
 
-  func scaleOutput(_ place: BranchPlace, _ factor: Float) {
-    if let bias = decoder.branch(place).output?.bias {
+  func scaleOutput(_ place: BranchPlace) {
+    let branch = decoder.branch(place)
+    if let bias = branch.output?.bias {
       kernels.pointee.add_bias(output.pointer, c.hiddenSize, bias.values, rows, c.hiddenSize)
     }
-    kernels.pointee.scale(output.pointer, output.pointer, factor, rows * c.hiddenSize)
+    let gates = branch.rowGate.map { _ in RowGates(gateUp.pointer, width: branch.inputWidth) }
+    for row in 0..<rows {
+      let y = output.pointer + row * c.hiddenSize
+      kernels.pointee.scale(y, y, branch.factor * (gates?.factor(row) ?? 1), c.hiddenSize)
+    }
   }
 }
 

@@ -77,6 +77,8 @@ final class Projection {
   }
 
   let pieces: UnsafeMutableBufferPointer<Piece>
+  /// So many pairs of pieces of gate and up stand first.
+  let pairs: Int
   let adapters: UnsafeMutableBufferPointer<Adapter>
   private let kernels: UnsafePointer<ck_engine>
   /// Numbers of A x of all layers, a row.
@@ -91,7 +93,7 @@ final class Projection {
 
   /// - Parameters:
   ///   - width: of a row of outputs.
-  ///   - paired: pieces of the two layers, or of the two halves of one, alternate and have the same rows (gate and up).
+  ///   - paired: pieces of the first two layers, or of the two halves of one, alternate and have the same rows (gate and up).
   init(
     _ linears: [(weight: WeightMatrix, matrices: LoRAAdapter.Matrices?)], width: Int, rounded: RoundedMatrices?,
     team: ThreadTeam, paired: Bool = false
@@ -144,7 +146,9 @@ final class Projection {
     }
     self.bytes = bytes
     hiddenWidth = hidden
-    let ordered = paired && pieces.count == 2 ? zip(pieces[0], pieces[1]).flatMap { [$0, $1] } : pieces.flatMap { $0 }
+    pairs = paired ? pieces[0].count : 0
+    let ordered =
+      (paired ? zip(pieces[0], pieces[1]).flatMap { [$0, $1] } : []) + pieces.dropFirst(paired ? 2 : 0).joined()
     self.pieces = .allocate(capacity: ordered.count)
     _ = self.pieces.initialize(from: ordered)
     self.adapters = .allocate(capacity: adapters.count)

@@ -9,7 +9,7 @@ public struct LoRAConfiguration: Sendable, Equatable {
     case names([String])
     /// Modules whose whole path matches.
     case regex(String)
-    /// Every linear layer but the head; of a mixture of experts, whose adapters would be as many as its experts, attention's.
+    /// Every linear layer but the head and, as their adapters would be as many, those of a mixture's experts.
     case allLinear
   }
 
@@ -119,6 +119,15 @@ public struct LoRAConfiguration: Sendable, Equatable {
         throw DPOError.argument("rank_pattern, alpha_pattern: rank \(rank), alpha \(alpha) for \(path)")
       }
       return (rank, alpha)
+    }
+  }
+
+  /// Whether targets in PEFT's terms name a module, which may be none of ours.
+  package func targets(_ path: String, of configuration: DecoderConfiguration) throws -> Bool {
+    switch targetModules ?? .names(configuration.family.defaultLoRATargets) {
+    case .allLinear: true
+    case .regex(let text): try ModulePattern(text, option: "target_modules").matches(path)
+    case .names(let names): names.contains { LoRAConfiguration.matches(path, $0) }
     }
   }
 

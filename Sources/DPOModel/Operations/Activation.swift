@@ -1,5 +1,6 @@
 import CKernels
 import DPOKernels
+import DPOPlatform
 
 /// What stands between the two products of an MLP: f(gate + b) · (up + b′), or f(up + b).
 extension ModelRun {
@@ -12,7 +13,7 @@ extension ModelRun {
       let x = gateUp + rows.lowerBound * width
       let y = out + rows.lowerBound * inner
       if c.gatedMLP {
-        addBiases(branch.inputs, x, rows.count)
+        addBiases(branch.inputs, x, width, rows.count)
         kernels.pointee.gated_forward(c.activation.kernel, x, x + inner, width, y, rows.count, inner)
       } else {
         kernels.pointee.activation_forward(c.activation.kernel, x, branch.inputs[0].bias?.values, y, rows.count, inner)
@@ -21,7 +22,8 @@ extension ModelRun {
     }
   }
 
-  /// From d out to d gate and d up, which take the place of gate and up and go to `prepared` besides; `out` is made again.
+  /// From d out to d gate and d up, which take the place of gate and up and go to `prepared` besides; `out` is made again. With
+  /// gates of rows d out is that of gated rows, d a = σ(s) Dᵀ dy, and they get d s = (1 − σ(s)) ⟨d a, a⟩.
   func activationBackward(
     _ branch: DecoderBranch, _ gateUp: Pointer, _ count: Int, dout: Pointer, out: Pointer, _ prepared: PreparedOperand?
   ) {
@@ -32,6 +34,15 @@ extension ModelRun {
       if c.gatedMLP {
         kernels.pointee.gated_backward(
           c.activation.kernel, x, x + inner, width, dout + from, out + from, rows.count, inner)
+        if branch.rowGate != nil {
+          let gates = RowGates(x, width: width)
+          for row in 0..<rows.count {
+            let place = from + row * inner
+            var dot: Float = 0
+            kernels.pointee.head_dots(dout + place, inner, out + place, inner, &dot, 1, 1, inner)
+            gates[row] = (1 - gates.factor(row)) * dot
+          }
+        }
       } else {
         kernels.pointee.activation_backward(c.activation.kernel, x, dout + from, out + from, rows.count, inner)
       }
@@ -43,18 +54,36 @@ extension ModelRun {
   func addBiases(_ branch: DecoderBranch, _ gateUp: Pointer) {
     guard branch.inputs.contains(where: { $0.bias != nil }) else { return }
     team.rows("gate, up biases", count, bytes: 8 * branch.inputWidth) { rows, _ in
-      addBiases(branch.inputs, gateUp + rows.lowerBound * branch.inputWidth, rows.count)
+      addBiases(
+        branch.inputs, gateUp + rows.lowerBound * branch.inputWidth, branch.inputWidth, rows.count)
     }
   }
 
-  func addBiases(_ linears: [Linear], _ x: Pointer, _ rows: Int) {
-    let width = linears.reduce(0) { $0 + $1.weight.rows }
+  /// x[t, width] begins with what the layers have made.
+  func addBiases(_ linears: [Linear], _ x: Pointer, _ width: Int, _ rows: Int) {
     var column = 0
     for linear in linears {
       if let bias = linear.bias { kernels.pointee.add_bias(x + column, width, bias.values, rows, linear.weight.rows) }
       column += linear.weight.rows
     }
   }
+}
+
+/// s of each row, the last of its numbers.
+struct RowGates {
+  private let first: UnsafeMutablePointer<Float>
+  private let width: Int
+
+  /// Of x[t, width].
+  init(_ x: UnsafeMutablePointer<Float>, width: Int) { (first, self.width) = (x + width - 1, width) }
+
+  subscript(row: Int) -> Float {
+    get { first[row * width] }
+    nonmutating set { first[row * width] = newValue }
+  }
+
+  /// σ(s)
+  func factor(_ row: Int) -> Float { 1 / (1 + exp(-self[row])) }
 }
 
 extension Activation {

@@ -137,23 +137,23 @@ extension ModelRun {
     if let routerLoss, routerLoss.isCounting { routerLoss.add(routing, scores, team: team) }
     gather(routing, input.x)
     let (groups, width) = (routing.layers { weights.inputs[$0] }, branch.inputWidth)
-    let gateUp = at(layout.gateUp, place.layer)
+    let gateUp = gateUp(place)
     project(
       place.layer, groups, Rows(x: at(layout.expertInput), prepared: nil), inputSize: hidden, into: gateUp, width,
       keepsAdapterHidden: keepsAdapterHidden)
-    for group in groups { addBiases(group.linears, gateUp + group.rows.lowerBound * width, group.rows.count) }
+    for group in groups { addBiases(group.linears, gateUp + group.rows.lowerBound * width, width, group.rows.count) }
     return routing
   }
 
   func mix(_ place: BranchPlace, _ input: Rows, _ experts: Experts) {
     let (branch, activated) = (decoder.branch(place), at(layout.activated))
     guard let weights = branch.experts, let routing = expertInputs(place, input, experts) else { return }
-    activationForward(branch, at(layout.gateUp, place.layer), routing.rows.count, into: activated, nil)
+    activationForward(branch, gateUp(place), routing.rows.count, into: activated, nil)
     let outputs = at(layout.expertOutput)
     let groups = routing.layers { [weights.outputs[$0]] }
     project(
       place.layer, groups, Rows(x: activated, prepared: nil), inputSize: c.intermediateSize, into: outputs, hidden)
-    for group in groups { addBiases(group.linears, outputs + group.rows.lowerBound * hidden, group.rows.count) }
+    for group in groups { addBiases(group.linears, outputs + group.rows.lowerBound * hidden, hidden, group.rows.count) }
     let mixed = outputPlace(place)
     team.rows("experts' sum", count, bytes: 8 * (experts.active + 1) * hidden) { rows, _ in
       for row in rows { routing.mix(row, outputs, hidden, into: mixed + row * hidden, with: kernels) }
@@ -177,7 +177,7 @@ extension ModelRun {
     let groups = routing.layers { [weights.outputs[$0]] }
     inputGradient(
       layer, groups, dy: Rows(x: douts, prepared: nil), hidden, inputSize: inner, into: dactivated)
-    activationBackward(branch, at(layout.gateUp, layer), visits, dout: dactivated, out: activated, nil)
+    activationBackward(branch, gateUp(place), visits, dout: dactivated, out: activated, nil)
     weightGradients(layer, groups, dy: douts, hidden, x: Rows(x: activated, prepared: nil), inputSize: inner)
     // w · dL/dw = ⟨w dL/dy, y⟩, and y = D a + b
     team.rows("router backward", visits, bytes: 8 * inner) { places, _ in
@@ -210,7 +210,7 @@ extension ModelRun {
     let dinputs = at(layout.expertOutput)
     inputGradient(
       place.layer, routing.layers { weights.inputs[$0] },
-      dy: Rows(x: at(layout.gateUp, place.layer), prepared: nil), branch.inputWidth, inputSize: hidden,
+      dy: Rows(x: gateUp(place), prepared: nil), branch.inputWidth, inputSize: hidden,
       into: dx == nil ? nil : dinputs)
     guard let dx else { return }
     team.rows("experts' gradients", count, bytes: 4 * (routing.active + 2) * hidden) { rows, _ in
@@ -224,7 +224,7 @@ extension ModelRun {
     guard let weights = branch.experts else { return }
     gather(routing, x)
     weightGradients(
-      place.layer, routing.layers { weights.inputs[$0] }, dy: at(layout.gateUp, place.layer), branch.inputWidth,
+      place.layer, routing.layers { weights.inputs[$0] }, dy: gateUp(place), branch.inputWidth,
       x: Rows(x: at(layout.expertInput), prepared: nil), inputSize: hidden)
   }
 

@@ -12,12 +12,21 @@ extension ModelRun {
     }
   }
 
-  /// y[t, hidden] = factor · (x + bias), which goes to `prepared` besides; y may be x.
-  func scaleRows(_ x: Pointer, bias: WeightVector?, _ factor: Float, into y: Pointer, _ prepared: PreparedOperand?) {
+  /// y[t, hidden] = factor · σ(gate of the row) · (x + bias), which goes to `prepared` besides; y may be x.
+  func scaleRows(
+    _ x: Pointer, bias: WeightVector? = nil, _ factor: Float, gates: RowGates? = nil, into y: Pointer,
+    _ prepared: PreparedOperand? = nil
+  ) {
     team.rows("residual scale", count, bytes: 8 * hidden) { rows, _ in
       let (from, size) = (rows.lowerBound * hidden, rows.count * hidden)
       if let bias { kernels.pointee.add_bias(x + from, hidden, bias.values, rows.count, hidden) }
-      kernels.pointee.scale(y + from, x + from, factor, size)
+      if let gates {
+        for row in rows {
+          kernels.pointee.scale(y + row * hidden, x + row * hidden, factor * gates.factor(row), hidden)
+        }
+      } else {
+        kernels.pointee.scale(y + from, x + from, factor, size)
+      }
       prepared?.packRows(y + from, hidden, rows)
     }
   }

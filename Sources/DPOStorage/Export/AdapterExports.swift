@@ -69,14 +69,15 @@ func exportPEFT(
   overwrite: Bool
 ) throws {
   let places = try adapter.configuration.resolve(model)
-  // Where files name each expert's layers, PEFT reads adapters of these.
-  let isFused = { (place: LoRAConfiguration.Place) in place.module.expert != nil && !model.family.namesExpertsInFiles }
-  let placeOf = Dictionary(places.filter(isFused).map { ($0.module.path, $0) }) { first, _ in first }
-  let fused = try model.fusedExperts.compactMap { try FusedAdapter($0, placeOf, adapter) }
+  let all = model.fusedLayers.filter { $0.name == nil || !model.family.namesExpertsInPEFT }
+  let fusedPaths = Set(all.flatMap(\.paths))
+  let placeOf = Dictionary(places.map { ($0.module.path, $0) }) { first, _ in first }
+  let fused = try all.compactMap { try FusedAdapter($0, placeOf, adapter) }
+  let single = places.filter { !fusedPaths.contains($0.module.path) }
   let configuration = try adapter.configuration.peftJSON(model: model, basePath: basePath)
-    .adapting(fused, places, adapter.configuration)
+    .adapting(fused, single, adapter.configuration)
   var tensors = try adapter.outputs(
-    model, places.filter { !isFused($0) }, dtype: dtype, orders: model.ordersInHuggingFace, naming: model.peftName)
+    model, single, dtype: dtype, orders: model.ordersInHuggingFace, naming: model.peftName)
   for (fused, wrapped) in zip(fused, fused.map(\.fused).wrapped) {
     tensors += fused.outputs(dtype: dtype, wraps: wrapped.wraps)
   }

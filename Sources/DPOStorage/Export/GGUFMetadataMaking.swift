@@ -86,7 +86,18 @@ private func modelMetadata(_ model: ModelFile) throws -> [(key: String, value: G
     set("attention.key_length", .int(configuration.headSize))
     set("attention.value_length", .int(configuration.headSize))
   }
-  if let window = configuration.slidingWindow { set("attention.sliding_window", .int(window)) }
+  if let window = configuration.slidingWindow {
+    guard configuration.family.hasWindowInGGUF else {
+      throw DPOError.unsupported(
+        "llama.cpp has no place for windows in \(architecture) models; choose safetensors or hdf5")
+    }
+    set("attention.sliding_window", .int(window))
+  }
+  if let experts = configuration.experts, experts.weighsActiveOnly != configuration.family.llamaWeighsActiveOnly {
+    throw DPOError.unsupported(
+      "llama.cpp has no place for norm_topk_prob = \(experts.weighsActiveOnly) in \(architecture) models; choose safetensors or hdf5"
+    )
+  }
   if case .deltaNet(let net) = configuration.recurrence, net.keySize != net.valueSize {
     throw DPOError.unsupported(
       "llama.cpp has no place for delta nets with keys of \(net.keySize) and values of \(net.valueSize) numbers; "

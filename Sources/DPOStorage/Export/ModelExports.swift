@@ -114,9 +114,11 @@ private func ggufRemarks(_ model: ModelFile) throws -> [String] {
   return remarks + tokenizer.ggufLosses
 }
 
-/// llama.cpp keeps vectors and positions in F32, and rows that do not fill blocks in F16.
+/// llama.cpp keeps vectors, positions and single rows in F32, and rows that do not fill blocks in F16.
 private func ggufType(_ parameter: ParameterDescription, _ dtype: DType) -> DType {
-  guard parameter.shape.count > 1, parameter.part != .positionEmbedding, !parameter.part.isConvolution else {
+  guard parameter.shape.count > 1, parameter.shape[0] > 1, parameter.part != .positionEmbedding,
+    !parameter.part.isConvolution
+  else {
     return .f32
   }
   return parameter.shape[1] % dtype.blockElements == 0 ? dtype : .f16

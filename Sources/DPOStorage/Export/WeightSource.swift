@@ -52,7 +52,7 @@ struct WeightSource {
 
   /// Parameters that share a tensor come in one.
   private func tensors(_ format: ModelFile.Format, _ output: (ParameterDescription) -> OutputTensor) -> [OutputTensor] {
-    var parts: [String: [(share: ExpertShare, output: OutputTensor)]] = [:]
+    var parts: [String: [(share: TensorShare, output: OutputTensor)]] = [:]
     var order: [(tensor: String?, output: OutputTensor)] = []
     for parameter in parameters {
       let (share, output) = (parameter.share(format), output(parameter))
@@ -122,8 +122,8 @@ struct WeightSource {
 }
 
 extension OutputTensor {
-  /// Puts its numbers where they belong in a tensor of all experts, which begins at `whole`.
-  fileprivate func fill(_ share: ExpertShare, of whole: UnsafeMutablePointer<Float>) throws {
+  /// Puts its numbers where they belong in a tensor with others, which begins at `whole`.
+  fileprivate func fill(_ share: TensorShare, of whole: UnsafeMutablePointer<Float>) throws {
     let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
     let own = try FloatBuffer(count: rows * columns)
     try fill(own.pointer)

@@ -69,12 +69,12 @@ package struct FileTensor: Sendable {
       rowOrder: rowOrder)
   }
 
-  /// What one parameter has of a tensor of all experts, `share`, as a tensor of its own: where it lies, or in memory of its own
+  /// What one parameter has of a tensor with others, `share`, as a tensor of its own: where it lies, or in memory of its own
   /// where its numbers are not neighbours.
-  func part(_ share: ExpertShare, shape: [Int]) throws -> FileTensor {
+  func part(_ share: TensorShare, shape: [Int]) throws -> FileTensor {
     let dtype = try readable()
     let (rows, columns) = (shape.first ?? 0, shape.dropFirst().reduce(1, *))
-    guard self.shape == share.shape(holding: shape), (0..<share.experts).contains(share.expert),
+    guard self.shape == share.shape(holding: shape), share.expert.map((0..<share.experts).contains) ?? true,
       let size = StoredTensor.byteCount(dtype: dtype, shape: self.shape), size == bytes.count,
       let rowBytes = StoredTensor.byteCount(dtype: dtype, shape: [columns])
     else { throw DPOError.format(file, "tensor \(name): cannot take \(shape) from \(dtypeName) \(self.shape)") }

@@ -34,28 +34,31 @@ struct TensorAssembly {
     var out = [String: StoredTensor](minimumCapacity: parameters.count)
     var shared: Set<String> = []
     for parameter in parameters {
-      let share = parameter.share(format)
-      let name = share?.tensor ?? (format == .gguf ? parameter.ggufName : parameter.name)
+      let own = format == .gguf ? parameter.ggufName : parameter.name
+      let share = parameter.share(format) ?? (found[own] == nil ? parameter.otherShare(format) : nil)
+      let name = share?.tensor ?? own
       guard let tensor = found[name] else {
         throw DPOError.format(file, "tensor \(name) is missing, which \(source) asks for")
       }
       if share == nil { found[name] = nil } else { shared.insert(name) }
-      let own =
+      let shape =
         switch format {
         case .gguf: parameter.shape
         case .huggingFace: parameter.fileShape
         case .hdf5: parameter.transposedInFile ? parameter.fileShape : parameter.shape
         }
-      let expected = share?.shape(holding: own) ?? own
+      let expected = share?.shape(holding: shape) ?? shape
       if parameter.part.isOfVocabulary, tensor.shape.dropFirst() == expected.dropFirst(), tensor.shape != expected {
         throw DPOError.format(
           tensor.file, "tensor \(name) has \(tensor.shape[0]) rows, but \(vocabulary) is \(expected[0])")
       }
-      guard tensor.shape == expected else {
+      // llama.cpp does not tell a row from a vector.
+      let isRow = format == .gguf && parameter.part == .sharedRowGate && tensor.shape == [shape[1]]
+      guard tensor.shape == expected || isRow else {
         throw DPOError.format(
           tensor.file, "tensor \(name): shape \(tensor.shape), but \(source) asks for \(expected)")
       }
-      let stored = try stored(share.map { try tensor.part($0, shape: own) } ?? tensor, parameter, format)
+      let stored = try stored(share.map { try tensor.part($0, shape: shape) } ?? tensor, parameter, format)
       try TensorAssembly.requireFinite(stored, name: name, file: tensor.file)
       out[parameter.name] = stored
     }
@@ -83,7 +86,7 @@ struct TensorAssembly {
   ) throws -> StoredTensor {
     switch format {
     case .gguf:
-      let stored = try tensor.ordered(parameter.rowOrderInGGUF).stored(as: parameter.name)
+      let stored = try tensor.reshaped(parameter.shape).ordered(parameter.rowOrderInGGUF).stored(as: parameter.name)
       guard parameter.part == .deltaDecay else { return stored }
       return try stored.inModelsForm(file: tensor.file) { speed in
         guard speed < 0 else {
@@ -111,13 +114,17 @@ struct TensorAssembly {
 }
 
 extension ParameterDescription {
-  /// Where it stands in a tensor of all experts; nil: it has one of its own.
-  func share(_ format: ModelFile.Format) -> ExpertShare? {
+  /// Where it stands in a tensor with others; nil: it has one of its own.
+  func share(_ format: ModelFile.Format) -> TensorShare? {
     switch format {
     case .gguf: shareInGGUF
     case .huggingFace: shareInFile
     case .hdf5: nil
     }
+  }
+
+  fileprivate func otherShare(_ format: ModelFile.Format) -> TensorShare? {
+    format == .huggingFace ? shareInSomeFiles : nil
   }
 }
 

@@ -196,7 +196,11 @@ GEMMA4_MATTERS = [{"sliding_window": 9}, *rope(
     {"sliding_attention": {"rope_theta": 100.0}})]
 GEMMA4_ROW = dict(version4=GEMMA4_HEADS, embedding=0.35, scales={"q_norm.weight": (0.5, 0.2)})
 EXPERTS = dict(num_experts_per_tok=2, num_local_experts=6)
-MOE_ROW = dict(experts=2, adapter={"target_modules": ["q_proj", "k_proj", "v_proj", "o_proj"]})
+ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
+MOE_ROW = dict(experts=2, adapter={"target_modules": ATTENTION})
+SHARED = dict(num_experts_per_tok=2, num_experts=6, moe_intermediate_size=24, shared_expert_intermediate_size=48)
+SHARED_ROW = dict(
+    experts=2, expert_adapter=False, scales={"mlp.gate.weight": (0.0, 1.0), "shared_expert_gate.weight": (0.0, 1.5)})
 
 
 def shared_keys(prefix, layers, heads):
@@ -210,7 +214,8 @@ def shared_keys(prefix, layers, heads):
 # multiply by 1 + w; scales: of tensors whose name ends so; native: the files that the converter reads, where they are
 # others; published: keys that the converter reads but transformers does not keep; version4: what else is other in that
 # form, `...` for what is absent; unread: tensors of the files that no class reads; recurrent: has other states than
-# keys and values; experts: used of a token; adapter: other settings of the LoRA
+# keys and values; experts: used of a token; adapter: other settings of the LoRA; expert_adapter: PEFT reads those of
+# each expert's layers
 FAMILIES = {
     "gemma3": dict(
         config=dict(GEMMA3, rope_parameters={"full_attention": {"rope_type": "default", "rope_theta": 1000000.0},
@@ -426,8 +431,31 @@ FAMILIES = {
         config=dict(EXPERTS, model_type="qwen3_moe", head_dim=16, moe_intermediate_size=24, norm_topk_prob=True),
         version4={"num_local_experts": ..., "num_experts": 6}, scales={"mlp.gate.weight": (0.0, 1.0)},
         matters=[{"norm_topk_prob": False}, {"num_experts_per_tok": 3}]),
+    "qwen3_5_moe": dict(
+        QWEN35_ROW | SHARED_ROW,
+        config=dict(QWEN35 | SHARED, model_type="qwen3_5_moe_text", num_hidden_layers=4),
+        scales=QWEN35_ROW["scales"] | SHARED_ROW["scales"] | {"mlp.gate.weight": (0.0, 0.6)},
+        version4={"layer_types": ..., "full_attention_interval": 4},
+        matters=[*QWEN35_MATTERS, {"num_experts_per_tok": 3}]),
+    "qwen2_moe": dict(
+        SHARED_ROW, config=dict(SHARED, model_type="qwen2_moe"), version4={"layer_types": ...},
+        matters=[{"norm_topk_prob": True}, {"num_experts_per_tok": 3}]),
+    "qwen2_moe-window": dict(
+        SHARED_ROW, adapter={"target_modules": [*ATTENTION, "gate_proj", "up_proj", "down_proj"]},
+        config=dict(SHARED | dict(num_experts=4, shared_expert_intermediate_size=40), model_type="qwen2_moe", use_sliding_window=True,
+                    sliding_window=8, max_window_layers=2, qkv_bias=False, norm_topk_prob=True),
+        version4={"layer_types": ...}, matters=[{"sliding_window": 9}, {"layer_types": FULL[:3]}], gguf=False,
+        note="llama.cpp has no window for qwen2moe, and does not norm the weights of experts"),
     "granitemoe": dict(
         MOE_ROW, config=dict(EXPERTS, **GRANITE | dict(model_type="granitemoe"), tie_word_embeddings=True),
+        embedding=0.4,
+        scales={"input_linear.weight": (0.0, 0.38), "output_linear.weight": (0.0, 0.31),
+                "router.layer.weight": (0.0, 1.0)},
+        matters=[*GRANITE_MATTERS, {"num_experts_per_tok": 3}]),
+    "granitemoeshared": dict(
+        experts=2, adapter={"target_modules": [*ATTENTION, "input_linear", "output_linear"]},
+        config=dict(EXPERTS, **GRANITE | dict(model_type="granitemoeshared"), shared_intermediate_size=40,
+                    tie_word_embeddings=True),
         embedding=0.4,
         scales={"input_linear.weight": (0.0, 0.38), "output_linear.weight": (0.0, 0.31),
                 "router.layer.weight": (0.0, 1.0)},
@@ -699,7 +727,7 @@ def further_sources(tensors, decoder):
         options += [{"regroup": [axis, start, groups, each]} for axis, start in ((0, 0), (0, keys), (1, 0))]
         options += [{**option, "negative_exp": True} for option in options]
     if "num_experts_per_tok" in decoder:
-        half = decoder.get("moe_intermediate_size", decoder["intermediate_size"])
+        half = decoder.get("moe_intermediate_size") or decoder["intermediate_size"]
         slices = [{}] + [{"slice": [*ends]} for ends in ((0, half, 1), (half, None, 1), (0, None, 2), (1, None, 2))]
         options += [{**whole, **part} for whole in ({}, {"transpose": True}) for part in slices]
     stacks = sorted({re.sub(r"experts\.\d+\.", "experts.*.", name) for name in tensors if ".experts." in name})
@@ -918,7 +946,7 @@ def make(name, directory):
     else:
         record["gguf"], record["llama_cpp_note"] = None, family["note"]
     record["adapter"] = adapter(model, directory / "adapter", family, sequences)
-    if any(".experts.0." in key for key in tensors):
+    if any(".experts.0." in key for key in tensors) and family.get("expert_adapter", True):
         record["expert_adapter"] = expert_adapter(config, tensors, directory / "experts", family, sequences)
     path = GOLDEN / "families" / f"{name}.json"
     write_json(path, record)

@@ -12,7 +12,7 @@ from common import CORPUS, FIXTURES, MIXTURE, NAMES, place
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (AutoModelForCausalLM, GPT2Config, LlamaConfig, MistralConfig, PreTrainedTokenizerFast,
-                          Qwen2Config, Qwen3Config, Qwen3MoeConfig)
+                          Qwen2Config, Qwen2MoeConfig, Qwen3Config, Qwen3MoeConfig)
 
 LLAMA3 = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
@@ -45,7 +45,9 @@ TOKENIZERS = {
 }
 
 
-TOKENIZERS[MIXTURE] = TOKENIZERS["qwen2"]
+# Of the live comparisons alone
+SHARED_MIXTURE = "qwen2-moe"
+TOKENIZERS[MIXTURE] = TOKENIZERS[SHARED_MIXTURE] = TOKENIZERS["qwen2"]
 
 
 def make_tokenizer(name):
@@ -110,6 +112,10 @@ def make_config(name, tokenizer):
     if name == MIXTURE:
         return Qwen3MoeConfig(**size, head_dim=8, moe_intermediate_size=12, num_local_experts=6, num_experts_per_tok=2,
                               norm_topk_prob=True, router_aux_loss_coef=0.3, tie_word_embeddings=True,
+                              rope_parameters=dict(rope_type="default", rope_theta=1000000.0))
+    if name == SHARED_MIXTURE:
+        return Qwen2MoeConfig(**size, moe_intermediate_size=12, shared_expert_intermediate_size=20, num_experts=6,
+                              num_experts_per_tok=2, router_aux_loss_coef=0.3, tie_word_embeddings=False,
                               rope_parameters=dict(rope_type="default", rope_theta=1000000.0))
     return GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=2, n_head=4, n_positions=256, **ids)
 

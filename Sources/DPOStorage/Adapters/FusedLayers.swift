@@ -3,64 +3,80 @@ import DPOModel
 import DPOPlatform
 import DPOTensor
 
-/// A parameter of transformers that holds layers of all experts of a block: gate and up, or down. PEFT adapts it whole
-/// (`target_parameters`), with A [experts · rank, in], in which each expert has rank rows after those of the one before, and B [out, rank ·
-/// experts], in whose columns the experts take turns. Gate and up then share A.
-struct FusedExperts {
-  /// The module that it belongs to, and its name in it.
-  let module, name: String
+/// Layers that are one to transformers: a linear layer that holds gate and up of the MLP beside a mixture, or a parameter that holds
+/// layers of all experts of a block, gate and up, or down. PEFT adapts such a parameter whole (`target_parameters`), with A
+/// [experts · rank, in], in which each expert has rank rows after those of the one before, and B [out, rank · experts], in whose columns
+/// the experts take turns. Gate and up then share A.
+struct FusedLayers {
+  /// The module, or the one that the parameter belongs to.
+  let module: String
+  /// Of the parameter in it; nil: it is the module.
+  let name: String?
   let experts: Int
-  /// The first expert's layers, and where they stand.
-  var layers: [(parameter: ParameterDescription, share: ExpertShare)] = []
+  /// The layers, of experts those of the first one, and where they stand.
+  var layers: [(parameter: ParameterDescription, share: TensorShare)] = []
 
-  var path: String { "\(module).\(name)" }
+  var path: String { name.map { "\(module).\($0)" } ?? module }
 
-  /// Whether `target_parameters` name it so.
+  /// Whether `target_parameters` or `target_modules` name it so.
   func matches(_ target: String) -> Bool { path == target || path.hasSuffix("." + target) }
 
-  /// Our path of a layer of an expert.
+  /// Our path of a layer, of an expert where there are any.
   func path(_ layer: ParameterDescription, expert: Int) -> String {
-    "\(module).\(expert).\(FusedExperts.lastPart(layer.module))"
+    name == nil ? layer.module : "\(module).\(expert).\(layer.module.parts.last ?? "")"
   }
 
+  var paths: [String] { layers.flatMap { layer in (0..<experts).map { path(layer.parameter, expert: $0) } } }
+
   /// Our names of its layers, the same for all experts.
-  var layerNames: [String] { layers.map { String(FusedExperts.lastPart($0.parameter.module)) } }
+  var layerNames: [String] {
+    layers.map { $0.parameter.module.parts.suffix(name == nil ? 2 : 1).joined(separator: ".") }
+  }
 
   /// A pattern of the paths of all its layers of all experts.
   var pattern: String {
-    module.split(separator: ".").joined(separator: "\\.") + "\\.\\d+\\.(?:\(layerNames.joined(separator: "|")))"
+    let owner = name == nil ? module.parts.dropLast(2).joined(separator: ".") : "\(module).\\d+"
+    return "\(owner).(?:\(layerNames.joined(separator: "|")))".parts.joined(separator: "\\.")
   }
 
   /// PEFT's name of a matrix. A module is wrapped once for each of its parameters that have adapters, the first one innermost.
   func matrix(_ which: String, wraps: Int) -> String {
     AdapterFile.prefix + module + String(repeating: ".base_layer", count: wraps) + ".lora_\(which).weight"
   }
-
-  private static func lastPart(_ path: String) -> Substring { path.split(separator: ".").last ?? "" }
 }
 
-extension [FusedExperts] {
+extension String {
+  fileprivate var parts: [Substring] { split(separator: ".") }
+}
+
+extension [FusedLayers] {
   /// Each with the number of wraps around it, where these have adapters.
-  var wrapped: [(fused: FusedExperts, wraps: Int)] {
+  var wrapped: [(fused: FusedLayers, wraps: Int)] {
     indices.map { index in (self[index], self[(index + 1)...].count { $0.module == self[index].module }) }
   }
 }
 
 extension DecoderConfiguration {
   /// In transformers' order.
-  var fusedExperts: [FusedExperts] {
+  var fusedLayers: [FusedLayers] {
     guard let experts else { return [] }
-    var out: [FusedExperts] = []
-    for parameter in family.parameters(self) where parameter.expert == 0 && !parameter.isBias {
-      let module = parameter.module.split(separator: ".").dropLast(2).joined(separator: ".")
+    var out: [FusedLayers] = []
+    for parameter in family.parameters(self) where !parameter.isBias {
+      if parameter.expert == nil, let share = parameter.shareInFile {
+        let module = String(share.tensor.dropLast(".weight".count))
+        if out.last?.path != module { out.append(FusedLayers(module: module, name: nil, experts: 1)) }
+        out[out.count - 1].layers.append((parameter, share))
+      }
+      guard parameter.expert == 0 else { continue }
+      let module = parameter.module.parts.dropLast(2).joined(separator: ".")
       let name = parameter.part == .expertDown ? "down_proj" : "gate_up_proj"
       if out.last?.path != "\(module).\(name)" {
-        out.append(FusedExperts(module: module, name: name, experts: experts.count))
+        out.append(FusedLayers(module: module, name: name, experts: experts.count))
       }
       // Files that name each expert's layers are read into a parameter with gate's rows first.
       let share =
         parameter.shareInFile
-        ?? ExpertShare(
+        ?? TensorShare(
           tensor: "", expert: 0, experts: experts.count, first: parameter.part == .expertUp ? parameter.shape[0] : 0,
           parts: parameter.part == .expertDown ? 1 : 2)
       out[out.count - 1].layers.append((parameter, share))
@@ -72,31 +88,35 @@ extension DecoderConfiguration {
 // MARK: - Reading
 
 extension PEFTAdapter {
-  /// The adapter with matrices for each expert's layers instead.
+  /// The adapter with matrices for each of our layers instead.
   func byExpert(_ model: DecoderConfiguration) throws -> (configuration: LoRAConfiguration, tensors: [FileTensor]) {
-    guard !targetParameters.isEmpty else { return (configuration, tensors) }
-    let all = model.fusedExperts
-    for target in targetParameters where !all.contains(where: { $0.matches(target) }) {
+    let configuration = withoutAbsentExperts(model)
+    let all = model.fusedLayers
+    for target in targetParameters where !all.contains(where: { $0.name != nil && $0.matches(target) }) {
       throw DPOError.unsupported(
         "\(settingsFile): target_parameters: LoRA on \(DPOError.printable(target)) is not supported, only on the experts of a mixture (gate_up_proj, down_proj)"
       )
     }
+    let chosen = try all.filter { fused in
+      try fused.name == nil
+        ? configuration.targets(fused.path, of: model) : targetParameters.contains { fused.matches($0) }
+    }
+    guard !chosen.isEmpty else { return (configuration, tensors) }
     var named = Dictionary(tensors.map { ($0.name, $0) }) { first, _ in first }
     var (byExpert, found): (LoRAConfiguration, [FileTensor]) = (configuration, [])
     let strengths = try LoRAConfiguration.Strengths(configuration)
     var targets: [String]
     if case .names(let names) = configuration.targetModules {
-      targets = names
+      targets = names.filter { name in !chosen.contains { $0.name == nil && $0.matches(name) } }
     } else {
       targets = try configuration.resolve(model).map(\.module.path)
     }
-    let chosen = all.filter { fused in targetParameters.contains { fused.matches($0) } }
     for (fused, wraps) in chosen.wrapped {
       func take(_ which: String) throws -> FileTensor {
         let name = fused.matrix(which, wraps: wraps)
         guard let tensor = named.removeValue(forKey: name) else {
           throw DPOError.mismatch(
-            "\(weights): tensor \(name) is missing, which target_parameters of adapter_config.json asks for in this model"
+            "\(weights): tensor \(name) is missing, which adapter_config.json asks for in this model"
           )
         }
         return tensor
@@ -107,15 +127,16 @@ extension PEFTAdapter {
         case let (rank, out) = (strength.rank, first.share.parts * first.parameter.shape[0]),
         a.shape == [fused.experts * rank, first.parameter.shape[1]], b.shape == [out, rank * fused.experts]
       else {
+        let experts = fused.name == nil ? "" : "\(fused.experts) experts of "
         throw DPOError.mismatch(
-          "\(weights): tensors \(a.name) and \(b.name): shapes \(a.shape) and \(b.shape), but adapter_config.json and the model ask for \(fused.experts) experts of rank \(strength.rank)"
+          "\(weights): tensors \(a.name) and \(b.name): shapes \(a.shape) and \(b.shape), but adapter_config.json and the model ask for \(experts)rank \(strength.rank)"
         )
       }
       let stacked = a.reshaped([fused.experts, rank, first.parameter.shape[1]])
       for (layer, share) in fused.layers {
         for expert in 0..<fused.experts {
           let path = fused.path(layer, expert: expert)
-          let own = ExpertShare(tensor: a.name, expert: expert, experts: fused.experts)
+          let own = TensorShare(tensor: a.name, expert: expert, experts: fused.experts)
           found.append(
             try stacked.part(own, shape: [rank, layer.shape[1]]).renamed(LoRAAdapter.name(path, "A")))
           found.append(
@@ -126,10 +147,7 @@ extension PEFTAdapter {
       }
       // Of all blocks, or of some.
       let isEverywhere = chosen.count { $0.name == fused.name } == all.count { $0.name == fused.name }
-      targets +=
-        isEverywhere
-        ? fused.layerNames
-        : fused.layers.flatMap { layer in (0..<fused.experts).map { fused.path(layer.parameter, expert: $0) } }
+      targets += isEverywhere ? fused.layerNames : fused.paths
       if rank != configuration.rank { byExpert.rankPattern.append(.init(pattern: fused.pattern, value: rank)) }
       if strength.alpha != configuration.alpha {
         byExpert.alphaPattern.append(.init(pattern: fused.pattern, value: strength.alpha))
@@ -140,11 +158,28 @@ extension PEFTAdapter {
   }
 }
 
+extension PEFTAdapter {
+  /// To transformers 5 experts' layers are no modules: what would name them names those of the MLP beside them alone, and the
+  /// file has no matrices of experts.
+  private func withoutAbsentExperts(_ model: DecoderConfiguration) -> LoRAConfiguration {
+    let names = Set(tensors.map(\.name))
+    // What is wrong with the targets is said when they are needed.
+    guard let places = try? configuration.resolve(model), case let others = places.filter({ $0.module.expert == nil }),
+      !others.isEmpty,
+      !places.contains(where: { $0.module.expert != nil && names.contains(LoRAAdapter.name($0.module, "A")) })
+    else { return configuration }
+    guard others.count < places.count else { return configuration }
+    var configuration = configuration
+    configuration.targetModules = .names(others.map(\.module.path))
+    return configuration
+  }
+}
+
 // MARK: - Writing
 
-/// The adapters of some experts' layers as one of the parameter that holds them: each layer has ranks of its own.
+/// The adapters of some layers as one of what holds them: each layer has ranks of its own.
 struct FusedAdapter {
-  let fused: FusedExperts
+  let fused: FusedLayers
   private let parts: [Part]
   private let adapter: AdapterFile
   let rank: Int
@@ -153,7 +188,7 @@ struct FusedAdapter {
 
   private struct Part {
     let layer: ParameterDescription
-    let share: ExpertShare
+    let share: TensorShare
     /// The first of its ranks.
     let first: Int
     let rank: Int
@@ -161,7 +196,7 @@ struct FusedAdapter {
   }
 
   /// nil: it has none.
-  init?(_ fused: FusedExperts, _ places: [String: LoRAConfiguration.Place], _ adapter: AdapterFile) throws {
+  init?(_ fused: FusedLayers, _ places: [String: LoRAConfiguration.Place], _ adapter: AdapterFile) throws {
     var parts: [Part] = []
     var rank = 0
     for (layer, share) in fused.layers {
@@ -219,7 +254,7 @@ struct FusedAdapter {
 }
 
 extension JSON {
-  /// adapter_config.json where PEFT adapts these parameters, beside those of `places` that are no experts'.
+  /// adapter_config.json where PEFT adapts these modules and parameters, beside `places`.
   func adapting(
     _ fused: [FusedAdapter], _ places: [LoRAConfiguration.Place], _ configuration: LoRAConfiguration
   ) -> JSON {
@@ -231,12 +266,10 @@ extension JSON {
       for (pattern, value) in self[key]?.object?.members ?? [] where object[pattern] == nil { object[pattern] = value }
       return .object(object)
     }
-    let modules = places.filter { $0.module.expert == nil }.map { JSON.string($0.module.path) }
-    let changed: JSONObject = [
-      "target_modules": modules.isEmpty ? .null : .array(modules),
-      "target_parameters": .array(fused.map { .string($0.fused.path) }),
-      // PEFT has no dropout beside parameters.
-      "lora_dropout": 0,
+    let modules = places.map(\.module.path) + fused.filter { $0.fused.name == nil }.map(\.fused.path)
+    let parameters = fused.filter { $0.fused.name != nil }.map(\.fused.path)
+    var changed: JSONObject = [
+      "target_modules": modules.isEmpty ? .null : .array(modules.map(JSON.string)),
       "rank_pattern": patterns("rank_pattern", fused.map { ($0.fused.path, .int($0.rank)) }),
       "alpha_pattern": patterns(
         "alpha_pattern",
@@ -247,6 +280,11 @@ extension JSON {
           )
         }),
     ]
+    if !parameters.isEmpty {
+      changed["target_parameters"] = .array(parameters.map(JSON.string))
+      // PEFT has no dropout beside parameters.
+      changed["lora_dropout"] = 0
+    }
     return .object(object.with(changed))
   }
 }
