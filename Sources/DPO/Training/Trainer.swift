@@ -562,12 +562,17 @@ public final class Trainer: @unchecked Sendable {
   /// Adds gradients: `tokenGradients` are d loss / d log-prob of every target of the last `forward`.
   public func backward(tokenGradients: [Float]) throws {
     try exclusively {
-      guard let forest = pending else { throw DPOError(.state, "backward needs a forward before it") }
+      let forest = try forwarded()
       guard tokenGradients.count == forest.targets.count else {
         throw DPOError.argument("\(tokenGradients.count) gradients for \(forest.targets.count) scored tokens")
       }
       try accumulate(tokenGradients)
     }
+  }
+
+  private func forwarded() throws -> TokenForest {
+    guard let pending else { throw DPOError(.state, "backward needs a forward before it") }
+    return pending
   }
 
   private func accumulate(_ tokenGradients: [Float]) throws {
@@ -582,8 +587,9 @@ public final class Trainer: @unchecked Sendable {
   /// Gradients for whole sequences: each scored token gets its sequence's.
   public func backward(sequenceGradients: [Double]) throws {
     try exclusively {
-      guard let forest = pending, sequenceGradients.count == forest.sequenceCount else {
-        throw DPOError.argument("\(sequenceGradients.count) gradients for \(pending?.sequenceCount ?? 0) sequences")
+      let forest = try forwarded()
+      guard sequenceGradients.count == forest.sequenceCount else {
+        throw DPOError.argument("\(sequenceGradients.count) gradients for \(forest.sequenceCount) sequences")
       }
       try accumulate(forest.targets.map { Float(sequenceGradients[Int($0.sequence)]) })
     }

@@ -36,6 +36,14 @@ import Testing
     #expect(error?.message.contains(name) == true)
   }
 
+  @Test func gradientsOfAHostNeedAForwardBeforeThem() throws {
+    let trainer = try makeTrainer()
+    let tokens = #expect(throws: DPOError.self) { try trainer.backward(tokenGradients: []) }
+    #expect(tokens?.code == .state)
+    let sequences = #expect(throws: DPOError.self) { try trainer.backward(sequenceGradients: []) }
+    #expect(sequences?.code == .state)
+  }
+
   @Test func optionsOfAnAdapterDoNotGoWithOneToStartFrom() throws {
     let error = #expect(throws: DPOError.self) {
       try makeTrainer(adapter: "adapters/llama-tied-random") { $0.lora.alpha = 3 }
