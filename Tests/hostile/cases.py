@@ -635,7 +635,7 @@ def family_configuration_cases():
         ("num_local_experts", KEY, *numbers), ("num_local_experts", ("block_sparse_moe",), 5, 7), ("intermediate_size", ("block_sparse_moe",), 47)])
     yield from json_edits("export", GoldenFamily("qwen2_moe").model(), name, [
         ("shared_expert_intermediate_size", KEY, *numbers, KeyError), ("shared_expert_intermediate_size", ("shared_expert",), 47, 49),
-        ("qkv_bias", KEY, "x", 1), ("qkv_bias", ("q_proj.bias",), False), ("mlp_only_layers", KEY, [0])])
+        ("qkv_bias", KEY, "x", 1), ("qkv_bias", ("k_proj.bias",), False), ("mlp_only_layers", KEY, [0])])
     yield from json_edits("export", GoldenFamily("granitemoeshared").model(), name, [
         ("shared_intermediate_size", KEY, *numbers[1:]), ("shared_intermediate_size", ("shared_mlp",), 0, 39, 41, KeyError)])
     for family, part in (("qwen2_moe", "mlp.shared_expert.up_proj"), ("qwen2_moe", "mlp.shared_expert_gate"),
