@@ -140,7 +140,7 @@ def main():
     print("| weights | program | batch | tokens/s | best | prompt tokens/s |\n|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as scratch:
         files = {}
-        for weights in args.weights.split(","):
+        for weights in filter(None, args.weights.split(",")):
             files[weights] = Path(args.gguf) if weights == "q4_1" else Path(scratch) / f"{weights}.gguf"
             if weights != "q4_1":
                 subprocess.run([args.dpo, "export", args.model, "--to", "gguf", "--dtype", weights, "-o", files[weights]], check=True,
