@@ -432,7 +432,6 @@ def swift_losses() -> str:
 
     fact("takesDivergence", "Whether `f_divergence_type` other than reverse KL changes (and is defined for) this loss.",
          taking("f_divergence"))
-    fact("takesLabelSmoothing", "Whether `label_smoothing` is in the loss's formula.", taking("label_smoothing"))
     fact("takesTokenCounts", "Whether the completions' numbers of tokens are in the loss's formula.", taking("token_counts"))
     fact("sortsBatch", "Whether a pair's loss depends on the other pairs of its micro-batch by sorting, so that no single "
          "pair can be weighted.", [row["name"] for row in LOSSES["loss"] if row.get("sorts_batch")])

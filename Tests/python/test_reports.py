@@ -343,15 +343,21 @@ class DateReports(Report):
              "rejected": [reports.chat("assistant", "tree")]} for n in range(6)])
         self.prompt = river
 
-    def test_a_run_keeps_its_date(self) -> None:
-        options = ("--data", self.data, "--max-steps", 4, "--save-steps", 2, "--lora-r", 2, "--learning-rate", "1e-2")
-        whole, resumed = self.directory / "whole", self.directory / "resumed"
-        self.run_dpo("train", self.model, "--output-dir", whole, *options, env=self.FIRST)
+    def resumed(self, model: pathlib.Path, options: "tuple") -> "tuple[pathlib.Path, pathlib.Path]":
+        """A whole run, and one that goes on at another time from its checkpoint of step 2."""
+        whole, resumed = self.directory / f"{model.name}-whole", self.directory / f"{model.name}-resumed"
+        self.run_dpo("train", model, "--output-dir", whole, *options, env=self.FIRST)
         resumed.mkdir()
         shutil.copyfile(whole / "checkpoint-2.h5", resumed / "checkpoint-2.h5")
-        self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
-        last = [{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)]
-        self.assertEqual(last[0], last[1])
+        self.run_dpo("train", model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
+        return whole, resumed
+
+    def assertSameEnd(self, whole: pathlib.Path, resumed: pathlib.Path) -> None:
+        self.assertEqual(*[{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)])
+
+    def test_a_run_keeps_its_date(self) -> None:
+        options = ("--data", self.data, "--max-steps", 4, "--save-steps", 2, "--lora-r", 2, "--learning-rate", "1e-2")
+        self.assertSameEnd(*self.resumed(self.model, options))
 
     def test_evaluation_and_plan_keep_the_date_too(self) -> None:
         """A template that writes as many words as the hour: packed rows, and with them steps and rates, differ."""
@@ -372,15 +378,11 @@ class DateReports(Report):
 
     def test_a_run_that_is_resumed_twice_keeps_its_date(self) -> None:
         options = ("--data", self.data, "--max-steps", 6, "--save-steps", 2, "--lora-r", 2, "--learning-rate", "1e-2")
-        whole, resumed = self.directory / "whole", self.directory / "resumed"
-        self.run_dpo("train", self.model, "--output-dir", whole, *options, env=self.FIRST)
-        resumed.mkdir()
-        shutil.copyfile(whole / "checkpoint-2.h5", resumed / "checkpoint-2.h5")
-        self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
+        whole, resumed = self.resumed(self.model, options)
         for name in ("checkpoint-6.h5", "final.h5"):
             (resumed / name).unlink(missing_ok=True)
         self.run_dpo("train", self.model, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env={"TZ": "Etc/GMT+9"})
-        self.assertEqual(*[{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)])
+        self.assertSameEnd(whole, resumed)
 
     def test_so_does_the_reward_model_of_a_run(self) -> None:
         """Whether the policy's template asks for the date, too, or the reward model's alone."""
@@ -393,12 +395,7 @@ class DateReports(Report):
         for policy in (base, dated):
             options = ("--data", prompts, "--method", "grpo", "--reward-model", self.directory / "judge" / "final.h5", "--num-generations", 2,
                        "--max-completion-length", 4, "--per-device-train-batch-size", 2, "--max-steps", 4, "--save-steps", 2, "--lora-r", 2)
-            whole, resumed = self.directory / f"{policy.name}-whole", self.directory / f"{policy.name}-resumed"
-            self.run_dpo("train", policy, "--output-dir", whole, *options, env=self.FIRST)
-            resumed.mkdir()
-            shutil.copyfile(whole / "checkpoint-2.h5", resumed / "checkpoint-2.h5")
-            self.run_dpo("train", policy, "--output-dir", resumed, *options, "--resume-from-checkpoint", "last", env=self.LATER)
-            self.assertEqual(*[{k: v for k, v in rows(path / "metrics.jsonl")[-1].items() if k != "seconds"} for path in (whole, resumed)])
+            self.assertSameEnd(*self.resumed(policy, options))
 
     def test_samples_keep_their_date(self) -> None:
         prompts = write_rows(self.directory / "prompts.jsonl", *[{"prompt": [reports.chat("user", f"Name {n}")]} for n in range(90)])

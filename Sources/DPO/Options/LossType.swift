@@ -66,15 +66,6 @@ public enum LossType: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether `label_smoothing` is in the loss's formula.
-  public var takesLabelSmoothing: Bool {
-    switch self {
-    case .exoPair, .robust, .aot, .aotUnpaired, .conservative: true
-    case .sigmoid, .hinge, .ipo, .ncaPair, .bcoPair, .sppoHard, .apoZero, .apoDown, .discopop, .sft, .sigmoidNorm:
-      false
-    }
-  }
-
   /// Whether the completions' numbers of tokens are in the loss's formula.
   public var takesTokenCounts: Bool {
     switch self {

@@ -22,12 +22,13 @@ struct Sampler {
   mutating func sample(_ logits: UnsafePointer<Float>, _ count: Int, draw: CounterRandom) -> (
     token: Int32, logProb: Float
   ) {
-    let top = logits[Int(kernels.pointee.find_largest(logits, count).index)]
+    let best = Int(kernels.pointee.find_largest(logits, count).index)
+    let top = logits[best]
     if probabilities.count < count {
       probabilities = [Float](repeating: 0, count: count)
       kept = [Int32](repeating: 0, count: count)
     }
-    let token = suppressed.isEmpty ? choose(logits, count, draw) : chooseOfOthers(logits, count, draw)
+    let token = suppressed.isEmpty ? choose(logits, count, best, draw) : chooseOfOthers(logits, count, draw)
     let sum = probabilities.withUnsafeMutableBufferPointer { p in
       p.baseAddress.map { kernels.pointee.shifted_exp_sum(logits, $0, count, top, 1) } ?? 1
     }
@@ -38,12 +39,15 @@ struct Sampler {
   private mutating func chooseOfOthers(_ logits: UnsafePointer<Float>, _ count: Int, _ draw: CounterRandom) -> Int32 {
     var others = Array(UnsafeBufferPointer(start: logits, count: count))
     for token in suppressed { others[token] = -.infinity }
-    return others.withUnsafeBufferPointer { $0.baseAddress.map { choose($0, count, draw) } ?? 0 }
+    return others.withUnsafeBufferPointer { others in
+      others.baseAddress.map { choose($0, count, Int(kernels.pointee.find_largest($0, count).index), draw) } ?? 0
+    }
   }
 
   /// Temperature, top-k, top-p, min-p, in this order, then one draw.
-  private mutating func choose(_ logits: UnsafePointer<Float>, _ count: Int, _ draw: CounterRandom) -> Int32 {
-    let best = Int(kernels.pointee.find_largest(logits, count).index)
+  private mutating func choose(_ logits: UnsafePointer<Float>, _ count: Int, _ best: Int, _ draw: CounterRandom)
+    -> Int32
+  {
     guard options.temperature > 0 else { return Int32(best) }
     let top = logits[best]
     var draw = draw
